@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR BSD-3-Clause */
+/*
+ * The contract between the device, which writes the log file, and the tool,
+ * which reads it.
+ *
+ * Document: docs/log-format.md.  All fields are little-endian, all checksums
+ * are CRC32C (Castagnoli; initial value and final xor 0xffffffff) over the
+ * bytes of the structure before its crc field, which is its last.
+ */
+#ifndef _DDEBUG_LOG_H
+#define _DDEBUG_LOG_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#include <linux/stddef.h>
+#else
+#include <linux/types.h>
+#include <stddef.h>
+#endif
+
+/*
+ *        0  superblock, copy 0
+ *     4096  superblock, copy 1
+ *     8192  request (tool to device)
+ *    12288  reply (device to tool)
+ *    16384  state (device: what readers may take for settled)
+ *    20480  zeros
+ *    65536  segment 0 | segment 1 | ... | segment nr_segs - 1
+ */
+#define DDEBUG_LOG_SUPER_OFF(copy)	((copy) * 4096ull)
+#define DDEBUG_LOG_REQUEST_OFF		8192ull
+#define DDEBUG_LOG_REPLY_OFF		12288ull
+#define DDEBUG_LOG_STATE_OFF		16384ull
+#define DDEBUG_LOG_SEGS_OFF		65536ull
+
+/* Bytes that nobody reads; only open file description locks are put on them. */
+#define DDEBUG_LOG_LOCK_WRITER		(1ull << 62)		/* held by the device while it has the log */
+#define DDEBUG_LOG_LOCK_REQUEST		((1ull << 62) + 1)	/* held by a tool from request to reply */
+
+#define DDEBUG_LOG_MAGIC		"DDEBUGLG"
+#define DDEBUG_LOG_VERSION		0
+
+/* Bounds on the size of the file in bytes. */
+#define DDEBUG_LOG_SIZE_MIN		(1ull << 20)
+#define DDEBUG_LOG_SIZE_MAX		(1ull << 40)
+#define DDEBUG_LOG_SIZE_DEFAULT		(16ull << 20)
+
+/*
+ * A chunk never crosses a segment and holds at most one sub-buffer (64 KiB) or
+ * one dictionary request, so that the smallest segment takes one always.
+ */
+#define DDEBUG_LOG_SEG_SIZE_MIN		(128u << 10)
+#define DDEBUG_LOG_SEG_SIZE_MAX		(1u << 20)
+#define DDEBUG_LOG_NR_SEGS_MIN		4
+
+/*
+ * A reader that meets an incompatible flag it does not know does not read on;
+ * a writer that meets any flag it does not know does not write.
+ */
+#define DDEBUG_LOG_INCOMPAT_SHM		0x00000001u	/* set aside: rings in the file */
+#define DDEBUG_LOG_INCOMPAT_KNOWN	0x00000000u
+#define DDEBUG_LOG_COMPAT_KNOWN		0x00000000u
+
+/*
+ * Two copies, written in turn: the valid one of the higher generation counts.
+ * It is written when the geometry changes, and when a writer opens the log.
+ */
+struct ddebug_log_super {
+	__u8 magic[8];		/* DDEBUG_LOG_MAGIC */
+	__le32 version;		/* DDEBUG_LOG_VERSION */
+	__le32 incompat;	/* DDEBUG_LOG_INCOMPAT_* */
+	__le32 compat;
+	__le32 seg_size;	/* bytes, a power of two */
+	__le64 generation;	/* of this superblock */
+	__u8 uuid[16];		/* of the log: new when the file is formatted */
+	__le64 size;		/* bytes: DDEBUG_LOG_SEGS_OFF + nr_segs * seg_size */
+	__le64 nr_segs;
+	__le64 first_seg;	/* data segments numbered below it are cleared */
+	__le64 created;		/* ns since 1970 */
+	__le64 opened;		/* ns since 1970: by the present or last writer */
+	__le32 writer_pid;	/* of that writer */
+	__le32 reserved0;
+	__u8 vm_name[64];	/* as QEMU knows it, zero padded, may be empty */
+	__u8 vm_uuid[16];	/* as QEMU knows it, may be zero */
+	__u8 writer[64];	/* program and version, zero padded */
+	__u8 reserved1[3852];
+	__le32 crc;
+};
+
+_Static_assert(offsetof(struct ddebug_log_super, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, version) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, incompat) == 12, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, compat) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, seg_size) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, generation) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, uuid) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, size) == 48, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, nr_segs) == 56, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, first_seg) == 64, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, created) == 72, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, opened) == 80, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, writer_pid) == 88, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, reserved0) == 92, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, vm_name) == 96, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, vm_uuid) == 160, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, writer) == 176, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, reserved1) == 240, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
+_Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
+
+/*
+ * A wish of the tool to a live device.  The tool locks
+ * DDEBUG_LOG_LOCK_REQUEST, writes this, and closes the file: closing a
+ * descriptor that was open for writing is what the device waits for
+ * (IN_CLOSE_WRITE), its own writes do not wake it.
+ */
+struct ddebug_log_request {
+	__le32 magic;		/* DDEBUG_LOG_REQUEST_MAGIC */
+	__le32 type;		/* DDEBUG_LOG_REQUEST_* */
+	__le64 id;		/* random, not the last one's */
+	__le64 arg;
+	__u8 reserved[36];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_REQUEST_MAGIC	0x51524444u	/* "DDRQ" */
+#define DDEBUG_LOG_REQUEST_SIZE		1	/* arg: new size of the file in bytes */
+#define DDEBUG_LOG_REQUEST_CLEAR	2
+
+_Static_assert(offsetof(struct ddebug_log_request, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_request, type) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_request, id) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_request, arg) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_request, reserved) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_request, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_request) == 64, "ABI");
+
+struct ddebug_log_reply {
+	__le32 magic;		/* DDEBUG_LOG_REPLY_MAGIC */
+	__le32 error;		/* 0, or a Linux errno */
+	__le64 id;		/* of the request */
+	__le64 value;		/* SIZE: size of the file now; else 0 */
+	__u8 reserved[36];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_REPLY_MAGIC		0x50524444u	/* "DDRP" */
+
+_Static_assert(offsetof(struct ddebug_log_reply, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_reply, error) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_reply, id) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_reply, value) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_reply, reserved) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_reply, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_reply) == 64, "ABI");
+
+/*
+ * Where the device stands.  It is written when a pass over all streams has
+ * found nothing new after one that has: then no message older than those in
+ * the log is on its way, and a reader need not wait for one.
+ */
+struct ddebug_log_state {
+	__le32 magic;		/* DDEBUG_LOG_STATE_MAGIC */
+	__le32 reserved0;
+	__le64 settled_pass;	/* chunks of this pass and before are complete */
+	__le64 seg_seq;		/* the newest data segment */
+	__le64 io_lost;		/* bytes of chunks that could not be written, since opened */
+	__u8 reserved1[28];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_STATE_MAGIC		0x54534c44u	/* "DLST" */
+
+_Static_assert(offsetof(struct ddebug_log_state, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, reserved0) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, settled_pass) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, seg_seq) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, io_lost) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, reserved1) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_state) == 64, "ABI");
+
+/*
+ * A segment: its header, then chunks without gaps.  Chunks end at the first
+ * place that does not hold a valid chunk header of this very segment.  A slot
+ * with an invalid header is unused.
+ */
+struct ddebug_log_seg {
+	__le32 magic;		/* DDEBUG_LOG_SEG_MAGIC */
+	__le32 type;		/* DDEBUG_LOG_SEG_* */
+	__le64 seq;		/* counts the segments ever begun, of both types; from 1 */
+	__le32 epoch;		/* when it was begun */
+	__le32 reserved0;
+	__u8 reserved1[36];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_SEG_MAGIC		0x47534444u	/* "DDSG" */
+#define DDEBUG_LOG_SEG_DATA		1
+#define DDEBUG_LOG_SEG_DICT		2	/* ATTACH and DICT chunks of one epoch */
+
+_Static_assert(offsetof(struct ddebug_log_seg, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, type) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, seq) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, epoch) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, reserved0) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, reserved1) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_seg) == 64, "ABI");
+
+/*
+ * The header is the device's own word; the payload of DATA, ATTACH and DICT is
+ * the guest's.  Header and payload are written at once; zeros pad the payload
+ * to a multiple of eight.
+ */
+struct ddebug_log_chunk {
+	__le32 magic;		/* DDEBUG_LOG_CHUNK_MAGIC */
+	__le16 type;		/* DDEBUG_LOG_CHUNK_* */
+	__le16 flags;		/* DDEBUG_LOG_CHUNK_F_* */
+	__le64 seg_seq;		/* of the segment it lies in */
+	__le32 off;		/* bytes from the begin of the segment to this header */
+	__le32 len;		/* bytes of payload, padding not included */
+	__le64 chunk_seq;	/* counts the chunks of all segments; from 1 */
+	__le64 realtime;	/* ns since 1970, host */
+	__le64 monotonic;	/* ns, host's CLOCK_MONOTONIC */
+	__le32 epoch;
+	__le32 payload_crc;	/* CRC32C of the payload */
+	/* DATA only, else zero: */
+	__le32 stream;
+	__le32 generation;
+	__le32 cpu;
+	__u8 context;		/* VIRTIO_DDEBUG_CTX_* */
+	__u8 subbuf_shift;
+	__le16 reserved0;
+	__le64 pass;		/* the look over all streams that found it */
+	__le64 pos;		/* position in the stream of what follows */
+	__le64 produced;	/* virtio_ddebug_stream_hdr, as read in that pass: seq, */
+	__le64 recursed;
+	__le64 torn;
+	__le64 clamped;
+	__u8 reserved1[4];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_CHUNK_MAGIC		0x4b434444u	/* "DDCK" */
+
+/*
+ * A span [pos, pos + n) of one sub-buffer of one stream, from record boundary
+ * to record boundary.  If pos is not the begin of a sub-buffer, a copy of the
+ * sub-buffer's header (struct ddebug_subbuf_hdr) comes before the span, so
+ * len is n + 32; else len is n.
+ */
+#define DDEBUG_LOG_CHUNK_DATA		1
+#define DDEBUG_LOG_CHUNK_ATTACH		2	/* struct virtio_ddebug_attach */
+#define DDEBUG_LOG_CHUNK_DICT		3	/* struct ddebug_callsite, one or more */
+#define DDEBUG_LOG_CHUNK_EVENT		4	/* struct ddebug_log_event */
+/* Other types are skipped by their length, and counted. */
+
+_Static_assert(offsetof(struct ddebug_log_chunk, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, type) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, flags) == 6, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, seg_seq) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, off) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, len) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, chunk_seq) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, realtime) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, monotonic) == 40, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, epoch) == 48, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, payload_crc) == 52, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, stream) == 56, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, generation) == 60, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, cpu) == 64, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, context) == 68, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, subbuf_shift) == 69, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, reserved0) == 70, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, pass) == 72, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, pos) == 80, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, produced) == 88, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, recursed) == 96, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, torn) == 104, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, clamped) == 112, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, reserved1) == 120, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, crc) == 124, "ABI");
+_Static_assert(sizeof(struct ddebug_log_chunk) == 128, "ABI");
+
+struct ddebug_log_event {
+	__le32 event;		/* DDEBUG_LOG_EVENT_* */
+	__le32 reserved;
+	__le64 arg[3];
+};
+
+#define DDEBUG_LOG_EVENT_OPEN		1	/* a QEMU opened the log; arg: pid */
+#define DDEBUG_LOG_EVENT_ATTACH		2	/* a driver attached, an epoch began; arg: its number */
+#define DDEBUG_LOG_EVENT_RESET		3	/* the device was reset; the epoch is over */
+#define DDEBUG_LOG_EVENT_STOP		4	/* the VM was stopped; arg: QEMU's run state */
+#define DDEBUG_LOG_EVENT_CONT		5	/* the VM runs again */
+#define DDEBUG_LOG_EVENT_CLOSE		6	/* QEMU is done with the log; nothing follows from it */
+#define DDEBUG_LOG_EVENT_SIZE		7	/* arg: old size, new size */
+#define DDEBUG_LOG_EVENT_CLEAR		8	/* what was before is cleared */
+#define DDEBUG_LOG_EVENT_IO_LOST	9	/* arg: chunks, bytes that could not be written */
+#define DDEBUG_LOG_EVENT_PANIC		10	/* set aside */
+
+_Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_event, arg) == 8, "ABI");
+_Static_assert(sizeof(struct ddebug_log_event) == 32, "ABI");
+
+#endif /* _DDEBUG_LOG_H */

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR BSD-3-Clause */
+/*
+ * The contract between the guest, which writes records, and the tool, which
+ * decodes them.  The device copies these bytes and never looks inside.
+ *
+ * Document: docs/log-format.md, "Records".  All fields are little-endian.
+ */
+#ifndef _DDEBUG_RECORD_H
+#define _DDEBUG_RECORD_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#include <linux/stddef.h>
+#else
+#include <linux/types.h>
+#include <stddef.h>
+#endif
+
+/*
+ * A stream is cut into sub-buffers of 1 << subbuf_shift bytes:
+ *
+ *  +------------+--------+--------+---     ---+--------+-----------+
+ *  | subbuf_hdr | record | record |    ...    | record | PAD       |
+ *  +------------+--------+--------+---     ---+--------+-----------+
+ *
+ * A record begins at a multiple of eight and never crosses into the next
+ * sub-buffer; what is left over is filled by one PAD record.
+ */
+struct ddebug_subbuf_hdr {
+	__le64 pos;		/* position of this header in the stream */
+	__le64 seq;		/* number of the first message in this sub-buffer */
+	__le64 base;		/* ns: what the records' delta counts from */
+	__le64 lost;		/* recursed + torn so far (virtio_ddebug_stream_hdr) */
+};
+
+_Static_assert(offsetof(struct ddebug_subbuf_hdr, pos) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_subbuf_hdr, seq) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_subbuf_hdr, base) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_subbuf_hdr, lost) == 24, "ABI");
+_Static_assert(sizeof(struct ddebug_subbuf_hdr) == 32, "ABI");
+
+/*
+ *   15  12 11              0
+ *  +------+-----------------+-----------------+-----------------------------+
+ *  | type |  len            |  seq            |  delta                      |
+ *  +------+-----------------+-----------------+-----------------------------+
+ *         type_len (le16)       le16                le32
+ *
+ * Every message record can be read by itself, given the header of its
+ * sub-buffer: nothing in it depends on the record before.  (A reader may start
+ * at any record, since what came before may have been overwritten.)
+ */
+struct ddebug_rec_hdr {
+	__le16 type_len;	/* DDEBUG_REC_* << 12 | bytes, header included, padding not */
+	__le16 seq;		/* low bits of the message's number; 0 for PAD and TIME */
+	__le32 delta;		/* ns since base; PAD: bytes to the next record */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_hdr, type_len) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_hdr, seq) == 2, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_hdr, delta) == 4, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
+
+#define DDEBUG_REC_TYPE_SHIFT	12
+#define DDEBUG_REC_LEN_MASK	0x0fff
+#define DDEBUG_REC_ALIGN	8
+
+/* Never written: a reader that meets it has run into memory that is not a record. */
+#define DDEBUG_REC_NONE		0
+/* Nothing: go on delta bytes after the begin of this record.  len is 8. */
+#define DDEBUG_REC_PAD		1
+/* struct ddebug_rec_time: the next record's delta counts from it instead of base. */
+#define DDEBUG_REC_TIME		2
+/* struct ddebug_rec_text: a message, as the kernel would have printed it. */
+#define DDEBUG_REC_TEXT		3
+/* Set aside: callsite id and raw arguments. */
+#define DDEBUG_REC_PACKED	4
+/* Other types are skipped by their length, and counted. */
+
+/* A message further from base than 32 bits of ns (4.29 s) has one of these before it. */
+struct ddebug_rec_time {
+	struct ddebug_rec_hdr hdr;	/* delta is 0 */
+	__le64 time;			/* ns, absolute */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_time, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_time, time) == 8, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_time) == 16, "ABI");
+
+struct ddebug_rec_text {
+	struct ddebug_rec_hdr hdr;
+	__le32 callsite;	/* id in the dictionary; 0: not known */
+	__le32 pid;		/* of the interrupted task, where in interrupt */
+	__u8 text[];		/* len - 16 bytes, any value; no final newline */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_text, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_text, callsite) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_text, pid) == 12, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_text, text) == 16, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_text) == 16, "ABI");
+
+/* printk cuts a line at 1023 bytes or earlier; so no text is longer. */
+#define DDEBUG_TEXT_MAX		1023
+
+/*
+ * A dictionary entry: one callsite.  Its strings follow in the order of their
+ * lengths, without terminators; zeros pad the entry to a multiple of eight.
+ */
+struct ddebug_callsite {
+	__le32 len;		/* bytes of the whole entry, a multiple of eight */
+	__le32 id;		/* 1 and up; 0 is never announced */
+	__le32 line;
+	__le16 flags;		/* DDEBUG_CALLSITE_* */
+	__le16 module_len;
+	__le16 function_len;
+	__le16 file_len;
+	__le16 format_len;
+	__le16 args_len;	/* argument types of packed records; 0 as yet */
+	__u8 strings[];
+};
+
+_Static_assert(offsetof(struct ddebug_callsite, len) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, id) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, line) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, flags) == 12, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, module_len) == 14, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, function_len) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, file_len) == 18, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, format_len) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, args_len) == 22, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, strings) == 24, "ABI");
+_Static_assert(sizeof(struct ddebug_callsite) == 24, "ABI");
+
+#define DDEBUG_CALLSITE_F_CUT	0x0001	/* a string was cut to fit DDEBUG_CALLSITE_MAX */
+
+/* Longest entry in bytes: several fit one control request. */
+#define DDEBUG_CALLSITE_MAX	4096
+
+#endif /* _DDEBUG_RECORD_H */
