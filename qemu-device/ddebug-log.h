@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The writer of the log file that docs/log-format.md describes.
+ *
+ * It needs libc and GLib only, so that one source serves the device, the tool
+ * (which resizes and clears the log of a VM that does not run) and the tests.
+ *
+ * A DdebugLog belongs to one thread at a time; nothing in here locks.  All
+ * functions may block on the disk: none may be called by a vCPU, under the
+ * BQL or on QEMU's main loop, except ddebug_log_open() while the device is
+ * being realized.
+ */
+#ifndef DDEBUG_LOG_WRITER_H
+#define DDEBUG_LOG_WRITER_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ddebug_log.h"
+
+#define DDEBUG_LOG_ERROR ddebug_log_error_quark()
+GQuark ddebug_log_error_quark(void);
+
+typedef enum {
+    DDEBUG_LOG_ERROR_NOT_FOUND,     /* no such file or directory */
+    DDEBUG_LOG_ERROR_NOT_A_FILE,    /* directory, symbolic link, FIFO, ... */
+    DDEBUG_LOG_ERROR_LINKED,        /* more than one hard link */
+    DDEBUG_LOG_ERROR_PERMISSION,    /* may not be opened for writing */
+    DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
+    DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
+    DDEBUG_LOG_ERROR_VERSION,       /* a log of a version or with flags unknown here */
+    DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
+    DDEBUG_LOG_ERROR_SPACE,         /* the disk has no room for it */
+    DDEBUG_LOG_ERROR_IO,            /* anything else the system said */
+} DdebugLogError;
+
+typedef struct DdebugLog DdebugLog;
+
+/* Who writes; put into the superblock.  Not kept after ddebug_log_open(). */
+typedef struct DdebugLogInfo {
+    const char *vm_name;        /* cut to 64 bytes; NULL: none */
+    const uint8_t *vm_uuid;     /* 16 bytes; NULL: none */
+    const char *writer;         /* program and version, cut to 64 bytes */
+} DdebugLogInfo;
+
+/* The device's word on a span of a stream; fields as in ddebug_log_chunk. */
+typedef struct DdebugLogData {
+    uint32_t epoch;             /* the epoch the span was taken in */
+    uint32_t stream;
+    uint32_t generation;
+    uint32_t cpu;
+    uint8_t context;
+    uint8_t subbuf_shift;
+    uint64_t pass;
+    uint64_t pos;
+    uint64_t produced;
+    uint64_t recursed;
+    uint64_t torn;
+    uint64_t clamped;
+} DdebugLogData;
+
+/* In host byte order. */
+typedef struct DdebugLogRequest {
+    uint32_t type;              /* DDEBUG_LOG_REQUEST_*, or unknown */
+    uint64_t id;
+    uint64_t arg;
+} DdebugLogRequest;
+
+/*
+ * What one chunk may carry at most, in bytes: with its header it fits the
+ * smallest segment.
+ */
+#define DDEBUG_LOG_PAYLOAD_MAX (64u << 10)
+
+#define DDEBUG_LOG_OPEN_CREATE 0x1u  /* make the file (mode 0600) if it is missing */
+
+/**
+ * ddebug_log_open:
+ * @path: the file
+ * @size: bytes the file may take, DDEBUG_LOG_SIZE_MIN to _MAX; 0: as it is, or
+ *        DDEBUG_LOG_SIZE_DEFAULT for a new one
+ * @info: who writes; NULL: the VM's name, its uuid and the writer stay as they are
+ * @flags: DDEBUG_LOG_OPEN_*
+ *
+ * Takes the log: locks it, formats it if it is empty, checks it if it is not,
+ * extends it if it was cut short, and gives it the size asked for.  What it
+ * refuses, it leaves as it was.  Nothing is appended: the first chunk begins a
+ * segment.
+ *
+ * Returns: the log, to be given back with ddebug_log_close(), or NULL with
+ * @error set.
+ */
+DdebugLog *ddebug_log_open(const char *path, uint64_t size,
+                           const DdebugLogInfo *info, unsigned flags,
+                           GError **error);
+
+/**
+ * ddebug_log_close: unlocks and frees the log.  NULL is allowed.  The CLOSE
+ * event is the caller's.
+ */
+void ddebug_log_close(DdebugLog *log);
+
+/* Bytes of the file now. */
+uint64_t ddebug_log_size(const DdebugLog *log);
+/* Where the file lies, as given to ddebug_log_open(). */
+const char *ddebug_log_path(const DdebugLog *log);
+/* The newest epoch; 0 if no driver ever attached. */
+uint32_t ddebug_log_epoch(const DdebugLog *log);
+/* The highest pass found in the log when it was opened; 0: none. */
+uint64_t ddebug_log_last_pass(const DdebugLog *log);
+/* Bytes of payload that could not be written since the log was opened. */
+uint64_t ddebug_log_io_lost(const DdebugLog *log);
+
+/*
+ * The functions that append return 0 or a negative errno.  An error costs that
+ * one chunk: its bytes are counted (ddebug_log_io_lost()), the next call tries
+ * again, and an IO_LOST event precedes the first chunk that succeeds.
+ */
+
+/**
+ * ddebug_log_append_data: @len bytes of @payload, 1 to DDEBUG_LOG_PAYLOAD_MAX,
+ * as a DATA chunk.
+ */
+int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
+                           const void *payload, size_t len);
+
+/**
+ * ddebug_log_append_attach: begins an epoch with the driver's introduction, up
+ * to DDEBUG_LOG_PAYLOAD_MAX bytes.  The epoch has begun (ddebug_log_epoch())
+ * also where an error is returned.
+ */
+int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
+
+/**
+ * ddebug_log_append_dict: dictionary entries, up to DDEBUG_LOG_PAYLOAD_MAX
+ * bytes, of the newest epoch.
+ *
+ * Returns: also -ENOSPC if the dictionary may take no more segments, and then
+ * nothing is counted as lost; -EINVAL if no epoch was begun by this writer.
+ */
+int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len);
+
+/**
+ * ddebug_log_append_event: an EVENT chunk; @event is DDEBUG_LOG_EVENT_*, what
+ * the arguments mean depends on it.
+ */
+int ddebug_log_append_event(DdebugLog *log, uint32_t event,
+                            uint64_t arg0, uint64_t arg1, uint64_t arg2);
+
+/**
+ * ddebug_log_append_lost: @chunks with @bytes of payload were given up by the
+ * caller before they came here; counted as if they had failed to be written.
+ */
+void ddebug_log_append_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes);
+
+/**
+ * ddebug_log_resize: gives the file the greatest size that is not above @size
+ * and appends a SIZE event.  Keeps the newest that fits.
+ *
+ * Returns: true, or false with @error set (SIZE, SPACE, IO) and the log as it
+ * was.
+ */
+bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error);
+
+/**
+ * ddebug_log_clear: hides all data there is, and appends a CLEAR event.
+ */
+bool ddebug_log_clear(DdebugLog *log, GError **error);
+
+/**
+ * ddebug_log_poll_request: looks for a request of a tool that was not answered.
+ *
+ * Returns: whether there is one, in @request.
+ */
+bool ddebug_log_poll_request(DdebugLog *log, DdebugLogRequest *request);
+
+/**
+ * ddebug_log_serve_request: does what @request says, for any type, and answers
+ * it (an unknown type with EOPNOTSUPP).
+ */
+void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request);
+
+/**
+ * ddebug_log_write_state: tells readers that everything of passes up to
+ * @settled_pass is in the log.  Returns 0 or a negative errno.
+ */
+int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass);
+
+/**
+ * ddebug_log_check: looks whether the file was cut short or removed under the
+ * writer.  A file cut short is made whole again (what was cut is lost).
+ *
+ * Returns: true if all is well; false with @error set, once for each mishap.
+ */
+bool ddebug_log_check(DdebugLog *log, GError **error);
+
+#endif /* DDEBUG_LOG_WRITER_H */
