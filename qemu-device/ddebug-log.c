@@ -1339,14 +1339,38 @@ static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
     return true;
 }
 
+/*
+ * Oldest first, and the dictionary after the data, so that whoever dies in
+ * here leaves no hole in what is left.
+ */
+static int drop_rest(DdebugLog *log, const bool *keep)
+{
+    g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    uint64_t i;
+    int r = 0;
+
+    for (i = 0; i < log->nr_segs; i++) {
+        if (!keep[i] && is_used(&log->slots[i], DDEBUG_LOG_SEG_DATA)) {
+            g_array_append_val(data, i);
+        }
+    }
+    sort_desc_by_seq(log, data);
+    for (i = data->len; i-- > 0 && !r; ) {
+        r = wipe_slot(log, g_array_index(data, uint64_t, i));
+    }
+    for (i = 0; i < log->nr_segs && !r; i++) {
+        if (!keep[i] && log->slots[i].seq) {
+            r = wipe_slot(log, i);
+        }
+    }
+    return r;
+}
+
 /* The body first, so that a header never vouches for half a segment. */
 static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
 {
-    int r = wipe_slot(log, to);
+    int r = read_at(log->fd, buf, log->seg_size, slot_off(log, from));
 
-    if (!r) {
-        r = read_at(log->fd, buf, log->seg_size, slot_off(log, from));
-    }
     if (!r) {
         r = write_at(log->fd, buf + FIRST_CHUNK, log->seg_size - FIRST_CHUNK,
                      slot_off(log, to) + FIRST_CHUNK);
@@ -1402,8 +1426,7 @@ static void follow(DdebugLogCursor *cur, const uint64_t *to)
     }
 }
 
-static void take_moved(DdebugLog *log, uint64_t nr_segs, const bool *keep,
-                       const uint64_t *to)
+static void take_moved(DdebugLog *log, uint64_t nr_segs, const uint64_t *to)
 {
     uint64_t i;
 
@@ -1416,12 +1439,6 @@ static void take_moved(DdebugLog *log, uint64_t nr_segs, const bool *keep,
     }
     log->nr_segs = nr_segs;
     log->slots = g_renew(DdebugLogSlot, log->slots, nr_segs);
-    for (i = 0; i < nr_segs; i++) {
-        if (!keep[i] && log->slots[i].seq) {
-            /* what stays on disk if this fails is old, but true */
-            wipe_slot(log, i);
-        }
-    }
 }
 
 static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
@@ -1440,7 +1457,10 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
     for (i = 0; i < log->nr_segs; i++) {
         to[i] = i;
     }
-    r = move_down(log, nr_segs, keep, to);
+    r = drop_rest(log, keep);
+    if (!r) {
+        r = move_down(log, nr_segs, keep, to);
+    }
     if (!r) {
         r = write_geometry(log, nr_segs);
     }
@@ -1448,7 +1468,7 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
         undo_move_down(log, nr_segs, to);
         return set_io_error(error, log->path, "cannot write", -r);
     }
-    take_moved(log, nr_segs, keep, to);
+    take_moved(log, nr_segs, to);
     cut(log->fd, file_size(nr_segs, log->seg_size));
     return true;
 }
