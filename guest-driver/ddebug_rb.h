@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inside ddebug_rb.ko: what the hook, the rings and the dictionary call of
+ * each other.
+ */
+#ifndef _DDEBUG_RB_H
+#define _DDEBUG_RB_H
+
+#include <linux/dynamic_debug.h>
+#include <linux/stdarg.h>
+#include <linux/types.h>
+
+struct ddebug_transport;
+struct seq_file;
+
+/**
+ * enum ddebug_kind - which of the kernel's print functions a message is for
+ * @DDEBUG_KIND_PR: __dynamic_pr_debug(); there is no object
+ * @DDEBUG_KIND_DEV: __dynamic_dev_dbg(); the object is a struct device or NULL
+ * @DDEBUG_KIND_NETDEV: __dynamic_netdev_dbg(); a struct net_device or NULL
+ * @DDEBUG_KIND_IBDEV: __dynamic_ibdev_dbg(); a struct ib_device or NULL
+ */
+enum ddebug_kind {
+	DDEBUG_KIND_PR,
+	DDEBUG_KIND_DEV,
+	DDEBUG_KIND_NETDEV,
+	DDEBUG_KIND_IBDEV,
+};
+
+/* ddebug_record.c, called by the hook */
+__printf(4, 0)
+void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind,
+		 const void *obj, const char *fmt, va_list args);
+
+/* ddebug_dict.c, called by the hook */
+int ddebug_dict_add(const struct _ddebug *d);
+int ddebug_dict_announce(void);
+
+/* ddebug_dict.c, called by the other files of the module */
+int ddebug_dict_init(void);
+void ddebug_dict_exit(void);
+u32 ddebug_dict_id(const struct _ddebug *d);
+int ddebug_dict_announce_all(struct ddebug_transport *t);
+int ddebug_dict_announce_new(struct ddebug_transport *t);
+void ddebug_dict_stats(struct seq_file *m);
+
+/* ddebug_ring.c, called by ddebug_main.c */
+int ddebug_ring_init(void);
+void ddebug_ring_exit(void);
+void ddebug_ring_stats(struct seq_file *m);
+
+/*
+ * ddebug_hook.c, called by ddebug_main.c.
+ *
+ * ddebug_hook_start() returns 0 or -errno, and has undone what it did in the
+ * latter case.  After ddebug_hook_stop() nobody is, or will be, in
+ * ddebug_emit(), ddebug_dict_add() or ddebug_dict_announce().  Both sleep.
+ * ddebug_hook_stats() adds the hook's "name: value" lines.
+ */
+int ddebug_hook_start(void);
+void ddebug_hook_stop(void);
+void ddebug_hook_stats(struct seq_file *m);
+
+#endif /* _DDEBUG_RB_H */
