@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# make help says what there is.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-print-directory
+.DELETE_ON_ERROR:
+
+BUILD := $(CURDIR)/build
+JOBS ?= $(shell nproc)
+
+# What scripts/deps.sh has chosen: kernel, QEMU, cache.
+-include build/config.mk
+
+MODULES := ddebug_rb virtio_ddebug ddebug_test
+KOS := $(MODULES:%=$(BUILD)/guest-driver/%.ko)
+IMAGE := $(BUILD)/guest/initrd.img
+VENV_PYTHON = $(CACHE)/venv/bin/python3
+
+.PHONY: help
+help:
+	@echo 'make demo         build everything and see a stock guest'\''s messages arrive on the host'
+	@echo 'make check        build everything and run all tests'
+	@echo 'make check-unit   only the unit tests (no guest)'
+	@echo 'make check-guest  only the tests with guests; TESTS="test_flag test_load" picks some'
+	@echo 'make check-style  only the checks of the source text'
+	@echo 'make build        modules, device, tool, guest image; nothing is run'
+	@echo 'make deps         install what is missing (apt-get), get kernel and QEMU source'
+	@echo 'make clean        remove what was built'
+	@echo 'make distclean    as well as what was downloaded'
+	@echo
+	@echo 'Built files go to build/, downloads to $${XDG_CACHE_HOME:-~/.cache}/virtio-ddebug.'
+
+.DEFAULT_GOAL := help
+
+# deps writes build/config.mk, so what uses it runs in a make of its own.
+.PHONY: deps
+deps:
+	@scripts/deps.sh
+
+.PHONY: demo check check-unit check-guest check-style build
+build: deps
+	@$(MAKE) -j$(JOBS) parts
+demo: build
+	@$(MAKE) run-demo
+check check-guest check-style: build
+	@$(MAKE) run-$@
+check-unit: deps
+	@$(MAKE) run-$@
+
+# -- in the second make ------------------------------------------------------
+
+.PHONY: parts modules device tool
+parts: modules device tool $(IMAGE)
+
+modules:
+	@echo '== Modules of the guest, for $(KERNEL_RELEASE)'
+	@$(MAKE) -C guest-driver KDIR='$(KDIR)' O='$(BUILD)/guest-driver'
+
+device:
+	@echo '== Device, for QEMU $(QEMU_PACKAGE)'
+	@$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC)' QEMU_BINARY='$(QEMU_BINARY)' O='$(BUILD)/qemu-device'
+
+tool:
+	@echo '== Tool'
+	@$(MAKE) -C host-tool O='$(BUILD)/host-tool'
+
+$(KOS): modules ;
+
+$(IMAGE): $(KOS) $(wildcard tests/guest/*) scripts/guest-image.sh scripts/lib.sh build/config.mk
+	@echo '== Image of the guest'
+	@mkdir -p $(@D)
+	@scripts/guest-image.sh '$(KERNEL_ROOT)' '$(KERNEL_RELEASE)' '$@' $(KOS)
+
+.PHONY: venv run-demo run-check run-check-unit run-check-guest run-check-style
+venv:
+	@scripts/venv.sh
+
+run-demo: venv
+	@$(VENV_PYTHON) scripts/demo.py
+
+run-check run-check-unit run-check-guest run-check-style: venv
+	@$(VENV_PYTHON) scripts/check.py $(@:run-%=%) $(TESTS)
+
+.PHONY: clean distclean
+clean:
+	rm -rf '$(BUILD)'
+
+distclean:
+	@scripts/distclean.sh

@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Removes what was built and what was downloaded.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+
+rm -rf "$build" "$cache"
+say "Removed $build and $cache"

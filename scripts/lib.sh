@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+# What the other scripts share: messages, the cache folder, apt.
+# To be sourced by bash, with -euo pipefail set by the caller.
+
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
+
+# Where downloads, unpacked sources and the Python environment are kept.
+# Continuous integration may run without HOME.
+default_cache_root() {
+    local home=${HOME:-}
+
+    if [ -z "$home" ]; then
+        home=$(getent passwd "$(id -u)" | cut -d: -f6)
+    fi
+    printf '%s\n' "${XDG_CACHE_HOME:-$home/.cache}"
+}
+
+cache=$(default_cache_root)/virtio-ddebug
+build=$repo/build
+
+say() {
+    printf '== %s\n' "$*"
+}
+
+die() {
+    printf '%s: error: %s\n' "${0##*/}" "$1" >&2
+    shift
+    [ $# -eq 0 ] || printf '  %s\n' "$@" >&2
+    exit 1
+}
+
+# run_logged NAME COMMAND...: the output goes to build/logs/NAME.log; every
+# ten seconds a line says that it still runs; on failure the end of the log is
+# shown.
+run_logged() {
+    local log=$build/logs/$1.log start=$SECONDS pid rc=0 waited=0
+    shift
+    mkdir -p "$build/logs"
+    "$@" </dev/null >"$log" 2>&1 &
+    pid=$!
+    while kill -0 "$pid" 2>/dev/null; do
+        sleep 0.2
+        waited=$((SECONDS - start))
+        if [ "$waited" -ge "${next_sign:-10}" ]; then
+            printf '   ... %d s: %s\n' "$waited" \
+                "$(tail -c 300 "$log" | tr '\r' '\n' | tail -n 1 | cut -c 1-100)"
+            next_sign=$((waited + 10))
+        fi
+    done
+    unset next_sign
+    wait "$pid" || rc=$?
+    if [ "$rc" -ne 0 ]; then
+        printf '   failed (exit status %d); the end of %s:\n' "$rc" "$log" >&2
+        tail -n 30 "$log" >&2
+        return "$rc"
+    fi
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        die "need root to run: $*" "become root, or install sudo"
+    fi
+}
+
+# Lists are fetched at most once a run, and only when something was not found.
+apt_updated=no
+apt_update_once() {
+    if [ "$apt_updated" = yes ]; then
+        return 1
+    fi
+    apt_updated=yes
+    say "Refreshing the package lists (apt-get update)"
+    # One archive out of reach need not be the one that is needed.
+    run_logged apt-update as_root apt-get -q -o DPkg::Lock::Timeout=300 update ||
+        say "apt-get update had errors; going on with what it got"
+}
+
+pkg_installed() {
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
+}

@@ -1,0 +1,343 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Whole guests for tests: a QEMU, its console, its agent, its log on the host.
+
+Nothing here knows of Avocado, so that the demonstration uses it as well.
+"""
+
+import ctypes
+import gzip
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import threading
+import time
+
+from qemu.qmp.legacy import QEMUMonitorProtocol
+
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(REPO, "build")
+
+CONTROL = "/sys/kernel/debug/dynamic_debug/control"
+PROC_CONTROL = "/proc/dynamic_debug/control"
+
+PR_SET_PDEATHSIG = 1
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def config():
+    """What `make` has chosen: kernel, QEMU, where things are built."""
+    with open(os.path.join(BUILD, "config.json"), encoding="utf-8") as file:
+        return json.load(file)
+
+
+def plugin():
+    return os.path.join(BUILD, "qemu-device", "virtio-ddebug.so")
+
+
+def tool():
+    return os.path.join(BUILD, "host-tool", "ddebug-host")
+
+
+def child_dies_with_us():
+    """For preexec_fn: no process that a test started outlives it."""
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+class GuestError(Exception):
+    """The guest or its QEMU did not do what it must for any test to go on."""
+
+
+class CommandFailed(GuestError):
+    """A command in the guest that must succeed has failed."""
+
+
+class KmsgRecord:
+    """One record of the guest's /dev/kmsg."""
+
+    def __init__(self, level, seq, stamp, text):
+        self.level = level
+        self.seq = seq
+        self.stamp = stamp      # seconds, exact to the microsecond
+        self.text = text
+
+    def __repr__(self):
+        return f"[{self.stamp:12.6f}] {self.text!r}"
+
+
+def parse_kmsg(data):
+    """The records in what was read from /dev/kmsg (bytes)."""
+    records = []
+    for line in data.split(b"\n"):
+        match = re.match(rb"(\d+),(\d+),(\d+),[^;]*;(.*)$", line, re.S)
+        if not match:
+            continue    # a line of properties of the record before
+        text = re.sub(rb"\\x([0-9a-f]{2})",
+                      lambda m: bytes([int(m.group(1), 16)]), match.group(4))
+        records.append(KmsgRecord(int(match.group(1)) & 7, int(match.group(2)),
+                                  int(match.group(3)) / 1e6, text))
+    return records
+
+
+class Guest:
+    """A guest of the stock kernel, from boot until it is killed.
+
+    directory  for console.log, qemu.log, sockets, and by default the log
+    log        the device's file; None: no virtio-ddebug device
+    props      further properties of the device: "size=1M,…"
+    life       seconds after which QEMU is killed, come what may
+    """
+
+    def __init__(self, directory, name="guest", log="default", props="", smp=2,
+                 memory=1024, accel="tcg,thread=single", append="", args=(),
+                 life=300, load_plugin=True, qemu=None, modules=("virtio_ddebug",)):
+        self.config = config()
+        self.directory = os.path.join(directory, name)
+        os.makedirs(self.directory, exist_ok=True)
+        if log == "default":
+            log = os.path.join(self.directory, "ddebug.log")
+        self.log_file = log
+        self.props = props
+        self.smp = smp
+        self.memory = memory
+        self.accel = accel
+        self.append = append
+        self.args = list(args)
+        self.life = life
+        self.load_plugin = load_plugin
+        self.qemu = qemu or self.config["qemu"]
+        self.modules = modules
+        self.process = None
+        self.qmp = None
+        self._agent = None
+        self._buffer = b""
+        self._timer = None
+        self._timed_out = False
+        self._sockets = None
+
+    # -- life ---------------------------------------------------------------
+
+    def path(self, name):
+        return os.path.join(self.directory, name)
+
+    def device_option(self):
+        """The -device argument, without the option's name."""
+        option = "virtio-ddebug-pci,id=ddebug0,file=" + self.log_file.replace(",", ",,")
+        return option + ("," + self.props if self.props else "")
+
+    def command_line(self):
+        line = [
+            self.qemu, "-nodefaults", "-no-user-config", "-display", "none",
+            "-machine", "q35", "-accel", self.accel, "-cpu", "max",
+            "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
+            "-kernel", self.config["kernel_image"],
+            "-initrd", os.path.join(BUILD, "guest", "initrd.img"),
+            "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
+                       "tsc=reliable no_timer_check printk.devkmsg=on " + self.append,
+            "-chardev", f"file,id=console,path={self.path('console.log')}",
+            "-serial", "chardev:console",
+            "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
+            "-serial", "chardev:agent",
+            "-chardev", f"socket,id=qmp,fd={self._qmp_pair[1].fileno()}",
+            "-mon", "chardev=qmp,mode=control",
+        ]
+        if self.load_plugin:
+            line += ["-plugin", plugin()]
+        if self.log_file is not None:
+            line += ["-device", self.device_option()]
+        return line + self.args
+
+    def launch(self):
+        """Start QEMU; do not wait for the guest."""
+        self._sockets = socket.socketpair()
+        self._qmp_pair = socket.socketpair()
+        inherited = [self._sockets[1].fileno(), self._qmp_pair[1].fileno()]
+        with open(self.path("qemu.log"), "wb") as out:
+            command = self.command_line()
+            out.write((" ".join(command) + "\n").encode())
+            out.flush()
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                pass_fds=inherited, preexec_fn=child_dies_with_us)
+        self._sockets[1].close()
+        self._qmp_pair[1].close()
+        self._agent = self._sockets[0]
+        self._timer = threading.Timer(self.life, self._expire)
+        self._timer.daemon = True
+        self._timer.start()
+        return self
+
+    def boot(self):
+        """Start QEMU, wait for the guest's agent, load our modules."""
+        self.launch()
+        self.connect_qmp()
+        self.wait_ready()
+        for module in self.modules:
+            self.must(f"modprobe {module}")
+        return self
+
+    def connect_qmp(self):
+        self.qmp = QEMUMonitorProtocol(self._qmp_pair[0])
+        try:
+            self.qmp.connect(negotiate=True)
+        except Exception as error:
+            raise GuestError(f"QEMU did not start: {self.qemu_output()}") from error
+
+    def wait_ready(self, timeout=90):
+        self._buffer = b""
+        line = self._read_line(time.monotonic() + timeout)
+        if line != b"agent ready":
+            raise GuestError(f"unexpected word of the agent: {line!r}")
+
+    def _expire(self):
+        self._timed_out = True
+        self.process.kill()
+
+    def kill(self, sig=signal.SIGKILL):
+        """End QEMU; harmless when it has ended."""
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(sig)
+        return self.wait()
+
+    def wait(self, timeout=30):
+        """Wait for QEMU's end and return its exit status."""
+        if not self.process:
+            return None
+        try:
+            status = self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            self.process.kill()
+            self.process.wait()
+            raise GuestError(f"QEMU did not end in {timeout} s") from error
+        self._timer.cancel()
+        if self.qmp:
+            try:
+                self.qmp.close()
+            except Exception:   # pylint: disable=broad-except
+                pass            # it has lost its peer, which is what we want
+            self.qmp = None
+        self._agent.close()
+        return status
+
+    def close(self):
+        """For tearDown: nothing is left behind."""
+        if self.process:
+            self.kill()
+
+    def shut_down(self):
+        """End the guest as a user would, QEMU exits by itself."""
+        self._send_script("poweroff -f")
+        return self.wait()
+
+    def qemu_output(self):
+        """What QEMU said, without the command line."""
+        with open(self.path("qemu.log"), encoding="utf-8", errors="replace") as file:
+            return "".join(file.readlines()[1:])
+
+    def console(self):
+        with open(self.path("console.log"), encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    # -- commands -----------------------------------------------------------
+
+    def _receive(self, deadline):
+        left = deadline - time.monotonic()
+        data = b""
+        if left > 0:
+            self._agent.settimeout(left)
+            try:
+                data = self._agent.recv(1 << 16)
+            except socket.timeout:
+                pass
+        if not data:
+            why = "lived longer than it may" if self._timed_out else \
+                "has ended" if self.process.poll() is not None else "does not answer"
+            raise GuestError(f"the guest {why}; QEMU: {self.qemu_output()!r}; the console's end:\n"
+                             + self.console()[-3000:])
+        self._buffer += data
+
+    def _read_line(self, deadline):
+        while b"\n" not in self._buffer:
+            self._receive(deadline)
+        line, self._buffer = self._buffer.split(b"\n", 1)
+        return line
+
+    def _send_script(self, script):
+        data = script.encode()
+        self._agent.settimeout(30)
+        self._agent.sendall(b"run %d\n" % len(data) + data)
+
+    def run_raw(self, script, timeout=60):
+        """Run a shell script in the guest: (exit status, output as bytes)."""
+        deadline = time.monotonic() + timeout
+        self._send_script(script)
+        match = re.fullmatch(rb"done (\d+) (\d+)", self._read_line(deadline))
+        if not match:
+            raise GuestError("the agent's answer has no sense")
+        length = int(match.group(2))
+        while len(self._buffer) < length:
+            self._receive(deadline)
+        output, self._buffer = self._buffer[:length], self._buffer[length:]
+        return int(match.group(1)), output
+
+    def run(self, script, timeout=60):
+        """Run a shell script in the guest: (exit status, output)."""
+        status, output = self.run_raw(script, timeout)
+        return status, output.decode(errors="replace")
+
+    def must(self, script, timeout=60):
+        """Run what has to succeed; its output."""
+        status, output = self.run(script, timeout)
+        if status:
+            raise CommandFailed(f"`{script}` in the guest: exit status {status}: {output}")
+        return output
+
+    def write(self, path, text):
+        """Write a line to a file of the guest: (exit status, what the shell said)."""
+        quoted = text.replace("'", "'\\''")
+        return self.run(f"echo '{quoted}' > {path}")
+
+    def control(self, query):
+        """A dyndbg query that must be taken."""
+        status, output = self.write(CONTROL, query)
+        if status:
+            raise CommandFailed(f"query '{query}': {output}")
+
+    def flags(self, grep=None):
+        """{(file, line, function): (module, flags)} as the control file shows."""
+        found = {}
+        command = f"grep -F '{grep}' {CONTROL}" if grep else f"cat {CONTROL}"
+        for line in self.must(command).splitlines():
+            match = re.match(r"(.+):(\d+) \[(.+)\](\S+) =(\S+) ", line)
+            if match:
+                found[(match.group(1), int(match.group(2)), match.group(4))] = \
+                    (match.group(3), match.group(5))
+        return found
+
+    # -- the kernel's log ---------------------------------------------------
+
+    def kmsg(self, timeout=120):
+        """All records of the kernel's log."""
+        # The serial line is slow; these texts shrink to a tenth.
+        status, output = self.run_raw("set -o pipefail; kmsg | gzip -1", timeout)
+        if status:
+            raise GuestError(f"cannot read the guest's /dev/kmsg: {output!r}")
+        records = parse_kmsg(gzip.decompress(output))
+        if not records:
+            raise GuestError("the guest's /dev/kmsg is empty")
+        return records
+
+    def dmesg(self):
+        return self.must("dmesg")
+
+    # -- QEMU ---------------------------------------------------------------
+
+    def command(self, command, **arguments):
+        """A QMP command; its result."""
+        return self.qmp.cmd(command, **arguments)
+
+    def counter(self, name):
+        """A property of the device."""
+        return self.command("qom-get", path="/machine/peripheral/ddebug0", property=name)
