@@ -160,7 +160,7 @@ void ddebug_log_append_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes);
  * and appends a SIZE event.  Keeps the newest that fits.
  *
  * Returns: true, or false with @error set (SIZE, SPACE, IO) and the log as it
- * was.
+ * was; after IO, what was to go when shrinking may be gone.
  */
 bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error);
 

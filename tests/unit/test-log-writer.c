@@ -1,0 +1,1519 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the log writer leaves on disk is what docs/log-format.md says, whatever
+ * it is asked to do, whatever is in its way, and wherever it is killed.
+ *
+ * The reader in here shares nothing with the writer but the header: its
+ * checksum is computed bit by bit, and it checks every rule it can see.
+ */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <glib.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "ddebug-log.h"
+
+#define MIB (1ull << 20)
+
+/* -- an independent reader -------------------------------------------------- */
+
+static uint32_t crc_slow(const void *data, size_t len)
+{
+    const uint8_t *p = data;
+    uint32_t crc = 0xffffffff;
+
+    while (len--) {
+        crc ^= *p++;
+        for (int i = 0; i < 8; i++) {
+            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
+        }
+    }
+    return crc ^ 0xffffffff;
+}
+
+/* The same polynomial, a byte at a time, or the tests would take minutes. */
+static uint32_t crc(const void *data, size_t len)
+{
+    static uint32_t table[256];
+    const uint8_t *p = data;
+    uint32_t c = 0xffffffff;
+
+    if (!table[1]) {
+        for (unsigned i = 0; i < 256; i++) {
+            uint32_t v = i;
+
+            for (int k = 0; k < 8; k++) {
+                v = v & 1 ? v >> 1 ^ 0x82f63b78 : v >> 1;
+            }
+            table[i] = v;
+        }
+    }
+    while (len--) {
+        c = table[(c ^ *p++) & 0xff] ^ c >> 8;
+    }
+    return c ^ 0xffffffff;
+}
+
+typedef struct Chunk {
+    struct ddebug_log_chunk h;
+    const uint8_t *payload;
+    uint32_t seg_type;
+    uint32_t seg_epoch;
+} Chunk;
+
+typedef struct Seg {
+    uint64_t seq;
+    uint32_t type;
+    uint32_t epoch;
+    uint64_t slot;
+} Seg;
+
+typedef struct View {
+    uint8_t *file;
+    gsize len;
+    struct ddebug_log_super super;
+    GArray *segs;               /* Seg, by seq, each once */
+    GArray *chunks;             /* Chunk, by seq of segment, then by place */
+    unsigned twice;             /* segments that were there twice */
+} View;
+
+static void view_free(View *v)
+{
+    g_array_unref(v->segs);
+    g_array_unref(v->chunks);
+    g_free(v->file);
+    g_free(v);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(View, view_free)
+
+static gint seg_cmp(gconstpointer a, gconstpointer b)
+{
+    const Seg *x = a, *y = b;
+
+    return x->seq < y->seq ? -1 : x->seq > y->seq ? 1 :
+           x->slot < y->slot ? -1 : 1;
+}
+
+static void view_super(View *v)
+{
+    uint64_t best = 0;
+    bool found = false;
+
+    for (int i = 0; i < 2; i++) {
+        struct ddebug_log_super s;
+
+        memcpy(&s, v->file + DDEBUG_LOG_SUPER_OFF(i), sizeof(s));
+        if (memcmp(s.magic, "DDEBUGLG", 8) || s.crc != crc(&s, 4092)) {
+            continue;
+        }
+        g_assert_cmpuint(s.generation % 2, ==, i);
+        if (!found || s.generation > best) {
+            v->super = s;
+            best = s.generation;
+            found = true;
+        }
+    }
+    g_assert_true(found);
+    g_assert_cmpuint(v->super.version, ==, 0);
+    g_assert_cmpuint(v->super.incompat | v->super.compat, ==, 0);
+    g_assert_cmpuint(v->super.size, ==,
+                     65536 + v->super.nr_segs * v->super.seg_size);
+}
+
+static void view_chunks(View *v, const Seg *seg, const uint8_t *base)
+{
+    uint32_t off = 64;
+
+    while (off + 128 <= v->super.seg_size) {
+        Chunk c = { .seg_type = seg->type, .seg_epoch = seg->epoch };
+
+        memcpy(&c.h, base + off, 128);
+        if (c.h.magic != DDEBUG_LOG_CHUNK_MAGIC || c.h.seg_seq != seg->seq ||
+            c.h.off != off || c.h.crc != crc(&c.h, 124)) {
+            break;
+        }
+        g_assert_cmpuint(off + 128 + (uint64_t)c.h.len, <=, v->super.seg_size);
+        c.payload = base + off + 128;
+        if (c.h.payload_crc != crc(c.payload, c.h.len)) {
+            /* torn by a SIGKILL: only ever the last of its segment */
+            break;
+        }
+        for (uint32_t i = c.h.len; i % 8; i++) {
+            g_assert_cmpuint(c.payload[i], ==, 0);
+        }
+        g_array_append_val(v->chunks, c);
+        off += 128 + (c.h.len + 7) / 8 * 8;
+    }
+}
+
+/* Rule 5, and who may be in which segment. */
+static void view_check_epochs(View *v, bool live)
+{
+    uint32_t oldest = UINT32_MAX, last_epoch = 0;
+    uint64_t dict = 0, last_seq = 0;
+
+    for (guint i = 0; i < v->segs->len; i++) {
+        Seg *s = &g_array_index(v->segs, Seg, i);
+
+        g_assert_cmpuint(s->epoch, >=, last_epoch);
+        last_epoch = s->epoch;
+        if (s->type == DDEBUG_LOG_SEG_DATA) {
+            if (s->seq >= v->super.first_seg) {
+                oldest = MIN(oldest, s->epoch);
+            }
+        } else {
+            dict++;
+        }
+    }
+    g_assert_cmpuint(dict, <=, v->super.nr_segs / 2);
+    for (guint i = 0; i < v->chunks->len; i++) {
+        Chunk *c = &g_array_index(v->chunks, Chunk, i);
+        bool of_dict = c->h.type == DDEBUG_LOG_CHUNK_ATTACH ||
+                       c->h.type == DDEBUG_LOG_CHUNK_DICT;
+        bool attached = false;
+
+        g_assert_cmpuint(of_dict, ==, c->seg_type == DDEBUG_LOG_SEG_DICT);
+        g_assert_cmpuint(c->h.epoch, ==, c->seg_epoch);
+        if (c->seg_type == DDEBUG_LOG_SEG_DATA) {
+            g_assert_cmpuint(c->h.chunk_seq, >, last_seq);
+            last_seq = c->h.chunk_seq;
+        }
+        if (!live || c->h.type != DDEBUG_LOG_CHUNK_DATA) {
+            continue;
+        }
+        for (guint k = 0; k < v->chunks->len && !attached; k++) {
+            Chunk *d = &g_array_index(v->chunks, Chunk, k);
+
+            attached = d->h.type == DDEBUG_LOG_CHUNK_ATTACH &&
+                       d->h.epoch == c->h.epoch;
+        }
+        g_assert_true(attached);
+    }
+}
+
+/* @live: every epoch of which there are data has its dictionary. */
+static View *view_load(const char *path, bool live)
+{
+    View *v = g_new0(View, 1);
+    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Seg));
+
+    v->segs = g_array_new(FALSE, FALSE, sizeof(Seg));
+    v->chunks = g_array_new(FALSE, FALSE, sizeof(Chunk));
+    g_assert_true(g_file_get_contents(path, (char **)&v->file, &v->len, NULL));
+    g_assert_cmpuint(v->len, >=, 8192);
+    view_super(v);
+    for (uint64_t slot = 0; slot < v->super.nr_segs; slot++) {
+        uint64_t off = 65536 + slot * v->super.seg_size;
+        struct ddebug_log_seg s;
+        Seg seg;
+
+        if (off + v->super.seg_size > v->len) {
+            break;
+        }
+        memcpy(&s, v->file + off, sizeof(s));
+        if (s.magic != DDEBUG_LOG_SEG_MAGIC || s.crc != crc(&s, 60)) {
+            continue;
+        }
+        g_assert_cmpuint(s.seq, >, 0);
+        seg = (Seg) { s.seq, s.type, s.epoch, slot };
+        g_array_append_val(all, seg);
+    }
+    g_array_sort(all, seg_cmp);
+    for (guint i = 0; i < all->len; i++) {
+        Seg *s = &g_array_index(all, Seg, i);
+
+        if (i && g_array_index(all, Seg, i - 1).seq == s->seq) {
+            v->twice++;
+            continue;
+        }
+        g_array_append_val(v->segs, *s);
+        if (s->type == DDEBUG_LOG_SEG_DICT || s->seq >= v->super.first_seg) {
+            view_chunks(v, s, v->file + 65536 + s->slot * v->super.seg_size);
+        }
+    }
+    view_check_epochs(v, live);
+    return v;
+}
+
+static View *view(const char *path)
+{
+    View *v = view_load(path, true);
+
+    g_assert_cmpuint(v->len, ==, v->super.size);
+    g_assert_cmpuint(v->twice, ==, 0);
+    return v;
+}
+
+static unsigned count(View *v, unsigned type)
+{
+    unsigned n = 0;
+
+    for (guint i = 0; i < v->chunks->len; i++) {
+        n += g_array_index(v->chunks, Chunk, i).h.type == type;
+    }
+    return n;
+}
+
+static struct ddebug_log_event event_at(View *v, int from_end)
+{
+    struct ddebug_log_event e = { 0 };
+
+    for (guint i = v->chunks->len; i-- > 0; ) {
+        Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+        if (c->h.type == DDEBUG_LOG_CHUNK_EVENT && from_end-- == 0) {
+            g_assert_cmpuint(c->h.len, ==, sizeof(e));
+            memcpy(&e, c->payload, sizeof(e));
+            return e;
+        }
+    }
+    return e;
+}
+
+/* -- numbered data ---------------------------------------------------------- */
+
+static char *tmp_dir;
+
+static char *tmp_path(const char *name)
+{
+    char *path = g_build_filename(tmp_dir, name, NULL);
+
+    unlink(path);
+    return path;
+}
+
+static uint32_t mix(uint64_t x)
+{
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    return x;
+}
+
+static size_t number_len(uint64_t n)
+{
+    return 32 + mix(n) % 6000;
+}
+
+static void number_fill(uint8_t *buf, uint64_t n)
+{
+    size_t len = number_len(n);
+
+    memcpy(buf, &n, 8);
+    for (size_t i = 8; i < len; i++) {
+        buf[i] = n * 31 + i;
+    }
+}
+
+static int put(DdebugLog *log, uint64_t n)
+{
+    uint8_t buf[8192];
+    DdebugLogData d = {
+        .epoch = ddebug_log_epoch(log), .stream = n % 7, .generation = 2,
+        .cpu = n % 3, .context = n % 4, .subbuf_shift = 14, .pass = n + 1,
+        .pos = n * 8, .produced = n, .recursed = 5, .torn = 6, .clamped = 7,
+    };
+
+    number_fill(buf, n);
+    return ddebug_log_append_data(log, &d, buf, number_len(n));
+}
+
+static void put_range(DdebugLog *log, uint64_t from, uint64_t to)
+{
+    for (uint64_t n = from; n < to; n++) {
+        g_assert_cmpint(put(log, n), ==, 0);
+    }
+}
+
+static void attach(DdebugLog *log)
+{
+    char intro[160];
+    uint32_t before = ddebug_log_epoch(log);
+
+    memset(intro, 'a' + before % 26, sizeof(intro));
+    g_assert_cmpint(ddebug_log_append_attach(log, intro, sizeof(intro)), ==, 0);
+    g_assert_cmpuint(ddebug_log_epoch(log), ==, before + 1);
+}
+
+/* All numbers that are there, whole and without a gap; how many. */
+static uint64_t check_numbers(View *v, uint64_t *first, uint64_t *last)
+{
+    uint64_t expect = 0, found = 0;
+    uint8_t want[8192];
+
+    for (guint i = 0; i < v->chunks->len; i++) {
+        Chunk *c = &g_array_index(v->chunks, Chunk, i);
+        uint64_t n;
+
+        if (c->h.type != DDEBUG_LOG_CHUNK_DATA) {
+            continue;
+        }
+        memcpy(&n, c->payload, 8);
+        if (found++) {
+            g_assert_cmpuint(n, ==, expect);
+        } else {
+            *first = n;
+        }
+        g_assert_cmpuint(c->h.len, ==, number_len(n));
+        number_fill(want, n);
+        g_assert_true(memcmp(c->payload, want, c->h.len) == 0);
+        g_assert_cmpuint(c->h.pos, ==, n * 8);
+        g_assert_cmpuint(c->h.stream, ==, n % 7);
+        expect = n + 1;
+    }
+    *last = expect - 1;
+    return found;
+}
+
+static DdebugLog *must_open(const char *path, uint64_t size)
+{
+    static const uint8_t uuid[16] = "0123456789abcde";
+    const DdebugLogInfo info = { "vm", uuid, "test 1.0" };
+    g_autoptr(GError) error = NULL;
+    DdebugLog *log;
+
+    log = ddebug_log_open(path, size, &info, DDEBUG_LOG_OPEN_CREATE, &error);
+    g_assert_no_error(error);
+    g_assert_nonnull(log);
+    return log;
+}
+
+static void must_fail(const char *path, uint64_t size, int code,
+                      const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    g_assert_null(ddebug_log_open(path, size, NULL, DDEBUG_LOG_OPEN_CREATE,
+                                  &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, code);
+    if (!strstr(error->message, words)) {
+        g_error("'%s' does not say '%s'", error->message, words);
+    }
+}
+
+/* -- the tests -------------------------------------------------------------- */
+
+static void test_crc(void)
+{
+    g_assert_cmphex(crc_slow("123456789", 9), ==, 0xe3069283);
+    g_assert_cmphex(crc("123456789", 9), ==, 0xe3069283);
+}
+
+static void test_format(void)
+{
+    static const struct {
+        uint64_t size;
+        uint32_t seg_size;
+    } sizes[] = {
+        { 1 * MIB, 128 << 10 }, { 8 * MIB - 1, 128 << 10 },
+        { 8 * MIB, 256 << 10 }, { 16 * MIB, 256 << 10 },
+        { 64 * MIB - 1, 256 << 10 }, { 64 * MIB, 1 << 20 },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(sizes); i++) {
+        g_autofree char *path = tmp_path("format");
+        DdebugLog *log = must_open(path, sizes[i].size);
+        g_autoptr(View) v = view(path);
+        struct stat st;
+
+        g_assert_cmpuint(v->super.seg_size, ==, sizes[i].seg_size);
+        g_assert_cmpuint(v->len, <=, sizes[i].size);
+        g_assert_cmpuint(v->len + v->super.seg_size, >, sizes[i].size);
+        g_assert_cmpuint(ddebug_log_size(log), ==, v->len);
+        g_assert_cmpint(v->super.writer_pid, ==, getpid());
+        g_assert_cmpstr((char *)v->super.vm_name, ==, "vm");
+        g_assert_cmpstr((char *)v->super.vm_uuid, ==, "0123456789abcde");
+        g_assert_cmpstr((char *)v->super.writer, ==, "test 1.0");
+        g_assert_cmpuint(v->segs->len, ==, 0);
+        g_assert_cmpint(stat(path, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+        g_assert_cmpuint(st.st_blocks * 512, >=, st.st_size);
+        ddebug_log_close(log);
+        unlink(path);
+    }
+}
+
+static void test_empty_file_is_formatted(void)
+{
+    g_autofree char *path = tmp_path("empty");
+    g_autoptr(View) v = NULL;
+
+    g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    ddebug_log_close(must_open(path, MIB));
+    v = view(path);
+    g_assert_cmpuint(v->super.nr_segs, ==, 7);
+}
+
+static void test_append(void)
+{
+    g_autofree char *path = tmp_path("append");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    g_autoptr(View) v = NULL;
+    uint64_t first, last;
+    Chunk *c;
+
+    g_assert_cmpint(ddebug_log_append_dict(log, "x", 1), ==, -EINVAL);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_OPEN, 1, 2, 3),
+                    ==, 0);
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, "dict", 4), ==, 0);
+    put_range(log, 0, 20);
+    g_assert_cmpint(ddebug_log_write_state(log, 20), ==, 0);
+    v = view(path);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 1);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_EVENT), ==, 2);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 20);
+    g_assert_cmpuint(v->segs->len, ==, 3);
+    c = &g_array_index(v->chunks, Chunk, v->chunks->len - 1);
+    while (c->h.type != DDEBUG_LOG_CHUNK_DATA) {
+        c--;
+    }
+    g_assert_cmpuint(c->h.epoch, ==, 1);
+    g_assert_cmpuint(c->h.generation, ==, 2);
+    g_assert_cmpuint(c->h.cpu, ==, 19 % 3);
+    g_assert_cmpuint(c->h.context, ==, 19 % 4);
+    g_assert_cmpuint(c->h.subbuf_shift, ==, 14);
+    g_assert_cmpuint(c->h.pass, ==, 20);
+    g_assert_cmpuint(c->h.produced, ==, 19);
+    g_assert_cmpuint(c->h.recursed, ==, 5);
+    g_assert_cmpuint(c->h.torn, ==, 6);
+    g_assert_cmpuint(c->h.clamped, ==, 7);
+    g_assert_cmpuint(c->h.realtime / 1000000000, >=, time(NULL) - 60);
+    g_assert_cmpuint(c->h.realtime / 1000000000, <=, time(NULL));
+    g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_ATTACH);
+    g_assert_cmpuint(event_at(v, 0).arg[0], ==, 1);
+    g_assert_cmpuint(event_at(v, 1).event, ==, DDEBUG_LOG_EVENT_OPEN);
+    g_assert_cmpuint(event_at(v, 1).arg[2], ==, 3);
+    ddebug_log_close(log);
+}
+
+/* The largest chunk fits the smallest segment, and only one does. */
+static void test_largest_chunk(void)
+{
+    g_autofree char *path = tmp_path("largest");
+    g_autofree uint8_t *buf = g_malloc0(DDEBUG_LOG_PAYLOAD_MAX);
+    DdebugLog *log = must_open(path, MIB);
+    DdebugLogData d = { .epoch = 1 };
+    g_autoptr(View) v = NULL;
+
+    attach(log);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(ddebug_log_append_data(log, &d, buf,
+                                               DDEBUG_LOG_PAYLOAD_MAX), ==, 0);
+    }
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, DDEBUG_LOG_PAYLOAD_MAX),
+                    ==, 0);
+    v = view(path);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DATA), ==, 3);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 1);
+    ddebug_log_close(log);
+}
+
+static void test_wrap(void)
+{
+    g_autofree char *path = tmp_path("wrap");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last, found;
+
+    attach(log);
+    for (uint64_t n = 0; n < 3000; n += 100) {
+        g_autoptr(View) v = NULL;
+
+        put_range(log, n, n + 100);
+        v = view(path);
+        found = check_numbers(v, &first, &last);
+        g_assert_cmpuint(last, ==, n + 99);
+        g_assert_cmpuint(found, ==, last - first + 1);
+        if (first > 0) {
+            /* one segment of seven is the dictionary's, one may be new */
+            g_assert_cmpuint(v->segs->len, ==, 7);
+            g_assert_cmpuint(found * 3200, >, 5 * 100 * 1024);
+        }
+    }
+    g_assert_cmpuint(first, >, 0);
+    ddebug_log_close(log);
+}
+
+static void test_reopen(void)
+{
+    g_autofree char *path = tmp_path("reopen");
+    uint64_t first, last, n = 0;
+    uint8_t uuid[16];
+    uint64_t chunk_seq = 0, segs = 0;
+
+    for (int round = 0; round < 5; round++) {
+        DdebugLog *log = must_open(path, 4 * MIB);
+        g_autoptr(View) v = NULL;
+
+        g_assert_cmpuint(ddebug_log_epoch(log), ==, round);
+        g_assert_cmpuint(ddebug_log_last_pass(log), ==, n);
+        attach(log);
+        put_range(log, n, n + 10);
+        n += 10;
+        v = view(path);
+        if (round) {
+            g_assert_true(memcmp(uuid, v->super.uuid, 16) == 0);
+        }
+        memcpy(uuid, v->super.uuid, 16);
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, n);
+        g_assert_cmpuint(v->segs->len, ==, segs + 2);
+        segs = v->segs->len;
+        for (guint i = 0; i < v->chunks->len; i++) {
+            chunk_seq = MAX(chunk_seq,
+                            g_array_index(v->chunks, Chunk, i).h.chunk_seq);
+        }
+        /* ATTACH, its event, ten data: no number is used twice or left out */
+        g_assert_cmpuint(chunk_seq, ==, 12 * (round + 1));
+        ddebug_log_close(log);
+    }
+}
+
+/* Numbers go on although the newest segments hold no chunk that has them. */
+static void test_reopen_after_bare_segments(void)
+{
+    g_autofree char *path = tmp_path("bare");
+    DdebugLog *log = must_open(path, 2 * MIB);
+
+    attach(log);
+    put_range(log, 0, 5);
+    ddebug_log_close(log);
+    for (int i = 0; i < 3; i++) {
+        log = must_open(path, 2 * MIB);
+        g_assert_cmpuint(ddebug_log_last_pass(log), ==, 5);
+        g_assert_cmpuint(ddebug_log_epoch(log), ==, 1);
+        ddebug_log_append_event(log, DDEBUG_LOG_EVENT_OPEN, 0, 0, 0);
+        ddebug_log_close(log);
+    }
+    log = must_open(path, 2 * MIB);
+    g_assert_cmpint(ddebug_log_write_state(log, 77), ==, 0);
+    ddebug_log_close(log);
+    log = must_open(path, 2 * MIB);
+    g_assert_cmpuint(ddebug_log_last_pass(log), ==, 77);
+    ddebug_log_close(log);
+}
+
+static unsigned epochs_with_data(View *v, uint32_t *oldest)
+{
+    unsigned n = 0;
+    uint32_t last = UINT32_MAX;
+
+    *oldest = UINT32_MAX;
+    for (guint i = 0; i < v->chunks->len; i++) {
+        Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+        if (c->h.type == DDEBUG_LOG_CHUNK_DATA) {
+            n += c->h.epoch != last;
+            last = c->h.epoch;
+            *oldest = MIN(*oldest, c->h.epoch);
+        }
+    }
+    return n;
+}
+
+/* Rule 5: a dictionary lives as long as data of its epoch, and no longer. */
+static void test_dict_life(void)
+{
+    g_autofree char *path = tmp_path("dict-life");
+    DdebugLog *log = must_open(path, 2 * MIB);     /* 15 slots */
+    uint64_t n = 0, first, last;
+    uint32_t oldest;
+
+    for (int epoch = 1; epoch < 60; epoch++) {
+        g_autoptr(View) v = NULL;
+        unsigned dicts = 0, with_data;
+
+        attach(log);
+        g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+        put_range(log, n, n + mix(epoch) % 200 + 1);
+        n += mix(epoch) % 200 + 1;
+        v = view(path);
+        check_numbers(v, &first, &last);
+        g_assert_cmpuint(last, ==, n - 1);
+        with_data = epochs_with_data(v, &oldest);
+        dicts = count(v, DDEBUG_LOG_CHUNK_ATTACH);
+        /* at most one that waits for its slot to be wanted, and its kin */
+        g_assert_cmpuint(dicts, >=, with_data);
+    }
+    ddebug_log_close(log);
+}
+
+/* Many boots that say little: the newest are there, with their dictionaries. */
+static void test_many_short_boots(void)
+{
+    g_autofree char *path = tmp_path("short-boots");
+    uint64_t first, last;
+    uint32_t oldest;
+
+    for (int boot = 0; boot < 100; boot++) {
+        DdebugLog *log = must_open(path, MIB);     /* 7 slots */
+        g_autoptr(View) v = NULL;
+
+        ddebug_log_append_event(log, DDEBUG_LOG_EVENT_OPEN, 0, 0, 0);
+        attach(log);
+        g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+        put_range(log, boot, boot + 1);
+        ddebug_log_close(log);
+        v = view(path);
+        check_numbers(v, &first, &last);
+        g_assert_cmpuint(last, ==, boot);
+        g_assert_cmpuint(epochs_with_data(v, &oldest), >=, MIN(boot + 1, 2));
+    }
+}
+
+static void test_dict_full(void)
+{
+    g_autofree char *path = tmp_path("dict-full");
+    g_autofree uint8_t *buf = g_malloc0(60000);
+    DdebugLog *log = must_open(path, MIB);
+    unsigned taken = 0;
+    uint64_t first, last;
+    g_autoptr(View) v = NULL;
+    int r;
+
+    attach(log);
+    while ((r = ddebug_log_append_dict(log, buf, 60000)) == 0) {
+        g_assert_cmpuint(++taken, <, 100);
+        put_range(log, taken * 10, taken * 10 + 10);
+    }
+    g_assert_cmpint(r, ==, -ENOSPC);
+    g_assert_cmpuint(taken, ==, 3 * 2);     /* 3 segments, 2 chunks each */
+    g_assert_cmpuint(ddebug_log_io_lost(log), ==, 0);
+    put_range(log, 70, 300);
+    v = view(path);
+    check_numbers(v, &first, &last);
+    g_assert_cmpuint(last, ==, 299);
+    /* the next boot has the room */
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, 0);
+    put_range(log, 300, 310);
+    view_free(view(path));
+    ddebug_log_close(log);
+}
+
+static uint64_t resized(DdebugLog *log, const char *path, uint64_t size,
+                        uint64_t *first, uint64_t *last)
+{
+    g_autoptr(GError) error = NULL;
+    g_autoptr(View) v = NULL;
+    uint64_t had = ddebug_log_size(log), n;
+
+    g_assert_true(ddebug_log_resize(log, size, &error));
+    g_assert_no_error(error);
+    v = view(path);
+    g_assert_cmpuint(v->len, <=, size);
+    g_assert_cmpuint(v->len + v->super.seg_size, >, size);
+    g_assert_cmpuint(v->len, ==, ddebug_log_size(log));
+    n = check_numbers(v, first, last);
+    if (had != v->len) {
+        g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_SIZE);
+        g_assert_cmpuint(event_at(v, 0).arg[0], ==, had);
+        g_assert_cmpuint(event_at(v, 0).arg[1], ==, v->len);
+    }
+    return n;
+}
+
+static void test_resize(void)
+{
+    g_autofree char *path = tmp_path("resize");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    uint64_t first, last, before, n = 0;
+
+    attach(log);
+    put_range(log, n, n + 2000);
+    n += 2000;
+    /* growing keeps all, and room is used */
+    before = resized(log, path, 6 * MIB, &first, &last);
+    g_assert_cmpuint(last, ==, n - 1);
+    put_range(log, n, n + 600);
+    n += 600;
+    g_assert_cmpuint(resized(log, path, 6 * MIB, &first, &last), ==,
+                     before + 600);
+    /* shrinking keeps the newest that fit: all slots but the dictionary's */
+    resized(log, path, 2 * MIB, &first, &last);
+    g_assert_cmpuint(last, ==, n - 1);
+    g_assert_cmpuint((last - first + 1) * 3032, >, 12 * 128 * 1024);
+    put_range(log, n, n + 3);
+    n += 3;
+    resized(log, path, MIB, &first, &last);
+    g_assert_cmpuint(last, ==, n - 1);
+    g_assert_cmpuint((last - first + 1) * 3032, >, 5 * 100 * 1024);
+    /* it goes on, in the segment that was moved */
+    put_range(log, n, n + 1000);
+    n += 1000;
+    resized(log, path, 3 * MIB, &first, &last);
+    put_range(log, n, n + 1000);
+    n += 1000;
+    resized(log, path, 3 * MIB, &first, &last);
+    g_assert_cmpuint(last, ==, n - 1);
+    ddebug_log_close(log);
+}
+
+/* As above, with epochs and at random; also through close and open. */
+static void test_resize_at_random(void)
+{
+    g_autofree char *path = tmp_path("resize-random");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last, n = 0;
+
+    for (int i = 0; i < 120; i++) {
+        uint64_t size = MIB + g_test_rand_int_range(0, 7 * MIB);
+
+        if (i == 0 || g_test_rand_int_range(0, 3) == 0) {
+            attach(log);
+            g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+        }
+        put_range(log, n, n + 1 + g_test_rand_int_range(0, 150));
+        n = MAX(n, 1);
+        {
+            g_autoptr(View) v = view(path);
+
+            check_numbers(v, &first, &last);
+            n = last + 1;
+        }
+        if (g_test_rand_bit()) {
+            resized(log, path, size, &first, &last);
+        } else {
+            g_autoptr(View) v = NULL;
+
+            ddebug_log_close(log);
+            log = must_open(path, size);
+            v = view(path);
+            g_assert_cmpuint(v->len, <=, size);
+            check_numbers(v, &first, &last);
+            /* the dictionary of this epoch belongs to the former writer */
+            attach(log);
+        }
+        g_assert_cmpuint(last, ==, n - 1);
+    }
+    ddebug_log_close(log);
+}
+
+static void test_resize_refused(void)
+{
+    g_autofree char *path = tmp_path("resize-refused");
+    g_autofree uint8_t *buf = g_malloc0(60000);
+    DdebugLog *log = must_open(path, 2 * MIB);
+    uint64_t size = ddebug_log_size(log), first, last;
+    uint64_t bad[] = { 0, 1, MIB - 1, (1ull << 40) + 1, UINT64_MAX };
+    g_autoptr(View) v = NULL;
+
+    attach(log);
+    put_range(log, 0, 100);
+    for (guint i = 0; i < G_N_ELEMENTS(bad); i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(ddebug_log_resize(log, bad[i], &error));
+        g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
+    }
+    /* a dictionary of five segments does not fit half of seven slots */
+    for (int i = 0; i < 9; i++) {
+        g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, 0);
+    }
+    for (int i = 0; i < 2; i++) {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_false(ddebug_log_resize(log, MIB, &error));
+        g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
+        g_assert_nonnull(strstr(error->message, "dictionary"));
+    }
+    g_assert_cmpuint(ddebug_log_size(log), ==, size);
+    v = view(path);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 100);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 9);
+    ddebug_log_close(log);
+
+    unlink(path);
+    ddebug_log_close(must_open(path, 64 * MIB));
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_SIZE, "4259840");
+    unlink(path);
+}
+
+static void test_clear(void)
+{
+    g_autofree char *path = tmp_path("clear");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last;
+    g_autoptr(GError) error = NULL;
+
+    attach(log);
+    put_range(log, 0, 500);
+    for (int i = 0; i < 20; i++) {
+        g_autoptr(View) v = NULL;
+        g_autoptr(View) later = NULL;
+
+        g_assert_true(ddebug_log_clear(log, &error));
+        v = view(path);
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
+        g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLEAR);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_EVENT), ==, 1);
+        /* the running guest's dictionary stays */
+        g_assert_cmpuint(ddebug_log_epoch(log), ==,
+                         g_array_index(v->chunks, Chunk,
+                                       v->chunks->len - 1).h.epoch);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), >=, 1);
+        put_range(log, 1000 * i, 1000 * i + 100);
+        later = view(path);
+        g_assert_cmpuint(check_numbers(later, &first, &last), ==, 100);
+        if (i % 2) {
+            ddebug_log_close(log);
+            log = must_open(path, MIB);
+            attach(log);
+            view_free(view(path));
+        }
+    }
+    ddebug_log_close(log);
+}
+
+/* -- requests --------------------------------------------------------------- */
+
+static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
+                    uint32_t crc_xor)
+{
+    struct ddebug_log_request q = {
+        .magic = DDEBUG_LOG_REQUEST_MAGIC, .type = type, .id = id, .arg = arg,
+    };
+    int fd = open(path, O_WRONLY);
+
+    q.crc = crc(&q, 60) ^ crc_xor;
+    g_assert_cmpint(pwrite(fd, &q, 64, 8192), ==, 64);
+    close(fd);
+}
+
+static struct ddebug_log_reply reply_of(const char *path)
+{
+    struct ddebug_log_reply r;
+    int fd = open(path, O_RDONLY);
+
+    g_assert_cmpint(pread(fd, &r, 64, 12288), ==, 64);
+    close(fd);
+    g_assert_cmpuint(r.magic, ==, DDEBUG_LOG_REPLY_MAGIC);
+    g_assert_cmpuint(r.crc, ==, crc(&r, 60));
+    return r;
+}
+
+static void serve(DdebugLog *log, const char *path, uint32_t type, uint64_t id,
+                  uint64_t arg, uint32_t error, uint64_t value)
+{
+    DdebugLogRequest q = { 0 };
+    struct ddebug_log_reply r;
+
+    request(path, type, id, arg, 0);
+    g_assert_true(ddebug_log_poll_request(log, &q));
+    g_assert_cmpuint(q.type, ==, type);
+    g_assert_cmpuint(q.id, ==, id);
+    g_assert_cmpuint(q.arg, ==, arg);
+    ddebug_log_serve_request(log, &q);
+    g_assert_false(ddebug_log_poll_request(log, &q));
+    r = reply_of(path);
+    g_assert_cmpuint(r.id, ==, id);
+    g_assert_cmpuint(r.error, ==, error);
+    g_assert_cmpuint(r.value, ==, value);
+}
+
+static bool try_lock(int fd, uint64_t byte, short type)
+{
+    struct flock l = {
+        .l_type = type, .l_whence = SEEK_SET, .l_start = byte, .l_len = 1,
+    };
+
+    return fcntl(fd, F_OFD_SETLK, &l) == 0;
+}
+
+static void test_requests(void)
+{
+    g_autofree char *path = tmp_path("requests");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    DdebugLogRequest q;
+    uint64_t first, last;
+    int fd;
+
+    attach(log);
+    put_range(log, 0, 100);
+    g_assert_false(ddebug_log_poll_request(log, &q));
+    request(path, DDEBUG_LOG_REQUEST_CLEAR, 1, 0, 1);       /* damaged */
+    g_assert_false(ddebug_log_poll_request(log, &q));
+    serve(log, path, DDEBUG_LOG_REQUEST_SIZE, 10, MIB, 0,
+          65536 + 7 * 131072);
+    serve(log, path, DDEBUG_LOG_REQUEST_SIZE, 11, 5, EINVAL,
+          65536 + 7 * 131072);
+    serve(log, path, 99, 12, 0, EOPNOTSUPP, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 100);
+    }
+    serve(log, path, DDEBUG_LOG_REQUEST_CLEAR, 13, 0, 0, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
+    }
+
+    /* the tool has given up: not served by the next writer */
+    request(path, DDEBUG_LOG_REQUEST_CLEAR, 14, 0, 0);
+    ddebug_log_close(log);
+    log = must_open(path, MIB);
+    g_assert_false(ddebug_log_poll_request(log, &q));
+    ddebug_log_close(log);
+
+    /* the tool waits: served by the next writer, and by that one only */
+    fd = open(path, O_RDWR);
+    g_assert_true(try_lock(fd, DDEBUG_LOG_LOCK_REQUEST, F_WRLCK));
+    request(path, DDEBUG_LOG_REQUEST_CLEAR, 15, 0, 0);
+    log = must_open(path, MIB);
+    g_assert_true(ddebug_log_poll_request(log, &q));
+    ddebug_log_serve_request(log, &q);
+    ddebug_log_close(log);
+    log = must_open(path, MIB);
+    g_assert_false(ddebug_log_poll_request(log, &q));
+    ddebug_log_close(log);
+    close(fd);
+}
+
+static void test_state(void)
+{
+    g_autofree char *path = tmp_path("state");
+    DdebugLog *log = must_open(path, MIB);
+    struct ddebug_log_state s;
+    g_autofree char *all = NULL;
+
+    attach(log);
+    put_range(log, 0, 1);
+    g_assert_cmpint(ddebug_log_write_state(log, 42), ==, 0);
+    g_assert_true(g_file_get_contents(path, &all, NULL, NULL));
+    memcpy(&s, all + 16384, sizeof(s));
+    g_assert_cmpuint(s.magic, ==, DDEBUG_LOG_STATE_MAGIC);
+    g_assert_cmpuint(s.crc, ==, crc(&s, 60));
+    g_assert_cmpuint(s.settled_pass, ==, 42);
+    g_assert_cmpuint(s.seg_seq, ==, 1);
+    g_assert_cmpuint(s.io_lost, ==, 0);
+    ddebug_log_close(log);
+}
+
+/* -- what is in the way ----------------------------------------------------- */
+
+static void test_not_a_file(void)
+{
+    g_autofree char *file = tmp_path("target");
+    g_autofree char *path = tmp_path("name");
+    g_autofree char *deep = g_build_filename(tmp_dir, "no", "such", NULL);
+    g_autoptr(GError) error = NULL;
+
+    must_fail(tmp_dir, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "directory");
+    must_fail("/dev/null", MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "character device");
+    g_assert_cmpint(mkfifo(path, 0600), ==, 0);
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "FIFO");
+    unlink(path);
+    ddebug_log_close(must_open(file, MIB));
+    g_assert_cmpint(symlink(file, path), ==, 0);
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "symbolic link");
+    unlink(path);
+    g_assert_cmpint(symlink("nowhere", path), ==, 0);
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "symbolic link");
+    unlink(path);
+    g_assert_cmpint(link(file, path), ==, 0);
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_LINKED, "hard links");
+    unlink(path);
+    must_fail(deep, MIB, DDEBUG_LOG_ERROR_NOT_FOUND, "no directory");
+    g_assert_null(ddebug_log_open(path, MIB, NULL, 0, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_FOUND);
+    g_assert_cmpint(access(path, F_OK), <, 0);
+}
+
+static void test_no_permission(void)
+{
+    g_autofree char *path = tmp_path("secret");
+    int status;
+    pid_t pid;
+
+    ddebug_log_close(must_open(path, MIB));
+    g_assert_cmpint(chmod(path, 0400), ==, 0);
+    g_assert_cmpint(chmod(tmp_dir, 0755), ==, 0);
+    pid = fork();
+    if (pid == 0) {
+        g_autofree char *other = g_build_filename(tmp_dir, "other", NULL);
+
+        /* root may write anything: be somebody who may not */
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534) < 0) {
+            _exit(2);
+        }
+        must_fail(path, MIB, DDEBUG_LOG_ERROR_PERMISSION, "write access");
+        if (getuid() == 65534) {
+            must_fail(other, MIB, DDEBUG_LOG_ERROR_PERMISSION, "write access");
+        }
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    g_assert_cmpint(status, ==, 0);
+}
+
+static void test_other_format(void)
+{
+    g_autofree char *path = tmp_path("other");
+    g_autofree char *zeros = g_malloc0(100000);
+    static const char text[] = "a shopping list";
+    const size_t lens[] = { 1, 15, 100000 };
+
+    for (guint i = 0; i < G_N_ELEMENTS(lens); i++) {
+        g_autofree char *now = NULL;
+        gsize len;
+
+        memcpy(zeros, text, sizeof(text));
+        g_assert_true(g_file_set_contents(path, zeros, lens[i], NULL));
+        must_fail(path, MIB, DDEBUG_LOG_ERROR_FORMAT, "not a virtio-ddebug log");
+        g_assert_true(g_file_get_contents(path, &now, &len, NULL));
+        g_assert_cmpmem(now, len, zeros, lens[i]);
+    }
+}
+
+static void poke_super(const char *path, size_t off, uint32_t value, bool reseal)
+{
+    int fd = open(path, O_RDWR);
+
+    for (int i = 0; i < 2; i++) {
+        uint8_t s[4096];
+        uint32_t c;
+
+        g_assert_cmpint(pread(fd, s, 4096, i * 4096), ==, 4096);
+        memcpy(s + off, &value, 4);
+        c = crc(s, 4092);
+        if (reseal) {
+            memcpy(s + 4092, &c, 4);
+        }
+        g_assert_cmpint(pwrite(fd, s, 4096, i * 4096), ==, 4096);
+    }
+    close(fd);
+}
+
+static void test_other_version(void)
+{
+    static const struct {
+        size_t off;
+        uint32_t value;
+        bool reseal;
+        int code;
+        const char *words;
+    } cases[] = {
+        { 8, 1, true, DDEBUG_LOG_ERROR_VERSION, "version 1" },
+        { 8, 7, false, DDEBUG_LOG_ERROR_VERSION, "version 7" },
+        { 12, 1, true, DDEBUG_LOG_ERROR_VERSION, "incompat 0x1" },
+        { 16, 0x80, true, DDEBUG_LOG_ERROR_VERSION, "compat 0x80" },
+        { 240, 1, false, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+        { 20, 4096, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+        { 20, 0x30000, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+        { 56, 3, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+        { 60, 0x80000000, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
+        g_autofree char *path = tmp_path("version");
+        g_autofree char *before = NULL, *after = NULL;
+        gsize len_before, len_after;
+
+        ddebug_log_close(must_open(path, MIB));
+        /* magic in both copies, as after the first generations */
+        ddebug_log_close(must_open(path, MIB));
+        poke_super(path, cases[i].off, cases[i].value, cases[i].reseal);
+        g_file_get_contents(path, &before, &len_before, NULL);
+        must_fail(path, MIB, cases[i].code, cases[i].words);
+        g_file_get_contents(path, &after, &len_after, NULL);
+        g_assert_cmpmem(before, len_before, after, len_after);
+    }
+}
+
+static void test_in_use(void)
+{
+    g_autofree char *path = tmp_path("in-use");
+    g_autofree char *pid = g_strdup_printf("process %d", getpid());
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last;
+    g_autoptr(View) v = NULL;
+
+    attach(log);
+    put_range(log, 0, 10);
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_BUSY, pid);
+    put_range(log, 10, 20);
+    v = view(path);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 20);
+    ddebug_log_close(log);
+    ddebug_log_close(must_open(path, 2 * MIB));
+}
+
+static void test_bad_sizes(void)
+{
+    g_autofree char *path = tmp_path("sizes");
+
+    must_fail(path, 1, DDEBUG_LOG_ERROR_SIZE, "too small");
+    must_fail(path, MIB - 1, DDEBUG_LOG_ERROR_SIZE, "1M");
+    must_fail(path, (1ull << 40) + 1, DDEBUG_LOG_ERROR_SIZE, "too large");
+    must_fail(path, UINT64_MAX, DDEBUG_LOG_ERROR_SIZE, "1T");
+    g_assert_cmpint(access(path, F_OK), <, 0);
+}
+
+static void limit_files(rlim_t bytes)
+{
+    struct rlimit r;
+
+    signal(SIGXFSZ, SIG_IGN);
+    g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &r), ==, 0);
+    r.rlim_cur = MIN(bytes, r.rlim_max);
+    g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &r), ==, 0);
+}
+
+static void test_no_space(void)
+{
+    g_autofree char *path = tmp_path("space");
+    g_autoptr(GError) error = NULL;
+    DdebugLog *log;
+    struct stat st;
+    uint64_t size, first, last;
+    g_autoptr(View) v = NULL;
+
+    /* a limit on the process stands for a disk that is full */
+    limit_files(3 * MIB / 2);
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+    g_assert_cmpint(access(path, F_OK), <, 0);
+    g_assert_true(g_file_set_contents(path, "", 0, NULL));
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpint(st.st_size, ==, 0);
+
+    log = must_open(path, MIB);
+    size = ddebug_log_size(log);
+    attach(log);
+    put_range(log, 0, 50);
+    g_assert_false(ddebug_log_resize(log, 2 * MIB, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE);
+    g_assert_cmpuint(ddebug_log_size(log), ==, size);
+    put_range(log, 50, 60);
+    ddebug_log_close(log);
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+    limit_files(RLIM_INFINITY);
+    v = view(path);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 60);
+}
+
+/* Rule 9 */
+static void test_io_error(void)
+{
+    g_autofree char *path = tmp_path("io-error");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    uint64_t lost = 0, first, last;
+    g_autoptr(View) v = NULL;
+    struct ddebug_log_event e;
+
+    attach(log);
+    put_range(log, 0, 10);
+    limit_files(65536);
+    for (uint64_t n = 10; n < 15; n++) {
+        g_assert_cmpint(put(log, n), ==, -EFBIG);
+        lost += number_len(n);
+    }
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EFBIG);
+    lost += 1;
+    ddebug_log_append_lost(log, 3, 300);
+    lost += 300;
+    g_assert_cmpuint(ddebug_log_io_lost(log), ==, lost);
+    limit_files(RLIM_INFINITY);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    g_assert_cmpint(put(log, 10), ==, 0);
+    g_assert_cmpuint(ddebug_log_io_lost(log), ==, lost);
+    v = view(path);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 11);
+    e = event_at(v, 0);
+    g_assert_cmpuint(e.event, ==, DDEBUG_LOG_EVENT_IO_LOST);
+    g_assert_cmpuint(e.arg[0], ==, 5 + 1 + 3);
+    g_assert_cmpuint(e.arg[1], ==, lost);
+    ddebug_log_close(log);
+}
+
+/* Errors while segments are begun cost nothing but what is counted. */
+static void test_io_error_at_segment(void)
+{
+    g_autofree char *path = tmp_path("io-error-seg");
+    DdebugLog *log = must_open(path, MIB);
+    g_autofree uint8_t *buf = g_malloc0(DDEBUG_LOG_PAYLOAD_MAX);
+    DdebugLogData d = { .epoch = 1 };
+    g_autoptr(View) v = NULL;
+    uint64_t first, last;
+
+    attach(log);
+    put_range(log, 0, 400);
+    limit_files(65536);
+    for (int i = 0; i < 30; i++) {
+        g_assert_cmpint(ddebug_log_append_data(log, &d, buf,
+                                               DDEBUG_LOG_PAYLOAD_MAX), <, 0);
+    }
+    limit_files(RLIM_INFINITY);
+    put_range(log, 400, 500);
+    v = view(path);
+    /* no more went than the new ones needed room */
+    g_assert_cmpuint(check_numbers(v, &first, &last) * 3200, >,
+                     5 * 100 * 1024);
+    g_assert_cmpuint(last, ==, 499);
+    ddebug_log_close(log);
+}
+
+static void test_cut_short(void)
+{
+    g_autofree char *path = tmp_path("cut");
+    const uint64_t whole = 65536 + 15 * 131072;
+
+    for (uint64_t len = 8192; len < whole; len += 77777) {
+        g_autoptr(View) v = NULL, later = NULL;
+        DdebugLog *log;
+        uint64_t first = 0, last;
+
+        unlink(path);
+        log = must_open(path, 2 * MIB);
+        attach(log);
+        put_range(log, 0, 300);
+        ddebug_log_close(log);
+        g_assert_cmpint(truncate(path, len), ==, 0);
+        log = must_open(path, 2 * MIB);
+        v = view_load(path, false);
+        g_assert_cmpuint(v->len, ==, whole);
+        if (check_numbers(v, &first, &last)) {
+            g_assert_cmpuint(first, ==, 0);
+            g_assert_cmpuint(last, >=, len > 65536 + 2 * 131072 ?
+                             (len - 65536 - 2 * 131072) / 6200 : 0);
+        }
+        attach(log);
+        put_range(log, 1000, 1010);
+        later = view_load(path, false);
+        g_assert_cmpuint(later->len, ==, whole);
+        g_assert_cmpuint(count(later, DDEBUG_LOG_CHUNK_DATA), ==,
+                         count(v, DDEBUG_LOG_CHUNK_DATA) + 10);
+        ddebug_log_close(log);
+    }
+    /* less than a superblock is not a log */
+    g_assert_cmpint(truncate(path, 4000), ==, 0);
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_FORMAT, "log");
+}
+
+/* A longer file: whoever was shrinking it died before the cut. */
+static void test_too_long(void)
+{
+    g_autofree char *path = tmp_path("long");
+
+    ddebug_log_close(must_open(path, 2 * MIB));
+    g_assert_cmpint(truncate(path, 3 * MIB), ==, 0);
+    ddebug_log_close(must_open(path, 2 * MIB));
+    view_free(view(path));
+}
+
+static void test_cut_or_removed_while_open(void)
+{
+    g_autofree char *path = tmp_path("check");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    g_autoptr(GError) error = NULL;
+    g_autoptr(View) v = NULL;
+    uint64_t first, last;
+
+    attach(log);
+    put_range(log, 0, 300);
+    g_assert_true(ddebug_log_check(log, NULL));
+    g_assert_cmpint(truncate(path, 500000), ==, 0);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "cut short"));
+    g_assert_true(ddebug_log_check(log, NULL));
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    put_range(log, 300, 310);
+    v = view_load(path, false);
+    g_assert_cmpuint(v->len, ==, v->super.size);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DATA), >, 10 + 50);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 1);
+
+    g_assert_cmpint(truncate(path, 0), ==, 0);
+    g_assert_false(ddebug_log_check(log, NULL));
+    put_range(log, 310, 320);
+    {
+        g_autoptr(View) w = view_load(path, false);
+
+        g_assert_cmpuint(w->len, ==, w->super.size);
+        g_assert_cmpuint(check_numbers(w, &first, &last), ==, 10);
+    }
+
+    g_clear_error(&error);
+    unlink(path);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "removed"));
+    g_assert_true(ddebug_log_check(log, NULL));
+    put_range(log, 320, 330);
+    ddebug_log_close(log);
+}
+
+/* A segment that is there twice counts once, and once only is left. */
+static void test_segment_twice(void)
+{
+    g_autofree char *path = tmp_path("twice");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    g_autofree uint8_t *seg = g_malloc(131072);
+    uint64_t first, last;
+    int fd;
+
+    attach(log);
+    put_range(log, 0, 100);
+    ddebug_log_close(log);
+    fd = open(path, O_RDWR);
+    for (int slot = 8; slot < 12; slot++) {
+        g_assert_cmpint(pread(fd, seg, 131072, 65536), ==, 131072);
+        g_assert_cmpint(pwrite(fd, seg, 131072, 65536 + slot * 131072), ==,
+                        131072);
+    }
+    close(fd);
+    {
+        g_autoptr(View) v = view_load(path, true);
+
+        g_assert_cmpuint(v->twice, ==, 4);
+    }
+    ddebug_log_close(must_open(path, 2 * MIB));
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 100);
+    }
+}
+
+/* -- SIGKILL ---------------------------------------------------------------- */
+
+typedef struct Progress {
+    volatile uint64_t written;      /* numbers below are on disk */
+    volatile uint64_t resizes;
+} Progress;
+
+static void victim(const char *path, Progress *p, uint32_t seed)
+{
+    DdebugLog *log = must_open(path, 0);
+    g_autoptr(GRand) rand = g_rand_new_with_seed(seed);
+    uint64_t n = p->written;
+
+    for (;;) {
+        attach(log);
+        for (int i = 0; i < 3; i++) {
+            for (int k = 0; k < 100; k++) {
+                g_assert_cmpint(put(log, n), ==, 0);
+                p->written = ++n;
+            }
+            g_assert_true(ddebug_log_resize(log, MIB + g_rand_int(rand) %
+                                            (5 * MIB), NULL));
+            p->resizes++;
+        }
+    }
+}
+
+static void test_kill(void)
+{
+    g_autofree char *path = tmp_path("kill");
+    Progress *p = mmap(NULL, 4096, PROT_READ | PROT_WRITE,
+                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    const int rounds = g_test_quick() ? 60 : 2000;
+
+    g_assert_true(p != MAP_FAILED);
+    ddebug_log_close(must_open(path, 2 * MIB));
+    for (int round = 0; round < rounds; round++) {
+        uint64_t first, last = 0, resizes = p->resizes;
+        uint32_t seed = g_test_rand_int();
+        g_autoptr(View) v = NULL;
+        pid_t pid = fork();
+        int status;
+
+        if (pid == 0) {
+            victim(path, p, seed);
+        }
+        /* at least one resize, so that the kill may hit one of the next */
+        while (p->resizes == resizes) {
+            g_assert_cmpint(waitpid(pid, &status, WNOHANG), ==, 0);
+            g_usleep(100);
+        }
+        g_usleep(seed % 20000);
+        kill(pid, SIGKILL);
+        g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
+        g_assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+        v = view_load(path, true);
+        g_assert_cmpuint(check_numbers(v, &first, &last), >, 0);
+        /* all that was said to be written; perhaps the one in flight too */
+        g_assert_cmpuint(last + 1, >=, p->written);
+        g_assert_cmpuint(last, <=, p->written);
+        p->written = last + 1;
+        ddebug_log_close(must_open(path, 0));
+        {
+            g_autoptr(View) again = view(path);
+            uint64_t n = check_numbers(v, &first, &last);
+
+            g_assert_cmpuint(check_numbers(again, &first, &last), ==, n);
+        }
+    }
+    munmap(p, 4096);
+}
+
+static void remove_tmp_dir(void)
+{
+    GDir *dir = g_dir_open(tmp_dir, 0, NULL);
+    const char *name;
+
+    while ((name = g_dir_read_name(dir))) {
+        g_autofree char *path = g_build_filename(tmp_dir, name, NULL);
+
+        unlink(path);
+    }
+    g_dir_close(dir);
+    rmdir(tmp_dir);
+}
+
+int main(int argc, char **argv)
+{
+    int r;
+
+    g_test_init(&argc, &argv, NULL);
+    tmp_dir = g_dir_make_tmp("ddebug-log-XXXXXX", NULL);
+    g_assert_nonnull(tmp_dir);
+#define TEST(path, fn) g_test_add_func("/log-writer/" path, fn)
+    TEST("crc", test_crc);
+    TEST("format", test_format);
+    TEST("format/empty-file", test_empty_file_is_formatted);
+    TEST("append", test_append);
+    TEST("append/largest-chunk", test_largest_chunk);
+    TEST("wrap", test_wrap);
+    TEST("reopen", test_reopen);
+    TEST("reopen/bare-segments", test_reopen_after_bare_segments);
+    TEST("dict/life", test_dict_life);
+    TEST("dict/many-short-boots", test_many_short_boots);
+    TEST("dict/full", test_dict_full);
+    TEST("resize", test_resize);
+    TEST("resize/random", test_resize_at_random);
+    TEST("resize/refused", test_resize_refused);
+    TEST("clear", test_clear);
+    TEST("requests", test_requests);
+    TEST("state", test_state);
+    TEST("bad/not-a-file", test_not_a_file);
+    TEST("bad/no-permission", test_no_permission);
+    TEST("bad/other-format", test_other_format);
+    TEST("bad/other-version", test_other_version);
+    TEST("bad/in-use", test_in_use);
+    TEST("bad/sizes", test_bad_sizes);
+    TEST("bad/no-space", test_no_space);
+    TEST("bad/io-error", test_io_error);
+    TEST("bad/io-error-at-segment", test_io_error_at_segment);
+    TEST("bad/cut-short", test_cut_short);
+    TEST("bad/too-long", test_too_long);
+    TEST("bad/cut-or-removed-while-open", test_cut_or_removed_while_open);
+    TEST("bad/segment-twice", test_segment_twice);
+    TEST("kill", test_kill);
+    r = g_test_run();
+    remove_tmp_dir();
+    g_free(tmp_dir);
+    return r;
+}
