@@ -91,12 +91,13 @@ class Guest:
     directory  for console.log, qemu.log, sockets, and by default the log
     log        the device's file; None: no virtio-ddebug device
     props      further properties of the device: "size=1M,…"
+    load_plugin  whether QEMU knows the device; default: if there is one
     life       seconds after which QEMU is killed, come what may
     """
 
     def __init__(self, directory, name="guest", log="default", props="", smp=2,
                  memory=1024, accel="tcg,thread=single", append="", args=(),
-                 life=300, load_plugin=True, qemu=None, modules=("virtio_ddebug",)):
+                 life=300, load_plugin=None, qemu=None, modules=("virtio_ddebug",)):
         self.config = config()
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory, exist_ok=True)
@@ -110,7 +111,7 @@ class Guest:
         self.append = append
         self.args = list(args)
         self.life = life
-        self.load_plugin = load_plugin
+        self.load_plugin = log is not None if load_plugin is None else load_plugin
         self.qemu = qemu or self.config["qemu"]
         self.modules = modules
         self.process = None
@@ -309,11 +310,18 @@ class Guest:
         if status:
             raise CommandFailed(f"query '{query}': {output}")
 
-    def flags(self, grep=None):
+    def read(self, path, timeout=60):
+        """What is in a file of the guest, as text."""
+        # The serial line is slow; such texts shrink to a tenth.
+        status, output = self.run_raw(f"set -o pipefail; cat {path} | gzip -1", timeout)
+        if status:
+            raise CommandFailed(f"cannot read {path} in the guest: {output!r}")
+        return gzip.decompress(output).decode(errors="replace")
+
+    def flags(self):
         """{(file, line, function): (module, flags)} as the control file shows."""
         found = {}
-        command = f"grep -F '{grep}' {CONTROL}" if grep else f"cat {CONTROL}"
-        for line in self.must(command).splitlines():
+        for line in self.read(CONTROL).splitlines():
             match = re.match(r"(.+):(\d+) \[(.+)\](\S+) =(\S+) ", line)
             if match:
                 found[(match.group(1), int(match.group(2)), match.group(4))] = \
@@ -324,7 +332,7 @@ class Guest:
 
     def kmsg(self, timeout=120):
         """All records of the kernel's log."""
-        # The serial line is slow; these texts shrink to a tenth.
+        # See read().
         status, output = self.run_raw("set -o pipefail; kmsg | gzip -1", timeout)
         if status:
             raise GuestError(f"cannot read the guest's /dev/kmsg: {output!r}")

@@ -74,7 +74,7 @@ class Live(DdebugTest):
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
     def test_a_device_plugged_in_later_gets_the_earlier_messages(self):
-        guest = self.new_guest(log=None, modules=("virtio_ddebug", "ddebug_test"),
+        guest = self.new_guest(log=None, load_plugin=True, modules=("virtio_ddebug", "ddebug_test"),
                                args=["-device", "pcie-root-port,id=slot,chassis=1"])
         guest.boot()
         guest.log_file = guest.path("late.log")
