@@ -1,0 +1,1276 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The flag 'r' of dynamic debug on a kernel that does not know it.
+ *
+ * Means
+ * -----
+ * lib/ is built without the compiler's entry hooks, so neither ftrace nor
+ * livepatch can get hold of lib/dynamic_debug.c.  A kprobe at a function's
+ * entry can: its handler sets the instruction pointer to a function of ours of
+ * the same prototype, which so runs in the caller's own context, with the
+ * caller's own arguments.  An empty post_handler keeps the kernel from
+ * replacing the breakpoint by a jump, which would ignore the new pointer.
+ *
+ *   print side    __dynamic_pr_debug(), __dynamic_dev_dbg(),
+ *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg()
+ *   control side  ddebug_proc_write(), ddebug_proc_show(),
+ *                 ddebug_dyndbg_module_param_cb(), param_set_dyndbg_classes()
+ *
+ * The flag is bit 7 of the callsite's own flags; the invariant, of which
+ * ddebug_lock is the guard, is
+ *
+ *   the callsite's static key is on  <=>  flags & (p | r)
+ *
+ * Callsites are visited by the control file's own seq_operations: start()
+ * takes ddebug_lock, next() yields struct _ddebug, show() tells what only
+ * private structures know (the module's name as queries mean it, the class).
+ *
+ * Locks
+ * -----
+ * control_lock, then ddebug_lock, then those of static keys; control_lock,
+ * then those of kprobes.  control_lock is held around stock's own changes too:
+ * otherwise stock could switch a key off between our look at the flags and our
+ * switching it on.  Our calls of a stock function pass its probe since the
+ * caller has put its name into stock_caller (under control_lock) or
+ * show_caller (under ddebug_lock) before.
+ *
+ * The print probes' life
+ * ----------------------
+ * They are armed while callsites have 'r', so that 'p' alone costs what it
+ * always did.  Nobody sees the difference:
+ *
+ * - Armed before the first callsite gets 'r': enable_kprobe() returns when
+ *   every CPU executes the breakpoint, and only then is 'r' set.  A call that
+ *   went past the entry before is one of a callsite without 'r'.
+ * - Disarmed when no callsite has had 'r' (set_count did not move) since before
+ *   a ddebug_quiesce().  Whoever went through a static branch while 'r' held
+ *   it open has reached the print function by then, and found the breakpoint.
+ *   Whoever comes later comes from a callsite with 'p'.
+ *
+ * ddebug_quiesce() waits until every task that was running or preempted in the
+ * kernel has given up its CPU of itself.  Nothing between a static branch and
+ * a print function, between a breakpoint and the begin of our function, or in
+ * our print functions does that.  Our control functions may sleep; they are
+ * counted from their first to their last statement (inflight), and what is
+ * outside of these is covered by ddebug_quiesce().
+ *
+ * Limits
+ * ------
+ * - A breakpoint hit while its CPU is handling another one is not handed to
+ *   us: the stock function runs.  This takes an NMI in the few instructions of
+ *   a kprobe handler.  The messages are counted, and printed.
+ * - Messages that do not go through the four functions (hex dumps,
+ *   btrfs_debug() and such) are printed when their callsite has 'r'.
+ * - After "echo 0 > /sys/kernel/debug/kprobes/enabled" nothing is handed to us.
+ *   It is noticed within CHECK_PERIOD.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/cpu.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/jump_label.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/moduleparam.h>
+#include <linux/mutex.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/wait_bit.h>
+#include <linux/workqueue.h>
+#include "ddebug_query.h"
+#include "ddebug_rb.h"
+
+#define FLAG_P		_DPRINTK_FLAGS_PRINT
+#define FLAG_R		DDEBUG_FLAG_R
+#define FLAGS_ON	(FLAG_P | FLAG_R)
+
+static_assert(!((_DPRINTK_FLAGS_INCL_ANY | _DPRINTK_FLAGS_PRINT) & FLAG_R),
+	      "this kernel uses the flag bit of 'r' itself");
+
+/* What the kernel takes in one write; longer ones it refuses. */
+#define WRITE_MAX	4095
+
+/* Longest line of the control file that is looked into, in bytes. */
+#define LINE_MAX	4096
+
+/* How long after the last 'r' the print probes are disarmed. */
+#define DISARM_DELAY	HZ
+
+/* How often, while callsites have 'r', the probes are checked. */
+#define CHECK_PERIOD	(5 * HZ)
+
+/**
+ * struct ddebug_hook - one function of the kernel, and ours instead of it
+ * @kp: the probe at its entry
+ * @instead: where to go; a function of the same prototype
+ * @fmt_arg: print side: which argument the format is, from 0
+ * @stock: the function's own address, once @kp is registered
+ * @registered: @kp is
+ * @wanted: @kp is to be armed
+ */
+struct ddebug_hook {
+	struct kprobe kp;
+	unsigned long instead;
+	unsigned int fmt_arg;
+	void *stock;
+	bool registered;
+	bool wanted;
+};
+
+static DEFINE_MUTEX(control_lock);
+
+/* Under control_lock. */
+static struct ddebug_walk {
+	struct seq_file m;
+	unsigned long iter[8];	/* the kernel's struct ddebug_iter has two words */
+	loff_t pos;
+	void *at;
+} walk;
+static bool stopping;		/* no callsite gets 'r' any more */
+static bool probes_lost;	/* armed, but the breakpoints are not there */
+static unsigned int nr_r;	/* callsites with 'r', when they were last walked */
+static unsigned long set_count;	/* how often callsites got 'r' */
+
+/* Written under control_lock, and under ddebug_lock. */
+static struct task_struct *stock_caller;
+static struct task_struct *show_caller;
+
+/* Calls in our functions of the control side; also a wait address. */
+static atomic_t inflight = ATOMIC_INIT(0);
+
+static void ddebug_tend(struct work_struct *work);
+static DECLARE_DEFERRABLE_WORK(tend_work, ddebug_tend);
+
+/*
+ * The print side
+ */
+
+/* A format of our own, known by its address: passes the probe. */
+static const char pass_fmt[] = "%pV";
+
+/*
+ * A console driver of PREEMPT_RT may sleep in the caller's context, so there
+ * calls of printing functions are counted as those of the control side are.
+ */
+static __always_inline void ddebug_enter_print(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT))
+		atomic_inc(&inflight);
+}
+
+static __always_inline void ddebug_leave_print(void)
+{
+	if (IS_ENABLED(CONFIG_PREEMPT_RT) && atomic_dec_and_test(&inflight))
+		wake_up_var(&inflight);
+}
+
+/*
+ * Flags may change at any time.  The functions below look at them once; if 'r'
+ * or both have gone since the probe was hit, there is less or nothing to do.
+ */
+static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
+{
+	/* One byte: whole before and after any change. */
+	return data_race(d->flags);
+}
+
+static notrace __printf(2, 3)
+void ddebug_pr_debug(struct _ddebug *d, const char *fmt, ...)
+{
+	unsigned int flags = ddebug_flags(d);
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	if (flags & FLAG_R) {
+		va_start(args, fmt);
+		ddebug_emit(d, DDEBUG_KIND_PR, NULL, fmt, args);
+		va_end(args);
+	}
+	if (flags & FLAG_P) {
+		ddebug_enter_print();
+		va_start(args, fmt);
+		vaf.va = &args;
+		__dynamic_pr_debug(d, pass_fmt, &vaf);
+		va_end(args);
+		ddebug_leave_print();
+	}
+}
+
+static notrace __printf(3, 4)
+void ddebug_dev_dbg(struct _ddebug *d, const struct device *dev,
+		    const char *fmt, ...)
+{
+	unsigned int flags = ddebug_flags(d);
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	if (flags & FLAG_R) {
+		va_start(args, fmt);
+		ddebug_emit(d, DDEBUG_KIND_DEV, dev, fmt, args);
+		va_end(args);
+	}
+	if (flags & FLAG_P) {
+		ddebug_enter_print();
+		va_start(args, fmt);
+		vaf.va = &args;
+		__dynamic_dev_dbg(d, dev, pass_fmt, &vaf);
+		va_end(args);
+		ddebug_leave_print();
+	}
+}
+
+#ifdef CONFIG_NET
+static notrace __printf(3, 4)
+void ddebug_netdev_dbg(struct _ddebug *d, const struct net_device *dev,
+		       const char *fmt, ...)
+{
+	unsigned int flags = ddebug_flags(d);
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	if (flags & FLAG_R) {
+		va_start(args, fmt);
+		ddebug_emit(d, DDEBUG_KIND_NETDEV, dev, fmt, args);
+		va_end(args);
+	}
+	if (flags & FLAG_P) {
+		ddebug_enter_print();
+		va_start(args, fmt);
+		vaf.va = &args;
+		__dynamic_netdev_dbg(d, dev, pass_fmt, &vaf);
+		va_end(args);
+		ddebug_leave_print();
+	}
+}
+#endif
+
+#if IS_ENABLED(CONFIG_INFINIBAND)
+static notrace __printf(3, 4)
+void ddebug_ibdev_dbg(struct _ddebug *d, const struct ib_device *dev,
+		      const char *fmt, ...)
+{
+	unsigned int flags = ddebug_flags(d);
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	if (flags & FLAG_R) {
+		va_start(args, fmt);
+		ddebug_emit(d, DDEBUG_KIND_IBDEV, dev, fmt, args);
+		va_end(args);
+	}
+	if (flags & FLAG_P) {
+		ddebug_enter_print();
+		va_start(args, fmt);
+		vaf.va = &args;
+		__dynamic_ibdev_dbg(d, dev, pass_fmt, &vaf);
+		va_end(args);
+		ddebug_leave_print();
+	}
+}
+#endif
+
+/*
+ * The kprobe handlers
+ */
+
+static int ddebug_print_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
+	const struct _ddebug *d = (void *)regs_get_kernel_argument(regs, 0);
+
+	if ((ddebug_flags(d) & FLAGS_ON) == FLAG_P)
+		return 0;
+	if (regs_get_kernel_argument(regs, h->fmt_arg) == (unsigned long)pass_fmt)
+		return 0;
+	instruction_pointer_set(regs, h->instead);
+	return 1;
+}
+
+static int ddebug_control_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
+
+	if (READ_ONCE(stock_caller) == current)
+		return 0;
+	instruction_pointer_set(regs, h->instead);
+	return 1;
+}
+
+static int ddebug_show_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
+	const void *p = (void *)regs_get_kernel_argument(regs, 1);
+
+	if (p == SEQ_START_TOKEN || !(((struct _ddebug *)p)->flags & FLAG_R))
+		return 0;
+	if (READ_ONCE(show_caller) == current)
+		return 0;
+	instruction_pointer_set(regs, h->instead);
+	return 1;
+}
+
+static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
+			 unsigned long flags)
+{
+}
+
+NOKPROBE_SYMBOL(ddebug_print_hit);
+NOKPROBE_SYMBOL(ddebug_control_hit);
+NOKPROBE_SYMBOL(ddebug_show_hit);
+NOKPROBE_SYMBOL(ddebug_after);
+
+static ssize_t ddebug_write(struct file *file, const char __user *ubuf,
+			    size_t len, loff_t *offp);
+static int ddebug_show(struct seq_file *m, void *p);
+static int ddebug_module_param(char *param, char *val, const char *module);
+static int ddebug_class_param(const char *val, const struct kernel_param *kp);
+
+#define HOOK(symbol, handler, function, arg) {				\
+	.kp = {								\
+		.symbol_name = symbol,					\
+		.pre_handler = handler,					\
+		.post_handler = ddebug_after,				\
+	},								\
+	.instead = (unsigned long)function,				\
+	.fmt_arg = arg,							\
+}
+
+static struct ddebug_hook print_hooks[] = {
+	HOOK("__dynamic_pr_debug", ddebug_print_hit, ddebug_pr_debug, 1),
+	HOOK("__dynamic_dev_dbg", ddebug_print_hit, ddebug_dev_dbg, 2),
+#ifdef CONFIG_NET
+	HOOK("__dynamic_netdev_dbg", ddebug_print_hit, ddebug_netdev_dbg, 2),
+#endif
+#if IS_ENABLED(CONFIG_INFINIBAND)
+	HOOK("__dynamic_ibdev_dbg", ddebug_print_hit, ddebug_ibdev_dbg, 2),
+#endif
+};
+
+enum { CONTROL_WRITE, CONTROL_SHOW, CONTROL_MODULE, CONTROL_CLASS };
+
+static struct ddebug_hook control_hooks[] = {
+	[CONTROL_WRITE] = HOOK("ddebug_proc_write", ddebug_control_hit,
+			       ddebug_write, 0),
+	[CONTROL_SHOW] = HOOK("ddebug_proc_show", ddebug_show_hit,
+			      ddebug_show, 0),
+	[CONTROL_MODULE] = HOOK("ddebug_dyndbg_module_param_cb",
+				ddebug_control_hit, ddebug_module_param, 0),
+	[CONTROL_CLASS] = HOOK("param_set_dyndbg_classes", ddebug_control_hit,
+			       ddebug_class_param, 0),
+};
+
+#undef HOOK
+
+/*
+ * Calls of the stock functions
+ */
+
+static ssize_t stock_write(struct file *file, const char __user *ubuf,
+			   size_t len, loff_t *offp)
+{
+	typeof(stock_write) *f = control_hooks[CONTROL_WRITE].stock;
+	ssize_t rc;
+
+	lockdep_assert_held(&control_lock);
+	WRITE_ONCE(stock_caller, current);
+	rc = f(file, ubuf, len, offp);
+	WRITE_ONCE(stock_caller, NULL);
+	return rc;
+}
+
+static int stock_module_param(char *param, char *val, const char *module)
+{
+	typeof(stock_module_param) *f = control_hooks[CONTROL_MODULE].stock;
+	int rc;
+
+	lockdep_assert_held(&control_lock);
+	WRITE_ONCE(stock_caller, current);
+	rc = f(param, val, module);
+	WRITE_ONCE(stock_caller, NULL);
+	return rc;
+}
+
+static int stock_class_param(const char *val, const struct kernel_param *kp)
+{
+	typeof(stock_class_param) *f = control_hooks[CONTROL_CLASS].stock;
+	int rc;
+
+	lockdep_assert_held(&control_lock);
+	WRITE_ONCE(stock_caller, current);
+	rc = f(val, kp);
+	WRITE_ONCE(stock_caller, NULL);
+	return rc;
+}
+
+/* Under ddebug_lock. */
+static int stock_show(struct seq_file *m, void *p)
+{
+	typeof(stock_show) *f = control_hooks[CONTROL_SHOW].stock;
+	int rc;
+
+	WRITE_ONCE(show_caller, current);
+	rc = f(m, p);
+	WRITE_ONCE(show_caller, NULL);
+	return rc;
+}
+
+/* The kernel's parser takes a text of ours as a module's parameter only. */
+static void stock_query(char *query, const char *module)
+{
+	char param[] = "dyndbg";
+
+	stock_module_param(param, query, module);
+}
+
+/*
+ * Visiting the callsites: under control_lock, and ddebug_lock from
+ * ddebug_first() to ddebug_done().
+ */
+
+static struct _ddebug *ddebug_next(void)
+{
+	walk.at = walk.m.op->next(&walk.m, walk.at, &walk.pos);
+	return walk.at;
+}
+
+static struct _ddebug *ddebug_first(void)
+{
+	lockdep_assert_held(&control_lock);
+	memset(walk.iter, 0, sizeof(walk.iter));
+	walk.pos = 0;
+	walk.at = walk.m.op->start(&walk.m, &walk.pos);
+	return walk.at == SEQ_START_TOKEN ? ddebug_next() : walk.at;
+}
+
+static void ddebug_done(void)
+{
+	walk.m.op->stop(&walk.m, walk.at);
+}
+
+/**
+ * struct ddebug_line - where things stand in a line of the control file
+ * @file_len: the line begins with the file's name, so long
+ * @module: the module's name
+ * @module_len: its length
+ * @flags: the flags
+ * @flags_len: their number
+ * @class_name: the class, or NULL
+ * @class_len: its length
+ */
+struct ddebug_line {
+	size_t file_len;
+	char *module;
+	size_t module_len;
+	char *flags;
+	size_t flags_len;
+	char *class_name;
+	size_t class_len;
+};
+
+/* Of two lines, the class follows the last '" class:': names have no quotes. */
+static void ddebug_find_class(struct ddebug_line *l, char *from, char *end)
+{
+	static const char mark[] = "\" class:";
+	const size_t n = sizeof(mark) - 1;
+	char *s;
+
+	for (s = strnstr(from, mark, end - from); s;
+	     s = strnstr(s + n, mark, end - s - n))
+		l->class_name = s + n;
+	if (!l->class_name)
+		return;
+	s = strnchr(l->class_name, end - l->class_name, '\n');
+	l->class_len = (s ?: end) - l->class_name;
+}
+
+/*
+ * Takes apart what stock_show() has written at @line for @d:
+ *
+ *   file:line [module]function =flags "format" class:class
+ *
+ * Return: false if it does not look so.
+ */
+static bool ddebug_take_apart(struct ddebug_line *l, char *line, size_t len,
+			      const struct _ddebug *d)
+{
+	size_t name_len = strlen(d->filename), n;
+	char *end = line + len, *s;
+	char mark[16];
+
+	memset(l, 0, sizeof(*l));
+	n = scnprintf(mark, sizeof(mark), ":%u [", d->lineno);
+	s = strnstr(line, mark, len);
+	if (!s)
+		return false;
+	l->file_len = s - line;
+	if (l->file_len > name_len ||
+	    memcmp(line, d->filename + name_len - l->file_len, l->file_len))
+		return false;
+
+	l->module = s + n;
+	s = strnchr(l->module, end - l->module, ']');
+	if (!s)
+		return false;
+	l->module_len = s++ - l->module;
+
+	n = strlen(d->function);
+	if (end - s < n + 3 || memcmp(s, d->function, n) ||
+	    memcmp(s + n, " =", 2))
+		return false;
+	l->flags = s + n + 2;
+	s = strnchr(l->flags, end - l->flags, ' ');
+	if (!s)
+		return false;
+	l->flags_len = s - l->flags;
+
+	if (d->class_id != _DPRINTK_CLASS_DFLT)
+		ddebug_find_class(l, s, end);
+	return true;
+}
+
+/*
+ * What queries may ask of @d, the callsite visited.  The names live until the
+ * next call.
+ */
+static void ddebug_describe(struct ddebug_site *site, struct _ddebug *d)
+{
+	struct ddebug_line l;
+
+	*site = (struct ddebug_site) {
+		.module = d->modname,
+		.function = d->function,
+		.file = d->filename,
+		.shown_file = d->filename,
+		.format = d->format,
+		.line = d->lineno,
+		.classed = d->class_id != _DPRINTK_CLASS_DFLT,
+	};
+
+	walk.m.count = 0;
+	if (stock_show(&walk.m, d) || seq_has_overflowed(&walk.m) ||
+	    !ddebug_take_apart(&l, walk.m.buf, walk.m.count, d))
+		return;
+
+	site->shown_file += strlen(d->filename) - l.file_len;
+	l.module[l.module_len] = '\0';
+	site->module = l.module;
+	if (l.class_name) {
+		l.class_name[l.class_len] = '\0';
+		site->class_name = l.class_name;
+	}
+}
+
+static bool ddebug_matches(const struct ddebug_query *q, struct _ddebug *d)
+{
+	struct ddebug_site site;
+
+	ddebug_describe(&site, d);
+	return ddebug_query_match(q, &site);
+}
+
+/*
+ * Flags and keys
+ */
+
+static void ddebug_set_key(struct _ddebug *d, bool on)
+{
+#ifdef CONFIG_JUMP_LABEL
+	if (on)
+		static_branch_enable(&d->key.dd_key_true);
+	else
+		static_branch_disable(&d->key.dd_key_true);
+#endif
+}
+
+/* Without probes the stock functions would print what has only 'r'. */
+static unsigned int ddebug_flags_on(void)
+{
+	return probes_lost ? FLAG_P : FLAGS_ON;
+}
+
+/*
+ * The flags are there before the key lets anyone in, so that a message of a
+ * callsite that gets 'r' is never mistaken for one that lost it.
+ */
+static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
+{
+	bool was_on = d->flags & ddebug_flags_on();
+	bool on = flags & ddebug_flags_on();
+
+	d->flags = flags;
+	if (on != was_on)
+		ddebug_set_key(d, on);
+}
+
+/* Keys in line with the flags, and a new count. */
+static void ddebug_sync(void)
+{
+	unsigned int n = 0;
+	struct _ddebug *d;
+
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		ddebug_set_key(d, d->flags & ddebug_flags_on());
+		n += !!(d->flags & FLAG_R);
+	}
+	ddebug_done();
+	nr_r = n;
+}
+
+static void ddebug_count(void)
+{
+	unsigned int n = 0;
+	struct _ddebug *d;
+
+	for (d = ddebug_first(); d; d = ddebug_next())
+		n += !!(d->flags & FLAG_R);
+	ddebug_done();
+	nr_r = n;
+}
+
+static void ddebug_clear(void)
+{
+	struct _ddebug *d;
+
+	for (d = ddebug_first(); d; d = ddebug_next())
+		if (d->flags & FLAG_R)
+			ddebug_set_flags(d, d->flags & ~FLAG_R);
+	ddebug_done();
+	nr_r = 0;
+}
+
+/*
+ * The probes
+ */
+
+/* A probe can be enabled and yet not be there: kprobes/enabled. */
+static bool ddebug_in_place(const struct ddebug_hook *h)
+{
+	return READ_ONCE(*h->kp.addr) != h->kp.opcode;
+}
+
+static int ddebug_arm(struct ddebug_hook *h)
+{
+	int rc = 0;
+
+	if (!h->wanted)
+		rc = enable_kprobe(&h->kp);
+	if (rc) {
+		pr_err("no probe can be set at %s: error %d\n",
+		       h->kp.symbol_name, rc);
+		return rc;
+	}
+	h->wanted = true;
+	if (!ddebug_in_place(h)) {
+		pr_err("kprobes are disabled: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static void ddebug_disarm(struct ddebug_hook *h)
+{
+	if (h->wanted)
+		disable_kprobe(&h->kp);
+	h->wanted = false;
+}
+
+static int ddebug_arm_print(void)
+{
+	int i, rc;
+
+	lockdep_assert_held(&control_lock);
+	for (i = 0; i < ARRAY_SIZE(print_hooks); i++) {
+		rc = ddebug_arm(&print_hooks[i]);
+		if (rc)
+			return rc;
+	}
+	return 0;
+}
+
+static bool ddebug_hooks_in_place(const struct ddebug_hook *h, int n)
+{
+	for (; n; n--, h++)
+		if (h->wanted && !ddebug_in_place(h))
+			return false;
+	return true;
+}
+
+/* Notice that kprobes were disabled or enabled behind our back. */
+static void ddebug_check_probes(void)
+{
+	bool lost = !ddebug_hooks_in_place(print_hooks, ARRAY_SIZE(print_hooks)) ||
+		    !ddebug_hooks_in_place(control_hooks, ARRAY_SIZE(control_hooks));
+
+	lockdep_assert_held(&control_lock);
+	if (lost == probes_lost)
+		return;
+	probes_lost = lost;
+	ddebug_sync();
+	if (lost)
+		pr_warn("kprobes are disabled, nothing is recorded and 'r' is refused: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+	else
+		pr_info("kprobes are enabled again, %u callsites are recorded\n",
+			nr_r);
+}
+
+static long ddebug_nothing(void *unused)
+{
+	return 0;
+}
+
+/*
+ * Wait for tasks, as said at the top.  synchronize_rcu_tasks() leaves out the
+ * idle tasks; work on their CPU makes them give it up.  A CPU on its way down
+ * is down before cpus_read_lock() returns, so none is left out.
+ */
+static void ddebug_quiesce(void)
+{
+	int cpu;
+
+	synchronize_rcu_tasks();
+	cpus_read_lock();
+	for_each_online_cpu(cpu)
+		work_on_cpu(cpu, ddebug_nothing, NULL);
+	cpus_read_unlock();
+}
+
+static bool ddebug_print_wanted(void)
+{
+	return print_hooks[0].wanted;
+}
+
+/* With 'r' somewhere: look after the probes.  Without: disarm those of print. */
+static void ddebug_tend(struct work_struct *work)
+{
+	unsigned long count;
+	bool idle;
+	int i;
+
+	mutex_lock(&control_lock);
+	ddebug_check_probes();
+	ddebug_count();
+	idle = !nr_r;
+	count = set_count;
+	if (!idle)
+		queue_delayed_work(system_unbound_wq, &tend_work, CHECK_PERIOD);
+	idle = idle && ddebug_print_wanted();
+	mutex_unlock(&control_lock);
+	if (!idle)
+		return;
+
+	ddebug_quiesce();
+
+	mutex_lock(&control_lock);
+	if (count == set_count)
+		for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
+			ddebug_disarm(&print_hooks[i]);
+	mutex_unlock(&control_lock);
+}
+
+/*
+ * Carrying out queries
+ */
+
+/* Every callsite that @q gives 'r' is in the dictionary, and on the host. */
+static int ddebug_announce(const struct ddebug_query *q)
+{
+	struct _ddebug *d;
+	int rc = 0;
+
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		if (!ddebug_matches(q, d))
+			continue;
+		rc = ddebug_dict_add(d);
+		if (rc < 0)
+			break;
+	}
+	ddebug_done();
+	if (rc < 0)
+		return rc;
+	/* A device that fails is no reason not to record. */
+	ddebug_dict_announce();
+	return 0;
+}
+
+/* As ddebug_dict_add() in ddebug_announce() has not seen those new since. */
+static int ddebug_set_matching(const struct ddebug_query *q)
+{
+	unsigned int n = 0;
+	struct _ddebug *d;
+	int rc = 0, err = 0;
+
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		if (ddebug_matches(q, d)) {
+			if (q->set & FLAG_R)
+				rc = ddebug_dict_add(d);
+			if (rc < 0)
+				err = rc;
+			else
+				ddebug_set_flags(d, (d->flags & q->keep) | q->set);
+		}
+		n += !!(d->flags & FLAG_R);
+	}
+	ddebug_done();
+	nr_r = n;
+	return err;
+}
+
+static int ddebug_apply(const struct ddebug_query *q)
+{
+	int rc;
+
+	lockdep_assert_held(&control_lock);
+	if (!(q->set & FLAG_R)) {
+		rc = ddebug_set_matching(q);
+		if (!nr_r)
+			mod_delayed_work(system_unbound_wq, &tend_work,
+					 DISARM_DELAY);
+		return rc;
+	}
+
+	set_count++;
+	rc = ddebug_arm_print();
+	if (!rc)
+		rc = ddebug_announce(q);
+	if (!rc) {
+		rc = ddebug_set_matching(q);
+		ddebug_dict_announce();
+	}
+	mod_delayed_work(system_unbound_wq, &tend_work,
+			 nr_r ? CHECK_PERIOD : DISARM_DELAY);
+	return rc;
+}
+
+/*
+ * One query: @copy is another copy of @query.  What we do not carry out, and
+ * what is wrong, is for the kernel's own parser, which also explains it.
+ */
+static int ddebug_run_one(char *query, char *copy, const char *module)
+{
+	struct ddebug_query q;
+	int rc;
+
+	rc = ddebug_query_parse(&q, copy, module);
+	if (!rc && (q.has_r || nr_r))
+		return ddebug_apply(&q);
+	ddebug_query_drop_r(&q, query);
+	stock_query(query, module);
+	return rc;
+}
+
+/* All queries of @text, which is cut up.  Returns 0, or the last error. */
+static int ddebug_run(char *text, const char *module)
+{
+	char *copy, *query;
+	int rc, err = 0;
+
+	copy = kmalloc(strlen(text) + 1, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	while ((query = ddebug_query_next(&text))) {
+		strcpy(copy, query);
+		rc = ddebug_run_one(query, copy, module);
+		if (rc)
+			err = rc;
+	}
+	kfree(copy);
+	return err;
+}
+
+/* Is @text ours to carry out?  1, 0 or -ENOMEM. */
+static int ddebug_concerns_us(const char *text)
+{
+	char *copy, *rest, *query;
+	struct ddebug_query q;
+	int ours = 0;
+
+	lockdep_assert_held(&control_lock);
+	if (stopping)
+		return 0;
+	if (nr_r)
+		return 1;
+	copy = kstrdup(text, GFP_KERNEL);
+	if (!copy)
+		return -ENOMEM;
+	rest = copy;
+	while (!ours && (query = ddebug_query_next(&rest))) {
+		ddebug_query_parse(&q, query, NULL);
+		ours = q.has_r;
+	}
+	kfree(copy);
+	return ours;
+}
+
+/*
+ * The control side
+ */
+
+static void ddebug_enter(void)
+{
+	atomic_inc(&inflight);
+}
+
+static void ddebug_leave(void)
+{
+	if (atomic_dec_and_test(&inflight))
+		wake_up_var(&inflight);
+}
+
+static ssize_t ddebug_write_text(struct file *file, const char __user *ubuf,
+				 size_t len, loff_t *offp)
+{
+	ssize_t rc = 0;
+	char *text = NULL;
+
+	if (len && len <= WRITE_MAX) {
+		text = memdup_user_nul(ubuf, len);
+		if (IS_ERR(text))
+			return PTR_ERR(text);
+	}
+
+	mutex_lock(&control_lock);
+	if (text)
+		rc = ddebug_concerns_us(text);
+	if (!rc) {
+		rc = stock_write(file, ubuf, len, offp);
+	} else if (rc > 0) {
+		rc = ddebug_run(text, NULL);
+		if (!rc) {
+			*offp += len;
+			rc = len;
+		}
+	}
+	mutex_unlock(&control_lock);
+	kfree(text);
+	return rc;
+}
+
+/* Instead of ddebug_proc_write(). */
+static ssize_t ddebug_write(struct file *file, const char __user *ubuf,
+			    size_t len, loff_t *offp)
+{
+	ssize_t rc;
+
+	ddebug_enter();
+	rc = ddebug_write_text(file, ubuf, len, offp);
+	ddebug_leave();
+	return rc;
+}
+
+/* Instead of ddebug_proc_show(), for callsites with 'r'; under ddebug_lock. */
+static int ddebug_show(struct seq_file *m, void *p)
+{
+	size_t from = m->count;
+	struct ddebug_line l;
+	char *end, *at;
+	int rc;
+
+	rc = stock_show(m, p);
+	if (rc || seq_has_overflowed(m) ||
+	    !ddebug_take_apart(&l, m->buf + from, m->count - from, p))
+		return rc;
+
+	if (l.flags_len == 1 && *l.flags == '_') {
+		*l.flags = 'r';
+		return 0;
+	}
+	if (m->count + 1 >= m->size) {
+		m->count = m->size;	/* it did not fit: comes again */
+		return 0;
+	}
+	at = l.flags + l.flags_len;
+	end = m->buf + m->count;
+	memmove(at + 1, at, end - at);
+	*at = 'r';
+	m->count++;
+	return 0;
+}
+
+/*
+ * "dyndbg", or "dyndbg" of another module: "other.dyndbg".  Returns the
+ * queries, and which module they are for if they do not say.
+ */
+static const char *ddebug_param_queries(const char *param, const char *val,
+					const char **module, char **other)
+{
+	const char *dot = strchr(param, '.');
+
+	*other = NULL;
+	if (strcmp(dot ? dot + 1 : param, "dyndbg"))
+		return NULL;
+	if (dot) {
+		*other = kstrndup(param, dot - param, GFP_KERNEL);
+		if (!*other)
+			return NULL;
+		*module = *other;
+	}
+	return val ?: "+p";
+}
+
+static int ddebug_run_param(char *param, char *val, const char *module)
+{
+	const char *meant = module, *text;
+	char *other, *copy;
+	int rc = 0;
+
+	text = ddebug_param_queries(param, val, &meant, &other);
+	mutex_lock(&control_lock);
+	if (text && ddebug_concerns_us(text) > 0) {
+		copy = kstrdup(text, GFP_KERNEL);
+		if (copy)
+			ddebug_run(copy, meant);
+		kfree(copy);
+	} else {
+		rc = stock_module_param(param, val, module);
+	}
+	mutex_unlock(&control_lock);
+	kfree(other);
+	return rc;
+}
+
+/*
+ * Instead of ddebug_dyndbg_module_param_cb(): a parameter that the module does
+ * not have.  As there, a bad query does not keep the module from loading.
+ */
+static int ddebug_module_param(char *param, char *val, const char *module)
+{
+	int rc;
+
+	ddebug_enter();
+	rc = ddebug_run_param(param, val, module);
+	ddebug_leave();
+	return rc;
+}
+
+/*
+ * Instead of param_set_dyndbg_classes().  It may have switched off keys of
+ * callsites with 'r'; what these said in between is not recorded.
+ */
+static int ddebug_class_param(const char *val, const struct kernel_param *kp)
+{
+	int rc;
+
+	ddebug_enter();
+	mutex_lock(&control_lock);
+	rc = stock_class_param(val, kp);
+	if (nr_r)
+		ddebug_sync();
+	mutex_unlock(&control_lock);
+	ddebug_leave();
+	return rc;
+}
+
+/*
+ * Begin and end
+ */
+
+/* The probe may stand behind an ENDBR: back to the function's own address. */
+static void *ddebug_function_start(const struct kprobe *kp)
+{
+	char name[KSYM_SYMBOL_LEN];
+	unsigned long offset = 0;
+	const char *plus;
+
+	sprint_symbol(name, (unsigned long)kp->addr);
+	plus = strrchr(name, '+');
+	if (plus)
+		sscanf(plus, "+0x%lx/", &offset);
+	return (void *)kp->addr - offset;
+}
+
+/* Addresses only; nothing is armed yet. */
+static int ddebug_register(struct ddebug_hook *h, int n)
+{
+	int rc;
+
+	for (; n; n--, h++) {
+		h->kp.flags = KPROBE_FLAG_DISABLED;
+		rc = register_kprobe(&h->kp);
+		if (rc) {
+			pr_err("this kernel is not supported: no probe at %s, error %d\n",
+			       h->kp.symbol_name, rc);
+			return -EOPNOTSUPP;
+		}
+		h->registered = true;
+		h->stock = ddebug_function_start(&h->kp);
+	}
+	return 0;
+}
+
+/* Together, for the sake of one grace period instead of many. */
+static void ddebug_unregister(struct ddebug_hook *h, int n)
+{
+	struct kprobe *kps[ARRAY_SIZE(print_hooks) + ARRAY_SIZE(control_hooks)];
+	int nr = 0;
+
+	for (; n; n--, h++) {
+		if (h->registered)
+			kps[nr++] = &h->kp;
+		h->registered = false;
+		h->wanted = false;
+	}
+	unregister_kprobes(kps, nr);
+}
+
+/* How the control file is read is known to whoever has opened it. */
+static int ddebug_find_seq_operations(void)
+{
+	static const char * const paths[] = {
+		"/proc/dynamic_debug/control",
+		"/sys/kernel/debug/dynamic_debug/control",
+	};
+	struct file *file;
+	struct seq_file *m;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(paths); i++) {
+		file = filp_open(paths[i], O_RDONLY, 0);
+		if (IS_ERR(file))
+			continue;
+		m = file->private_data;
+		walk.m.op = m->op;
+		filp_close(file, NULL);
+		return 0;
+	}
+	pr_err("neither %s nor %s can be opened: mount /proc\n",
+	       paths[0], paths[1]);
+	return -EOPNOTSUPP;
+}
+
+/* Is this the kernel we think it is? */
+static int ddebug_check_kernel(void)
+{
+	unsigned int used = 0, n = 0;
+	struct _ddebug *d;
+
+	if ((void *)walk.m.op->show != control_hooks[CONTROL_SHOW].stock) {
+		pr_err("this kernel is not supported: its control file is shown by %ps\n",
+		       walk.m.op->show);
+		return -EOPNOTSUPP;
+	}
+
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		used |= d->flags;
+		n++;
+	}
+	ddebug_done();
+	if (used & FLAG_R) {
+		pr_err("flag bit %d of a callsite is in use: by another module that adds a flag 'r'?\n",
+		       ilog2(FLAG_R));
+		return -EBUSY;
+	}
+	if (!n) {
+		pr_err("this kernel is not supported: it has no callsites\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int ddebug_hook_up(void)
+{
+	int i, rc;
+
+	rc = ddebug_find_seq_operations();
+	if (!rc)
+		rc = ddebug_register(print_hooks, ARRAY_SIZE(print_hooks));
+	if (!rc)
+		rc = ddebug_register(control_hooks, ARRAY_SIZE(control_hooks));
+	if (!rc)
+		rc = ddebug_check_kernel();
+	for (i = 0; !rc && i < ARRAY_SIZE(control_hooks); i++)
+		rc = ddebug_arm(&control_hooks[i]);
+	return rc;
+}
+
+/**
+ * ddebug_hook_start() - make the kernel know the flag 'r'
+ *
+ * Sleeps.
+ *
+ * Return: 0; -EOPNOTSUPP if this kernel does not fit, -EBUSY if the flag's bit
+ * is taken, -ENOMEM.  The log says more.  After an error all is as before.
+ */
+int ddebug_hook_start(void)
+{
+	int rc;
+
+	walk.m.private = walk.iter;
+	walk.m.size = LINE_MAX;
+	walk.m.buf = kmalloc(LINE_MAX, GFP_KERNEL);
+	if (!walk.m.buf)
+		return -ENOMEM;
+
+	mutex_lock(&control_lock);
+	rc = ddebug_hook_up();
+	mutex_unlock(&control_lock);
+	if (rc)
+		ddebug_hook_stop();
+	return rc;
+}
+
+/**
+ * ddebug_hook_stop() - let the kernel forget the flag 'r'
+ *
+ * Afterwards no callsite has 'r', keys are in line with flags, and nobody is
+ * or comes into this file.  Sleeps, for as long as it takes every task to give
+ * up its CPU once.
+ */
+void ddebug_hook_stop(void)
+{
+	/* No one sets 'r' any more ... */
+	mutex_lock(&control_lock);
+	stopping = true;
+	if (control_hooks[CONTROL_SHOW].wanted)
+		ddebug_clear();
+	mutex_unlock(&control_lock);
+	cancel_delayed_work_sync(&tend_work);
+
+	/* ... so stock's functions may change flags beside ours. */
+	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
+
+	/*
+	 * Whoever hit a control probe is counted, whoever was let in by 'r' has
+	 * come to a print probe ...
+	 */
+	ddebug_quiesce();
+	wait_var_event(&inflight, !atomic_read(&inflight));
+
+	/* ... and then out of what is behind it. */
+	ddebug_unregister(print_hooks, ARRAY_SIZE(print_hooks));
+	ddebug_quiesce();
+
+	kfree(walk.m.buf);
+	walk.m.buf = NULL;
+}
+
+static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
+				int n)
+{
+	for (; n; n--, h++)
+		seq_printf(m, "missed %s: %lu\n", h->kp.symbol_name,
+			   h->kp.nmissed);
+}
+
+/**
+ * ddebug_hook_stats() - what there is to know about the hook
+ * @m: where to write lines "name: value"
+ *
+ * Sleeps.
+ */
+void ddebug_hook_stats(struct seq_file *m)
+{
+	mutex_lock(&control_lock);
+	ddebug_check_probes();
+	ddebug_count();
+	seq_printf(m, "callsites with r: %u\n", nr_r);
+	seq_printf(m, "print probes: %s\n", ddebug_print_wanted() ? "armed" : "idle");
+	seq_printf(m, "kprobes: %s\n", probes_lost ? "disabled" : "enabled");
+	ddebug_missed_stats(m, print_hooks, ARRAY_SIZE(print_hooks));
+	ddebug_missed_stats(m, control_hooks, ARRAY_SIZE(control_hooks));
+	mutex_unlock(&control_lock);
+}

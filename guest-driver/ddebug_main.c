@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ddebug_rb: the dynamic debug flag 'r', which records a message in a ring
+ * instead of, or besides, printing it.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/percpu.h>
+#include <linux/random.h>
+#include <linux/seq_file.h>
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+static struct dentry *ddebug_dir;
+static u64 ddebug_instance;
+
+/**
+ * ddebug_rb_instance() - the life of the streams
+ *
+ * Context: Any.
+ * Return: a random number that stays while ddebug_rb is loaded.
+ */
+u64 ddebug_rb_instance(void)
+{
+	return ddebug_instance;
+}
+EXPORT_SYMBOL_GPL(ddebug_rb_instance);
+
+static int ddebug_stats_show(struct seq_file *m, void *v)
+{
+	unsigned long own = 0, nostream = 0, now = 0, lazy = 0, kicks = 0;
+	unsigned int cpu;
+	bool attached;
+
+	for_each_possible_cpu(cpu) {
+		const struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+
+		own += READ_ONCE(c->own);
+		nostream += READ_ONCE(c->nostream);
+		now += READ_ONCE(c->works_now);
+		lazy += READ_ONCE(c->works_lazy);
+		kicks += READ_ONCE(c->kicks);
+	}
+	attached = ddebug_transport_lock();
+	ddebug_transport_unlock();
+
+	ddebug_ring_stats(m);
+	seq_printf(m, "own: %lu\nnostream: %lu\n", own, nostream);
+	seq_printf(m, "attached: %d\nkicks: %lu\n", attached, kicks);
+	seq_printf(m, "irq_works_now: %lu\nirq_works_lazy: %lu\n", now, lazy);
+	ddebug_dict_stats(m);
+	ddebug_hook_stats(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(ddebug_stats);
+
+static int __init ddebug_init(void)
+{
+	int err;
+
+	ddebug_instance = get_random_u64();
+	err = ddebug_dict_init();
+	if (err)
+		return err;
+	err = ddebug_ring_init();
+	if (err)
+		goto err_dict;
+	err = ddebug_hook_start();
+	if (err)
+		goto err_ring;
+
+	/* a help to the eye only: errors of debugfs are not errors of ours */
+	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
+	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
+	return 0;
+
+err_ring:
+	ddebug_ring_exit();
+err_dict:
+	ddebug_dict_exit();
+	return err;
+}
+
+static void __exit ddebug_exit(void)
+{
+	debugfs_remove(ddebug_dir);
+	ddebug_hook_stop();
+	ddebug_ring_exit();
+	ddebug_dict_exit();
+}
+
+module_init(ddebug_init);
+module_exit(ddebug_exit);
+
+MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in rings");
+MODULE_LICENSE("GPL");

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * From a message to a record: the text is what the kernel would have printed
+ * with 'p', to the byte, as dmesg shows it without stamp and level.
+ *
+ * What that is, by the function that prints:
+ *
+ *   __dynamic_pr_debug      PREFIX text
+ *   __dynamic_dev_dbg       PREFIX driver device: text
+ *                           (NULL device *): text
+ *   __dynamic_netdev_dbg    PREFIX driver parent netdev STATE: text
+ *                           netdev STATE: text             no parent
+ *                           (NULL net_device): text
+ *   __dynamic_ibdev_dbg     PREFIX driver parent ibdev: text
+ *                           ibdev: text                    no parent
+ *                           (NULL ib_device): text
+ *
+ * PREFIX is of the flags m, f, l, t.  After that printk() cuts the line, takes off
+ * one newline at its end, and levels (KERN_*) at its begin.
+ */
+#include <linux/device.h>
+#include <linux/kernel.h>
+#include <linux/kern_levels.h>
+#include <linux/netdevice.h>
+#include <linux/preempt.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+#include <linux/string.h>
+#if IS_ENABLED(CONFIG_INFINIBAND)
+#include <rdma/ib_verbs.h>
+#endif
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+/*
+ * Sizes, zero included, that the kernel keeps to itself: of the prefix
+ * (PREFIX_SIZE in lib/dynamic_debug.c), and of a line (LOG_LINE_MAX in
+ * kernel/printk/printk.c, PRINTKRB_RECORD_MAX of later kernels).
+ */
+#ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
+#define DDEBUG_PREFIX_SIZE	128
+#define DDEBUG_LINE_SIZE	1024
+#elif defined(CONFIG_PRINTK_CALLER)
+#define DDEBUG_PREFIX_SIZE	64
+#define DDEBUG_LINE_SIZE	(1024 - 48)
+#else
+#define DDEBUG_PREFIX_SIZE	64
+#define DDEBUG_LINE_SIZE	(1024 - 32)
+#endif
+
+static_assert(DDEBUG_LINE_SIZE - 1 <= DDEBUG_TEXT_MAX);
+
+/* A level is an ASCII SOH and a letter. */
+#define DDEBUG_LEVEL_LEN	2
+
+/*
+ * Text that grows as snprintf()'s: @len goes on counting when @size is used up.
+ */
+struct ddebug_text {
+	char *buf;
+	size_t size;
+	size_t len;
+};
+
+static __printf(2, 0) void ddebug_vadd(struct ddebug_text *t, const char *fmt, va_list args)
+{
+	size_t room = t->len < t->size ? t->size - t->len : 0;
+
+	t->len += vsnprintf(room ? t->buf + t->len : NULL, room, fmt, args);
+}
+
+static __printf(2, 3) void ddebug_add(struct ddebug_text *t, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	ddebug_vadd(t, fmt, args);
+	va_end(args);
+}
+
+static const char *ddebug_prefix(char *buf, const struct _ddebug *d, unsigned int flags)
+{
+	struct ddebug_text t = { .buf = buf, .size = DDEBUG_PREFIX_SIZE };
+	size_t behind_tid;
+
+	if (flags & _DPRINTK_FLAGS_INCL_TID) {
+		if (in_interrupt())
+			ddebug_add(&t, "<intr> ");
+		else
+			ddebug_add(&t, "[%d] ", task_pid_vnr(current));
+	}
+	behind_tid = t.len;
+	if (flags & _DPRINTK_FLAGS_INCL_MODNAME)
+		ddebug_add(&t, "%s:", d->modname);
+	if (flags & _DPRINTK_FLAGS_INCL_FUNCNAME)
+		ddebug_add(&t, "%s:", d->function);
+#ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
+	if (flags & _DPRINTK_FLAGS_INCL_SOURCENAME)
+		ddebug_add(&t, "%s:", d->filename);
+#endif
+	if (flags & _DPRINTK_FLAGS_INCL_LINENO)
+		ddebug_add(&t, "%d:", d->lineno);
+	if (t.len > behind_tid)
+		ddebug_add(&t, " ");
+	return buf;
+}
+
+static void ddebug_add_dev(struct ddebug_text *t, const char *prefix, const struct device *dev,
+			   const char *end)
+{
+	ddebug_add(t, "%s%s %s%s", prefix, dev_driver_string(dev), dev_name(dev), end);
+}
+
+/* What stands before the caller's own text.  @prefix is used where the kernel does. */
+static void ddebug_add_head(struct ddebug_text *t, enum ddebug_kind kind, const char *prefix,
+			    const void *obj)
+{
+	switch (kind) {
+	case DDEBUG_KIND_PR:
+		if (*prefix)
+			ddebug_add(t, "%s", prefix);
+		break;
+	case DDEBUG_KIND_DEV:
+		if (obj)
+			ddebug_add_dev(t, prefix, obj, ": ");
+		else
+			ddebug_add(t, "(NULL device *): ");
+		break;
+	case DDEBUG_KIND_NETDEV: {
+#ifdef CONFIG_NET
+		const struct net_device *net = obj;
+
+		if (!net) {
+			ddebug_add(t, "(NULL net_device): ");
+			break;
+		}
+		if (net->dev.parent)
+			ddebug_add_dev(t, prefix, net->dev.parent, " ");
+		ddebug_add(t, "%s%s: ", netdev_name(net), netdev_reg_state(net));
+#endif
+		break;
+	}
+	case DDEBUG_KIND_IBDEV: {
+#if IS_ENABLED(CONFIG_INFINIBAND)
+		const struct ib_device *ib = obj;
+
+		if (!ib) {
+			ddebug_add(t, "(NULL ib_device): ");
+			break;
+		}
+		if (ib->dev.parent)
+			ddebug_add_dev(t, prefix, ib->dev.parent, " ");
+		ddebug_add(t, "%s: ", dev_name(&ib->dev));
+#endif
+		break;
+	}
+	}
+}
+
+/*
+ * Which of the kernel's functions takes it from there: printk(KERN_DEBUG ...), whose
+ * level is part of the line until it is cut, or dev_printk_emit(), whose level is
+ * an argument.
+ */
+static bool ddebug_by_printk(enum ddebug_kind kind, const void *obj)
+{
+	switch (kind) {
+	case DDEBUG_KIND_DEV:
+		return !obj;
+#ifdef CONFIG_NET
+	case DDEBUG_KIND_NETDEV:
+		return !obj || !((const struct net_device *)obj)->dev.parent;
+#endif
+#if IS_ENABLED(CONFIG_INFINIBAND)
+	case DDEBUG_KIND_IBDEV:
+		return !obj || !((const struct ib_device *)obj)->dev.parent;
+#endif
+	default:
+		return true;
+	}
+}
+
+/* Bytes of levels at the begin of @text; @text ends with a zero. */
+static size_t ddebug_levels(const char *text)
+{
+	size_t n = 0;
+
+	while (text[n] == KERN_SOH_ASCII &&
+	       ((text[n + 1] >= '0' && text[n + 1] <= '7') || text[n + 1] == 'c'))
+		n += DDEBUG_LEVEL_LEN;
+	return n;
+}
+
+/*
+ * What printk() makes of a line of @len bytes: returns the bytes that are left of
+ * it.  @size is what printk() has reserved for it.
+ */
+static size_t ddebug_trim(char *text, size_t len, size_t size)
+{
+	size_t levels;
+
+	if (!size)
+		return 0;
+	if (len >= size)
+		len = size - 1;
+	text[len] = '\0';
+	if (len && text[len - 1] == '\n')
+		len--;
+	levels = ddebug_levels(text);
+	if (levels)
+		memmove(text, text + levels, len - levels);
+	return len - levels;
+}
+
+/*
+ * Writes the text to @slot.  Returns false if there is not enough room: then as
+ * much of it as printk() would keep has not been written.
+ */
+static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct _ddebug *d,
+					 enum ddebug_kind kind, const void *obj,
+					 const char *fmt, va_list args, size_t *len)
+{
+	size_t level = ddebug_by_printk(kind, obj) ? DDEBUG_LEVEL_LEN : 0;
+	struct ddebug_text t = {
+		.buf = slot->text,
+		.size = min_t(size_t, slot->room, DDEBUG_LINE_SIZE - level),
+	};
+	char buf[DDEBUG_PREFIX_SIZE];
+	const char *prefix = "";
+	unsigned int flags = d->flags;
+	va_list copy;
+	u16 size;
+
+	if (!slot->room)
+		return false;
+	if (unlikely(flags & _DPRINTK_FLAGS_INCL_ANY))
+		prefix = ddebug_prefix(buf, d, flags);
+	ddebug_add_head(&t, kind, prefix, obj);
+	va_copy(copy, args);
+	ddebug_vadd(&t, fmt, copy);
+	va_end(copy);
+
+	/* printk() measures a line in 16 bits: very long ones wrap */
+	size = level + t.len + 1;
+	size = min_t(u16, size, DDEBUG_LINE_SIZE);
+	size = size > level ? size - level : 0;
+	if (size > slot->room)
+		return false;
+	*len = ddebug_trim(t.buf, t.len, size);
+	return true;
+}
+
+/**
+ * ddebug_emit() - record a message
+ * @d: the callsite
+ * @kind: which function it called
+ * @obj: the device, or NULL; see &enum ddebug_kind
+ * @fmt: as in printf()
+ * @args: as in vprintf(); unchanged
+ *
+ * Context: Any, NMI included.  Does not wait, lock or allocate.
+ */
+void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind, const void *obj,
+		 const char *fmt, va_list args)
+{
+	struct ddebug_slot slot;
+	size_t len;
+
+	preempt_disable_notrace();
+	if (ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0))) {
+		/* twice at most: the longest line fits a fresh sub-buffer */
+		while (!ddebug_format(&slot, d, kind, obj, fmt, args, &len))
+			ddebug_slot_next(&slot);
+		ddebug_slot_commit(&slot, ddebug_dict_id(d), task_pid_nr(current), len);
+	}
+	preempt_enable_notrace();
+}

@@ -1,0 +1,708 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The streams: byte rings that any context writes to, and that a device reads
+ * while they are written.
+ *
+ * Data structure
+ * --------------
+ * Each CPU has four streams, one for each context level: task, softirq,
+ * hardirq, NMI.  A stream is a sequence of bytes counted by 64-bit positions
+ * that only grow; the last ->size bytes of it are kept, byte p at offset
+ * p % size.  It is cut into sub-buffers; each begins with a header (struct
+ * ddebug_subbuf_hdr) and holds whole records (ddebug_record.h).
+ *
+ *                      head      reserve
+ *                       |          |
+ *   ...==================+~~~~~~~~~~+ - - - - - - - - - - -
+ *      committed records   being       the oldest sub-buffers,
+ *                          written     reserve - size is their begin
+ *
+ * head     everything before it is committed: whole records
+ * reserve  nothing at or behind it was ever touched, so that everything in
+ *          [reserve - size, head) is there and whole
+ *
+ * On PREEMPT_RT softirqs are threads: interrupt_context_level() is 0 there and
+ * they write to the task stream.
+ *
+ * Why there is no lock and no atomic instruction
+ * ----------------------------------------------
+ * A writer has preemption off, so its CPU is its own, except for contexts that
+ * interrupt it.  Those of a higher level write to another stream.  What comes
+ * at the same level comes between two instructions of the writer, and is done,
+ * or dead, before the writer goes on:
+ *
+ *  - an exception (a fault inside vsnprintf()) that logs: a recursion.  It finds
+ *    the stream claimed, counts itself in ->recursed, and drops its message.
+ *  - if that exception kills the task (an oops), the writer never goes on, and
+ *    the stream stays claimed for ever, unless somebody finds out.
+ *
+ * So the claim tells who made it (struct ddebug_owner).  Whoever finds the
+ * stream claimed asks whether that writer can still be there:
+ *
+ *  - another task: the writer is dead.  In the task stream, since it has
+ *    preemption off and could not have been switched away from.  In the others,
+ *    since the task they interrupted runs on only when they are done.  Task
+ *    structures are reused, pairs of structure and start time are not.
+ *  - the same task, now exiting and not so when it claimed: dead.  do_exit() does
+ *    not return.
+ *  - the same task, in the task stream, nearer to the bottom of its stack than
+ *    the writer's frame was: dead, its frame is gone.  (x86 rewinds the stack of
+ *    a task that has oopsed before it calls do_exit().)
+ *  - else: alive; this is a recursion.  In softirq, hardirq and NMI, which run on
+ *    stacks of their own, depths cannot be compared.  An oops there is a panic.
+ *
+ * A dead writer has left bytes of any value between head and reserve.  The next
+ * one counts it in ->torn, covers [head, reserve) by PAD records, and goes on at
+ * reserve.  Since reserve never decreases, nothing that a dead writer may have
+ * touched, or may still be about to touch if the above should be wrong one day,
+ * is ever used for a record.
+ *
+ * The words of the claim cannot be stored at once.  DDEBUG_CLAIMING says that
+ * they are being stored: no instruction there can fault, so who finds that word
+ * is a recursion (of an NMI by a machine check, for one).
+ *
+ * Writing
+ * -------
+ * ddebug_slot_begin()   claim; take the time; publish reserve; begin the
+ *                       sub-buffer if head is at the begin of one
+ *    the caller formats its text in place, with the room that is left
+ * ddebug_slot_next()    if it did not fit: cover the rest by a PAD record, and
+ *                       go to the next sub-buffer, where each message fits
+ * ddebug_slot_commit()  fill in the record's header; store head; unclaim
+ *
+ * Reserve is published before the length of the text is known, so it runs ahead
+ * of head by up to the longest record.  Everything between the old and the new
+ * head (PAD, sub-buffer header, TIME, TEXT) is committed by one store.  Until
+ * then the writer's own copies (->head, ->sub, ->base, ->seq) stay as they are,
+ * so that a writer's death needs no repair of them.
+ *
+ * An example: sub-buffers of 4 KiB, head 4000, a message of 120 bytes.
+ *
+ *   reserve = 4096               (the longest record would cross: the end)
+ *   format at 4016, room 80      does not fit
+ *   PAD at 4000, 96 bytes
+ *   reserve = 4096 + 1088
+ *   header at 4096; format at 4144, room 4048: fits
+ *   TEXT at 4128, len 136
+ *   head = 4264
+ *
+ * Reading (the device)
+ * --------------------
+ *   head = load-acquire; copy [pos, head); rmb; load reserve; what lies below
+ *   reserve - size may have been overwritten while it was copied: drop it, go on
+ *   at the next sub-buffer that is whole.
+ *
+ * An example: size 16384, pos 0, head 16000, reserve 16384: all of it is there.
+ * While it is copied, the writer moves reserve to 17472, and writes up to 17000.
+ * The device finds 17472 - 16384 = 1088: bytes below 1088 are doubtful, so
+ * sub-buffer 0 is given up, and the copy counts from 4096 on.
+ *
+ * Barriers
+ * --------
+ *   label       what                                       pairs with
+ *   producer:A  virt_wmb() between the store of reserve    device:B, rmb between
+ *               and the stores of data                     copy and load of reserve
+ *   producer:B  store-release of head, behind the stores   device:A, load-acquire
+ *               of data                                    of head
+ *   producer:C  compiler barriers round the claim          an interrupting writer
+ *               on the same CPU
+ *   kick:A      virt_mb() between the store of head and    device:C, full barrier
+ *               the load of want_kick (ddebug_transport.c) between the store of
+ *                                                          want_kick and the next
+ *                                                          load of head
+ *
+ * producer:A / device:B.  If the device has copied a byte of data of position q
+ * in the place of a byte of position q - size, the writer had stored a reserve
+ * above q before that byte (A).  The device loads reserve after the copy (B), so
+ * it sees at least that, and drops everything up to q - size.
+ *
+ * producer:B / device:A.  If the device sees a head (A), it sees all data before
+ * it (B); of these bytes those that it copies are the committed ones, or later
+ * ones, which the pair above finds.
+ *
+ * producer:C.  On one CPU everything is seen in program order; the compiler alone
+ * must not move accesses of the stream out of the claim.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpuhotplug.h>
+#include <linux/gfp.h>
+#include <linux/hardirq.h>
+#include <linux/mm.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/sched/clock.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+#include <linux/topology.h>
+#include <linux/vmalloc.h>
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+/* What one message takes at most in one sub-buffer; reserve runs ahead by it. */
+#define DDEBUG_MESSAGE_MAX						\
+	(sizeof(struct ddebug_subbuf_hdr) + sizeof(struct ddebug_rec_time) + \
+	 sizeof(struct ddebug_rec_text) +				\
+	 ALIGN(DDEBUG_TEXT_MAX + 1, DDEBUG_REC_ALIGN))
+
+/* So ddebug_slot_next() needs to be called once at most. */
+static_assert(DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
+static_assert(DDEBUG_MESSAGE_MAX % DDEBUG_REC_ALIGN == 0);
+static_assert(sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX <= DDEBUG_REC_LEN_MASK);
+
+#define DDEBUG_PIECE_ORDER	get_order(SZ_64K)
+
+#define DDEBUG_RB_SIZE_KB	256
+/* If all pieces are of 64 KiB, as many as an element of a virtqueue holds. */
+#define DDEBUG_RB_SIZE_KB_MAX	(VIRTIO_DDEBUG_RING_PIECES_MAX * 64u)
+
+static_assert(DDEBUG_RB_SIZE_KB_MAX * 1024 <= VIRTIO_DDEBUG_RING_SIZE_MAX);
+
+static unsigned int rb_size_kb = DDEBUG_RB_SIZE_KB;
+module_param(rb_size_kb, uint, 0444);
+MODULE_PARM_DESC(rb_size_kb,
+		 "KiB of each CPU's ring for task context, rounded up to 16; 32 to 65408 (default 256)");
+
+static const struct {
+	const char *name;
+	u8 subbuf_shift;
+	u8 nr_subbufs;
+} ddebug_contexts[VIRTIO_DDEBUG_NR_CTX] = {
+	[VIRTIO_DDEBUG_CTX_TASK] = { "task", 14, 0 },	/* rb_size_kb */
+	[VIRTIO_DDEBUG_CTX_SOFTIRQ] = { "softirq", 14, 4 },
+	[VIRTIO_DDEBUG_CTX_HARDIRQ] = { "hardirq", 14, 4 },
+	[VIRTIO_DDEBUG_CTX_NMI] = { "nmi", 12, 4 },
+};
+
+DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
+
+static enum cpuhp_state ddebug_prepare_state;
+static enum cpuhp_state ddebug_online_state;
+
+/* The counters have one writer at a time; the device only reads them. */
+static void ddebug_count(__le64 *counter)
+{
+	WRITE_ONCE(*counter, cpu_to_le64(le64_to_cpu(*counter) + 1));
+}
+
+/*
+ * Is the writer that has claimed @r dead?  Called at the level of the stream,
+ * on its CPU; @sp is an address in the caller's frame, taken as the owner's was.
+ * The proof is at the top of this file.
+ */
+static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
+{
+	const struct ddebug_owner *o = &r->owner;
+
+	if (READ_ONCE(r->busy) == DDEBUG_CLAIMING)
+		return false;
+	if (o->task != current || o->start != current->start_time)
+		return true;
+	if (r->context != VIRTIO_DDEBUG_CTX_TASK)
+		return false;
+	if ((current->flags & PF_EXITING) && !o->exiting)
+		return true;
+	return sp > o->sp;
+}
+
+static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
+{
+	WRITE_ONCE(r->busy, DDEBUG_CLAIMING);
+	barrier();	/* producer:C */
+	r->owner.task = current;
+	r->owner.start = current->start_time;
+	r->owner.sp = sp;
+	r->owner.exiting = current->flags & PF_EXITING;
+	barrier();	/* producer:C */
+	WRITE_ONCE(r->busy, DDEBUG_CLAIMED);
+	barrier();	/* producer:C */
+}
+
+static void ddebug_unclaim(struct ddebug_ring *r)
+{
+	barrier();	/* producer:C */
+	WRITE_ONCE(r->busy, DDEBUG_FREE);
+}
+
+/* local_clock() may step back over suspend, or after a migration of the VM. */
+static u64 ddebug_time(struct ddebug_ring *r)
+{
+	u64 now = local_clock();
+
+	if (unlikely(now < r->last)) {
+		now = r->last;
+		ddebug_count(&r->hdr->clamped);
+	}
+	r->last = now;
+	return now;
+}
+
+/* Nothing below @to may be touched before this. */
+static void ddebug_publish_reserve(struct ddebug_ring *r, u64 to)
+{
+	if (to <= r->reserve)
+		return;
+	r->reserve = to;
+	WRITE_ONCE(r->hdr->reserve, cpu_to_le64(to));
+	/* producer:A pairs with device:B: reserve before data */
+	virt_wmb();
+}
+
+/* Everything below @pos is written. */
+static void ddebug_publish_head(struct ddebug_ring *r, u64 pos)
+{
+	r->head = pos;
+	/* producer:B pairs with device:A: data before head */
+	virt_store_release(&r->hdr->head, cpu_to_le64(pos));
+}
+
+static u32 ddebug_next_sub(const struct ddebug_ring *r, u32 sub)
+{
+	sub += r->subbuf;
+	return sub == r->size ? 0 : sub;
+}
+
+static void *ddebug_at(const struct ddebug_ring *r, u32 sub, u64 pos)
+{
+	return r->data + sub + (pos & (r->subbuf - 1));
+}
+
+static void ddebug_write_subbuf_hdr(struct ddebug_ring *r, u32 sub, u64 pos, u64 base)
+{
+	struct ddebug_subbuf_hdr *h = ddebug_at(r, sub, pos);
+
+	h->pos = cpu_to_le64(pos);
+	h->seq = cpu_to_le64(r->seq);
+	h->base = cpu_to_le64(base);
+	h->lost = cpu_to_le64(le64_to_cpu(r->hdr->recursed) + le64_to_cpu(r->hdr->torn));
+}
+
+static void ddebug_write_rec_hdr(struct ddebug_rec_hdr *h, u16 type, u16 len, u16 seq, u32 delta)
+{
+	h->type_len = cpu_to_le16(type << DDEBUG_REC_TYPE_SHIFT | len);
+	h->seq = cpu_to_le16(seq);
+	h->delta = cpu_to_le32(delta);
+}
+
+/* The remains of a writer that died: [head, reserve) becomes padding. */
+static void ddebug_pad_torn(struct ddebug_ring *r, u64 time)
+{
+	u64 pos = r->head;
+
+	ddebug_count(&r->hdr->torn);
+	while (pos < r->reserve) {
+		u64 begin = round_down(pos, r->subbuf);
+		u64 end = min(begin + r->subbuf, r->reserve);
+
+		if (pos == begin) {
+			ddebug_write_subbuf_hdr(r, r->sub, pos, time);
+			r->base = time;
+			pos += sizeof(struct ddebug_subbuf_hdr);
+		}
+		if (pos < end)
+			ddebug_write_rec_hdr(ddebug_at(r, r->sub, pos), DDEBUG_REC_PAD,
+					     sizeof(struct ddebug_rec_hdr), 0, end - pos);
+		pos = end;
+		if (pos == begin + r->subbuf)
+			r->sub = ddebug_next_sub(r, r->sub);
+	}
+	ddebug_publish_head(r, pos);
+}
+
+/* The device has at least half of the ring still to copy, if it says the truth. */
+static bool ddebug_half_full(const struct ddebug_ring *r, u64 pos)
+{
+	return pos - le64_to_cpu(READ_ONCE(r->stream.status->consumed)) >= r->size / 2;
+}
+
+/*
+ * Make ready what comes before the text at slot->start: reserve, the sub-buffer's
+ * header, a TIME record.  Sets ->rec, ->text and ->room.
+ */
+static void ddebug_slot_open(struct ddebug_slot *slot)
+{
+	struct ddebug_ring *r = slot->ring;
+	u64 begin = round_down(slot->start, r->subbuf);
+	u64 end = begin + r->subbuf;
+	u64 pos, delta;
+
+	ddebug_publish_reserve(r, min(end, slot->start + DDEBUG_MESSAGE_MAX));
+	if (slot->start == begin) {
+		ddebug_write_subbuf_hdr(r, slot->sub, begin, slot->time);
+		slot->base = slot->time;
+		slot->start += sizeof(struct ddebug_subbuf_hdr);
+		slot->half = ddebug_half_full(r, begin);
+	}
+
+	pos = slot->start;
+	delta = slot->time - slot->base;
+	if (unlikely(delta > U32_MAX)) {
+		struct ddebug_rec_time *t = ddebug_at(r, slot->sub, pos);
+
+		pos += sizeof(*t);
+		if (pos < end) {
+			ddebug_write_rec_hdr(&t->hdr, DDEBUG_REC_TIME, sizeof(*t), 0, 0);
+			t->time = cpu_to_le64(slot->time);
+		}
+		delta = 0;
+	}
+	slot->delta = delta;
+	slot->rec_pos = pos;
+	pos += sizeof(struct ddebug_rec_text);
+	slot->room = pos < end ? end - pos : 0;
+	slot->rec = slot->room ? ddebug_at(r, slot->sub, slot->rec_pos) : NULL;
+	slot->text = slot->room ? (char *)slot->rec->text : NULL;
+}
+
+/**
+ * ddebug_slot_begin() - claim this context's stream for one message
+ * @slot: filled in
+ * @sp: an address in the stack frame of the function that emits the message;
+ *	always the same function, so that depths compare
+ *
+ * Context: Any, NMI included, with preemption off until ddebug_slot_commit().
+ * Return: false if the message is to be dropped; it has been counted then.
+ */
+bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	u8 level = interrupt_context_level();
+	struct ddebug_ring *r = c->ring[level];
+	bool torn = false;
+
+	if (unlikely(!r)) {
+		this_cpu_inc(ddebug_cpu.nostream);
+		return false;
+	}
+	if (unlikely(ddebug_in_own_path(c, level))) {
+		this_cpu_inc(ddebug_cpu.own);
+		return false;
+	}
+	if (unlikely(READ_ONCE(r->busy) != DDEBUG_FREE)) {
+		if (!ddebug_owner_died(r, sp)) {
+			ddebug_count(&r->hdr->recursed);
+			return false;
+		}
+		torn = true;
+	}
+	ddebug_claim(r, sp);
+
+	slot->ring = r;
+	slot->cpu = c;
+	slot->time = ddebug_time(r);
+	if (unlikely(torn))
+		ddebug_pad_torn(r, slot->time);
+	slot->start = r->head;
+	slot->sub = r->sub;
+	slot->base = r->base;
+	slot->half = false;
+	ddebug_slot_open(slot);
+	return true;
+}
+
+/**
+ * ddebug_slot_next() - leave the rest of this sub-buffer, take the next one
+ * @slot: of a message whose text did not fit slot->room; it fits afterwards
+ *
+ * Context: as ddebug_slot_begin().
+ */
+void ddebug_slot_next(struct ddebug_slot *slot)
+{
+	struct ddebug_ring *r = slot->ring;
+	u64 end = round_up(slot->start, r->subbuf);
+
+	/* start is behind a header, and before end: else it would have fitted */
+	ddebug_write_rec_hdr(ddebug_at(r, slot->sub, slot->start), DDEBUG_REC_PAD,
+			     sizeof(struct ddebug_rec_hdr), 0, end - slot->start);
+	slot->start = end;
+	slot->sub = ddebug_next_sub(r, slot->sub);
+	ddebug_slot_open(slot);
+}
+
+/**
+ * ddebug_slot_commit() - the message is whole
+ * @slot: whose text is in place
+ * @callsite: id in the dictionary, or 0
+ * @pid: of the task that runs, or is interrupted
+ * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
+ *
+ * Ends what ddebug_slot_begin() began.
+ */
+void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid, size_t len)
+{
+	struct ddebug_ring *r = slot->ring;
+	struct ddebug_rec_text *rec = slot->rec;
+	u64 end = ALIGN(slot->rec_pos + sizeof(*rec) + len, DDEBUG_REC_ALIGN);
+
+	ddebug_write_rec_hdr(&rec->hdr, DDEBUG_REC_TEXT, sizeof(*rec) + len, r->seq, slot->delta);
+	rec->callsite = cpu_to_le32(callsite);
+	rec->pid = cpu_to_le32(pid);
+
+	r->base = slot->base;
+	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
+	r->seq++;
+	ddebug_publish_head(r, end);
+	/* behind head: never more than is committed */
+	WRITE_ONCE(r->hdr->seq, cpu_to_le64(r->seq));
+	ddebug_unclaim(r);
+
+	ddebug_kick(slot->cpu, r->context, slot->time, slot->half);
+}
+
+static void ddebug_ring_free(struct ddebug_ring *r)
+{
+	struct ddebug_stream *s = &r->stream;
+	unsigned int i;
+
+	vunmap(r->data);
+	for (i = 0; i < s->nr_pieces; i++) {
+		unsigned int n = DIV_ROUND_UP(s->pieces[i].len, PAGE_SIZE);
+
+		while (n--)
+			__free_page(nth_page(s->pieces[i].page, n));
+	}
+	kvfree(s->pieces);
+}
+
+/* Pages for the ring: large pieces while there are some, single pages after that. */
+static int ddebug_ring_alloc_pieces(struct ddebug_ring *r, struct page **pages, int node)
+{
+	const gfp_t large = GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN;
+	struct ddebug_stream *s = &r->stream;
+	unsigned int order = DDEBUG_PIECE_ORDER;
+	u32 left = r->size;
+
+	while (left) {
+		struct page *page;
+		unsigned int i;
+
+		while (order && PAGE_SIZE << order > PAGE_ALIGN(left))
+			order--;
+		if (s->nr_pieces == VIRTIO_DDEBUG_RING_PIECES_MAX)
+			return -ENOMEM;
+		page = alloc_pages_node(node, order ? large : GFP_KERNEL | __GFP_ZERO, order);
+		if (!page) {
+			if (!order)
+				return -ENOMEM;
+			order = 0;
+			continue;
+		}
+		if (order)
+			split_page(page, order);
+		for (i = 0; i < 1u << order; i++)
+			*pages++ = nth_page(page, i);
+		s->pieces[s->nr_pieces].page = page;
+		s->pieces[s->nr_pieces].len = min_t(u32, left, PAGE_SIZE << order);
+		left -= s->pieces[s->nr_pieces++].len;
+	}
+	return 0;
+}
+
+static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
+{
+	unsigned int nr_pages = DIV_ROUND_UP(r->size, PAGE_SIZE);
+	unsigned int max_pieces = min_t(unsigned int, nr_pages, VIRTIO_DDEBUG_RING_PIECES_MAX);
+	struct page **pages;
+	int err = -ENOMEM;
+
+	pages = kvmalloc_array(nr_pages, sizeof(*pages), GFP_KERNEL);
+	r->stream.pieces = kvmalloc_node(array_size(max_pieces, sizeof(*r->stream.pieces)),
+					 GFP_KERNEL, node);
+	if (pages && r->stream.pieces)
+		err = ddebug_ring_alloc_pieces(r, pages, node);
+	if (!err) {
+		/*
+		 * Mapped in one piece for the producer.  The kernel's page tables
+		 * reach all CPUs before this returns, also one in NMI.
+		 */
+		r->data = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
+		if (!r->data)
+			err = -ENOMEM;
+	}
+	kvfree(pages);
+	if (err)
+		ddebug_ring_free(r);
+	return err;
+}
+
+static u32 ddebug_ring_bytes(u8 context)
+{
+	u32 subbuf = 1u << ddebug_contexts[context].subbuf_shift;
+
+	if (context == VIRTIO_DDEBUG_CTX_TASK)
+		return round_up(rb_size_kb * 1024, subbuf);
+	return ddebug_contexts[context].nr_subbufs * subbuf;
+}
+
+static int ddebug_ring_make(struct ddebug_cpu *c, unsigned int cpu, u8 context)
+{
+	struct ddebug_ring *r = &c->rings[context];
+	struct virtio_ddebug_stream_desc *desc = &c->shared[context].desc;
+
+	r->cpu = cpu;
+	r->context = context;
+	r->subbuf = 1u << ddebug_contexts[context].subbuf_shift;
+	r->size = ddebug_ring_bytes(context);
+	r->hdr = &c->shared[context].hdr;
+	r->stream.shared = &c->shared[context];
+	r->stream.status = &c->status[context];
+	r->stream.id = cpu * VIRTIO_DDEBUG_NR_CTX + context;
+
+	desc->magic = cpu_to_le32(VIRTIO_DDEBUG_STREAM_MAGIC);
+	desc->stream = cpu_to_le32(r->stream.id);
+	desc->cpu = cpu_to_le32(cpu);
+	desc->context = context;
+	desc->subbuf_shift = ddebug_contexts[context].subbuf_shift;
+	desc->ring_size = cpu_to_le32(r->size);
+	return ddebug_ring_alloc(r, cpu_to_node(cpu));
+}
+
+static void ddebug_cpu_free(struct ddebug_cpu *c)
+{
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		if (c->ring[i])
+			ddebug_ring_free(c->ring[i]);
+		c->ring[i] = NULL;
+	}
+	kfree(c->rings);
+	free_page((unsigned long)c->shared);
+	free_page((unsigned long)c->status);
+	c->rings = NULL;
+	c->shared = NULL;
+	c->status = NULL;
+}
+
+/* A page each, so that the device writes to nothing but status blocks. */
+static int ddebug_cpu_alloc(struct ddebug_cpu *c, int node)
+{
+	struct page *shared = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+	struct page *status = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+
+	c->rings = kcalloc_node(VIRTIO_DDEBUG_NR_CTX, sizeof(*c->rings), GFP_KERNEL, node);
+	c->shared = shared ? page_address(shared) : NULL;
+	c->status = status ? page_address(status) : NULL;
+	return c->rings && c->shared && c->status ? 0 : -ENOMEM;
+}
+
+/*
+ * Streams for @cpu, which is coming up, or is up already when the module is being
+ * loaded.  A CPU must not stay offline for want of them: its messages are
+ * counted as lost.
+ */
+static int ddebug_cpu_prepare(unsigned int cpu)
+{
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+	int err;
+	u8 i;
+
+	if (c->rings)
+		return 0;
+	err = ddebug_cpu_alloc(c, cpu_to_node(cpu));
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++) {
+		err = ddebug_ring_make(c, cpu, i);
+		/* nobody writes yet: that CPU is not up, or the hook not started */
+		if (!err)
+			c->ring[i] = &c->rings[i];
+	}
+	if (err) {
+		pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
+			cpu);
+		if (!c->ring[0])
+			ddebug_cpu_free(c);
+	}
+	ddebug_post_cpu(cpu);
+	return 0;
+}
+
+static int ddebug_cpu_dead(unsigned int cpu)
+{
+	ddebug_kick_dead(cpu);
+	return 0;
+}
+
+static int ddebug_cpu_online(unsigned int cpu)
+{
+	ddebug_kick_online();
+	return 0;
+}
+
+/**
+ * ddebug_ring_stats() - the streams' lines of the stats file
+ * @m: the file
+ */
+void ddebug_ring_stats(struct seq_file *m)
+{
+	unsigned int cpu, streams = 0;
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		u64 committed = 0, bytes = 0, recursed = 0, torn = 0, clamped = 0;
+
+		for_each_possible_cpu(cpu) {
+			struct ddebug_ring *r = READ_ONCE(per_cpu(ddebug_cpu, cpu).ring[i]);
+
+			if (!r)
+				continue;
+			streams++;
+			committed += le64_to_cpu(READ_ONCE(r->hdr->seq));
+			bytes += le64_to_cpu(READ_ONCE(r->hdr->head));
+			recursed += le64_to_cpu(READ_ONCE(r->hdr->recursed));
+			torn += le64_to_cpu(READ_ONCE(r->hdr->torn));
+			clamped += le64_to_cpu(READ_ONCE(r->hdr->clamped));
+		}
+		seq_printf(m, "%s_committed: %llu\n%s_bytes: %llu\n",
+			   ddebug_contexts[i].name, committed, ddebug_contexts[i].name, bytes);
+		seq_printf(m, "%s_recursed: %llu\n%s_torn: %llu\n%s_clamped: %llu\n",
+			   ddebug_contexts[i].name, recursed, ddebug_contexts[i].name, torn,
+			   ddebug_contexts[i].name, clamped);
+	}
+	seq_printf(m, "streams: %u\n", streams);
+}
+
+/**
+ * ddebug_ring_init() - make the streams of the CPUs that are online
+ *
+ * Return: 0 or -errno.  A CPU without memory for its streams is no error.
+ */
+int __init ddebug_ring_init(void)
+{
+	int err;
+
+	if (rb_size_kb < 32 || rb_size_kb > DDEBUG_RB_SIZE_KB_MAX) {
+		pr_err("rb_size_kb=%u is out of range: take 32 to %u\n",
+		       rb_size_kb, DDEBUG_RB_SIZE_KB_MAX);
+		return -EINVAL;
+	}
+	ddebug_kick_init();
+	err = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "ddebug_rb:prepare",
+				ddebug_cpu_prepare, ddebug_cpu_dead);
+	if (err < 0)
+		return err;
+	ddebug_prepare_state = err;
+	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "ddebug_rb:online",
+					ddebug_cpu_online, NULL);
+	if (err < 0) {
+		cpuhp_remove_state_nocalls(ddebug_prepare_state);
+		return err;
+	}
+	ddebug_online_state = err;
+	return 0;
+}
+
+/**
+ * ddebug_ring_exit() - give the streams' memory back
+ *
+ * No producer and no transport may be there any more.
+ */
+void ddebug_ring_exit(void)
+{
+	unsigned int cpu;
+
+	cpuhp_remove_state_nocalls(ddebug_online_state);
+	cpuhp_remove_state_nocalls(ddebug_prepare_state);
+	ddebug_kick_exit();
+	for_each_possible_cpu(cpu)
+		ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));
+}

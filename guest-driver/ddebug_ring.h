@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The streams, seen by the files of ddebug_rb.ko that write records, send
+ * kicks and count.  How they work: ddebug_ring.c.
+ */
+#ifndef _DDEBUG_RING_H
+#define _DDEBUG_RING_H
+
+#include <linux/irq_work.h>
+#include <linux/percpu.h>
+#include <linux/types.h>
+#include "ddebug_record.h"
+#include "ddebug_transport.h"
+
+#ifndef CONFIG_64BIT
+#error "positions are read and written as single 64-bit words: a 64-bit kernel is needed"
+#endif
+
+struct task_struct;
+
+/**
+ * enum ddebug_busy - who has the stream
+ * @DDEBUG_FREE: nobody
+ * @DDEBUG_CLAIMING: a writer that is noting down who it is; it cannot die there
+ * @DDEBUG_CLAIMED: the writer that @owner tells of
+ */
+enum ddebug_busy {
+	DDEBUG_FREE,
+	DDEBUG_CLAIMING,
+	DDEBUG_CLAIMED,
+};
+
+/**
+ * struct ddebug_owner - a writer
+ * @task: it runs as this task, or has interrupted it
+ * @start: the task's start time: with @task never the same for two tasks
+ * @sp: an address in the writer's stack frame: its depth
+ * @exiting: the task was on its way out already
+ */
+struct ddebug_owner {
+	struct task_struct *task;
+	u64 start;
+	unsigned long sp;
+	bool exiting;
+};
+
+/**
+ * struct ddebug_ring - a stream, the producer's side
+ * @busy: enum ddebug_busy
+ * @context: VIRTIO_DDEBUG_CTX_*
+ * @cpu: the only CPU that writes to it
+ * @subbuf: bytes of a sub-buffer, a power of two
+ * @size: bytes of the ring
+ * @sub: offset in @data of the sub-buffer that @head lies in
+ * @data: the ring, mapped in one piece
+ * @hdr: what the device sees
+ * @head: position behind the last committed record
+ * @reserve: position behind everything ever touched
+ * @seq: messages committed
+ * @base: ns; of the sub-buffer that @head lies in, if it has been begun
+ * @last: ns; the last message's time
+ * @owner: valid if @busy is DDEBUG_CLAIMED
+ * @seen: the head that the kick handler has acted on last
+ * @stream: what the transport sees
+ *
+ * The producer reads its own copies only, never back from @hdr, which is
+ * shared with a device that need not be well-behaved.
+ */
+struct ddebug_ring {
+	u8 busy;
+	u8 context;
+	unsigned int cpu;
+	u32 subbuf;
+	u32 size;
+	u32 sub;
+	u8 *data;
+	struct virtio_ddebug_stream_hdr *hdr;
+	u64 head;
+	u64 reserve;
+	u64 seq;
+	u64 base;
+	u64 last;
+	struct ddebug_owner owner;
+
+	u64 seen;
+
+	struct ddebug_stream stream;
+};
+
+/**
+ * enum ddebug_armed - what work of this CPU is sure to run after now
+ * @DDEBUG_ARMED_NOT: none
+ * @DDEBUG_ARMED_LAZY: the lazy one, at the next tick
+ * @DDEBUG_ARMED_NOW: the immediate one
+ */
+enum ddebug_armed {
+	DDEBUG_ARMED_NOT,
+	DDEBUG_ARMED_LAZY,
+	DDEBUG_ARMED_NOW,
+};
+
+/**
+ * struct ddebug_cpu - what a CPU has
+ * @ring: its streams, by context; NULL if there was no memory, or as long as
+ *	the CPU was never online
+ * @rings: memory of the streams
+ * @shared: memory of the streams' shared parts: a page
+ * @status: memory of the streams' status blocks: another page
+ * @armed: enum ddebug_armed
+ * @own_level: 1 + the context level in which this CPU is inside a kick
+ * @last_kick: ns; when work was asked for last
+ * @now: runs the kick handler at once
+ * @lazy: runs the kick handler at the next tick, or at once without a tick
+ * @own: messages dropped: produced by the transport's own work
+ * @nostream: messages dropped: no stream
+ * @works_now: times that @now was asked for
+ * @works_lazy: times that @lazy was asked for
+ * @kicks: notifications sent
+ */
+struct ddebug_cpu {
+	struct ddebug_ring *ring[VIRTIO_DDEBUG_NR_CTX];
+	struct ddebug_ring *rings;
+	struct ddebug_stream_shared *shared;
+	struct virtio_ddebug_status *status;
+
+	u8 armed;
+	u8 own_level;
+	u64 last_kick;
+	struct irq_work now;
+	struct irq_work lazy;
+
+	unsigned long own;
+	unsigned long nostream;
+	unsigned long works_now;
+	unsigned long works_lazy;
+	unsigned long kicks;
+};
+
+DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
+
+/**
+ * struct ddebug_slot - a message that is being written
+ * @text: where its text goes
+ * @room: bytes there, a terminating zero included; 0 if none is left in this
+ *	sub-buffer
+ * @ring: the stream
+ * @cpu: this CPU
+ * @start: position where the records of this message begin
+ * @rec: the text record, in the ring
+ * @rec_pos: its position
+ * @base: ns; of the sub-buffer
+ * @delta: ns; what the text record is to say
+ * @time: ns; of the message
+ * @sub: offset of the sub-buffer in the ring
+ * @half: the device is half a ring behind
+ */
+struct ddebug_slot {
+	char *text;
+	size_t room;
+
+	struct ddebug_ring *ring;
+	struct ddebug_cpu *cpu;
+	u64 start;
+	struct ddebug_rec_text *rec;
+	u64 rec_pos;
+	u64 base;
+	u64 time;
+	u32 delta;
+	u32 sub;
+	bool half;
+};
+
+bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
+void ddebug_slot_next(struct ddebug_slot *slot);
+void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid,
+			size_t len);
+
+/* ddebug_transport.c */
+void ddebug_kick_init(void);
+void ddebug_kick_exit(void);
+void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
+void ddebug_kick_online(void);
+void ddebug_kick_dead(unsigned int cpu);
+void ddebug_post_cpu(unsigned int cpu);
+bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
+struct ddebug_transport *ddebug_transport_lock(void);
+void ddebug_transport_unlock(void);
+
+#endif /* _DDEBUG_RING_H */

@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The transport that is attached, if one is, and when to wake the device.
+ *
+ * A producer never leaves the guest.  It asks for an irq_work, whose handler
+ * (ddebug_work()) looks at what the device wants, and notifies it:
+ *
+ *   first message after a quiet time, or half a ring unread   at once
+ *   others                                                    at the next tick
+ *
+ * irq_work_queue() has a locked instruction, so a plain flag of this CPU says
+ * that work is asked for already.
+ *
+ * Nothing is left behind
+ * ----------------------
+ * Claim: for each commit on a CPU that is online, with a transport attached, the
+ * handler runs on that CPU and loads the stream's head, later in program order
+ * than the commit.  (All of this happens on one CPU, so that program order is
+ * what everybody there sees.)
+ *
+ *   commit:   C1 store head       handler:  H1 armed = 0
+ *             C2 load armed                 H2 full barrier
+ *             C3 armed = level              H3 load heads, load want_kick
+ *             C4 irq_work_queue()
+ *
+ *  - C2 finds 0: C4 is reached, for nothing from C2 to C4 can fault.  C4 makes the
+ *    work pending, or finds it pending; in both cases the handler begins after
+ *    C4: irq_work clears "pending" before it calls the handler.
+ *  - C2 finds it set.  Then some C3 has stored it after the last H1.
+ *     - Its C4 has been done: the work is pending, since if the handler had begun
+ *       after that C4, H1 would have cleared armed.  It begins after this C2.
+ *     - Its C4 has not been done: we have interrupted it between C3 and C4.  It
+ *       goes on when we return, and its C4 is followed by a handler run.
+ *  - The handler is itself interrupted (NMI, or on PREEMPT_RT, where the lazy work
+ *    is a thread's, anything).  Before H1: H3 is later than the commit.  After H1:
+ *    C2 finds 0, the first case.
+ *
+ * A CPU that is going down runs pending work after it has been marked offline,
+ * and asks for none from then on: nothing would run it.  What it commits after
+ * that is looked at when it is dead (ddebug_kick_dead()); what it commits while
+ * it comes up, before it is online, when it is (ddebug_kick_online()).
+ *
+ * The device, for its part, stores want_kick, then looks at head again before it
+ * sleeps.  kick:A pairs with device:C: of "head, barrier, want_kick" here and
+ * "want_kick, barrier, head" there, at least one load sees the other's store.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/export.h>
+#include <linux/hardirq.h>
+#include <linux/mutex.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+/* Messages that come after at least this long count as the first ones. */
+#define DDEBUG_QUIET_NS		(10 * NSEC_PER_MSEC)
+
+/*
+ * Serialises attach, detach, and what is asked of the transport in process
+ * context.  Taken inside ddebug_lock and inside the CPU hotplug lock, so neither
+ * may be taken inside it.
+ */
+static DEFINE_MUTEX(ddebug_transport_mutex);
+static struct ddebug_transport __rcu *ddebug_transport;
+
+/* The task that does the transport's work; @start makes it unique. */
+static struct task_struct *ddebug_own_task;
+static u64 ddebug_own_start;
+
+/**
+ * ddebug_own_begin() - what this task logs from now on is the transport's own
+ *
+ * Such messages are counted and dropped: the transport would record its own
+ * work.  One task at a time; the caller sees to that.
+ *
+ * Context: Process.
+ */
+void ddebug_own_begin(void)
+{
+	ddebug_own_start = current->start_time;
+	WRITE_ONCE(ddebug_own_task, current);
+	barrier();	/* this task alone asks who it is */
+}
+EXPORT_SYMBOL_GPL(ddebug_own_begin);
+
+/**
+ * ddebug_own_end() - end of ddebug_own_begin()
+ *
+ * Context: Process.
+ */
+void ddebug_own_end(void)
+{
+	barrier();
+	WRITE_ONCE(ddebug_own_task, NULL);
+}
+EXPORT_SYMBOL_GPL(ddebug_own_end);
+
+/*
+ * Is this context inside the transport's work?  @c is this CPU's, @level the
+ * context level.  What interrupts such work is not part of it.
+ */
+bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
+{
+	if (READ_ONCE(c->own_level) == level + 1)
+		return true;
+	return !level && READ_ONCE(ddebug_own_task) == current &&
+	       ddebug_own_start == current->start_time;
+}
+
+/* Has a stream of @c before @i been notified that shares a queue with it? */
+static bool ddebug_told(const struct ddebug_cpu *c, unsigned long told, u8 i)
+{
+	u8 k;
+
+	for (k = 0; k < i; k++)
+		if (told & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
+			return true;
+	return false;
+}
+
+/* Preemption is off, and nobody else looks at this CPU's streams. */
+static void ddebug_look(struct ddebug_cpu *c, struct ddebug_transport *t)
+{
+	unsigned long told = 0;
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		struct ddebug_ring *r = c->ring[i];
+		u64 head;
+
+		if (!r || !READ_ONCE(r->stream.posted))
+			continue;
+		head = le64_to_cpu(READ_ONCE(r->hdr->head));
+		if (head == r->seen)
+			continue;
+		r->seen = head;
+		if (!READ_ONCE(r->stream.status->want_kick))
+			continue;
+		if (!ddebug_told(c, told, i)) {
+			t->ops->notify(t, &r->stream);
+			c->kicks++;
+		}
+		told |= BIT(i);
+	}
+}
+
+static void ddebug_work(struct ddebug_cpu *c)
+{
+	struct ddebug_transport *t;
+
+	preempt_disable();
+	rcu_read_lock();
+	WRITE_ONCE(c->armed, DDEBUG_ARMED_NOT);
+	/* kick:A pairs with device:C: head before want_kick */
+	virt_mb();
+	t = rcu_dereference(ddebug_transport);
+	if (t) {
+		u8 level = c->own_level;
+
+		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
+		barrier();
+		ddebug_look(c, t);
+		barrier();
+		WRITE_ONCE(c->own_level, level);
+	}
+	rcu_read_unlock();
+	preempt_enable();
+}
+
+static void ddebug_work_here(void *unused)
+{
+	ddebug_work(this_cpu_ptr(&ddebug_cpu));
+}
+
+static void ddebug_work_now(struct irq_work *work)
+{
+	ddebug_work(container_of(work, struct ddebug_cpu, now));
+}
+
+static void ddebug_work_lazy(struct irq_work *work)
+{
+	ddebug_work(container_of(work, struct ddebug_cpu, lazy));
+}
+
+/**
+ * ddebug_kick() - see to it that the device hears of a commit
+ * @c: this CPU's
+ * @context: of the stream
+ * @time: ns; of the message
+ * @half: the device has half a ring still to copy
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
+{
+	u8 armed = READ_ONCE(c->armed);
+
+	if (armed == DDEBUG_ARMED_NOW || (armed && !half))
+		return;
+	if (!rcu_access_pointer(ddebug_transport) || !cpu_online(raw_smp_processor_id()))
+		return;
+	/*
+	 * An NMI may come while the idle loop decides to stop the tick, behind
+	 * its look for lazy work: that would then wait for the next interrupt.
+	 */
+	if (half || context == VIRTIO_DDEBUG_CTX_NMI || time - c->last_kick >= DDEBUG_QUIET_NS) {
+		WRITE_ONCE(c->armed, DDEBUG_ARMED_NOW);
+		c->works_now++;
+		c->last_kick = time;
+		irq_work_queue(&c->now);
+	} else {
+		WRITE_ONCE(c->armed, DDEBUG_ARMED_LAZY);
+		c->works_lazy++;
+		c->last_kick = time;
+		irq_work_queue(&c->lazy);
+	}
+}
+
+/* This CPU has just come online. */
+void ddebug_kick_online(void)
+{
+	struct ddebug_cpu *c = get_cpu_ptr(&ddebug_cpu);
+
+	if (rcu_access_pointer(ddebug_transport))
+		irq_work_queue(&c->now);
+	put_cpu_ptr(&ddebug_cpu);
+}
+
+/* @cpu is dead; it comes up only when this has returned. */
+void ddebug_kick_dead(unsigned int cpu)
+{
+	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
+}
+
+static int ddebug_post_streams(struct ddebug_transport *t, struct ddebug_cpu *c)
+{
+	int err;
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		struct ddebug_ring *r = c->ring[i];
+
+		if (!r || r->stream.posted)
+			continue;
+		err = t->ops->post(t, &r->stream);
+		if (err == -ERANGE) {
+			pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
+				     r->cpu);
+			continue;
+		}
+		if (err)
+			return err;
+		WRITE_ONCE(r->stream.posted, true);
+	}
+	return 0;
+}
+
+/* Streams of @cpu have been made: they go to the transport. */
+void ddebug_post_cpu(unsigned int cpu)
+{
+	struct ddebug_transport *t = ddebug_transport_lock();
+	int err = 0;
+
+	if (t)
+		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
+	ddebug_transport_unlock();
+	if (err)
+		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
+}
+
+/* Returns the transport, which stays until the unlock, or NULL. */
+struct ddebug_transport *ddebug_transport_lock(void)
+{
+	mutex_lock(&ddebug_transport_mutex);
+	return rcu_dereference_protected(ddebug_transport,
+					 lockdep_is_held(&ddebug_transport_mutex));
+}
+
+void ddebug_transport_unlock(void)
+{
+	mutex_unlock(&ddebug_transport_mutex);
+}
+
+/**
+ * ddebug_transport_attach() - take a transport into use
+ * @t: the transport, ready to post, announce and notify
+ *
+ * All streams are posted, all callsites announced.  If this fails, the streams
+ * that were posted are still the device's: reset it, then call
+ * ddebug_stream_taken_back() for each.
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0; -EBUSY if there is a transport already; or what @t->ops->post said.
+ */
+int ddebug_transport_attach(struct ddebug_transport *t)
+{
+	struct ddebug_transport *old = ddebug_transport_lock();
+	unsigned int cpu;
+	int err = old ? -EBUSY : 0;
+
+	for_each_possible_cpu(cpu) {
+		if (err)
+			break;
+		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
+	}
+	if (!err) {
+		ddebug_dict_announce_all(t);
+		rcu_assign_pointer(ddebug_transport, t);
+	}
+	ddebug_transport_unlock();
+	if (err)
+		return err;
+
+	/*
+	 * Commits that did not see the transport asked for no work, and the device
+	 * may have looked before them.  So each CPU runs the handler once.
+	 */
+	on_each_cpu(ddebug_work_here, NULL, 1);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(ddebug_transport_attach);
+
+/**
+ * ddebug_transport_detach() - take a transport out of use
+ * @t: the transport; may be one whose attaching failed
+ *
+ * When this returns none of @t's operations runs, or will be called.  Streams that
+ * were posted stay with the device until it is reset.
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_transport_detach(struct ddebug_transport *t)
+{
+	struct ddebug_transport *old = ddebug_transport_lock();
+
+	if (old == t)
+		RCU_INIT_POINTER(ddebug_transport, NULL);
+	ddebug_transport_unlock();
+	/* handlers that have seen it are done */
+	synchronize_rcu();
+}
+EXPORT_SYMBOL_GPL(ddebug_transport_detach);
+
+/**
+ * ddebug_stream_taken_back() - the device has a stream no longer
+ * @s: a stream that was posted, of a device that has been reset
+ *
+ * The next device goes on where this one has come to.
+ *
+ * Context: Process, after ddebug_transport_detach().
+ */
+void ddebug_stream_taken_back(struct ddebug_stream *s)
+{
+	u64 start = le64_to_cpu(s->shared->desc.start);
+	u64 consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
+	u64 head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
+
+	/* the device's word: not taken if it cannot be true */
+	if (consumed >= start && consumed <= head && IS_ALIGNED(consumed, DDEBUG_REC_ALIGN))
+		s->shared->desc.start = cpu_to_le64(consumed);
+	memset(s->status, 0, sizeof(*s->status));
+	s->status->consumed = s->shared->desc.start;
+	WRITE_ONCE(s->posted, false);
+}
+EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);
+
+void ddebug_kick_init(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+
+		c->now = IRQ_WORK_INIT_HARD(ddebug_work_now);
+		c->lazy = __IRQ_WORK_INIT(ddebug_work_lazy, IRQ_WORK_HARD_IRQ | IRQ_WORK_LAZY);
+	}
+}
+
+/* Nobody asks for work any more; what is asked for is done. */
+void ddebug_kick_exit(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		irq_work_sync(&per_cpu_ptr(&ddebug_cpu, cpu)->now);
+		irq_work_sync(&per_cpu_ptr(&ddebug_cpu, cpu)->lazy);
+	}
+}

@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between ddebug_rb.ko, which has the streams and the dictionary, and a module
+ * that carries them to a host.
+ */
+#ifndef _DDEBUG_TRANSPORT_H
+#define _DDEBUG_TRANSPORT_H
+
+#include <linux/build_bug.h>
+#include <linux/types.h>
+#include "virtio_ddebug.h"
+
+struct ddebug_stream;
+struct ddebug_transport;
+struct page;
+
+/**
+ * struct ddebug_stream_shared - what the device reads besides the ring
+ * @desc: constant while the stream is posted
+ * @hdr: written by the producer at any time
+ *
+ * One physically contiguous piece, aligned to 64 bytes.
+ */
+struct ddebug_stream_shared {
+	struct virtio_ddebug_stream_desc desc;
+	struct virtio_ddebug_stream_hdr hdr;
+} __aligned(64);
+
+static_assert(sizeof(struct ddebug_stream_shared) == 128);
+
+/**
+ * struct ddebug_piece - a physically contiguous piece of a ring
+ * @page: its first page, in the direct map
+ * @len: bytes
+ */
+struct ddebug_piece {
+	struct page *page;
+	unsigned int len;
+};
+
+/**
+ * struct ddebug_stream - what a transport sees of a stream
+ * @shared: readable by the device
+ * @status: writable by the device; 64 bytes, aligned, in a page apart
+ * @pieces: the ring, readable by the device
+ * @nr_pieces: number of pieces, up to VIRTIO_DDEBUG_RING_PIECES_MAX
+ * @id: below 4 * nr_cpu_ids; the same as @shared->desc.stream
+ * @queue: the transport's: streams of equal @queue are notified by one call
+ * @posted: ddebug_rb's: the device has the stream
+ *
+ * A stream lives as long as ddebug_rb is loaded, which is longer than any
+ * transport is.
+ */
+struct ddebug_stream {
+	struct ddebug_stream_shared *shared;
+	struct virtio_ddebug_status *status;
+	struct ddebug_piece *pieces;
+	unsigned int nr_pieces;
+	u32 id;
+	unsigned int queue;
+	bool posted;
+};
+
+/**
+ * struct ddebug_transport_ops - what ddebug_rb asks of a transport
+ * @post: give a stream to the device, for good.  Process context; sleeps.
+ *	Returns 0, -ERANGE if the device takes no stream of this id, or another
+ *	-errno.
+ * @announce: send callsites (struct ddebug_callsite, one or more, @len bytes,
+ *	at most @max_announce) and wait until the device has them, for a bounded
+ *	time.  Process context; sleeps.  Returns 0 or -errno; -ENOSPC if the host
+ *	has no room for them and asking again is of no use.
+ * @notify: wake the device.  Hard interrupt, interrupts off; or process
+ *	context with preemption off.
+ *
+ * @post and @announce are never called by two tasks at once.
+ */
+struct ddebug_transport_ops {
+	int (*post)(struct ddebug_transport *t, struct ddebug_stream *s);
+	int (*announce)(struct ddebug_transport *t, const void *buf, size_t len);
+	void (*notify)(struct ddebug_transport *t, struct ddebug_stream *s);
+};
+
+/**
+ * struct ddebug_transport - a way to a host
+ * @ops: its operations
+ * @max_announce: bytes that one @ops->announce takes; at least
+ *	DDEBUG_CALLSITE_MAX
+ */
+struct ddebug_transport {
+	const struct ddebug_transport_ops *ops;
+	size_t max_announce;
+};
+
+u64 ddebug_rb_instance(void);
+int ddebug_transport_attach(struct ddebug_transport *t);
+void ddebug_transport_detach(struct ddebug_transport *t);
+void ddebug_stream_taken_back(struct ddebug_stream *s);
+void ddebug_own_begin(void);
+void ddebug_own_end(void);
+
+#endif /* _DDEBUG_TRANSPORT_H */

@@ -1,0 +1,567 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * virtio_ddebug: gives the streams of ddebug_rb to a virtio-ddebug device.
+ *
+ * A stream is posted once and stays with the device until that is reset: the
+ * device reads the ring while it is written.  So the memory must be the very
+ * memory that the producers write, without a bounce buffer between, and the
+ * device must be reset before anybody else gets that memory (remove, freeze,
+ * kexec).
+ */
+#include <linux/completion.h>
+#include <linux/fs.h>
+#include <linux/fs_struct.h>
+#include <linux/init_task.h>
+#include <linux/jiffies.h>
+#include <linux/module.h>
+#include <linux/namei.h>
+#include <linux/reboot.h>
+#include <linux/scatterlist.h>
+#include <linux/sched/clock.h>
+#include <linux/slab.h>
+#include <linux/timekeeping.h>
+#include <linux/utsname.h>
+#include <linux/uuid.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
+#include "ddebug_record.h"
+#include "ddebug_transport.h"
+#include "virtio_ddebug.h"
+
+#define VIRTIO_DDEBUG_DRIVER	"virtio_ddebug 0.1"
+
+/*
+ * How long the device may take to answer.  It has a disk to write to; but a user
+ * who has set a flag is waiting.
+ */
+#define VIRTIO_DDEBUG_TIMEOUT	(10 * HZ)
+/* How often a waiting task asks whether the device is broken. */
+#define VIRTIO_DDEBUG_LOOK	(HZ / 10)
+
+/* Larger requests bring nothing. */
+#define VIRTIO_DDEBUG_REQ_LEN_MAX	SZ_64K
+
+/**
+ * struct virtio_ddebug_req - a control request
+ * @hdr: what it is
+ * @payload: @hdr.len bytes
+ */
+struct virtio_ddebug_req {
+	struct virtio_ddebug_req_hdr hdr;
+	u8 payload[];
+};
+
+/**
+ * struct virtio_ddebug - a device
+ * @vdev: the virtio device
+ * @control: the control queue
+ * @rings: the ring queues
+ * @num_rings: how many these are
+ * @max_streams: the device takes streams of ids below this
+ * @req_len: bytes of @req
+ * @lock: covers @control, @req, @resp, @req_out, and posting
+ * @req: the request buffer
+ * @resp: the response buffer
+ * @req_out: the device has @req and @resp.  It may come to an end of a request
+ *	long after we have given up waiting, so they are not touched until it
+ *	returns them, or is reset.
+ * @done: completed by each interrupt of @control
+ * @transport: what ddebug_rb sees of us
+ * @reboot: resets the device before another kernel gets the memory
+ * @running: the device has the streams
+ */
+struct virtio_ddebug {
+	struct virtio_device *vdev;
+	struct virtqueue *control;
+	struct virtqueue **rings;
+	unsigned int num_rings;
+	u32 max_streams;
+	u32 req_len;
+
+	struct mutex lock;	/* control requests and posting, one at a time */
+	struct virtio_ddebug_req *req;
+	struct virtio_ddebug_resp *resp;
+	bool req_out;
+	struct completion done;
+
+	struct ddebug_transport transport;
+	struct notifier_block reboot;
+	bool running;
+};
+
+/* There is one set of streams, so there is one device. */
+static atomic_t virtio_ddebug_devices = ATOMIC_INIT(0);
+
+static void virtio_ddebug_control_done(struct virtqueue *vq)
+{
+	struct virtio_ddebug *vd = vq->vdev->priv;
+
+	complete(&vd->done);
+}
+
+/* Waits until the device returns the request. */
+static int virtio_ddebug_wait(struct virtio_ddebug *vd)
+{
+	unsigned long deadline = jiffies + VIRTIO_DDEBUG_TIMEOUT;
+	unsigned int len;
+
+	while (!virtqueue_get_buf(vd->control, &len)) {
+		if (virtqueue_is_broken(vd->control))
+			return -EIO;
+		if (time_after(jiffies, deadline))
+			return -ETIMEDOUT;
+		wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_LOOK);
+	}
+	vd->req_out = false;
+	return len < sizeof(*vd->resp) ? -EPROTO : 0;
+}
+
+/* Makes the request buffer ours: an earlier request may have timed out. */
+static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
+{
+	int err;
+
+	lockdep_assert_held(&vd->lock);
+	if (!vd->req_out)
+		return 0;
+	ddebug_own_begin();
+	err = virtio_ddebug_wait(vd);
+	ddebug_own_end();
+	/* what it says to the old request does not matter now */
+	return err == -EPROTO ? 0 : err;
+}
+
+static int virtio_ddebug_status_to_errno(u32 status)
+{
+	switch (status) {
+	case VIRTIO_DDEBUG_S_OK:
+		return 0;
+	case VIRTIO_DDEBUG_S_UNSUPP:
+		return -EOPNOTSUPP;
+	case VIRTIO_DDEBUG_S_INVAL:
+		return -EINVAL;
+	case VIRTIO_DDEBUG_S_NOSPC:
+		return -ENOSPC;
+	case VIRTIO_DDEBUG_S_IOERR:
+		return -EIO;
+	default:
+		return -EPROTO;
+	}
+}
+
+/* Sends vd->req, whose payload of @len bytes is filled in; waits for the answer. */
+static int virtio_ddebug_req_send(struct virtio_ddebug *vd, u16 type, size_t len)
+{
+	struct scatterlist out, in, *sgs[] = { &out, &in };
+	int err;
+
+	lockdep_assert_held(&vd->lock);
+	vd->req->hdr.type = cpu_to_le16(type);
+	vd->req->hdr.reserved = 0;
+	vd->req->hdr.len = cpu_to_le32(len);
+	memset(vd->resp, 0, sizeof(*vd->resp));
+	sg_init_one(&out, vd->req, sizeof(vd->req->hdr) + len);
+	sg_init_one(&in, vd->resp, sizeof(*vd->resp));
+
+	ddebug_own_begin();
+	reinit_completion(&vd->done);
+	err = virtqueue_add_sgs(vd->control, sgs, 1, 1, vd->req, GFP_KERNEL);
+	if (!err) {
+		vd->req_out = true;
+		virtqueue_kick(vd->control);
+		err = virtio_ddebug_wait(vd);
+	}
+	ddebug_own_end();
+	return err ? err : virtio_ddebug_status_to_errno(le32_to_cpu(vd->resp->status));
+}
+
+/*
+ * The number of this boot, which the kernel shows there only.  Zeros if there is no
+ * /proc yet.  The path is the init task's: ours may have another root.
+ */
+static void virtio_ddebug_boot_id(u8 *boot_id)
+{
+	char text[UUID_STRING_LEN + 1] = "";
+	struct file *file;
+	struct path root;
+	loff_t pos = 0;
+	uuid_t uuid;
+
+	task_lock(&init_task);
+	get_fs_root(init_task.fs, &root);
+	task_unlock(&init_task);
+	file = file_open_root(&root, "proc/sys/kernel/random/boot_id", O_RDONLY, 0);
+	path_put(&root);
+	if (IS_ERR(file))
+		return;
+	if (kernel_read(file, text, UUID_STRING_LEN, &pos) == UUID_STRING_LEN &&
+	    !uuid_parse(text, &uuid))
+		export_uuid(boot_id, &uuid);
+	filp_close(file, NULL);
+}
+
+static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
+{
+	struct virtio_ddebug_attach *a = (struct virtio_ddebug_attach *)vd->req->payload;
+	int err;
+
+	mutex_lock(&vd->lock);
+	err = virtio_ddebug_req_begin(vd);
+	if (!err) {
+		memset(a, 0, sizeof(*a));
+		a->abi_version = cpu_to_le32(VIRTIO_DDEBUG_ABI_VERSION);
+		a->nr_cpus = cpu_to_le32(num_possible_cpus());
+		virtio_ddebug_boot_id(a->boot_id);
+		a->instance = cpu_to_le64(ddebug_rb_instance());
+		strscpy_pad((char *)a->release, init_utsname()->release, sizeof(a->release));
+		strscpy_pad((char *)a->driver, VIRTIO_DDEBUG_DRIVER, sizeof(a->driver));
+		/* next to each other: they pair two clocks */
+		a->clock = cpu_to_le64(local_clock());
+		a->realtime = cpu_to_le64(ktime_get_real_ns());
+		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_ATTACH, sizeof(*a));
+	}
+	mutex_unlock(&vd->lock);
+	if (err)
+		dev_err(&vd->vdev->dev, "the device does not accept this driver: error %d\n", err);
+	return err;
+}
+
+static struct virtio_ddebug *virtio_ddebug_of(struct ddebug_transport *t)
+{
+	return container_of(t, struct virtio_ddebug, transport);
+}
+
+static int virtio_ddebug_announce(struct ddebug_transport *t, const void *buf, size_t len)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	int err;
+
+	mutex_lock(&vd->lock);
+	err = virtio_ddebug_req_begin(vd);
+	if (!err) {
+		memcpy(vd->req->payload, buf, len);
+		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_DICT, len);
+	}
+	mutex_unlock(&vd->lock);
+	return err;
+}
+
+static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	struct scatterlist *out, in, *sgs[2];
+	struct virtqueue *vq;
+	unsigned int i;
+	int err;
+
+	if (s->id >= vd->max_streams)
+		return -ERANGE;
+	s->queue = s->id % vd->num_rings;
+	vq = vd->rings[s->queue];
+	/* without indirect descriptors an element has to fit the queue */
+	if (!virtio_has_feature(vd->vdev, VIRTIO_RING_F_INDIRECT_DESC) &&
+	    s->nr_pieces + 2 > vq->num_free)
+		return -ENOSPC;
+
+	out = kvmalloc_array(s->nr_pieces + 1, sizeof(*out), GFP_KERNEL);
+	if (!out)
+		return -ENOMEM;
+	sg_init_table(out, s->nr_pieces + 1);
+	sg_set_buf(&out[0], s->shared, sizeof(*s->shared));
+	for (i = 0; i < s->nr_pieces; i++)
+		sg_set_page(&out[i + 1], s->pieces[i].page, s->pieces[i].len, 0);
+	sg_init_one(&in, s->status, sizeof(*s->status));
+	sgs[0] = out;
+	sgs[1] = &in;
+
+	mutex_lock(&vd->lock);
+	ddebug_own_begin();
+	err = virtqueue_add_sgs(vq, sgs, 1, 1, s, GFP_KERNEL);
+	if (!err)
+		virtqueue_kick(vq);
+	ddebug_own_end();
+	mutex_unlock(&vd->lock);
+	kvfree(out);
+	return err;
+}
+
+/*
+ * Not virtqueue_kick(): that tells the device of new elements, of which there are
+ * none.  A broken queue is of no interest here: the streams go on without a host.
+ */
+static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	virtqueue_notify(virtio_ddebug_of(t)->rings[s->queue]);
+}
+
+static const struct ddebug_transport_ops virtio_ddebug_ops = {
+	.post = virtio_ddebug_post,
+	.announce = virtio_ddebug_announce,
+	.notify = virtio_ddebug_notify,
+};
+
+static int virtio_ddebug_setup_vqs(struct virtio_ddebug *vd)
+{
+	unsigned int i, n = VIRTIO_DDEBUG_VQ_RING + vd->num_rings;
+	vq_callback_t **callbacks;
+	struct virtqueue **vqs;
+	const char **names;
+	int err = -ENOMEM;
+
+	vqs = kcalloc(n, sizeof(*vqs), GFP_KERNEL);
+	callbacks = kcalloc(n, sizeof(*callbacks), GFP_KERNEL);
+	names = kcalloc(n, sizeof(*names), GFP_KERNEL);
+	vd->rings = kcalloc(vd->num_rings, sizeof(*vd->rings), GFP_KERNEL);
+	if (!vqs || !callbacks || !names || !vd->rings)
+		goto out;
+
+	/* no callback, no interrupt: the device returns no element of a ring queue */
+	callbacks[VIRTIO_DDEBUG_VQ_CONTROL] = virtio_ddebug_control_done;
+	names[VIRTIO_DDEBUG_VQ_CONTROL] = "control";
+	names[VIRTIO_DDEBUG_VQ_EVENT] = "event";
+	for (i = VIRTIO_DDEBUG_VQ_RING; i < n; i++)
+		names[i] = "ring";
+	err = virtio_find_vqs(vd->vdev, n, vqs, callbacks, names, NULL);
+	if (err)
+		goto out;
+	vd->control = vqs[VIRTIO_DDEBUG_VQ_CONTROL];
+	memcpy(vd->rings, vqs + VIRTIO_DDEBUG_VQ_RING, vd->num_rings * sizeof(*vqs));
+out:
+	if (err) {
+		kfree(vd->rings);
+		vd->rings = NULL;
+	}
+	kfree(names);
+	kfree(callbacks);
+	kfree(vqs);
+	return err;
+}
+
+static void virtio_ddebug_del_vqs(struct virtio_ddebug *vd)
+{
+	vd->vdev->config->del_vqs(vd->vdev);
+	kfree(vd->rings);
+	vd->rings = NULL;
+}
+
+/* The device is reset: everything is ours again. */
+static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
+{
+	struct ddebug_stream *s;
+	unsigned int i;
+
+	for (i = 0; i < vd->num_rings; i++)
+		while ((s = virtqueue_detach_unused_buf(vd->rings[i])))
+			ddebug_stream_taken_back(s);
+	virtqueue_detach_unused_buf(vd->control);
+	vd->req_out = false;
+}
+
+/* From "the device has the streams" to "has not"; the queues stay. */
+static void virtio_ddebug_quiesce(struct virtio_ddebug *vd)
+{
+	ddebug_transport_detach(&vd->transport);
+	virtio_reset_device(vd->vdev);
+	virtio_ddebug_take_back(vd);
+	vd->running = false;
+}
+
+static void virtio_ddebug_stop(struct virtio_ddebug *vd)
+{
+	if (vd->running)
+		virtio_ddebug_quiesce(vd);
+	virtio_ddebug_del_vqs(vd);
+}
+
+static int virtio_ddebug_start(struct virtio_ddebug *vd)
+{
+	int err;
+
+	err = virtio_ddebug_setup_vqs(vd);
+	if (err) {
+		dev_err(&vd->vdev->dev, "cannot set up the queues: error %d\n", err);
+		return err;
+	}
+	virtio_device_ready(vd->vdev);
+	vd->running = true;
+
+	err = virtio_ddebug_attach_req(vd);
+	if (!err) {
+		err = ddebug_transport_attach(&vd->transport);
+		if (err)
+			dev_err(&vd->vdev->dev, "cannot give the streams to the device: error %d\n",
+				err);
+	}
+	if (err)
+		virtio_ddebug_stop(vd);
+	return err;
+}
+
+/* Can we and this device work together?  Says why, if not. */
+static int virtio_ddebug_check(struct virtio_device *vdev)
+{
+	u32 version;
+
+	if (!virtio_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+		dev_err(&vdev->dev, "legacy device: start the VM with disable-legacy=on\n");
+		return -EOPNOTSUPP;
+	}
+	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
+		dev_err(&vdev->dev,
+			"the device may not read the rings directly (VIRTIO_F_ACCESS_PLATFORM): start the VM with iommu_platform=off for it\n");
+		return -EOPNOTSUPP;
+	}
+	virtio_cread_le(vdev, struct virtio_ddebug_config, abi_version, &version);
+	if (version != VIRTIO_DDEBUG_ABI_VERSION) {
+		dev_err(&vdev->dev,
+			"the device speaks version %u, this driver %u: install the driver that comes with the device\n",
+			version, VIRTIO_DDEBUG_ABI_VERSION);
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
+{
+	struct virtio_device *vdev = vd->vdev;
+	u16 num_rings;
+	u32 req_len;
+
+	virtio_cread_le(vdev, struct virtio_ddebug_config, num_ring_queues, &num_rings);
+	virtio_cread_le(vdev, struct virtio_ddebug_config, max_streams, &vd->max_streams);
+	virtio_cread_le(vdev, struct virtio_ddebug_config, max_request_len, &req_len);
+	if (!num_rings || num_rings > 1022 || req_len < VIRTIO_DDEBUG_REQ_LEN_MIN) {
+		dev_err(&vdev->dev,
+			"faulty device: %u ring queues (1 to 1022), requests of %u bytes (at least %u)\n",
+			num_rings, req_len, VIRTIO_DDEBUG_REQ_LEN_MIN);
+		return -EINVAL;
+	}
+	vd->num_rings = num_rings;
+	vd->req_len = min_t(u32, req_len, VIRTIO_DDEBUG_REQ_LEN_MAX);
+	vd->transport.ops = &virtio_ddebug_ops;
+	vd->transport.max_announce = vd->req_len - sizeof(struct virtio_ddebug_req_hdr);
+	return 0;
+}
+
+/*
+ * kexec stops bus mastering without a reset, and the next kernel allows it again:
+ * the device would read, and write, memory that is somebody else's.  With
+ * SYS_HALT and SYS_POWER_OFF nobody comes after us, so that the last messages
+ * still get out.
+ */
+static int virtio_ddebug_reboot(struct notifier_block *nb, unsigned long event, void *cmd)
+{
+	struct virtio_ddebug *vd = container_of(nb, struct virtio_ddebug, reboot);
+
+	if (event == SYS_RESTART && vd->running)
+		virtio_ddebug_quiesce(vd);
+	return NOTIFY_DONE;
+}
+
+static void virtio_ddebug_free(struct virtio_ddebug *vd)
+{
+	kfree(vd->resp);
+	kfree(vd->req);
+	kfree(vd);
+}
+
+static struct virtio_ddebug *virtio_ddebug_alloc(struct virtio_device *vdev)
+{
+	struct virtio_ddebug *vd = kzalloc(sizeof(*vd), GFP_KERNEL);
+
+	if (!vd)
+		return NULL;
+	vd->vdev = vdev;
+	mutex_init(&vd->lock);
+	init_completion(&vd->done);
+	vd->reboot.notifier_call = virtio_ddebug_reboot;
+	/* after the others, whose messages are of interest */
+	vd->reboot.priority = INT_MIN;
+	return vd;
+}
+
+static int virtio_ddebug_probe(struct virtio_device *vdev)
+{
+	struct virtio_ddebug *vd;
+	int err;
+
+	err = virtio_ddebug_check(vdev);
+	if (err)
+		return err;
+	if (atomic_cmpxchg(&virtio_ddebug_devices, 0, 1)) {
+		dev_err(&vdev->dev, "there is a virtio-ddebug device already, and one is all a VM can use: remove this one\n");
+		return -EBUSY;
+	}
+	err = -ENOMEM;
+	vd = virtio_ddebug_alloc(vdev);
+	if (!vd)
+		goto err_count;
+	err = virtio_ddebug_read_config(vd);
+	if (err)
+		goto err_free;
+	err = -ENOMEM;
+	vd->req = kmalloc(vd->req_len, GFP_KERNEL);
+	vd->resp = kmalloc(sizeof(*vd->resp), GFP_KERNEL);
+	if (!vd->req || !vd->resp)
+		goto err_free;
+	vdev->priv = vd;
+	err = virtio_ddebug_start(vd);
+	if (err)
+		goto err_free;
+	err = register_reboot_notifier(&vd->reboot);
+	if (err)
+		goto err_stop;
+	return 0;
+
+err_stop:
+	virtio_ddebug_stop(vd);
+err_free:
+	virtio_ddebug_free(vd);
+err_count:
+	atomic_set(&virtio_ddebug_devices, 0);
+	return err;
+}
+
+static void virtio_ddebug_remove(struct virtio_device *vdev)
+{
+	struct virtio_ddebug *vd = vdev->priv;
+
+	unregister_reboot_notifier(&vd->reboot);
+	virtio_ddebug_stop(vd);
+	virtio_ddebug_free(vd);
+	atomic_set(&virtio_ddebug_devices, 0);
+}
+
+static int __maybe_unused virtio_ddebug_freeze(struct virtio_device *vdev)
+{
+	virtio_ddebug_stop(vdev->priv);
+	return 0;
+}
+
+static int __maybe_unused virtio_ddebug_restore(struct virtio_device *vdev)
+{
+	return virtio_ddebug_start(vdev->priv);
+}
+
+static const struct virtio_device_id virtio_ddebug_ids[] = {
+	{ VIRTIO_ID_DDEBUG, VIRTIO_DEV_ANY_ID },
+	{ }
+};
+MODULE_DEVICE_TABLE(virtio, virtio_ddebug_ids);
+
+static struct virtio_driver virtio_ddebug_driver = {
+	.driver.name = KBUILD_MODNAME,
+	.driver.owner = THIS_MODULE,
+	.id_table = virtio_ddebug_ids,
+	.probe = virtio_ddebug_probe,
+	.remove = virtio_ddebug_remove,
+#ifdef CONFIG_PM_SLEEP
+	.freeze = virtio_ddebug_freeze,
+	.restore = virtio_ddebug_restore,
+#endif
+};
+module_virtio_driver(virtio_ddebug_driver);
+
+MODULE_DESCRIPTION("Carries ddebug_rb's streams to a virtio-ddebug device");
+MODULE_LICENSE("GPL");
