@@ -33,9 +33,9 @@
  * After a look that has found something the thread looks again, after 1, 2, 4,
  * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
  * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
- * more, and its last messages matter most: so for DDEBUG_WATCH_MS after the
- * last message or request the sleep is cut to a second.  After that the thread
- * sleeps until something happens.  A VM that logs nothing costs nothing.
+ * more, and its last messages matter most: so while the driver says that
+ * callsites are active, the sleep is cut to a second.  Else the thread sleeps
+ * until something happens.  A VM that logs nothing costs nothing.
  *
  * Order
  * -----
@@ -64,7 +64,6 @@
 /* Likewise, where there is no payload to speak of. */
 #define DDEBUG_JOBS_MAX 65536
 
-#define DDEBUG_WATCH_MS 60000
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
 /* Is the file still whole?  Asked before a sleep, and so often under load. */
@@ -149,7 +148,6 @@ struct DdebugDrain {
     DdebugLog *log;
     uint8_t *bounce;            /* CHUNK_MAX bytes */
     unsigned nap;
-    int64_t last_traffic_ms;
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
@@ -258,24 +256,38 @@ static bool broken(DdebugDrain *d, DdebugStream *st, const char *what,
     return false;
 }
 
-/* head and reserve, as far as the rules for them can be checked. */
+/*
+ * head and reserve, as far as the rules for them can be checked.
+ *
+ * The producer goes on meanwhile, so the two are not of one moment: reserve,
+ * loaded second, may be any number of messages ahead of head.  But a head that
+ * is loaded after it is behind it by no more than what was being written when
+ * reserve was published.
+ */
 static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
                            uint64_t *reserve)
 {
-    /* device:A pairs with producer:B: data before head */
+    uint64_t later_head;
+
+    /* device:A pairs with producer:B: data, and reserve, before head */
     *head = le64_to_cpu(
         qatomic_load_acquire((const uint64_t *)&st->hdr->head));
-    *reserve = load_word(&st->hdr->reserve);
+    *reserve = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
+    later_head = load_word(&st->hdr->head);
     if (*head < st->consumed) {
         return broken(d, st, "its head went back", *head);
     }
     if (*head % DDEBUG_REC_ALIGN) {
         return broken(d, st, "its head is not a multiple of eight", *head);
     }
+    if (*reserve < *head) {
+        return broken(d, st, "its reserve is behind its head", *reserve);
+    }
     /* Less than that behind head is always whole, so that a copy gets on. */
-    if (*reserve < *head ||
-        *reserve - *head > st->ring_size - (1u << st->subbuf_shift)) {
-        return broken(d, st, "its reserve is not where its head is", *reserve);
+    if (*reserve > later_head &&
+        *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
+        return broken(d, st, "its reserve is too far ahead", *reserve);
     }
     return true;
 }
@@ -402,6 +414,21 @@ static bool anything_new(DdebugDrain *d)
         DdebugStream *st = stream_at(d, i);
 
         if (!st->stopped && load_word(&st->hdr->head) != st->consumed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May the guest log something that it can no longer kick for? */
+static bool any_active(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        const DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->active)) {
             return true;
         }
     }
@@ -723,7 +750,6 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);
-    d->last_traffic_ms = now_ms();
     done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
     relock_counting(d, 0, 0);
     if (job->type == DDEBUG_JOB_ATTACH) {
@@ -830,11 +856,8 @@ static void settle(DdebugDrain *d)
 /* How long to sleep now: ms, or -1.  With the lock. */
 static int plan_sleep(DdebugDrain *d, bool found)
 {
-    const int64_t now = now_ms();
-
     if (found) {
         d->nap = 0;
-        d->last_traffic_ms = now;
         if (may_touch(d)) {
             want_kicks(d, false);
         }
@@ -849,7 +872,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->nap = 0;
         return 0;
     }
-    if (may_touch(d) && now - d->last_traffic_ms < DDEBUG_WATCH_MS) {
+    if (may_touch(d) && any_active(d)) {
         return DDEBUG_WATCH_PERIOD_MS;
     }
     return -1;
@@ -1002,7 +1025,6 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->bounce = g_malloc(CHUNK_MAX);
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
-    d->last_traffic_ms = now_ms() - DDEBUG_WATCH_MS;
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
