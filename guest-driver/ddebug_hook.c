@@ -830,6 +830,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 			       void *data)
 {
 	const struct module *mod = data;
+	unsigned int n = 0;
 	struct _ddebug *d;
 
 	if (event != MODULE_STATE_COMING && event != MODULE_STATE_GOING)
@@ -837,16 +838,20 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 
 	mutex_lock(&control_lock);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
-		if (!within_module((unsigned long)d, mod))
-			continue;
-		if (event == MODULE_STATE_COMING) {
-			ddebug_set_key(d, d->flags & ddebug_flags_on());
-		} else {
-			ddebug_set_flags(d, d->flags & ~FLAG_R);
-			ddebug_untie_key(d);
+		if (within_module((unsigned long)d, mod)) {
+			if (event == MODULE_STATE_COMING) {
+				ddebug_set_key(d, d->flags & ddebug_flags_on());
+			} else {
+				ddebug_set_flags(d, d->flags & ~FLAG_R);
+				ddebug_untie_key(d);
+			}
 		}
+		n += !!(d->flags & FLAG_R);
 	}
 	ddebug_done();
+	if (nr_r && !n)
+		mod_delayed_work(system_unbound_wq, &tend_work, DISARM_DELAY);
+	ddebug_set_nr_r(n);
 	mutex_unlock(&control_lock);
 	return NOTIFY_OK;
 }
@@ -1329,11 +1334,10 @@ void ddebug_hook_stop(void)
 	if (control_hooks[CONTROL_SHOW].wanted)
 		ddebug_clear();
 	mutex_unlock(&control_lock);
-	cancel_delayed_work_sync(&tend_work);
-
 	if (watching)
 		unregister_module_notifier(&module_nb);
 	watching = false;
+	cancel_delayed_work_sync(&tend_work);
 
 	/* ... so stock's functions may change flags beside ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
