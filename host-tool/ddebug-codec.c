@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Bounds.  at and end lie within the payload and are eight bytes apart or a
+ * multiple of it, since a span that is not a multiple of eight is refused and
+ * records advance by multiples of eight that are checked against end - at.  So
+ * whenever at < end, a record header can be read.  All arithmetic on numbers
+ * and times from the guest is unsigned and may wrap.
+ */
+#include "ddebug-codec.h"
+
+#include <string.h>
+
+#include "virtio_ddebug.h"
+
+static void
+give_up (DdebugSpan *span, const char *why)
+{
+  span->damage = why;
+  span->at = span->end;
+}
+
+void
+ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
+{
+  const guint32 hdr_len = sizeof (struct ddebug_subbuf_hdr);
+  struct ddebug_subbuf_hdr hdr;
+  guint64 begin, len;
+
+  memset (span, 0, sizeof *span);
+  span->at = span->end = chunk->payload + chunk->len;
+  span->end_pos = chunk->pos;
+  if (chunk->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN
+      || chunk->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX || chunk->pos % DDEBUG_REC_ALIGN != 0)
+    {
+      span->damage = "impossible geometry of the stream";
+      return;
+    }
+  begin = chunk->pos >> chunk->subbuf_shift << chunk->subbuf_shift;
+  len = chunk->len - (chunk->pos == begin ? 0 : hdr_len);
+  if (chunk->len < hdr_len || len % DDEBUG_REC_ALIGN != 0
+      || chunk->pos - begin + len > G_GUINT64_CONSTANT (1) << chunk->subbuf_shift)
+    {
+      span->damage = "a span that does not fit a sub-buffer";
+      return;
+    }
+  span->end_pos = chunk->pos + len;
+  memcpy (&hdr, chunk->payload, sizeof hdr);
+  if (GUINT64_FROM_LE (hdr.pos) != begin)
+    {
+      span->damage = "a sub-buffer header that belongs elsewhere";
+      return;
+    }
+  span->first = GUINT64_FROM_LE (hdr.seq);
+  span->base = GUINT64_FROM_LE (hdr.base);
+  span->lost = GUINT64_FROM_LE (hdr.lost);
+  span->at = chunk->payload + hdr_len;
+}
+
+/* The text record at span->at, of @len bytes, which are there. */
+static void
+read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, DdebugMessage *message)
+{
+  struct ddebug_rec_text text;
+
+  memcpy (&text, span->at, sizeof text);
+  message->time = (span->has_time ? span->time : span->base) + GUINT32_FROM_LE (hdr->delta);
+  message->number = span->first + ((GUINT16_FROM_LE (hdr->seq) - span->first) & 0xffff);
+  message->callsite = GUINT32_FROM_LE (text.callsite);
+  message->pid = GUINT32_FROM_LE (text.pid);
+  message->text = span->at + sizeof text;
+  message->len = len - sizeof text;
+}
+
+static void
+read_time (DdebugSpan *span)
+{
+  struct ddebug_rec_time rec;
+
+  memcpy (&rec, span->at, sizeof rec);
+  span->time = GUINT64_FROM_LE (rec.time);
+}
+
+/* Bytes that the record at span->at takes, or 0 with damage set. */
+static gsize
+record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint len)
+{
+  gsize size = type == DDEBUG_REC_PAD ? GUINT32_FROM_LE (hdr->delta)
+                                      : ((gsize) len + DDEBUG_REC_ALIGN - 1) & ~(gsize) (DDEBUG_REC_ALIGN - 1);
+
+  if (type == DDEBUG_REC_NONE)
+    give_up (span, "a record of no type");
+  else if (len < sizeof *hdr || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0
+           || (type == DDEBUG_REC_TEXT && len < sizeof (struct ddebug_rec_text))
+           || (type == DDEBUG_REC_TIME && len < sizeof (struct ddebug_rec_time)))
+    give_up (span, "a record of an impossible length");
+  else if (size > (gsize) (span->end - span->at))
+    give_up (span, "a record that leaves its span");
+  return span->damage ? 0 : size;
+}
+
+gboolean
+ddebug_span_next (DdebugSpan *span, DdebugMessage *message)
+{
+  while (span->at < span->end)
+    {
+      struct ddebug_rec_hdr hdr;
+      guint type, len;
+      gsize size;
+
+      memcpy (&hdr, span->at, sizeof hdr);
+      type = GUINT16_FROM_LE (hdr.type_len) >> DDEBUG_REC_TYPE_SHIFT;
+      len = GUINT16_FROM_LE (hdr.type_len) & DDEBUG_REC_LEN_MASK;
+      size = record_size (span, &hdr, type, len);
+      if (size == 0)
+        return FALSE;
+      if (type == DDEBUG_REC_TEXT)
+        read_text (span, &hdr, len, message);
+      else if (type == DDEBUG_REC_TIME)
+        read_time (span);
+      else if (type != DDEBUG_REC_PAD)
+        span->unknown++;
+      span->has_time = type == DDEBUG_REC_TIME;
+      span->at += size;
+      if (type == DDEBUG_REC_TEXT)
+        return TRUE;
+    }
+  return FALSE;
+}

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * FILE.cursor: how far ddebug-host --pipe has come.  docs/log-format.md, "The
+ * cursor", describes the file.
+ */
+#ifndef DDEBUG_CURSOR_H
+#define DDEBUG_CURSOR_H
+
+#include <glib.h>
+
+#include "ddebug-merge.h"
+
+/* How far one stream was consumed. */
+typedef struct
+{
+  guint64 next;             /* number of the next message */
+  guint64 recursed;         /* drops that were reported */
+  guint64 torn;
+} DdebugPlace;
+
+typedef struct DdebugCursor DdebugCursor;
+
+/* @uuid: of the log @log_path.  Nothing is opened yet. */
+DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16]);
+void ddebug_cursor_free (DdebugCursor *cursor);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugCursor, ddebug_cursor_free)
+
+const char *ddebug_cursor_path (DdebugCursor *cursor);
+
+typedef enum
+{
+  DDEBUG_CURSOR_LOCKED,
+  DDEBUG_CURSOR_BUSY,       /* another consumer has it */
+  DDEBUG_CURSOR_ERROR,
+} DdebugCursorResult;
+
+/**
+ * ddebug_cursor_lock:
+ *
+ * Opens the cursor, makes it if it is missing, locks it and reads it.  Never
+ * waits: after %DDEBUG_CURSOR_BUSY wait for the file to be closed, and call again.
+ */
+DdebugCursorResult ddebug_cursor_lock (DdebugCursor *cursor, GError **error);
+
+/**
+ * ddebug_cursor_unlock:
+ * @oldest_epoch: lives that ended in an epoch below are forgotten
+ *
+ * Writes what was changed, unlocks and closes.
+ */
+gboolean ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GError **error);
+
+/* Tells that @life went on in the epoch that it names now. */
+void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life);
+
+/* FALSE if nothing of the stream was consumed yet. */
+gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace *place);
+void ddebug_cursor_set (DdebugCursor *cursor, const DdebugStream *stream, const DdebugPlace *place);
+
+#endif

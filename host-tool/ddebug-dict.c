@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Payloads are kept as they came, and entries found in them when they are
+ * needed: the memory taken is that of the dictionary in the file, and a few
+ * words for each entry of at least 24 bytes.
+ */
+#include "ddebug-dict.h"
+
+#include <string.h>
+
+#include "virtio_ddebug.h"
+
+struct DdebugDict
+{
+  GHashTable *epochs;       /* number -> DdebugEpoch */
+  GPtrArray *lives;
+  GHashTable *lives_by_name;
+  GDestroyNotify free_stream;
+};
+
+static void
+forget_callsites (DdebugEpoch *epoch)
+{
+  g_clear_pointer (&epoch->by_id, g_hash_table_unref);
+  g_clear_pointer (&epoch->payloads, g_ptr_array_unref);
+}
+
+static void
+epoch_free (gpointer data)
+{
+  DdebugEpoch *epoch = data;
+
+  forget_callsites (epoch);
+  g_free (epoch);
+}
+
+static void
+life_free (gpointer data)
+{
+  DdebugLife *life = data;
+
+  g_free (life->name);
+  g_hash_table_unref (life->streams);
+  g_free (life);
+}
+
+DdebugDict *
+ddebug_dict_new (GDestroyNotify free_stream)
+{
+  DdebugDict *dict = g_new0 (DdebugDict, 1);
+
+  dict->epochs = g_hash_table_new_full (NULL, NULL, NULL, epoch_free);
+  dict->lives = g_ptr_array_new_with_free_func (life_free);
+  dict->lives_by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  dict->free_stream = free_stream;
+  return dict;
+}
+
+void
+ddebug_dict_free (DdebugDict *dict)
+{
+  if (!dict)
+    return;
+  g_hash_table_unref (dict->lives_by_name);
+  g_ptr_array_unref (dict->lives);
+  g_hash_table_unref (dict->epochs);
+  g_free (dict);
+}
+
+DdebugEpoch *
+ddebug_dict_epoch (DdebugDict *dict, guint32 number)
+{
+  DdebugEpoch *epoch = g_hash_table_lookup (dict->epochs, GUINT_TO_POINTER (number));
+
+  if (epoch)
+    return epoch;
+  epoch = g_new0 (DdebugEpoch, 1);
+  epoch->number = number;
+  g_hash_table_insert (dict->epochs, GUINT_TO_POINTER (number), epoch);
+  return epoch;
+}
+
+/* The name says which life it is: an instance, or an epoch of which nothing more is known. */
+static char *
+life_name (const DdebugEpoch *epoch)
+{
+  if (epoch->attached)
+    return g_strdup_printf ("instance %016" G_GINT64_MODIFIER "x", epoch->instance);
+  return g_strdup_printf ("epoch %u", epoch->number);
+}
+
+DdebugLife *
+ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
+{
+  g_autofree char *name = NULL;
+  DdebugLife *life;
+
+  if (epoch->life)
+    return epoch->life;
+  name = life_name (epoch);
+  life = g_hash_table_lookup (dict->lives_by_name, name);
+  if (life)
+    {
+      life->epoch = MAX (life->epoch, epoch->number);
+      return epoch->life = life;
+    }
+  life = g_new0 (DdebugLife, 1);
+  life->name = g_steal_pointer (&name);
+  life->epoch = epoch->number;
+  life->streams = g_hash_table_new_full (NULL, NULL, NULL, dict->free_stream);
+  g_ptr_array_add (dict->lives, life);
+  g_hash_table_insert (dict->lives_by_name, life->name, life);
+  return epoch->life = life;
+}
+
+gboolean
+ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
+{
+  DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
+  struct virtio_ddebug_attach attach;
+
+  if (chunk->len < sizeof attach)
+    return FALSE;
+  /* A second one, or one that comes when messages were shown, would move streams to another life. */
+  if (epoch->attached || epoch->life)
+    return TRUE;
+  memcpy (&attach, chunk->payload, sizeof attach);
+  epoch->attached = TRUE;
+  epoch->realtime = chunk->realtime;
+  memcpy (epoch->boot_id, attach.boot_id, sizeof epoch->boot_id);
+  epoch->instance = GUINT64_FROM_LE (attach.instance);
+  epoch->clock = GUINT64_FROM_LE (attach.clock);
+  epoch->guest_realtime = GUINT64_FROM_LE (attach.realtime);
+  epoch->nr_cpus = GUINT32_FROM_LE (attach.nr_cpus);
+  memcpy (epoch->release, attach.release, sizeof attach.release);
+  memcpy (epoch->driver, attach.driver, sizeof attach.driver);
+  ddebug_dict_life (dict, epoch);
+  return TRUE;
+}
+
+/* The entry at @p, with @avail bytes behind it; its length, or 0 if it is malformed. */
+static guint32
+parse_callsite (const guint8 *p, gsize avail, DdebugCallsite *callsite)
+{
+  struct ddebug_callsite disk;
+  guint32 len;
+
+  if (avail < sizeof disk)
+    return 0;
+  memcpy (&disk, p, sizeof disk);
+  len = GUINT32_FROM_LE (disk.len);
+  callsite->id = GUINT32_FROM_LE (disk.id);
+  callsite->line = GUINT32_FROM_LE (disk.line);
+  callsite->flags = GUINT16_FROM_LE (disk.flags);
+  callsite->module_len = GUINT16_FROM_LE (disk.module_len);
+  callsite->function_len = GUINT16_FROM_LE (disk.function_len);
+  callsite->file_len = GUINT16_FROM_LE (disk.file_len);
+  callsite->format_len = GUINT16_FROM_LE (disk.format_len);
+  if (len > avail || len > DDEBUG_CALLSITE_MAX || len % 8 != 0 || callsite->id == 0
+      || sizeof disk + callsite->module_len + callsite->function_len + callsite->file_len
+                 + callsite->format_len + GUINT16_FROM_LE (disk.args_len) > len)
+    return 0;
+  callsite->module = p + sizeof disk;
+  callsite->function = callsite->module + callsite->module_len;
+  callsite->file = callsite->function + callsite->function_len;
+  callsite->format = callsite->file + callsite->file_len;
+  return len;
+}
+
+gboolean
+ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
+{
+  DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
+  guint8 *payload = g_memdup2 (chunk->payload, chunk->len);
+  DdebugCallsite callsite;
+  gsize at = 0;
+
+  if (!epoch->by_id)
+    {
+      epoch->by_id = g_hash_table_new (NULL, NULL);
+      epoch->payloads = g_ptr_array_new_with_free_func (g_free);
+    }
+  g_ptr_array_add (epoch->payloads, payload);
+  while (at < chunk->len)
+    {
+      guint32 len = parse_callsite (payload + at, chunk->len - at, &callsite);
+
+      if (len == 0)
+        return FALSE;
+      g_hash_table_insert (epoch->by_id, GUINT_TO_POINTER (callsite.id), payload + at);
+      at += len;
+    }
+  epoch->callsites = g_hash_table_size (epoch->by_id);
+  return TRUE;
+}
+
+gboolean
+ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsite)
+{
+  const guint8 *entry = epoch->by_id ? g_hash_table_lookup (epoch->by_id, GUINT_TO_POINTER (id)) : NULL;
+
+  /* Only entries that were found well-formed are in the table. */
+  return entry && parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite) != 0;
+}
+
+static gboolean
+epoch_is_before (gpointer key, gpointer value, gpointer data)
+{
+  if (GPOINTER_TO_UINT (key) < GPOINTER_TO_UINT (data))
+    forget_callsites (value);
+  return FALSE;
+}
+
+void
+ddebug_dict_forget_before (DdebugDict *dict, guint32 number)
+{
+  g_hash_table_foreach_remove (dict->epochs, epoch_is_before, GUINT_TO_POINTER (number));
+}
+
+static int
+compare_epochs (gconstpointer a, gconstpointer b)
+{
+  const DdebugEpoch *x = *(DdebugEpoch *const *) a, *y = *(DdebugEpoch *const *) b;
+
+  return (x->number > y->number) - (x->number < y->number);
+}
+
+GPtrArray *
+ddebug_dict_epochs (DdebugDict *dict)
+{
+  GPtrArray *epochs = g_ptr_array_new ();
+  GHashTableIter iter;
+  gpointer epoch;
+
+  g_hash_table_iter_init (&iter, dict->epochs);
+  while (g_hash_table_iter_next (&iter, NULL, &epoch))
+    g_ptr_array_add (epochs, epoch);
+  g_ptr_array_sort (epochs, compare_epochs);
+  return epochs;
+}
+
+GPtrArray *
+ddebug_dict_lives (DdebugDict *dict)
+{
+  return dict->lives;
+}

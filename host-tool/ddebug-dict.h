@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What the log says about epochs: who attached, and which callsites there are.
+ */
+#ifndef DDEBUG_DICT_H
+#define DDEBUG_DICT_H
+
+#include <glib.h>
+
+#include "ddebug-reader.h"
+#include "ddebug_record.h"
+
+/* Strings of a guest: any bytes, not terminated.  They live as long as the epoch's callsites. */
+typedef struct
+{
+  guint32 id;
+  guint32 line;
+  guint16 flags;
+  guint16 module_len;
+  guint16 function_len;
+  guint16 file_len;
+  guint16 format_len;
+  const guint8 *module;
+  const guint8 *function;
+  const guint8 *file;
+  const guint8 *format;
+} DdebugCallsite;
+
+/* A life of the rings: streams go on over all epochs of one life. */
+typedef struct DdebugLife DdebugLife;
+
+typedef struct
+{
+  guint32 number;
+  gboolean attached;        /* the ATTACH chunk was read; else what follows is zero */
+  guint64 realtime;         /* ns since 1970 on the host when it was written */
+  guint8 boot_id[16];
+  guint64 instance;
+  guint64 clock;
+  guint64 guest_realtime;
+  guint32 nr_cpus;
+  char release[65];         /* bytes of the guest, terminated, not escaped */
+  char driver[33];
+  guint callsites;
+  guint64 messages;         /* received of this epoch */
+  DdebugLife *life;
+  GHashTable *by_id;        /* id -> struct ddebug_callsite in a payload; NULL: forgotten */
+  GPtrArray *payloads;
+} DdebugEpoch;
+
+struct DdebugLife
+{
+  char *name;               /* group of it in the cursor */
+  guint32 epoch;            /* last one seen */
+  GHashTable *streams;      /* id -> DdebugStream, kept by the merger */
+};
+
+typedef struct DdebugDict DdebugDict;
+
+/* @free_stream: frees what the merger keeps in a life's streams. */
+DdebugDict *ddebug_dict_new (GDestroyNotify free_stream);
+void ddebug_dict_free (DdebugDict *dict);
+
+/**
+ * ddebug_dict_epoch:
+ *
+ * Returns: (transfer none): the epoch of that number, made if it is new.  An
+ * epoch whose ATTACH chunk was not read has a life of its own.
+ */
+DdebugEpoch *ddebug_dict_epoch (DdebugDict *dict, guint32 number);
+
+/* The life that @epoch belongs to. */
+DdebugLife *ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch);
+
+/* Takes an ATTACH chunk in; FALSE if it is too short to be one. */
+gboolean ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk);
+
+/* Takes a DICT chunk in; FALSE if an entry was malformed: what came before it counts. */
+gboolean ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk);
+
+/* FALSE if @id is not in the dictionary of @epoch. */
+gboolean ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsite);
+
+/* Forgets the callsites of all epochs before @number: their messages are all out. */
+void ddebug_dict_forget_before (DdebugDict *dict, guint32 number);
+
+/* All epochs, by number. (transfer container) */
+GPtrArray *ddebug_dict_epochs (DdebugDict *dict);
+/* All lives, in the order in which they were met. (transfer none) */
+GPtrArray *ddebug_dict_lives (DdebugDict *dict);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What can go wrong with a log; each code has one exit status of ddebug-host. */
+#ifndef DDEBUG_ERROR_H
+#define DDEBUG_ERROR_H
+
+#include <glib.h>
+
+#define DDEBUG_ERROR (ddebug_error_quark ())
+GQuark ddebug_error_quark (void);
+
+typedef enum
+{
+  DDEBUG_ERROR_IO,          /* reading or writing failed */
+  DDEBUG_ERROR_NOT_FOUND,   /* no such file or directory */
+  DDEBUG_ERROR_ACCESS,      /* no permission */
+  DDEBUG_ERROR_NOT_A_FILE,  /* directory, symbolic link, FIFO, device, ... */
+  DDEBUG_ERROR_EMPTY,       /* no QEMU has formatted it yet */
+  DDEBUG_ERROR_FORMAT,      /* not a log */
+  DDEBUG_ERROR_VERSION,     /* a log of a version or with features not known here */
+  DDEBUG_ERROR_DAMAGED,     /* a log whose superblocks, or a cursor that, cannot be read */
+  DDEBUG_ERROR_REFUSED,     /* the device refused a request or did not answer */
+} DdebugError;
+
+#endif

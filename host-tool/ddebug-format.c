@@ -1,0 +1,330 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ddebug-format.h"
+
+#include <string.h>
+
+#include "virtio_ddebug.h"
+
+/* ---- escaping ---- */
+
+static gboolean
+is_plain (guint8 c)
+{
+  return c >= 0x20 && c < 0x7f && c != '\\';
+}
+
+static void
+append_hex (GString *out, guint8 c)
+{
+  static const char digits[] = "0123456789abcdef";
+  char text[4] = { '\\', 'x', digits[c >> 4], digits[c & 15] };
+
+  g_string_append_len (out, text, sizeof text);
+}
+
+/*
+ * Bytes of the character at @p that may be shown as it is; 0 if there is none.
+ * GLib's idea of printable leaves out controls, formats (all bidirectional ones
+ * among them), surrogates and what Unicode has not assigned.
+ */
+static gsize
+printable_utf8 (const guint8 *p, gsize len)
+{
+  gunichar c = g_utf8_get_char_validated ((const char *) p, len);
+  GUnicodeType type;
+
+  if (c == (gunichar) -1 || c == (gunichar) -2 || !g_unichar_isprint (c))
+    return 0;
+  type = g_unichar_type (c);
+  if (type == G_UNICODE_LINE_SEPARATOR || type == G_UNICODE_PARAGRAPH_SEPARATOR)
+    return 0;
+  return g_utf8_skip[*p];
+}
+
+/* Whether the backslash at @p would read as the begin of an escape. */
+static gboolean
+looks_escaped (const guint8 *p, gsize len)
+{
+  return len >= 4 && p[1] == 'x' && g_ascii_isxdigit (p[2]) && g_ascii_isxdigit (p[3]);
+}
+
+/* One character that is not plain; returns how many bytes it took. */
+static gsize
+escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint indent)
+{
+  gsize n;
+
+  if (*p == '\\')
+    {
+      if (looks_escaped (p, len))
+        append_hex (out, *p);
+      else
+        g_string_append_c (out, '\\');
+      return 1;
+    }
+  if ((flags & DDEBUG_ESCAPE_LINES) && *p == '\t')
+    {
+      g_string_append_c (out, '\t');
+      return 1;
+    }
+  if ((flags & DDEBUG_ESCAPE_LINES) && *p == '\n')
+    {
+      if (len > 1)
+        g_string_append_printf (out, "\n%*s", (int) indent, "");
+      return 1;
+    }
+  n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? printable_utf8 (p, len) : 0;
+  if (n == 0)
+    {
+      append_hex (out, *p);
+      return 1;
+    }
+  g_string_append_len (out, (const char *) p, n);
+  return n;
+}
+
+void
+ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, guint indent)
+{
+  const guint8 *p = text, *end = p + len;
+
+  while (p < end)
+    {
+      const guint8 *run = p;
+
+      while (p < end && is_plain (*p))
+        p++;
+      g_string_append_len (out, (const char *) run, p - run);
+      if (p < end)
+        p += escape_one (out, p, end - p, flags, indent);
+    }
+}
+
+/* ---- small things ---- */
+
+const char *
+ddebug_format_context (guint8 context, char *buf, gsize size)
+{
+  static const char *const names[VIRTIO_DDEBUG_NR_CTX] = {
+    [VIRTIO_DDEBUG_CTX_TASK] = "task",
+    [VIRTIO_DDEBUG_CTX_SOFTIRQ] = "softirq",
+    [VIRTIO_DDEBUG_CTX_HARDIRQ] = "hardirq",
+    [VIRTIO_DDEBUG_CTX_NMI] = "nmi",
+  };
+
+  if (context < VIRTIO_DDEBUG_NR_CTX)
+    return names[context];
+  g_snprintf (buf, size, "context %u", context);
+  return buf;
+}
+
+const char *
+ddebug_format_reason (DdebugLostReason reason)
+{
+  static const char *const reasons[] = {
+    [DDEBUG_LOST_OLDEST] = "no longer in the log",
+    [DDEBUG_LOST_OVERTAKEN] = "overwritten in the log before they were read",
+    [DDEBUG_LOST_DAMAGED] = "the log is damaged there",
+    [DDEBUG_LOST_IO] = "the host could not write them",
+    [DDEBUG_LOST_RING] = "overwritten in the guest before the host took them",
+    [DDEBUG_LOST_RECORDS] = "in records that cannot be read",
+    [DDEBUG_LOST_TAIL] = "never written, the host ended before",
+  };
+
+  return reasons[reason];
+}
+
+void
+ddebug_format_uuid (GString *out, const guint8 uuid[16])
+{
+  for (guint i = 0; i < 16; i++)
+    g_string_append_printf (out, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", uuid[i]);
+}
+
+void
+ddebug_format_time (GString *out, guint64 ns)
+{
+  g_autoptr (GDateTime) time = g_date_time_new_from_unix_local (ns / G_GUINT64_CONSTANT (1000000000));
+  g_autofree char *text = time ? g_date_time_format (time, "%Y-%m-%d %H:%M:%S %z") : NULL;
+
+  g_string_append (out, text ? text : "?");
+}
+
+void
+ddebug_format_size (GString *out, guint64 bytes)
+{
+  g_autofree char *text = g_format_size_full (bytes, G_FORMAT_SIZE_IEC_UNITS);
+
+  /* GLib puts a no-break space before the unit; it is for terminals of any kind here. */
+  for (const char *p = text; *p; p = g_utf8_next_char (p))
+    g_string_append_c (out, g_utf8_get_char (p) == 0xa0 ? ' ' : *p);
+}
+
+/* ---- lines ---- */
+
+static DdebugEscape
+word_flags (const DdebugFormat *format)
+{
+  return format->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
+}
+
+static void
+append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
+{
+  DdebugEscape flags = word_flags (format);
+  DdebugCallsite callsite;
+
+  if (!ddebug_dict_lookup (item->epoch, item->message.callsite, &callsite))
+    {
+      g_string_append (out, "?:?:?: ");
+      return;
+    }
+  ddebug_escape (out, callsite.module, callsite.module_len, flags, 0);
+  g_string_append_c (out, ':');
+  ddebug_escape (out, callsite.function, callsite.function_len, flags, 0);
+  g_string_append_printf (out, ":%u: ", callsite.line);
+}
+
+/* "[%5lu.%06lu] ", as the kernel prints a time, with microseconds cut off; returns its width. */
+static guint
+append_stamp (GString *out, guint64 ns)
+{
+  guint64 seconds = ns / 1000000000;
+  guint micros = ns % 1000000000 / 1000;
+  char text[32], *p = text + sizeof text, *end = p;
+
+  *--p = ' ';
+  *--p = ']';
+  for (int i = 0; i < 6; i++, micros /= 10)
+    *--p = '0' + micros % 10;
+  *--p = '.';
+  for (int i = 0; i < 5 || seconds; i++, seconds /= 10)
+    *--p = i == 0 || seconds ? '0' + seconds % 10 : ' ';
+  *--p = '[';
+  g_string_append_len (out, p, end - p);
+  return end - p;
+}
+
+static void
+append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
+{
+  guint indent = append_stamp (out, item->message.time);
+
+  if (format->callsite)
+    append_callsite (format, item, out);
+  ddebug_escape (out, item->message.text, item->message.len, word_flags (format) | DDEBUG_ESCAPE_LINES, indent);
+  g_string_append_c (out, '\n');
+}
+
+/* ---- notices ---- */
+
+static void
+append_count (GString *out, guint64 count, const char *noun)
+{
+  g_string_append_printf (out, "%" G_GUINT64_FORMAT " %s%s", count, noun, count == 1 ? "" : "s");
+}
+
+static void
+append_where (GString *out, const DdebugStream *stream)
+{
+  char buf[16];
+
+  g_string_append_printf (out, " on cpu %u, %s", stream->cpu,
+                          ddebug_format_context (stream->context, buf, sizeof buf));
+}
+
+static void
+append_dropped (const DdebugItem *item, GString *out)
+{
+  append_count (out, item->count, "message");
+  g_string_append (out, " dropped");
+  append_where (out, item->stream);
+  g_string_append (out, ": in the guest,");
+  if (item->recursed)
+    g_string_append_printf (out, " %" G_GUINT64_FORMAT " produced while logging", item->recursed);
+  if (item->torn)
+    g_string_append_printf (out, "%s %" G_GUINT64_FORMAT " torn by a crash", item->recursed ? "," : "",
+                            item->torn);
+}
+
+static void
+append_notice (const DdebugItem *item, GString *out)
+{
+  g_string_append (out, "-- ");
+  switch (item->type)
+    {
+    case DDEBUG_ITEM_LOST:
+      append_count (out, item->count, "message");
+      g_string_append (out, " lost");
+      append_where (out, item->stream);
+      g_string_append_printf (out, ": %s", ddebug_format_reason (item->reason));
+      break;
+    case DDEBUG_ITEM_DROPPED:
+      append_dropped (item, out);
+      break;
+    case DDEBUG_ITEM_UNKNOWN:
+      append_count (out, item->count, "record");
+      g_string_append (out, " not understood");
+      append_where (out, item->stream);
+      g_string_append (out, ": the guest's driver is newer than this tool");
+      break;
+    case DDEBUG_ITEM_BAD_SPAN:
+      g_string_append (out, "records given up");
+      append_where (out, item->stream);
+      g_string_append_printf (out, ": %s", item->text);
+      break;
+    case DDEBUG_ITEM_IO_LOST:
+      append_count (out, item->count, "chunk");
+      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: the host could not write the log",
+                              item->bytes);
+      break;
+    case DDEBUG_ITEM_BAD_CHUNK:
+    default:
+      g_string_append_printf (out, "log damaged: %s", item->text);
+      break;
+    }
+  g_string_append (out, " --\n");
+}
+
+/* Whether a reader of the output must be told that @b is not @a. */
+static gboolean
+is_other_boot (const DdebugEpoch *a, const DdebugEpoch *b)
+{
+  return !a->attached || !b->attached || a->instance != b->instance
+         || memcmp (a->boot_id, b->boot_id, sizeof a->boot_id) != 0;
+}
+
+static void
+append_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
+{
+  g_string_append_printf (out, "-- epoch %u", epoch->number);
+  if (epoch->attached)
+    {
+      g_string_append (out, ": kernel ");
+      ddebug_escape (out, epoch->release, strlen (epoch->release), word_flags (format), 0);
+      g_string_append (out, ", boot ");
+      ddebug_format_uuid (out, epoch->boot_id);
+      g_string_append (out, ", ");
+      ddebug_format_time (out, epoch->realtime);
+    }
+  g_string_append (out, " --\n");
+}
+
+static void
+begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
+{
+  if (format->epoch && format->epoch != epoch && is_other_boot (format->epoch, epoch) && !format->quiet)
+    append_epoch (format, epoch, out);
+  format->epoch = epoch;
+}
+
+void
+ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
+{
+  if (item->epoch)
+    begin_epoch (format, item->epoch, out);
+  if (item->type == DDEBUG_ITEM_MESSAGE)
+    append_message (format, item, out);
+  else if (!format->quiet)
+    append_notice (item, out);
+}

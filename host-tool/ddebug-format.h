@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Turns items into lines.  Everything that a guest can choose goes through
+ * here, and leaves as text that is safe for a terminal.
+ */
+#ifndef DDEBUG_FORMAT_H
+#define DDEBUG_FORMAT_H
+
+#include <glib.h>
+
+#include "ddebug-merge.h"
+
+typedef enum
+{
+  /*
+   * What may stay is printable ASCII and, if utf8 is set, printable UTF-8.  All
+   * else becomes \xHH, byte by byte: C0, DEL, C1, bidirectional and other
+   * invisible controls, line separators, unassigned characters, broken UTF-8.
+   * A backslash becomes \x5c where \xHH would otherwise stand in the text
+   * itself, so that what was there can be told from the output.
+   */
+  DDEBUG_ESCAPE_UTF8 = 1 << 0,
+  /* Tabs and newlines stay; what follows a newline is indented, a final one is swallowed. */
+  DDEBUG_ESCAPE_LINES = 1 << 1,
+} DdebugEscape;
+
+/* Appends @len bytes of @text to @out, made safe; lines after the first begin with @indent blanks. */
+void ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, guint indent);
+
+typedef struct
+{
+  gboolean utf8;            /* the output understands UTF-8 */
+  gboolean callsite;        /* module:function:line: before the text */
+  gboolean quiet;           /* messages only */
+  const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item() */
+} DdebugFormat;
+
+/**
+ * ddebug_format_item:
+ *
+ * Appends the lines of @item to @out: a message as dmesg shows it, a notice as
+ * "-- text --".  A message that begins another epoch, with other rings, gets a
+ * notice before it.  No line of a message can be taken for a notice: it begins
+ * with a bracket, or with a blank.
+ */
+void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);
+
+/* "task", "softirq", ... or "context N" */
+const char *ddebug_format_context (guint8 context, char *buf, gsize size);
+
+/* Why messages are missing, in words. */
+const char *ddebug_format_reason (DdebugLostReason reason);
+
+/* Appends a UUID from its 16 bytes. */
+void ddebug_format_uuid (GString *out, const guint8 uuid[16]);
+
+/* Appends a time in the local time zone, to the second. */
+void ddebug_format_time (GString *out, guint64 ns);
+
+/* Appends "16 MiB" and the like. */
+void ddebug_format_size (GString *out, guint64 bytes);
+
+#endif

@@ -1,0 +1,475 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ddebug-host: options and commands.
+ */
+#include "ddebug-host.h"
+
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ddebug-format.h"
+#include "ddebug-output.h"
+#include "ddebug-request.h"
+
+typedef struct
+{
+  gboolean trace;
+  gboolean pipe;
+  gboolean follow;
+  gboolean info;
+  gboolean show_size;
+  char *size;
+  gboolean clear;
+  gboolean wait;
+  gboolean callsite;
+  gboolean quiet;
+  gboolean help;
+  gboolean version;
+  char **files;
+} Arguments;
+
+/* ---- errors ---- */
+
+static void
+say (const char *text)
+{
+  fprintf (stderr, "ddebug-host: %s\n", text);
+}
+
+/* Names of files may hold anything, as guests' texts may. */
+void
+ddebug_host_say (const char *format, ...)
+{
+  g_autoptr (GString) safe = g_string_new (NULL);
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  ddebug_escape (safe, text, strlen (text), g_get_charset (NULL) ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+  say (safe->str);
+}
+
+int
+ddebug_host_fail (const GError *error)
+{
+  ddebug_host_say ("%s", error->message);
+  if (error->domain != DDEBUG_ERROR)
+    return DDEBUG_EXIT_IO;
+  switch ((DdebugError) error->code)
+    {
+    case DDEBUG_ERROR_NOT_FOUND:
+    case DDEBUG_ERROR_ACCESS:
+    case DDEBUG_ERROR_NOT_A_FILE:
+      return DDEBUG_EXIT_ACCESS;
+    case DDEBUG_ERROR_EMPTY:
+    case DDEBUG_ERROR_FORMAT:
+    case DDEBUG_ERROR_VERSION:
+    case DDEBUG_ERROR_DAMAGED:
+      return DDEBUG_EXIT_FORMAT;
+    case DDEBUG_ERROR_REFUSED:
+      return DDEBUG_EXIT_REFUSED;
+    case DDEBUG_ERROR_IO:
+    default:
+      return DDEBUG_EXIT_IO;
+    }
+}
+
+static int
+fail_usage (const char *format, ...)
+{
+  g_autofree char *text = NULL;
+  va_list args;
+
+  va_start (args, format);
+  text = g_strdup_vprintf (format, args);
+  va_end (args);
+  ddebug_host_say ("%s", text);
+  say ("try 'ddebug-host --help'");
+  return DDEBUG_EXIT_USAGE;
+}
+
+/* ---- help ---- */
+
+typedef struct
+{
+  const char *name;
+  const char *help;
+} HelpLine;
+
+static const HelpLine help_commands[] = {
+  { "-t, --trace", "print all messages that are in the log, and end (default)" },
+  { "-f, --follow", "print all messages, then new ones as they come" },
+  { "-p, --pipe", "as --follow, and consume: each message is printed once," },
+  { NULL, "by one of all --pipe on this log; the place is kept in FILE.cursor" },
+  { "-i, --info", "say what the log is, what is in it, received, lost and damaged" },
+  { "    --size", "print the size of the log" },
+  { "    --size=N[K|M|G]", "change it, 1M to 1024G; while the VM runs, too" },
+  { "    --clear", "hide all messages that are in the log" },
+  { "-h, --help", "print this and end" },
+  { "-V, --version", "print the version and end" },
+};
+
+static const HelpLine help_options[] = {
+  { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
+  { "-c, --callsite", "print module:function:line: before each message" },
+  { "-q, --quiet", "print messages only, no notices of losses, boots and damage" },
+};
+
+static const HelpLine help_status[] = {
+  { "0", "all is well; also when the reader of the output has gone" },
+  { "1", "reading or writing failed" },
+  { "2", "wrong usage" },
+  { "3", "FILE is no log, empty, of another version, or too damaged to be read" },
+  { "4", "FILE is missing, not a regular file, or not accessible" },
+  { "5", "the device refused a request or did not answer; FILE.cursor is another log's" },
+  { "130, 143, 129", "ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP; --pipe has kept its place" },
+};
+
+static const HelpLine help_examples[] = {
+  { "ddebug-host --wait --follow vm.ddl", "start before the VM, see all" },
+  { "ddebug-host --pipe vm.ddl | logger", "hand each message on once" },
+  { "ddebug-host --callsite vm.ddl | grep xhci_", "search, with places in the source" },
+  { "ddebug-host --size=256M vm.ddl", "keep more" },
+};
+
+static void
+add_help (GString *out, const char *title, const HelpLine *lines, guint n, int width)
+{
+  g_string_append_printf (out, "\n%s:\n", title);
+  for (guint i = 0; i < n; i++)
+    g_string_append_printf (out, " %-*s  %s\n", width, lines[i].name ? lines[i].name : "", lines[i].help);
+}
+
+static void
+add_all_help (GString *out)
+{
+  g_string_append (out, "Usage: ddebug-host [OPTIONS] FILE\n\n"
+                        "Reads FILE, the log of the device virtio-ddebug: the pr_debug() and dev_dbg()\n"
+                        "messages of a guest whose callsites have the dynamic debug flag 'r'.\n");
+  add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
+  add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
+  add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
+  add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 42);
+  g_string_append (out, "\nMore: man ddebug-host\n");
+}
+
+/* ---- arguments ---- */
+
+/*
+ * GOption would take the word after a bare --size for its value, so that is
+ * turned into an option of its own.
+ */
+static void
+split_size (char **argv)
+{
+  for (char **arg = argv + 1; *arg && strcmp (*arg, "--") != 0; arg++)
+    if (strcmp (*arg, "--size") == 0)
+      {
+        g_free (*arg);
+        *arg = g_strdup ("--show-size");
+      }
+}
+
+static gboolean
+parse_arguments (char **argv, Arguments *a, GError **error)
+{
+  const GOptionEntry entries[] = {
+    { "trace", 't', 0, G_OPTION_ARG_NONE, &a->trace, NULL, NULL },
+    { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
+    { "pipe", 'p', 0, G_OPTION_ARG_NONE, &a->pipe, NULL, NULL },
+    { "info", 'i', 0, G_OPTION_ARG_NONE, &a->info, NULL, NULL },
+    { "show-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &a->show_size, NULL, NULL },
+    { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
+    { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
+    { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
+    { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
+    { "quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, NULL, NULL },
+    { "help", 'h', 0, G_OPTION_ARG_NONE, &a->help, NULL, NULL },
+    { "version", 'V', 0, G_OPTION_ARG_NONE, &a->version, NULL, NULL },
+    { G_OPTION_REMAINING, 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->files, NULL, NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+
+  g_option_context_set_help_enabled (context, FALSE);
+  g_option_context_add_main_entries (context, entries, NULL);
+  split_size (argv);
+  return g_option_context_parse_strv (context, &argv, error);
+}
+
+/* N, with K, M, G or T for powers of 1024. */
+static gboolean
+parse_size (const char *text, guint64 *bytes)
+{
+  static const char units[] = "KMGT";
+  const char *unit;
+  char *end;
+
+  if (!g_ascii_isdigit (*text))
+    return FALSE;
+  errno = 0;
+  *bytes = g_ascii_strtoull (text, &end, 10);
+  if (errno)
+    return FALSE;
+  if (*end == '\0')
+    return TRUE;
+  unit = strchr (units, g_ascii_toupper (*end));
+  if (!unit || end[1] != '\0' || *bytes > G_MAXUINT64 >> 10 * (unit - units + 1))
+    return FALSE;
+  *bytes <<= 10 * (unit - units + 1);
+  return TRUE;
+}
+
+static int
+check_arguments (const Arguments *a, guint64 *size)
+{
+  int commands = a->trace + a->follow + a->pipe + a->info + a->show_size + a->clear + (a->size != NULL);
+  gboolean shows = a->trace || a->follow || a->pipe || commands == 0;
+
+  if (commands > 1)
+    return fail_usage ("--trace, --follow, --pipe, --info, --size and --clear exclude each other; name one");
+  if (!a->files)
+    return fail_usage ("no FILE; name the log, which is the property file= of the device");
+  if (a->files[1])
+    return fail_usage ("%s: one FILE is read at a time%s", a->files[1],
+                       a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
+  if ((a->callsite || a->quiet) && !shows)
+    return fail_usage ("%s goes with --trace, --follow and --pipe only", a->callsite ? "--callsite" : "--quiet");
+  if (a->wait && !shows && !a->info)
+    return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
+  if (a->size && !parse_size (a->size, size))
+    return fail_usage ("--size=%s: not a size; give bytes, or a number with K, M, G or T behind it", a->size);
+  if (a->size && (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX))
+    return fail_usage ("--size=%s: too %s; 1M to 1024G is possible", a->size,
+                       *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
+  return DDEBUG_EXIT_OK;
+}
+
+/* ---- what commands share ---- */
+
+gboolean
+ddebug_host_is_live (DdebugReader *reader, gboolean closed)
+{
+  DdebugWriter writer = ddebug_reader_writer (reader);
+
+  return writer == DDEBUG_WRITER_ALIVE || (writer == DDEBUG_WRITER_UNKNOWN && !closed);
+}
+
+/* Watches where the log will be; FALSE if that cannot be. */
+static gboolean
+watch_for (const DdebugOptions *options, DdebugWait *wait, GError **error)
+{
+  g_autofree char *directory = g_path_get_dirname (options->path);
+
+  if (ddebug_wait_watch_directory (wait, directory))
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, errno == EACCES ? DDEBUG_ERROR_ACCESS : DDEBUG_ERROR_NOT_FOUND,
+               "%s: cannot be waited in for %s: %s; make the directory first", directory, options->path,
+               g_strerror (errno));
+  return FALSE;
+}
+
+static DdebugReader *
+open_or_wait (const DdebugOptions *options, DdebugWait *wait, GError **error)
+{
+  gboolean watching = FALSE;
+
+  for (;;)
+    {
+      g_autoptr (GError) why = NULL;
+      DdebugReader *reader = ddebug_reader_open (options->path, &why);
+
+      if (reader)
+        return reader;
+      if (!options->wait
+          || !(g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
+               || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY)))
+        {
+          g_propagate_error (error, g_steal_pointer (&why));
+          return NULL;
+        }
+      /* It may have come before the watch was there: look once more. */
+      if (!watching && !watch_for (options, wait, error))
+        return NULL;
+      if (watching && ddebug_wait (wait, -1) & (DDEBUG_WAKE_SIGNAL | DDEBUG_WAKE_OUTPUT))
+        return NULL;
+      watching = TRUE;
+    }
+}
+
+static void
+warn_if_cut (const DdebugOptions *options, DdebugReader *reader)
+{
+  guint64 there = ddebug_reader_file_size (reader);
+  guint64 size = ddebug_reader_super (reader)->size;
+
+  if (there < size)
+    ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
+                     " bytes are there; reading what is left",
+                     options->path, there, size);
+}
+
+DdebugReader *
+ddebug_host_open (const DdebugOptions *options, DdebugWait *wait, int *status)
+{
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
+      g_autoptr (DdebugReader) reader = open_or_wait (options, wait, &error);
+
+      ddebug_wait_unwatch_directory (wait);
+      if (!reader)
+        {
+          *status = error ? ddebug_host_fail (error) : DDEBUG_EXIT_OK;
+          return NULL;
+        }
+      if (!ddebug_wait_watch_file (wait, options->path) && errno != ENOENT)
+        {
+          ddebug_host_say ("%s: cannot be watched: %s; see /proc/sys/fs/inotify/max_user_watches",
+                           options->path, g_strerror (errno));
+          *status = DDEBUG_EXIT_IO;
+          return NULL;
+        }
+      if (ddebug_reader_is_at (reader, options->path))
+        {
+          warn_if_cut (options, reader);
+          return g_steal_pointer (&reader);
+        }
+      /* Replaced between open and watch: take the new one. */
+    }
+}
+
+/* ---- small commands ---- */
+
+static int
+print (DdebugWait *wait, const GString *text)
+{
+  g_autoptr (GError) error = NULL;
+  gsize written;
+
+  if (ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
+    return ddebug_host_fail (error);
+  if (ddebug_wait_signal ())
+    ddebug_wait_die_by_signal ();
+  return DDEBUG_EXIT_OK;
+}
+
+static int
+print_size (DdebugWait *wait, guint64 size)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  g_string_append_printf (text, "%" G_GUINT64_FORMAT " (", size);
+  ddebug_format_size (text, size);
+  g_string_append (text, ")\n");
+  return print (wait, text);
+}
+
+static int
+show_size (const DdebugOptions *options, DdebugWait *wait)
+{
+  int status;
+  g_autoptr (DdebugReader) reader = ddebug_host_open (options, wait, &status);
+
+  return reader ? print_size (wait, ddebug_reader_super (reader)->size) : status;
+}
+
+static int
+finish_request (gboolean was_done, const GError *error)
+{
+  if (!was_done && error)
+    return ddebug_host_fail (error);
+  if (ddebug_wait_signal ())
+    ddebug_wait_die_by_signal ();
+  return DDEBUG_EXIT_OK;
+}
+
+static int
+set_size (const DdebugOptions *options, DdebugWait *wait, guint64 size)
+{
+  g_autoptr (GError) error = NULL;
+  guint64 now;
+
+  if (!ddebug_request_size (wait, options->path, size, &now, &error))
+    return finish_request (FALSE, error);
+  return print_size (wait, now);
+}
+
+static int
+clear_log (const DdebugOptions *options, DdebugWait *wait)
+{
+  g_autoptr (GError) error = NULL;
+  gboolean was_done = ddebug_request_clear (wait, options->path, &error);
+
+  return finish_request (was_done, error);
+}
+
+static int
+run (const Arguments *a, DdebugWait *wait, guint64 size)
+{
+  const DdebugOptions options = {
+    .path = a->files[0],
+    .wait = a->wait,
+    .callsite = a->callsite,
+    .quiet = a->quiet,
+    .utf8 = g_get_charset (NULL),
+  };
+
+  if (a->info)
+    return ddebug_host_info (&options, wait);
+  if (a->show_size)
+    return show_size (&options, wait);
+  if (a->size)
+    return set_size (&options, wait, size);
+  if (a->clear)
+    return clear_log (&options, wait);
+  return ddebug_host_show (&options,
+                           a->pipe     ? DDEBUG_SHOW_PIPE
+                           : a->follow ? DDEBUG_SHOW_FOLLOW
+                                       : DDEBUG_SHOW_TRACE,
+                           wait);
+}
+
+static int
+print_about (const Arguments *a, DdebugWait *wait)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+
+  if (a->help)
+    add_all_help (text);
+  else
+    g_string_append (text, "ddebug-host (virtio-ddebug) " DDEBUG_HOST_VERSION "\n");
+  return print (wait, text);
+}
+
+int
+main (int argc, char **argv)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (DdebugWait) wait = NULL;
+  g_auto (GStrv) args = g_strdupv (argv);
+  Arguments a = { 0 };
+  guint64 size = 0;
+  int status;
+
+  (void) argc;
+  setlocale (LC_ALL, "");
+  if (!parse_arguments (args, &a, &error))
+    return fail_usage ("%s", error->message);
+  if (!ddebug_wait_catch_signals (&error) || !(wait = ddebug_wait_new (STDOUT_FILENO, &error)))
+    return ddebug_host_fail (error);
+  if (a.help || a.version)
+    return print_about (&a, wait);
+  status = check_arguments (&a, &size);
+  if (status == DDEBUG_EXIT_OK)
+    status = run (&a, wait, size);
+  g_strfreev (a.files);
+  g_free (a.size);
+  return status;
+}

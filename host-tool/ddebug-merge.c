@@ -1,0 +1,501 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A merge of queues.
+ *
+ * Each stream has a queue of spans, as they came.  Its head is the next thing
+ * it has to say: a message, or a note, which comes with the time of the message
+ * before it.  A heap holds the streams that have a head, the earliest on top.
+ * Within a stream nothing is ever reordered, whatever times the guest wrote.
+ *
+ * Held or due.  A span found in pass p may be followed, in the log, by older
+ * messages of another stream found in pass p + 1, but not by ones of pass
+ * p + 2: those were committed after pass p had ended.  So once a span of pass
+ * p + 2 is seen all of pass p are due.  Heads are taken from the heap as long
+ * as any span is due, that is up to the last due message, younger ones of other
+ * spans that are earlier in time included.
+ *
+ * Memory.  A log that puts too much into one pass is not waited for: see HELD_MAX.
+ */
+#include "ddebug-merge.h"
+
+#include <string.h>
+
+/*
+ * Bytes of payload to be held back at most.  An honest pass is bounded by the
+ * device's staging, far below it.
+ */
+#define HELD_MAX (64u << 20)
+
+typedef struct
+{
+  DdebugChunk chunk;        /* its payload points behind this struct */
+  DdebugSpan span;
+  DdebugEpoch *epoch;
+  DdebugMarks marks;
+  guint64 order;
+  gboolean due;
+  gboolean started;         /* a message of it was taken */
+  GList *held;              /* link in the list of spans that are not due */
+} Span;
+
+typedef enum
+{
+  HEAD_NONE,
+  HEAD_DROPPED_BEFORE,
+  HEAD_MESSAGE,
+  HEAD_BAD_SPAN,
+  HEAD_UNKNOWN,
+  HEAD_DROPPED_AFTER,
+} Head;
+
+typedef struct
+{
+  DdebugStream stream;      /* must be first: what the outside sees */
+  GQueue spans;             /* of Span, the one being read not included */
+  Span *span;
+  Head head;
+  DdebugMessage message;    /* for HEAD_MESSAGE */
+  guint64 time;             /* of the head */
+  gboolean begun;           /* a message was met */
+  DdebugMarks marks;        /* of the span of the last message */
+  guint64 end_pos;          /* behind the last span read */
+} Stream;
+
+struct DdebugMerger
+{
+  GPtrArray *heap;          /* of Stream, not owned */
+  Stream *taken;            /* on top of the heap; its head was given out */
+  GQueue held;              /* of Span, in order of arrival */
+  guint n_due;
+  guint64 max_pass;
+  gsize held_bytes;
+  guint64 order;
+  GQueue tails;             /* of Stream, whose ends are to be checked */
+  DdebugStreamFunc stream_func;
+  gpointer stream_data;
+};
+
+/* ---- heap ---- */
+
+static gboolean
+is_before (const Stream *a, const Stream *b)
+{
+  return a->time != b->time ? a->time < b->time : a->span->order < b->span->order;
+}
+
+static void
+heap_down (GPtrArray *heap)
+{
+  guint i = 0, child;
+  gpointer *p = heap->pdata;
+
+  while ((child = 2 * i + 1) < heap->len)
+    {
+      gpointer swap = p[i];
+
+      if (child + 1 < heap->len && is_before (p[child + 1], p[child]))
+        child++;
+      if (!is_before (p[child], p[i]))
+        return;
+      p[i] = p[child];
+      p[child] = swap;
+      i = child;
+    }
+}
+
+static void
+heap_push (GPtrArray *heap, Stream *stream)
+{
+  guint i = heap->len;
+
+  g_ptr_array_add (heap, stream);
+  while (i > 0 && is_before (stream, heap->pdata[(i - 1) / 2]))
+    {
+      heap->pdata[i] = heap->pdata[(i - 1) / 2];
+      i = (i - 1) / 2;
+      heap->pdata[i] = stream;
+    }
+}
+
+static void
+heap_pop (GPtrArray *heap)
+{
+  heap->pdata[0] = heap->pdata[heap->len - 1];
+  g_ptr_array_set_size (heap, heap->len - 1);
+  heap_down (heap);
+}
+
+/* ---- spans ---- */
+
+static void
+span_set_due (DdebugMerger *merger, Span *span)
+{
+  if (span->due)
+    return;
+  span->due = TRUE;
+  g_queue_delete_link (&merger->held, span->held);
+  merger->n_due++;
+}
+
+static void
+span_free (DdebugMerger *merger, Span *span)
+{
+  if (span->due)
+    merger->n_due--;
+  else
+    g_queue_delete_link (&merger->held, span->held);
+  merger->held_bytes -= sizeof *span + span->chunk.len;
+  g_free (span);
+}
+
+static Span *
+span_new (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, const DdebugMarks *marks)
+{
+  Span *span = g_malloc0 (sizeof *span + chunk->len);
+  guint8 *payload = (guint8 *) (span + 1);
+
+  memcpy (payload, chunk->payload, chunk->len);
+  span->chunk = *chunk;
+  span->chunk.payload = payload;
+  span->epoch = epoch;
+  span->marks = *marks;
+  span->order = merger->order++;
+  ddebug_span_init (&span->span, &span->chunk);
+  g_queue_push_tail (&merger->held, span);
+  span->held = merger->held.tail;
+  merger->held_bytes += sizeof *span + chunk->len;
+  return span;
+}
+
+/* ---- heads ---- */
+
+/* Drops that were counted when the sub-buffer was begun come before its messages, later ones after. */
+static gboolean
+dropped_before (const Span *span)
+{
+  return !span->span.damage && span->chunk.recursed + span->chunk.torn <= span->span.lost;
+}
+
+static gboolean
+has_drops (const Stream *stream, const Span *span)
+{
+  return span->chunk.recursed > stream->stream.recursed || span->chunk.torn > stream->stream.torn;
+}
+
+/* Whether @head is there; a note comes with the time of the message before it. */
+static gboolean
+try_head (Stream *stream, Head head)
+{
+  Span *span = stream->span;
+
+  switch (head)
+    {
+    case HEAD_DROPPED_BEFORE:
+      return dropped_before (span) && has_drops (stream, span);
+    case HEAD_MESSAGE:
+      if (!ddebug_span_next (&span->span, &stream->message))
+        return FALSE;
+      stream->time = stream->message.time;
+      return TRUE;
+    case HEAD_BAD_SPAN:
+      return span->span.damage != NULL;
+    case HEAD_UNKNOWN:
+      return span->span.unknown != 0;
+    case HEAD_DROPPED_AFTER:
+      return has_drops (stream, span);
+    default:
+      return FALSE;
+    }
+}
+
+/* Goes to what @stream has to say next; FALSE if there is nothing. */
+static gboolean
+advance (DdebugMerger *merger, Stream *stream)
+{
+  for (;;)
+    {
+      Head head = stream->head == HEAD_MESSAGE ? HEAD_MESSAGE : stream->head + 1;
+
+      if (!stream->span)
+        {
+          stream->span = g_queue_pop_head (&stream->spans);
+          head = HEAD_DROPPED_BEFORE;
+        }
+      stream->head = HEAD_NONE;
+      if (!stream->span)
+        return FALSE;
+      for (; head <= HEAD_DROPPED_AFTER; head++)
+        if (try_head (stream, head))
+          {
+            stream->head = head;
+            return TRUE;
+          }
+      stream->end_pos = stream->span->span.end_pos;
+      span_free (merger, stream->span);
+      stream->span = NULL;
+    }
+}
+
+/* ---- items ---- */
+
+static DdebugLostReason
+lost_reason (const Stream *stream)
+{
+  const Span *span = stream->span;
+
+  if (!stream->begun)
+    return DDEBUG_LOST_OLDEST;
+  if (span->started)
+    return DDEBUG_LOST_RECORDS;
+  if (span->marks.damages != stream->marks.damages)
+    return DDEBUG_LOST_DAMAGED;
+  if (span->marks.laps != stream->marks.laps)
+    return DDEBUG_LOST_OVERTAKEN;
+  if (span->marks.io_errors != stream->marks.io_errors)
+    return DDEBUG_LOST_IO;
+  return span->chunk.pos > stream->end_pos ? DDEBUG_LOST_RING : DDEBUG_LOST_RECORDS;
+}
+
+static void
+make_item (DdebugItem *item, DdebugItemType type, Stream *stream, DdebugEpoch *epoch)
+{
+  memset (item, 0, sizeof *item);
+  item->type = type;
+  item->stream = &stream->stream;
+  item->epoch = epoch;
+}
+
+static void
+make_lost (DdebugItem *item, Stream *stream, DdebugEpoch *epoch, guint64 next, DdebugLostReason reason)
+{
+  make_item (item, DDEBUG_ITEM_LOST, stream, epoch);
+  item->count = next - stream->stream.next;
+  item->reason = reason;
+  stream->stream.lost += item->count;
+  stream->stream.next = next;
+}
+
+/* The head is a message: it, or what is missing before it; FALSE if it was there before. */
+static gboolean
+take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
+{
+  guint64 number = stream->message.number;
+  DdebugStream *s = &stream->stream;
+
+  if (number > s->next)
+    {
+      make_lost (item, stream, stream->span->epoch, number, lost_reason (stream));
+      return TRUE;
+    }
+  merger->taken = stream;
+  stream->begun = TRUE;
+  stream->marks = stream->span->marks;
+  stream->span->started = TRUE;
+  if (number < s->next)
+    {
+      s->repeated += number >= s->consumed;
+      return FALSE;
+    }
+  s->next++;
+  s->received++;
+  stream->span->epoch->messages++;
+  make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
+  item->message = stream->message;
+  return TRUE;
+}
+
+static gboolean
+take_drops (Stream *stream, DdebugItem *item)
+{
+  const DdebugChunk *chunk = &stream->span->chunk;
+  DdebugStream *s = &stream->stream;
+
+  /* Somebody else may have reported them meanwhile: see ddebug-cursor. */
+  if (!has_drops (stream, stream->span))
+    return FALSE;
+  make_item (item, DDEBUG_ITEM_DROPPED, stream, stream->span->epoch);
+  item->recursed = chunk->recursed > s->recursed ? chunk->recursed - s->recursed : 0;
+  item->torn = chunk->torn > s->torn ? chunk->torn - s->torn : 0;
+  item->count = item->recursed + item->torn;
+  s->recursed = MAX (s->recursed, chunk->recursed);
+  s->torn = MAX (s->torn, chunk->torn);
+  s->dropped += item->count;
+  return TRUE;
+}
+
+static gboolean
+take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
+{
+  if (stream->head == HEAD_MESSAGE)
+    return take_message (merger, stream, item);
+  merger->taken = stream;
+  switch (stream->head)
+    {
+    case HEAD_BAD_SPAN:
+      make_item (item, DDEBUG_ITEM_BAD_SPAN, stream, stream->span->epoch);
+      item->text = stream->span->span.damage;
+      return TRUE;
+    case HEAD_UNKNOWN:
+      make_item (item, DDEBUG_ITEM_UNKNOWN, stream, stream->span->epoch);
+      item->count = stream->span->span.unknown;
+      return TRUE;
+    default:
+      return take_drops (stream, item);
+    }
+}
+
+/* Goes on behind the item that was given out last: its message is not needed any more. */
+static void
+settle_taken (DdebugMerger *merger)
+{
+  Stream *stream = merger->taken;
+
+  merger->taken = NULL;
+  if (!stream)
+    return;
+  if (advance (merger, stream))
+    heap_down (merger->heap);
+  else
+    heap_pop (merger->heap);
+}
+
+static gboolean
+next_tail (DdebugMerger *merger, DdebugItem *item)
+{
+  Stream *stream;
+
+  while ((stream = g_queue_pop_head (&merger->tails)))
+    if (stream->stream.produced > stream->stream.next)
+      {
+        make_lost (item, stream, stream->stream.epoch, stream->stream.produced, DDEBUG_LOST_TAIL);
+        return TRUE;
+      }
+  return FALSE;
+}
+
+/* ---- interface ---- */
+
+DdebugMerger *
+ddebug_merger_new (void)
+{
+  DdebugMerger *merger = g_new0 (DdebugMerger, 1);
+
+  merger->heap = g_ptr_array_new ();
+  g_queue_init (&merger->held);
+  g_queue_init (&merger->tails);
+  return merger;
+}
+
+void
+ddebug_merger_free (DdebugMerger *merger)
+{
+  if (!merger)
+    return;
+  g_ptr_array_unref (merger->heap);
+  g_queue_clear (&merger->held);
+  g_queue_clear (&merger->tails);
+  g_free (merger);
+}
+
+void
+ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data)
+{
+  merger->stream_func = func;
+  merger->stream_data = data;
+}
+
+void
+ddebug_stream_free (gpointer data)
+{
+  Stream *stream = data;
+
+  g_queue_clear_full (&stream->spans, g_free);
+  g_free (stream->span);
+  g_free (stream);
+}
+
+static Stream *
+find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugLife *life)
+{
+  Stream *stream = g_hash_table_lookup (life->streams, GUINT_TO_POINTER (chunk->stream));
+
+  if (stream)
+    return stream;
+  stream = g_new0 (Stream, 1);
+  g_queue_init (&stream->spans);
+  stream->stream.life = life;
+  stream->stream.id = chunk->stream;
+  g_hash_table_insert (life->streams, GUINT_TO_POINTER (chunk->stream), stream);
+  if (merger->stream_func)
+    merger->stream_func (&stream->stream, merger->stream_data);
+  return stream;
+}
+
+void
+ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugLife *life,
+                    const DdebugMarks *marks)
+{
+  Stream *stream = find_stream (merger, chunk, life);
+  Span *span;
+
+  /* The heap is in order only when what was taken from its top is settled. */
+  settle_taken (merger);
+  stream->stream.epoch = epoch;
+  stream->stream.cpu = chunk->cpu;
+  stream->stream.context = chunk->context;
+  stream->stream.produced = MAX (stream->stream.produced, chunk->produced);
+  stream->stream.clamped = MAX (stream->stream.clamped, chunk->clamped);
+  if (chunk->payload)
+    {
+      span = span_new (merger, chunk, epoch, marks);
+      g_queue_push_tail (&stream->spans, span);
+      if (!stream->span && advance (merger, stream))
+        heap_push (merger->heap, stream);
+    }
+  merger->max_pass = MAX (merger->max_pass, chunk->pass);
+  if (merger->max_pass > 2)
+    ddebug_merger_release (merger, merger->max_pass - 2);
+  if (merger->held_bytes > HELD_MAX)
+    ddebug_merger_release (merger, G_MAXUINT64);
+}
+
+void
+ddebug_merger_release (DdebugMerger *merger, guint64 pass)
+{
+  Span *span;
+
+  while ((span = g_queue_peek_head (&merger->held)) && span->chunk.pass <= pass)
+    span_set_due (merger, span);
+}
+
+void
+ddebug_merger_end_life (DdebugMerger *merger, DdebugLife *life)
+{
+  GHashTableIter iter;
+  gpointer stream;
+
+  g_hash_table_iter_init (&iter, life->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &stream))
+    g_queue_push_tail (&merger->tails, stream);
+}
+
+gboolean
+ddebug_merger_is_holding (DdebugMerger *merger)
+{
+  return merger->held.length > 0;
+}
+
+gboolean
+ddebug_merger_next (DdebugMerger *merger, DdebugItem *item)
+{
+  settle_taken (merger);
+  while (merger->n_due > 0)
+    {
+      Stream *stream = g_ptr_array_index (merger->heap, 0);
+
+      if (take_head (merger, stream, item))
+        return TRUE;
+      settle_taken (merger);
+    }
+  return next_tail (merger, item);
+}

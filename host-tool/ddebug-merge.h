@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Puts the messages of all streams into the order of time, and says what is
+ * missing between them.
+ */
+#ifndef DDEBUG_MERGE_H
+#define DDEBUG_MERGE_H
+
+#include <glib.h>
+
+#include "ddebug-codec.h"
+#include "ddebug-dict.h"
+
+/* One context of one CPU in one life. */
+typedef struct
+{
+  DdebugLife *life;
+  DdebugEpoch *epoch;       /* in which it was seen last */
+  guint32 id;
+  guint32 cpu;
+  guint8 context;           /* VIRTIO_DDEBUG_CTX_* or unknown */
+  guint64 next;             /* number of the message expected next */
+  guint64 consumed;         /* messages below were taken by --pipe before, not an error */
+  guint64 produced;         /* messages committed, as far as the log says */
+  guint64 recursed;         /* of the chunks' counters: as far as they were reported */
+  guint64 torn;
+  guint64 clamped;
+  /* since the reader was opened */
+  guint64 received;
+  guint64 lost;
+  guint64 dropped;
+  guint64 repeated;         /* messages that were there twice, shown once */
+} DdebugStream;
+
+typedef enum
+{
+  DDEBUG_ITEM_MESSAGE,
+  DDEBUG_ITEM_LOST,         /* count messages of stream are missing here, why: reason */
+  DDEBUG_ITEM_DROPPED,      /* recursed + torn messages of stream were dropped in the guest */
+  DDEBUG_ITEM_UNKNOWN,      /* count records of stream were not understood */
+  DDEBUG_ITEM_BAD_SPAN,     /* a span of stream was given up, why: text */
+  DDEBUG_ITEM_BAD_CHUNK,    /* a chunk or count bytes of the file were damaged, where: text */
+  DDEBUG_ITEM_IO_LOST,      /* the device could not write count chunks of bytes bytes */
+} DdebugItemType;
+
+typedef enum
+{
+  DDEBUG_LOST_OLDEST,       /* before the first message of the stream that is left */
+  DDEBUG_LOST_OVERTAKEN,    /* the writer overtook this reader */
+  DDEBUG_LOST_DAMAGED,      /* chunks in between are damaged */
+  DDEBUG_LOST_IO,           /* the device could not write */
+  DDEBUG_LOST_RING,         /* the guest overtook the device */
+  DDEBUG_LOST_RECORDS,      /* records in between are damaged or not understood */
+  DDEBUG_LOST_TAIL,         /* committed, and never written */
+} DdebugLostReason;
+
+typedef struct
+{
+  DdebugItemType type;
+  DdebugStream *stream;     /* NULL for BAD_CHUNK and IO_LOST */
+  DdebugEpoch *epoch;       /* likewise */
+  DdebugMessage message;    /* its text is valid until the merger is used again */
+  guint64 count;
+  guint64 bytes;
+  guint64 recursed;
+  guint64 torn;
+  DdebugLostReason reason;
+  const char *text;
+} DdebugItem;
+
+/* How often each of these has happened to the reader so far; tells why messages are missing. */
+typedef struct
+{
+  guint laps;
+  guint damages;
+  guint io_errors;
+} DdebugMarks;
+
+typedef struct DdebugMerger DdebugMerger;
+
+/* Called for each stream that is met first, before its first message: may set consumed and the like. */
+typedef void (*DdebugStreamFunc) (DdebugStream *stream, gpointer data);
+
+DdebugMerger *ddebug_merger_new (void);
+void ddebug_merger_free (DdebugMerger *merger);
+void ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data);
+
+/* For ddebug_dict_new(). */
+void ddebug_stream_free (gpointer stream);
+
+/**
+ * ddebug_merger_push:
+ * @chunk: of type DATA; copied; without a payload only its counters are taken
+ * @epoch, @life: which it belongs to
+ *
+ * Messages become due (ddebug_merger_next()) two passes later, see "Rules for
+ * readers", 4.  Epochs must not be mixed: drain one before another is pushed.
+ */
+void ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch,
+                         DdebugLife *life, const DdebugMarks *marks);
+
+/* Makes all of passes up to @pass due; G_MAXUINT64: all there is. */
+void ddebug_merger_release (DdebugMerger *merger, guint64 pass);
+
+/* No more comes of @life: what is known to be missing at its streams' ends becomes due. */
+void ddebug_merger_end_life (DdebugMerger *merger, DdebugLife *life);
+
+/* Whether messages are held back for their order. */
+gboolean ddebug_merger_is_holding (DdebugMerger *merger);
+
+/* Returns: %TRUE and the next item in @item, or %FALSE if none is due. */
+gboolean ddebug_merger_next (DdebugMerger *merger, DdebugItem *item);
+
+#endif

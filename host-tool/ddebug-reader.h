@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reads a log file: from bytes to chunks.  The rules are docs/log-format.md,
+ * "Rules for readers"; what a payload means is not known here.
+ */
+#ifndef DDEBUG_READER_H
+#define DDEBUG_READER_H
+
+#include <glib.h>
+
+#include "ddebug-error.h"
+#include "ddebug_log.h"
+
+/* struct ddebug_log_super in host order, strings terminated, not escaped. */
+typedef struct
+{
+  guint32 seg_size;
+  guint64 generation;
+  guint8 uuid[16];
+  guint64 size;
+  guint64 nr_segs;
+  guint64 first_seg;
+  guint64 created;
+  guint64 opened;
+  guint32 writer_pid;
+  char vm_name[65];
+  guint8 vm_uuid[16];
+  char writer[65];
+} DdebugSuper;
+
+/* struct ddebug_log_chunk in host order. */
+typedef struct
+{
+  guint16 type;           /* DDEBUG_LOG_CHUNK_* or unknown */
+  guint64 seg_seq;
+  guint32 off;
+  guint32 len;
+  guint64 chunk_seq;
+  guint64 realtime;
+  guint64 monotonic;
+  guint32 epoch;
+  guint32 stream;
+  guint32 generation;
+  guint32 cpu;
+  guint8 context;
+  guint8 subbuf_shift;
+  guint64 pass;
+  guint64 pos;
+  guint64 produced;
+  guint64 recursed;
+  guint64 torn;
+  guint64 clamped;
+  const guint8 *payload;  /* len bytes, checked; NULL if they were damaged */
+} DdebugChunk;
+
+/* struct ddebug_log_state in host order. */
+typedef struct
+{
+  guint64 settled_pass;
+  guint64 seg_seq;
+  guint64 io_lost;
+} DdebugState;
+
+typedef enum
+{
+  DDEBUG_READ_CHUNK,        /* a chunk; its payload is NULL if only the header was whole */
+  DDEBUG_READ_DAMAGE,       /* chunk.len bytes at chunk.off of segment chunk.seg_seq were skipped */
+  DDEBUG_READ_LAPPED,       /* segments were overwritten or cleared before they were read */
+  DDEBUG_READ_END,          /* nothing more now */
+  DDEBUG_READ_OTHER,        /* another log was formatted in this file: open it anew */
+  DDEBUG_READ_ERROR,        /* a GError is set */
+} DdebugRead;
+
+typedef enum
+{
+  DDEBUG_WRITER_GONE,
+  DDEBUG_WRITER_ALIVE,
+  DDEBUG_WRITER_UNKNOWN,    /* the file system knows no such locks */
+} DdebugWriter;
+
+/* How the slots of the file are used. */
+typedef struct
+{
+  guint64 data;
+  guint64 dict;
+  guint64 cleared;
+  guint64 unused;
+  guint64 missing;          /* behind the end of a file that was cut short */
+} DdebugUsage;
+
+typedef struct DdebugReader DdebugReader;
+
+/**
+ * ddebug_reader_open:
+ * @path: a log file; a symbolic link is refused
+ *
+ * Opens the log for reading.  No lock is taken, nothing is ever written.
+ *
+ * Returns: (transfer full): a reader that stands before the oldest chunk, or
+ * %NULL with @error set (%DDEBUG_ERROR)
+ */
+DdebugReader *ddebug_reader_open (const char *path, GError **error);
+void ddebug_reader_free (DdebugReader *reader);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugReader, ddebug_reader_free)
+
+/**
+ * ddebug_reader_next:
+ * @chunk: (out caller-allocates): valid until the next call
+ *
+ * Chunks come in the order in which they were written, over both types of
+ * segments: a callsite is announced before the first record that names it.
+ * After %DDEBUG_READ_END it may be called again when the file has changed.
+ */
+DdebugRead ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error);
+
+/*
+ * Whether somebody may be writing a chunk right now.  While it may be so, an
+ * unreadable chunk at the very end is taken for one that is being written.
+ */
+void ddebug_reader_set_live (DdebugReader *reader, gboolean live);
+
+/*
+ * Ends the log after one file full of segments from here, so that reading what
+ * there is ends also where the writer is faster than the reader.
+ */
+void ddebug_reader_set_snapshot (DdebugReader *reader);
+
+const DdebugSuper *ddebug_reader_super (DdebugReader *reader);
+DdebugWriter ddebug_reader_writer (DdebugReader *reader);
+/* FALSE if there is no valid state. */
+gboolean ddebug_reader_state (DdebugReader *reader, DdebugState *state);
+void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);
+/* No chunk of an epoch below this one is left; 0 if nothing is known. */
+guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
+/* Bytes that the file has now. */
+guint64 ddebug_reader_file_size (DdebugReader *reader);
+/* Whether @path still names the file that is open. */
+gboolean ddebug_reader_is_at (DdebugReader *reader, const char *path);
+
+#endif

@@ -1,0 +1,311 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Epochs do not mix: a chunk of another epoch waits until all of the one
+ * before is out.
+ *
+ * The state is read before the chunks of a round are.  What it calls settled
+ * was in the file by then, so all of it is read when the round ends.
+ */
+#include "ddebug-view.h"
+
+#include <string.h>
+
+#include "virtio_ddebug.h"
+
+struct DdebugView
+{
+  DdebugReader *reader;
+  DdebugDict *dict;
+  DdebugMerger *merger;
+  DdebugMarks marks;
+  DdebugTotals totals;
+  DdebugEpoch *epoch;       /* of the messages that are merged */
+  DdebugLife *life;
+  DdebugChunk waiting;      /* of the next epoch */
+  gboolean is_waiting;
+  gboolean closed;
+  guint opens;
+  guint64 settled_pass;
+  char where[96];           /* text of an item */
+};
+
+DdebugView *
+ddebug_view_new (DdebugReader *reader)
+{
+  DdebugView *view = g_new0 (DdebugView, 1);
+
+  view->reader = reader;
+  view->dict = ddebug_dict_new (ddebug_stream_free);
+  view->merger = ddebug_merger_new ();
+  return view;
+}
+
+void
+ddebug_view_free (DdebugView *view)
+{
+  if (!view)
+    return;
+  ddebug_merger_free (view->merger);
+  ddebug_dict_free (view->dict);
+  ddebug_reader_free (view->reader);
+  g_free (view);
+}
+
+void
+ddebug_view_begin (DdebugView *view, gboolean live)
+{
+  DdebugState state;
+
+  ddebug_reader_set_live (view->reader, live);
+  view->settled_pass = ddebug_reader_state (view->reader, &state) ? state.settled_pass : 0;
+}
+
+static gboolean
+make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const DdebugChunk *chunk, guint64 bytes)
+{
+  view->marks.damages++;
+  memset (item, 0, sizeof *item);
+  item->type = DDEBUG_ITEM_BAD_CHUNK;
+  item->count = bytes;
+  g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
+              chunk->off, chunk->seg_seq);
+  item->text = view->where;
+  return TRUE;
+}
+
+static gboolean
+take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
+{
+  struct ddebug_log_event event;
+
+  if (chunk->len < sizeof event)
+    return FALSE;
+  memcpy (&event, chunk->payload, sizeof event);
+  switch (GUINT32_FROM_LE (event.event))
+    {
+    case DDEBUG_LOG_EVENT_OPEN:
+      view->closed = FALSE;
+      view->opens++;
+      return FALSE;
+    case DDEBUG_LOG_EVENT_CLOSE:
+      view->closed = TRUE;
+      return FALSE;
+    case DDEBUG_LOG_EVENT_IO_LOST:
+      view->marks.io_errors++;
+      memset (item, 0, sizeof *item);
+      item->type = DDEBUG_ITEM_IO_LOST;
+      item->count = GUINT64_FROM_LE (event.arg[0]);
+      item->bytes = GUINT64_FROM_LE (event.arg[1]);
+      view->totals.io_errors += item->count;
+      return TRUE;
+    default:
+      return FALSE;
+    }
+}
+
+/* Returns whether the messages of the epoch before @chunk's are all out, so that it may go in. */
+static gboolean
+change_epoch (DdebugView *view, const DdebugChunk *chunk)
+{
+  DdebugEpoch *epoch = ddebug_dict_epoch (view->dict, chunk->epoch);
+  DdebugLife *life = ddebug_dict_life (view->dict, epoch);
+
+  if (epoch == view->epoch)
+    return TRUE;
+  if (view->life)
+    {
+      ddebug_merger_release (view->merger, G_MAXUINT64);
+      if (life != view->life)
+        ddebug_merger_end_life (view->merger, view->life);
+      view->life = NULL;
+      return FALSE;
+    }
+  view->epoch = epoch;
+  view->life = life;
+  ddebug_dict_forget_before (view->dict, epoch->number);
+  return TRUE;
+}
+
+static gboolean
+take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
+{
+  if (!change_epoch (view, chunk))
+    {
+      view->waiting = *chunk;
+      view->is_waiting = TRUE;
+      return FALSE;
+    }
+  ddebug_merger_push (view->merger, chunk, view->epoch, view->life, &view->marks);
+  if (chunk->payload)
+    return FALSE;
+  view->totals.bad_chunks++;
+  return make_bad_chunk (view, item, "a chunk of messages", chunk, chunk->len);
+}
+
+/* Takes a chunk in; TRUE if that makes an item at once. */
+static gboolean
+take_chunk (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
+{
+  if (chunk->type == DDEBUG_LOG_CHUNK_DATA)
+    return take_data (view, chunk, item);
+  if (!chunk->payload)
+    {
+      view->totals.bad_chunks++;
+      return make_bad_chunk (view, item, "a chunk", chunk, chunk->len);
+    }
+  switch (chunk->type)
+    {
+    case DDEBUG_LOG_CHUNK_ATTACH:
+      if (ddebug_dict_attach (view->dict, chunk))
+        return FALSE;
+      view->totals.bad_spans++;
+      return make_bad_chunk (view, item, "the introduction of a driver", chunk, chunk->len);
+    case DDEBUG_LOG_CHUNK_DICT:
+      if (ddebug_dict_add (view->dict, chunk))
+        return FALSE;
+      view->totals.bad_spans++;
+      return make_bad_chunk (view, item, "a piece of the dictionary", chunk, chunk->len);
+    case DDEBUG_LOG_CHUNK_EVENT:
+      return take_event (view, chunk, item);
+    default:
+      view->totals.unknown_chunks++;
+      return FALSE;
+    }
+}
+
+static void
+count_item (DdebugView *view, const DdebugItem *item)
+{
+  switch (item->type)
+    {
+    case DDEBUG_ITEM_MESSAGE:
+      view->totals.received++;
+      break;
+    case DDEBUG_ITEM_LOST:
+      view->totals.lost += item->count;
+      break;
+    case DDEBUG_ITEM_DROPPED:
+      view->totals.dropped += item->count;
+      break;
+    case DDEBUG_ITEM_UNKNOWN:
+      view->totals.unknown_records += item->count;
+      break;
+    case DDEBUG_ITEM_BAD_SPAN:
+      view->totals.bad_spans++;
+      break;
+    default:
+      break;
+    }
+}
+
+/* One thing from the reader; TRUE if that makes an item at once; *result is changed at an end. */
+static gboolean
+read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **error)
+{
+  DdebugChunk chunk;
+
+  if (view->is_waiting)
+    {
+      view->is_waiting = FALSE;
+      return take_data (view, &view->waiting, item);
+    }
+  switch (ddebug_reader_next (view->reader, &chunk, error))
+    {
+    case DDEBUG_READ_CHUNK:
+      view->totals.chunks++;
+      return take_chunk (view, &chunk, item);
+    case DDEBUG_READ_DAMAGE:
+      view->totals.bad_bytes += chunk.len;
+      return make_bad_chunk (view, item, "something that is no chunk", &chunk, chunk.len);
+    case DDEBUG_READ_LAPPED:
+      view->marks.laps++;
+      view->totals.laps++;
+      return FALSE;
+    case DDEBUG_READ_END:
+      *result = DDEBUG_VIEW_END;
+      return FALSE;
+    case DDEBUG_READ_OTHER:
+      *result = DDEBUG_VIEW_OTHER;
+      return FALSE;
+    case DDEBUG_READ_ERROR:
+    default:
+      *result = DDEBUG_VIEW_ERROR;
+      return FALSE;
+    }
+}
+
+DdebugViewResult
+ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
+{
+  DdebugViewResult result = DDEBUG_VIEW_ITEM;
+
+  while (!ddebug_merger_next (view->merger, item))
+    {
+      if (result != DDEBUG_VIEW_ITEM)
+        return result;
+      if (read_on (view, item, &result, error))
+        break;
+      if (result == DDEBUG_VIEW_END)
+        ddebug_merger_release (view->merger, view->settled_pass);
+      else if (result == DDEBUG_VIEW_OTHER)
+        ddebug_view_finish (view);
+    }
+  count_item (view, item);
+  return DDEBUG_VIEW_ITEM;
+}
+
+void
+ddebug_view_release (DdebugView *view)
+{
+  ddebug_merger_release (view->merger, G_MAXUINT64);
+}
+
+void
+ddebug_view_finish (DdebugView *view)
+{
+  ddebug_merger_release (view->merger, G_MAXUINT64);
+  if (view->life)
+    ddebug_merger_end_life (view->merger, view->life);
+}
+
+gboolean
+ddebug_view_is_holding (DdebugView *view)
+{
+  return ddebug_merger_is_holding (view->merger);
+}
+
+gboolean
+ddebug_view_is_closed (DdebugView *view)
+{
+  return view->closed;
+}
+
+guint
+ddebug_view_opens (DdebugView *view)
+{
+  return view->opens;
+}
+
+DdebugReader *
+ddebug_view_reader (DdebugView *view)
+{
+  return view->reader;
+}
+
+DdebugDict *
+ddebug_view_dict (DdebugView *view)
+{
+  return view->dict;
+}
+
+DdebugMerger *
+ddebug_view_merger (DdebugView *view)
+{
+  return view->merger;
+}
+
+const DdebugTotals *
+ddebug_view_totals (DdebugView *view)
+{
+  return &view->totals;
+}

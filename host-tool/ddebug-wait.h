@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Waiting for the world without asking it again and again: for the log, for
+ * the cursor, for a signal, for the reader of our output to go away.
+ */
+#ifndef DDEBUG_WAIT_H
+#define DDEBUG_WAIT_H
+
+#include <glib.h>
+
+/* Why ddebug_wait() returned; several may be true. */
+#define DDEBUG_WAKE_FILE    0x01u   /* the log, or what is in its directory, changed */
+#define DDEBUG_WAKE_CLOSED  0x02u   /* somebody who could write the log closed it */
+#define DDEBUG_WAKE_MOVED   0x04u   /* the log was renamed, removed or linked */
+#define DDEBUG_WAKE_CURSOR  0x08u   /* somebody who could write the cursor closed it */
+#define DDEBUG_WAKE_TIMEOUT 0x10u
+#define DDEBUG_WAKE_OUTPUT  0x20u   /* nobody reads standard output any more */
+#define DDEBUG_WAKE_SIGNAL  0x40u   /* see ddebug_wait_signal() */
+#define DDEBUG_WAKE_ROOM    0x80u   /* standard output takes bytes: ddebug_wait_for_room() */
+
+typedef struct DdebugWait DdebugWait;
+
+/* @output: descriptor whose other end is watched; -1: none */
+DdebugWait *ddebug_wait_new (int output, GError **error);
+void ddebug_wait_free (DdebugWait *wait);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugWait, ddebug_wait_free)
+
+/* Each watches one path, instead of the one before; FALSE with errno set if it cannot be watched. */
+gboolean ddebug_wait_watch_file (DdebugWait *wait, const char *path);
+gboolean ddebug_wait_watch_cursor (DdebugWait *wait, const char *path);
+void ddebug_wait_unwatch_cursor (DdebugWait *wait);
+/* The directory of a log that is not there yet. */
+gboolean ddebug_wait_watch_directory (DdebugWait *wait, const char *path);
+void ddebug_wait_unwatch_directory (DdebugWait *wait);
+
+/**
+ * ddebug_wait:
+ * @timeout_ms: -1: for ever; 0: look only
+ *
+ * All events that have come are taken, so whoever looks at the file afterwards
+ * sees what they told of.
+ *
+ * Returns: DDEBUG_WAKE_*, at least one unless @timeout_ms is 0
+ */
+guint ddebug_wait (DdebugWait *wait, int timeout_ms);
+
+/* As ddebug_wait(), for output, signal and room only; -1 as timeout. */
+guint ddebug_wait_for_room (DdebugWait *wait);
+
+/* SIGINT, SIGTERM and SIGHUP are kept from now on, SIGPIPE is ignored. */
+gboolean ddebug_wait_catch_signals (GError **error);
+/* The signal that came; 0: none. */
+int ddebug_wait_signal (void);
+/* Ends the process as the signal that came would have done. */
+void ddebug_wait_die_by_signal (void) G_GNUC_NORETURN;
+
+#endif
