@@ -607,6 +607,16 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 		ddebug_set_key(d, on);
 }
 
+/* The device is to look by itself while messages may come. */
+static void ddebug_set_nr_r(unsigned int n)
+{
+	bool expected = nr_r;
+
+	nr_r = n;
+	if (expected != !!n)
+		ddebug_ring_expect(n);
+}
+
 /* Keys in line with the flags, and a new count. */
 static void ddebug_sync(void)
 {
@@ -618,7 +628,7 @@ static void ddebug_sync(void)
 		n += !!(d->flags & FLAG_R);
 	}
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 }
 
 static void ddebug_count(void)
@@ -629,7 +639,7 @@ static void ddebug_count(void)
 	for (d = ddebug_first(); d; d = ddebug_next())
 		n += !!(d->flags & FLAG_R);
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 }
 
 static void ddebug_clear(void)
@@ -640,7 +650,7 @@ static void ddebug_clear(void)
 		if (d->flags & FLAG_R)
 			ddebug_set_flags(d, d->flags & ~FLAG_R);
 	ddebug_done();
-	nr_r = 0;
+	ddebug_set_nr_r(0);
 }
 
 /*
@@ -816,7 +826,7 @@ static int ddebug_set_matching(const struct ddebug_query *q)
 		n += !!(d->flags & FLAG_R);
 	}
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 	return err;
 }
 

@@ -125,6 +125,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/gfp.h>
 #include <linux/hardirq.h>
@@ -175,6 +176,9 @@ static const struct {
 };
 
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
+
+/* Changes, and streams are made, with the CPU hotplug lock held. */
+static bool ddebug_expecting;
 
 static enum cpuhp_state ddebug_prepare_state;
 static enum cpuhp_state ddebug_online_state;
@@ -544,6 +548,7 @@ static int ddebug_ring_make(struct ddebug_cpu *c, unsigned int cpu, u8 context)
 	r->subbuf = 1u << ddebug_contexts[context].subbuf_shift;
 	r->size = ddebug_ring_bytes(context);
 	r->hdr = &c->shared[context].hdr;
+	r->hdr->expect = cpu_to_le32(ddebug_expecting);
 	r->stream.shared = &c->shared[context];
 	r->stream.status = &c->status[context];
 	r->stream.id = cpu * VIRTIO_DDEBUG_NR_CTX + context;
@@ -626,6 +631,35 @@ static int ddebug_cpu_online(unsigned int cpu)
 {
 	ddebug_kick_online();
 	return 0;
+}
+
+/**
+ * ddebug_ring_expect() - tell the device whether messages may come
+ * @expect: they may
+ *
+ * While they may, the device looks by itself now and then, and so finds what a
+ * CPU wrote that hangs with interrupts off.
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_ring_expect(bool expect)
+{
+	unsigned int cpu;
+	u8 i;
+
+	cpus_read_lock();
+	ddebug_expecting = expect;
+	for_each_possible_cpu(cpu) {
+		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
+			if (c->ring[i])
+				WRITE_ONCE(c->ring[i]->hdr->expect, cpu_to_le32(expect));
+	}
+	cpus_read_unlock();
+	/* it may be asleep, and the first message may be the last */
+	if (expect)
+		ddebug_kick_expect();
 }
 
 /**

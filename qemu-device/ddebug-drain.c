@@ -33,9 +33,9 @@
  * After a look that has found something the thread looks again, after 1, 2, 4,
  * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
  * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
- * more, and its last messages matter most: so for DDEBUG_WATCH_MS after the
- * last message or request the sleep is cut to a second.  After that the thread
- * sleeps until something happens.  A VM that logs nothing costs nothing.
+ * more, and its last messages matter most: so while the driver says that
+ * messages may come (expect), the thread looks once a second.  Without, it
+ * sleeps until something happens: a VM that logs nothing costs nothing.
  *
  * Order
  * -----
@@ -64,7 +64,6 @@
 /* Likewise, where there is no payload to speak of. */
 #define DDEBUG_JOBS_MAX 65536
 
-#define DDEBUG_WATCH_MS 60000
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
 /* Is the file still whole?  Asked before a sleep, and so often under load. */
@@ -149,7 +148,6 @@ struct DdebugDrain {
     DdebugLog *log;
     uint8_t *bounce;            /* CHUNK_MAX bytes */
     unsigned nap;
-    int64_t last_traffic_ms;
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
@@ -392,6 +390,20 @@ static void want_kicks(DdebugDrain *d, bool want)
     for (i = 0; i < d->streams->len; i++) {
         store_want_kick(stream_at(d, i), want);
     }
+}
+
+static bool anything_expected(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
+        DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->expect)) {
+            return true;
+        }
+    }
+    return false;
 }
 
 static bool anything_new(DdebugDrain *d)
@@ -723,7 +735,6 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);
-    d->last_traffic_ms = now_ms();
     done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
     relock_counting(d, 0, 0);
     if (job->type == DDEBUG_JOB_ATTACH) {
@@ -830,11 +841,8 @@ static void settle(DdebugDrain *d)
 /* How long to sleep now: ms, or -1.  With the lock. */
 static int plan_sleep(DdebugDrain *d, bool found)
 {
-    const int64_t now = now_ms();
-
     if (found) {
         d->nap = 0;
-        d->last_traffic_ms = now;
         if (may_touch(d)) {
             want_kicks(d, false);
         }
@@ -849,10 +857,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->nap = 0;
         return 0;
     }
-    if (may_touch(d) && now - d->last_traffic_ms < DDEBUG_WATCH_MS) {
-        return DDEBUG_WATCH_PERIOD_MS;
-    }
-    return -1;
+    return anything_expected(d) ? DDEBUG_WATCH_PERIOD_MS : -1;
 }
 
 static void check_log(DdebugDrain *d, bool before_sleep)
@@ -1002,7 +1007,6 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->bounce = g_malloc(CHUNK_MAX);
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
-    d->last_traffic_ms = now_ms() - DDEBUG_WATCH_MS;
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
