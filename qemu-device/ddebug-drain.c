@@ -256,24 +256,38 @@ static bool broken(DdebugDrain *d, DdebugStream *st, const char *what,
     return false;
 }
 
-/* head and reserve, as far as the rules for them can be checked. */
+/*
+ * head and reserve, as far as the rules for them can be checked.
+ *
+ * The producer goes on meanwhile, so the two are not of one moment: reserve,
+ * loaded second, may be any number of messages ahead of head.  But a head that
+ * is loaded after it is behind it by no more than what was being written when
+ * reserve was published.
+ */
 static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
                            uint64_t *reserve)
 {
-    /* device:A pairs with producer:B: data before head */
+    uint64_t later_head;
+
+    /* device:A pairs with producer:B: data, and reserve, before head */
     *head = le64_to_cpu(
         qatomic_load_acquire((const uint64_t *)&st->hdr->head));
-    *reserve = load_word(&st->hdr->reserve);
+    *reserve = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
+    later_head = load_word(&st->hdr->head);
     if (*head < st->consumed) {
         return broken(d, st, "its head went back", *head);
     }
     if (*head % DDEBUG_REC_ALIGN) {
         return broken(d, st, "its head is not a multiple of eight", *head);
     }
+    if (*reserve < *head) {
+        return broken(d, st, "its reserve is behind its head", *reserve);
+    }
     /* Less than that behind head is always whole, so that a copy gets on. */
-    if (*reserve < *head ||
-        *reserve - *head > st->ring_size - (1u << st->subbuf_shift)) {
-        return broken(d, st, "its reserve is not where its head is", *reserve);
+    if (*reserve > later_head &&
+        *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
+        return broken(d, st, "its reserve is too far ahead", *reserve);
     }
     return true;
 }
