@@ -607,14 +607,12 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 		ddebug_set_key(d, on);
 }
 
-/* The device is to look by itself while messages may come. */
+/* A host that knows that messages may come looks for them by itself. */
 static void ddebug_set_nr_r(unsigned int n)
 {
-	bool expected = nr_r;
-
+	if (!n != !nr_r)
+		ddebug_ring_set_active(n);
 	nr_r = n;
-	if (expected != !!n)
-		ddebug_ring_expect(n);
 }
 
 /* Keys in line with the flags, and a new count. */

@@ -44,12 +44,10 @@ int ddebug_dict_announce_all(struct ddebug_transport *t);
 int ddebug_dict_announce_new(struct ddebug_transport *t);
 void ddebug_dict_stats(struct seq_file *m);
 
-/* ddebug_ring.c, called by the hook: are there callsites with 'r'?  Sleeps. */
-void ddebug_ring_expect(bool expect);
-
 /* ddebug_ring.c, called by ddebug_main.c */
 int ddebug_ring_init(void);
 void ddebug_ring_exit(void);
+void ddebug_ring_set_active(bool active);
 void ddebug_ring_stats(struct seq_file *m);
 
 /*

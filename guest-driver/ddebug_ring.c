@@ -125,12 +125,12 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/gfp.h>
 #include <linux/hardirq.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/seq_file.h>
@@ -177,8 +177,12 @@ static const struct {
 
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
-/* Changes, and streams are made, with the CPU hotplug lock held. */
-static bool ddebug_expecting;
+/*
+ * Do callsites write to the streams?  The mutex is for those that are made
+ * meanwhile.  It is the innermost one.
+ */
+static DEFINE_MUTEX(ddebug_active_mutex);
+static bool ddebug_active;
 
 static enum cpuhp_state ddebug_prepare_state;
 static enum cpuhp_state ddebug_online_state;
@@ -548,7 +552,6 @@ static int ddebug_ring_make(struct ddebug_cpu *c, unsigned int cpu, u8 context)
 	r->subbuf = 1u << ddebug_contexts[context].subbuf_shift;
 	r->size = ddebug_ring_bytes(context);
 	r->hdr = &c->shared[context].hdr;
-	r->hdr->expect = cpu_to_le32(ddebug_expecting);
 	r->stream.shared = &c->shared[context];
 	r->stream.status = &c->status[context];
 	r->stream.id = cpu * VIRTIO_DDEBUG_NR_CTX + context;
@@ -607,9 +610,13 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 	err = ddebug_cpu_alloc(c, cpu_to_node(cpu));
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++) {
 		err = ddebug_ring_make(c, cpu, i);
+		if (err)
+			break;
 		/* nobody writes yet: that CPU is not up, or the hook not started */
-		if (!err)
-			c->ring[i] = &c->rings[i];
+		mutex_lock(&ddebug_active_mutex);
+		c->rings[i].hdr->active = cpu_to_le32(ddebug_active);
+		c->ring[i] = &c->rings[i];
+		mutex_unlock(&ddebug_active_mutex);
 	}
 	if (err) {
 		pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
@@ -634,32 +641,33 @@ static int ddebug_cpu_online(unsigned int cpu)
 }
 
 /**
- * ddebug_ring_expect() - tell the device whether messages may come
- * @expect: they may
+ * ddebug_ring_set_active() - tell the host whether messages may come
+ * @active: callsites write to the streams
  *
- * While they may, the device looks by itself now and then, and so finds what a
- * CPU wrote that hangs with interrupts off.
+ * While they do, it looks at the streams now and then without being kicked, so
+ * that it finds the last words of a guest that cannot kick any more.
  *
  * Context: Process.  Sleeps.
  */
-void ddebug_ring_expect(bool expect)
+void ddebug_ring_set_active(bool active)
 {
 	unsigned int cpu;
 	u8 i;
 
-	cpus_read_lock();
-	ddebug_expecting = expect;
+	mutex_lock(&ddebug_active_mutex);
+	ddebug_active = active;
 	for_each_possible_cpu(cpu) {
-		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
 
-		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
-			if (c->ring[i])
-				WRITE_ONCE(c->ring[i]->hdr->expect, cpu_to_le32(expect));
+			if (r)
+				WRITE_ONCE(r->hdr->active, cpu_to_le32(active));
+		}
 	}
-	cpus_read_unlock();
+	mutex_unlock(&ddebug_active_mutex);
 	/* it may be asleep, and the first message may be the last */
-	if (expect)
-		ddebug_kick_expect();
+	if (active)
+		ddebug_kick_active();
 }
 
 /**

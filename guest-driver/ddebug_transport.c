@@ -231,7 +231,7 @@ static void ddebug_work_anyway(void *unused)
 }
 
 /* Messages may come from now on: the device, if it sleeps, learns of it. */
-void ddebug_kick_expect(void)
+void ddebug_kick_active(void)
 {
 	smp_call_function_single(get_cpu(), ddebug_work_anyway, NULL, 1);
 	put_cpu();

@@ -34,8 +34,8 @@
  * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
  * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
  * more, and its last messages matter most: so while the driver says that
- * messages may come (expect), the thread looks once a second.  Without, it
- * sleeps until something happens: a VM that logs nothing costs nothing.
+ * callsites are active, the sleep is cut to a second.  Else the thread sleeps
+ * until something happens.  A VM that logs nothing costs nothing.
  *
  * Order
  * -----
@@ -406,20 +406,6 @@ static void want_kicks(DdebugDrain *d, bool want)
     }
 }
 
-static bool anything_expected(DdebugDrain *d)
-{
-    guint i;
-
-    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
-        DdebugStream *st = stream_at(d, i);
-
-        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->expect)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static bool anything_new(DdebugDrain *d)
 {
     guint i;
@@ -428,6 +414,21 @@ static bool anything_new(DdebugDrain *d)
         DdebugStream *st = stream_at(d, i);
 
         if (!st->stopped && load_word(&st->hdr->head) != st->consumed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May the guest log something that it can no longer kick for? */
+static bool any_active(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        const DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->active)) {
             return true;
         }
     }
@@ -871,7 +872,10 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->nap = 0;
         return 0;
     }
-    return anything_expected(d) ? DDEBUG_WATCH_PERIOD_MS : -1;
+    if (may_touch(d) && any_active(d)) {
+        return DDEBUG_WATCH_PERIOD_MS;
+    }
+    return -1;
 }
 
 static void check_log(DdebugDrain *d, bool before_sleep)
