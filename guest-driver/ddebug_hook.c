@@ -607,6 +607,14 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 		ddebug_set_key(d, on);
 }
 
+/* A host that knows that messages may come looks for them by itself. */
+static void ddebug_set_nr_r(unsigned int n)
+{
+	if (!n != !nr_r)
+		ddebug_ring_set_active(n);
+	nr_r = n;
+}
+
 /* Keys in line with the flags, and a new count. */
 static void ddebug_sync(void)
 {
@@ -618,7 +626,7 @@ static void ddebug_sync(void)
 		n += !!(d->flags & FLAG_R);
 	}
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 }
 
 static void ddebug_count(void)
@@ -629,7 +637,7 @@ static void ddebug_count(void)
 	for (d = ddebug_first(); d; d = ddebug_next())
 		n += !!(d->flags & FLAG_R);
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 }
 
 static void ddebug_clear(void)
@@ -640,7 +648,7 @@ static void ddebug_clear(void)
 		if (d->flags & FLAG_R)
 			ddebug_set_flags(d, d->flags & ~FLAG_R);
 	ddebug_done();
-	nr_r = 0;
+	ddebug_set_nr_r(0);
 }
 
 /*
@@ -816,7 +824,7 @@ static int ddebug_set_matching(const struct ddebug_query *q)
 		n += !!(d->flags & FLAG_R);
 	}
 	ddebug_done();
-	nr_r = n;
+	ddebug_set_nr_r(n);
 	return err;
 }
 

@@ -225,6 +225,23 @@ void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 	}
 }
 
+/* As if a message had come.  Interrupts are off. */
+static void ddebug_work_anyway(void *unused)
+{
+	struct ddebug_ring *r = this_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK];
+
+	if (r)
+		r->seen = U64_MAX;
+	ddebug_work_here(NULL);
+}
+
+/* Messages may come from now on: the device, if it sleeps, learns of it. */
+void ddebug_kick_active(void)
+{
+	smp_call_function_single(get_cpu(), ddebug_work_anyway, NULL, 1);
+	put_cpu();
+}
+
 /* This CPU has just come online. */
 void ddebug_kick_online(void)
 {

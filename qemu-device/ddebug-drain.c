@@ -33,9 +33,9 @@
  * After a look that has found something the thread looks again, after 1, 2, 4,
  * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
  * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
- * more, and its last messages matter most: so for DDEBUG_WATCH_MS after the
- * last message or request the sleep is cut to a second.  After that the thread
- * sleeps until something happens.  A VM that logs nothing costs nothing.
+ * more, and its last messages matter most: so while the driver says that
+ * callsites are active, the sleep is cut to a second.  Else the thread sleeps
+ * until something happens.  A VM that logs nothing costs nothing.
  *
  * Order
  * -----
@@ -64,7 +64,6 @@
 /* Likewise, where there is no payload to speak of. */
 #define DDEBUG_JOBS_MAX 65536
 
-#define DDEBUG_WATCH_MS 60000
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
 /* Is the file still whole?  Asked before a sleep, and so often under load. */
@@ -149,7 +148,6 @@ struct DdebugDrain {
     DdebugLog *log;
     uint8_t *bounce;            /* CHUNK_MAX bytes */
     unsigned nap;
-    int64_t last_traffic_ms;
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
@@ -416,6 +414,21 @@ static bool anything_new(DdebugDrain *d)
         DdebugStream *st = stream_at(d, i);
 
         if (!st->stopped && load_word(&st->hdr->head) != st->consumed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May the guest log something that it can no longer kick for? */
+static bool any_active(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        const DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->active)) {
             return true;
         }
     }
@@ -737,7 +750,6 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);
-    d->last_traffic_ms = now_ms();
     done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
     relock_counting(d, 0, 0);
     if (job->type == DDEBUG_JOB_ATTACH) {
@@ -844,11 +856,8 @@ static void settle(DdebugDrain *d)
 /* How long to sleep now: ms, or -1.  With the lock. */
 static int plan_sleep(DdebugDrain *d, bool found)
 {
-    const int64_t now = now_ms();
-
     if (found) {
         d->nap = 0;
-        d->last_traffic_ms = now;
         if (may_touch(d)) {
             want_kicks(d, false);
         }
@@ -863,7 +872,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->nap = 0;
         return 0;
     }
-    if (may_touch(d) && now - d->last_traffic_ms < DDEBUG_WATCH_MS) {
+    if (may_touch(d) && any_active(d)) {
         return DDEBUG_WATCH_PERIOD_MS;
     }
     return -1;
@@ -1016,7 +1025,6 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->bounce = g_malloc(CHUNK_MAX);
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
-    d->last_traffic_ms = now_ms() - DDEBUG_WATCH_MS;
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
