@@ -665,6 +665,9 @@ void ddebug_ring_set_active(bool active)
 		}
 	}
 	mutex_unlock(&ddebug_active_mutex);
+	/* it may be asleep, and the first message may be the last */
+	if (active)
+		ddebug_kick_active();
 }
 
 /**
