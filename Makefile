@@ -51,8 +51,8 @@ check-unit: deps
 
 # -- in the second make ------------------------------------------------------
 
-.PHONY: parts modules device tool
-parts: modules device tool $(IMAGE)
+.PHONY: parts modules device tool image
+parts: modules device tool image
 
 modules:
 	@echo '== Modules of the guest, for $(KERNEL_RELEASE)'
@@ -67,6 +67,8 @@ tool:
 	@$(MAKE) -C host-tool O='$(BUILD)/host-tool'
 
 $(KOS): modules ;
+
+image: $(IMAGE)
 
 $(IMAGE): $(KOS) $(wildcard tests/guest/*) scripts/guest-image.sh scripts/lib.sh build/config.mk
 	@echo '== Image of the guest'

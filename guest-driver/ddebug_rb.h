@@ -47,6 +47,7 @@ void ddebug_dict_stats(struct seq_file *m);
 /* ddebug_ring.c, called by ddebug_main.c */
 int ddebug_ring_init(void);
 void ddebug_ring_exit(void);
+void ddebug_ring_set_active(bool active);
 void ddebug_ring_stats(struct seq_file *m);
 
 /*

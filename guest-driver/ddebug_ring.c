@@ -130,6 +130,7 @@
 #include <linux/hardirq.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/seq_file.h>
@@ -175,6 +176,13 @@ static const struct {
 };
 
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
+
+/*
+ * Do callsites write to the streams?  The mutex is for those that are made
+ * meanwhile.  It is the innermost one.
+ */
+static DEFINE_MUTEX(ddebug_active_mutex);
+static bool ddebug_active;
 
 static enum cpuhp_state ddebug_prepare_state;
 static enum cpuhp_state ddebug_online_state;
@@ -602,9 +610,13 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 	err = ddebug_cpu_alloc(c, cpu_to_node(cpu));
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++) {
 		err = ddebug_ring_make(c, cpu, i);
+		if (err)
+			break;
 		/* nobody writes yet: that CPU is not up, or the hook not started */
-		if (!err)
-			c->ring[i] = &c->rings[i];
+		mutex_lock(&ddebug_active_mutex);
+		c->rings[i].hdr->active = cpu_to_le32(ddebug_active);
+		c->ring[i] = &c->rings[i];
+		mutex_unlock(&ddebug_active_mutex);
 	}
 	if (err) {
 		pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
@@ -626,6 +638,36 @@ static int ddebug_cpu_online(unsigned int cpu)
 {
 	ddebug_kick_online();
 	return 0;
+}
+
+/**
+ * ddebug_ring_set_active() - tell the host whether messages may come
+ * @active: callsites write to the streams
+ *
+ * While they do, it looks at the streams now and then without being kicked, so
+ * that it finds the last words of a guest that cannot kick any more.
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_ring_set_active(bool active)
+{
+	unsigned int cpu;
+	u8 i;
+
+	mutex_lock(&ddebug_active_mutex);
+	ddebug_active = active;
+	for_each_possible_cpu(cpu) {
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
+
+			if (r)
+				WRITE_ONCE(r->hdr->active, cpu_to_le32(active));
+		}
+	}
+	mutex_unlock(&ddebug_active_mutex);
+	/* it may be asleep, and the first message may be the last */
+	if (active)
+		ddebug_kick_active();
 }
 
 /**

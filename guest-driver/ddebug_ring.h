@@ -179,6 +179,7 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid,
 void ddebug_kick_init(void);
 void ddebug_kick_exit(void);
 void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
+void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
 void ddebug_post_cpu(unsigned int cpu);

@@ -149,7 +149,8 @@ struct virtio_ddebug_stream_hdr {
 	__le64 recursed;	/* messages dropped: produced inside the path itself */
 	__le64 torn;		/* messages dropped: their writer died inside */
 	__le64 clamped;		/* messages whose time stamp was raised to the last one's */
-	__u8 reserved[16];
+	__le32 active;		/* 1: callsites write to it; look even if no kick comes */
+	__u8 reserved[12];
 };
 
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserve) == 0, "ABI");
@@ -158,7 +159,8 @@ _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, seq) == 16, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, recursed) == 24, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, torn) == 32, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, clamped) == 40, "ABI");
-_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserved) == 48, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, active) == 48, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserved) == 52, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_stream_hdr) == 64, "ABI");
 
 /*

@@ -124,10 +124,14 @@ def unit():
     return count
 
 
-def end_of_log(path, lines=25):
+def end_of_log(path, lines=20):
+    """The last lines of a test's log, without dates and the marks under tracebacks."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
-            return "".join(collections.deque(file, lines))
+            stripped = (re.sub(r"^\[stdlog\] (\S+ \S+ avocado\.test test +\S+ \w+ *\| ?)?", "", line)
+                        for line in file)
+            return "".join(collections.deque(
+                (line for line in stripped if not re.match(r"[ ^~]*$", line)), lines))
     except OSError:
         return ""
 
@@ -154,12 +158,13 @@ def guest(wanted):
         return count
     for test in tests:
         name = re.sub(r".*/", "", test["name"])
+        reason = str(test["fail_reason"]).split("\n", maxsplit=1)[0]
         if test["status"] == "PASS":
             count.passed += 1
         elif test["status"] in ("SKIP", "CANCEL"):
-            count.skipped.append(f"{name}: {test['fail_reason']}")
+            count.skipped.append(f"{name}: {reason}")
         else:
-            count.failed.append(f"{name}: {test['status']}: {test['fail_reason']}")
+            count.failed.append(f"{name}: {test['status']}: {reason}")
             print(f"\n---- {name}: {test['status']}; the end of {test['logfile']}:")
             print(end_of_log(test["logfile"]), flush=True)
     if status and not count.failed:

@@ -40,7 +40,7 @@ done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r path; do
     cp "$path" "$root/$rel"
 done
 for ko in "$@"; do
-    cp "$ko" "$root/lib/modules/$release/extra/"
+    strip --strip-debug -o "$root/lib/modules/$release/extra/$(basename "$ko")" "$ko"
 done
 cp "$kernel_root/lib/modules/$release"/modules.{builtin,builtin.modinfo,order} "$root/lib/modules/$release/"
 depmod -b "$root" "$release"

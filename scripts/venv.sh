@@ -15,7 +15,8 @@ fi
 say "Python environment of the guest tests"
 rm -rf "$venv"
 mkdir -p "$cache"
-run_logged venv python3 -m venv "$venv"
+# the one that the package python3-venv belongs to, whatever PATH says
+run_logged venv /usr/bin/python3 -m venv "$venv"
 run_logged venv-pip "$venv/bin/pip" install --disable-pip-version-check -r "$wanted"
 # Only a whole environment gets this file.
 cp "$wanted" "$venv/requirements.txt"

@@ -17,11 +17,15 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
+from ddebug_logfile import LogFile
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPO, "build")
 
 CONTROL = "/sys/kernel/debug/dynamic_debug/control"
 PROC_CONTROL = "/proc/dynamic_debug/control"
+STATS = "/sys/kernel/debug/dynamic_debug_rb/stats"
+LOAD = "/sys/kernel/debug/ddebug_test"
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -87,12 +91,13 @@ class Guest:
     directory  for console.log, qemu.log, sockets, and by default the log
     log        the device's file; None: no virtio-ddebug device
     props      further properties of the device: "size=1M,…"
+    load_plugin  whether QEMU knows the device; default: if there is one
     life       seconds after which QEMU is killed, come what may
     """
 
     def __init__(self, directory, name="guest", log="default", props="", smp=2,
                  memory=1024, accel="tcg,thread=single", append="", args=(),
-                 life=300, load_plugin=True, qemu=None, modules=("virtio_ddebug",)):
+                 life=300, load_plugin=None, qemu=None, modules=("virtio_ddebug",)):
         self.config = config()
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory, exist_ok=True)
@@ -106,7 +111,7 @@ class Guest:
         self.append = append
         self.args = list(args)
         self.life = life
-        self.load_plugin = load_plugin
+        self.load_plugin = log is not None if load_plugin is None else load_plugin
         self.qemu = qemu or self.config["qemu"]
         self.modules = modules
         self.process = None
@@ -305,11 +310,18 @@ class Guest:
         if status:
             raise CommandFailed(f"query '{query}': {output}")
 
-    def flags(self, grep=None):
+    def read(self, path, timeout=60):
+        """What is in a file of the guest, as text."""
+        # The serial line is slow; such texts shrink to a tenth.
+        status, output = self.run_raw(f"set -o pipefail; cat {path} | gzip -1", timeout)
+        if status:
+            raise CommandFailed(f"cannot read {path} in the guest: {output!r}")
+        return gzip.decompress(output).decode(errors="replace")
+
+    def flags(self):
         """{(file, line, function): (module, flags)} as the control file shows."""
         found = {}
-        command = f"grep -F '{grep}' {CONTROL}" if grep else f"cat {CONTROL}"
-        for line in self.must(command).splitlines():
+        for line in self.read(CONTROL).splitlines():
             match = re.match(r"(.+):(\d+) \[(.+)\](\S+) =(\S+) ", line)
             if match:
                 found[(match.group(1), int(match.group(2)), match.group(4))] = \
@@ -320,7 +332,7 @@ class Guest:
 
     def kmsg(self, timeout=120):
         """All records of the kernel's log."""
-        # The serial line is slow; these texts shrink to a tenth.
+        # See read().
         status, output = self.run_raw("set -o pipefail; kmsg | gzip -1", timeout)
         if status:
             raise GuestError(f"cannot read the guest's /dev/kmsg: {output!r}")
@@ -341,3 +353,115 @@ class Guest:
     def counter(self, name):
         """A property of the device."""
         return self.command("qom-get", path="/machine/peripheral/ddebug0", property=name)
+
+    # -- our modules --------------------------------------------------------
+
+    def numbers(self, path):
+        """The "name: value" lines of a file of the guest, numbers as numbers."""
+        found = {}
+        for line in self.must(f"cat {path}").splitlines():
+            name, value = line.split(": ", 1)
+            found[name] = int(value) if re.fullmatch(r"-?\d+", value) else value
+        return found
+
+    def stats(self):
+        """The driver's counters."""
+        return self.numbers(STATS)
+
+    def committed(self):
+        """Messages that the driver has put into its rings, all contexts."""
+        return sum(value for name, value in self.stats().items() if name.endswith("_committed"))
+
+    def dropped(self):
+        """Messages that the driver has counted instead."""
+        return sum(value for name, value in self.stats().items()
+                   if name.endswith(("_recursed", "_torn")) or name in ("own", "nostream"))
+
+    def start_load(self, request):
+        """Give ddebug_test something to do; see guest-driver/ddebug_test.c."""
+        status, output = self.write(f"{LOAD}/run", request)
+        if status:
+            raise CommandFailed(f"load '{request}': {output}")
+
+    def finish_load(self, timeout=120):
+        """Wait for its end; its report."""
+        self.must(f"cat {LOAD}/wait > /tmp/report", timeout)
+        report = self.numbers("/tmp/report")
+        if report["state"] != "done":
+            raise CommandFailed(f"the load is {report['state']}: {self.dmesg()[-500:]}")
+        return report
+
+    def load(self, request, timeout=120):
+        self.start_load(request)
+        return self.finish_load(timeout)
+
+
+class Log:
+    """A log on the host, through the tool and by its format's description."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def read(self):
+        return LogFile(self.path)
+
+    def wait_quiet(self, quiet=1.0, timeout=60):
+        """Until nothing was written for a while: the device has all there is."""
+        deadline = time.monotonic() + timeout
+        while time.time() - os.stat(self.path).st_mtime < quiet:
+            if time.monotonic() > deadline:
+                raise GuestError(f"the log is still being written after {timeout} s")
+            time.sleep(0.05)
+
+    def settled(self):
+        """What is in the log once the device has nothing more to write."""
+        self.wait_quiet()
+        return self.read()
+
+    def tool(self, *options, check=True, timeout=120, **more):
+        """Run ddebug-host on the log; the completed process, output as bytes."""
+        done = subprocess.run([tool(), *options, self.path], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+                              timeout=timeout, preexec_fn=child_dies_with_us, **more)
+        if check and done.returncode:
+            raise CommandFailed(f"{' '.join(map(str, done.args))}: exit status {done.returncode}: "
+                                f"{done.stderr.decode(errors='replace')}")
+        return done
+
+    def info(self):
+        """What --info says, as {name: value}, numbers as numbers."""
+        found = {}
+        for line in self.tool("--info").stdout.decode().splitlines():
+            match = re.match(r"\s*([^:]+):\s*(.*)$", line)
+            if match:
+                value = match.group(2)
+                found[match.group(1)] = int(value) if value.isdigit() else value
+        return found
+
+    def trace(self):
+        """The lines of --trace: [Line]."""
+        return parse_lines(self.tool("--trace").stdout)
+
+    def start(self, *options, output, wrapper=()):
+        """The tool in the background, its output in a file."""
+        with open(output, "wb") as out:
+            return subprocess.Popen([*wrapper, tool(), *options, self.path],
+                                    stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE,
+                                    preexec_fn=child_dies_with_us)
+
+
+class Line:
+    """A line of the tool: a message with its stamp, or a note (stamp None)."""
+
+    def __init__(self, raw):
+        match = re.match(rb"\[ *(\d+\.\d{6})\] (.*)$", raw, re.S)
+        self.raw = raw
+        self.stamp = match.group(1) if match else None
+        self.text = match.group(2) if match else raw
+
+    def __repr__(self):
+        return repr(self.raw)
+
+
+def parse_lines(output):
+    return [Line(raw) for raw in output.split(b"\n")[:-1]]

@@ -13,7 +13,7 @@ class Framework(DdebugTest):
     timeout = 120
 
     def test_commands_and_kernel_log_come_back_whole(self):
-        guest = self.boot(log=None, load_plugin=False, modules=())
+        guest = self.boot(log=None, modules=())
         self.assertEqual(guest.run("echo out; echo err >&2; exit 3"), (3, "out\nerr\n"))
         self.assertEqual(guest.run("kill -9 $$"), (137, ""))
         status, output = guest.run_raw("head -c 100000 /dev/urandom | tee /tmp/x; exit 7")
@@ -29,7 +29,7 @@ class Framework(DdebugTest):
         self.assertEqual(guest.shut_down(), 0)
 
     def test_a_guest_that_hangs_is_killed(self):
-        guest = self.new_guest(log=None, load_plugin=False, modules=(), life=20)
+        guest = self.new_guest(log=None, modules=(), life=20)
         guest.boot()
         begin = time.monotonic()
         with self.assertRaises(GuestError):

@@ -1,0 +1,1056 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The drain thread.
+ *
+ * Who may do what
+ * ---------------
+ *                     BQL side                     thread
+ *   guest memory      with the lock, not paused    with the lock, not paused
+ *   the log, disk     never                        always without the lock
+ *   streams, jobs     with the lock                with the lock
+ *
+ * The lock is held for one copy of at most a sub-buffer, for a walk over the
+ * streams' words, or, by the BQL side when the VM stops or the device is reset,
+ * for copying what is left in the rings (DDEBUG_STAGING_MAX at most).
+ *
+ * Barriers
+ * --------
+ *   label     what                                 pairs with, in the guest
+ *   device:A  load-acquire of head, before the     producer:B, store-release
+ *             copy                                 of head behind the data
+ *   device:B  rmb between the copy and the         producer:A, wmb between
+ *             second load of reserve               reserve and the data
+ *   device:C  full barrier between the stores of   kick:A, full barrier between
+ *             want_kick and the next look at head  head and want_kick
+ *
+ * A and B: the bytes copied are those that were committed, unless the second
+ * reserve says that they were being overwritten.  C: either this look sees the
+ * new head, or the driver sees want_kick, so that no message is left behind
+ * while the thread sleeps.
+ *
+ * Sleeping
+ * --------
+ * After a look that has found something the thread looks again, after 1, 2, 4,
+ * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
+ * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
+ * more, and its last messages matter most: so while the driver says that
+ * callsites are active, the sleep is cut to a second.  Else the thread sleeps
+ * until something happens.  A VM that logs nothing costs nothing.
+ *
+ * Order
+ * -----
+ * The numbers of the passes let readers merge the streams (docs/log-format.md,
+ * "Rules for readers", 4).  A pass is a look over all streams.  When the BQL
+ * side looks at all of them in the midst of one, both together are that pass.
+ */
+#include "qemu/osdep.h"
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/inotify.h>
+#include "qapi/error.h"
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
+#include "qemu/error-report.h"
+#include "qemu/iov.h"
+#include "qemu/queue.h"
+#include "qemu/rcu.h"
+#include "qemu/thread.h"
+#include "ddebug-drain.h"
+#include "ddebug_record.h"
+
+/* What may wait for the disk: payloads of staged chunks and of requests. */
+#define DDEBUG_STAGING_MAX (32u << 20)
+
+/* Likewise, where there is no payload to speak of. */
+#define DDEBUG_JOBS_MAX 65536
+
+#define DDEBUG_WATCH_PERIOD_MS 1000
+
+/* Is the file still whole?  Asked before a sleep, and so often under load. */
+#define DDEBUG_CHECK_PERIOD_MS 1000
+
+/*
+ * A producer that laps the copy again and again is faster than memcpy(); the
+ * other streams have a right to be looked at too.
+ */
+#define DDEBUG_LAPS_MAX 4
+
+/* A guest may break the rules as often as it likes, but not fill our stderr. */
+#define DDEBUG_COMPLAINTS_MAX 16
+
+#define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
+#define CHUNK_MAX (SUBBUF_HDR + (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
+
+/* A span that begins inside its sub-buffer is shorter by at least its header. */
+QEMU_BUILD_BUG_ON(CHUNK_MAX - SUBBUF_HDR > DDEBUG_LOG_PAYLOAD_MAX);
+
+static const int naps_ms[] = { 1, 2, 4, 8, 16, 16 };
+
+typedef enum DdebugJobType {
+    DDEBUG_JOB_DATA,
+    DDEBUG_JOB_ATTACH,
+    DDEBUG_JOB_DICT,
+    DDEBUG_JOB_EVENT,
+    DDEBUG_JOB_LOST,
+} DdebugJobType;
+
+typedef struct DdebugJob {
+    QSIMPLEQ_ENTRY(DdebugJob) next;
+    DdebugJobType type;
+    uint64_t id;                /* ATTACH, DICT: of the request */
+    uint64_t session;           /* ATTACH, DICT: it came in */
+    uint32_t event;
+    uint64_t arg;               /* EVENT: its argument; LOST: bytes */
+    DdebugLogData data;
+    size_t len;
+    void *payload;              /* owned */
+} DdebugJob;
+
+typedef struct DdebugDone {
+    QSIMPLEQ_ENTRY(DdebugDone) next;
+    DdebugAnswer answer;
+} DdebugDone;
+
+struct DdebugDrain {
+    unsigned refs;              /* the device's and the thread's */
+    QemuMutex lock;
+    QemuCond ended_cond;
+    QemuThread thread;
+    int kick_fd;
+    int inotify_fd;             /* -1: requests are looked for at each wake-up */
+    void (*notify)(void *opaque);
+    void *opaque;
+
+    /* under the lock */
+    GPtrArray *streams;
+    QSIMPLEQ_HEAD(, DdebugJob) jobs;
+    QSIMPLEQ_HEAD(, DdebugDone) done;
+    unsigned nr_jobs;
+    size_t staged;              /* bytes of the jobs' payloads */
+    bool paused;
+    bool out_of_reach;          /* the guest's memory is not ours to touch */
+    bool quit;
+    bool ended;
+    bool abandoned;             /* nobody waits for answers any more */
+    uint64_t session;
+    bool attached;              /* ATTACH of this session is in the log */
+    uint32_t epoch;
+    uint64_t pass;              /* the last one that found something */
+    uint64_t first_pass;        /* what it was at the start */
+    uint64_t intrusions;        /* looks of the BQL side */
+    bool look_found;            /* the look in progress has found something */
+    char *complaint;
+    unsigned complaints;
+    uint8_t *stage;             /* CHUNK_MAX bytes, BQL side */
+    DdebugCounters counters;    /* written by whoever has the lock or the log */
+
+    /* the thread's */
+    DdebugLog *log;
+    uint8_t *bounce;            /* CHUNK_MAX bytes */
+    unsigned nap;
+    int64_t last_check_ms;
+    uint64_t settled_pass;
+    uint64_t settled_lost;
+    bool io_told;
+};
+
+void ddebug_stream_free(DdebugStream *st)
+{
+    g_free(st->ring);
+    g_free(st);
+}
+
+static int64_t now_ms(void)
+{
+    return g_get_monotonic_time() / 1000;
+}
+
+static void job_free(DdebugJob *job)
+{
+    g_free(job->payload);
+    g_free(job);
+}
+
+static void drain_unref(DdebugDrain *d)
+{
+    DdebugDone *done;
+    DdebugJob *job;
+
+    if (qatomic_fetch_dec(&d->refs) != 1) {
+        return;
+    }
+    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
+        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+        job_free(job);
+    }
+    while ((done = QSIMPLEQ_FIRST(&d->done))) {
+        QSIMPLEQ_REMOVE_HEAD(&d->done, next);
+        g_free(done);
+    }
+    if (d->inotify_fd >= 0) {
+        close(d->inotify_fd);
+    }
+    close(d->kick_fd);
+    g_ptr_array_unref(d->streams);
+    qemu_cond_destroy(&d->ended_cond);
+    qemu_mutex_destroy(&d->lock);
+    g_free(d->complaint);
+    g_free(d->stage);
+    g_free(d->bounce);
+    g_free(d);
+}
+
+static void wake(DdebugDrain *d)
+{
+    const uint64_t one = 1;
+    ssize_t n;
+
+    do {
+        n = write(d->kick_fd, &one, sizeof(one));
+    } while (n < 0 && errno == EINTR);
+    /* EAGAIN: the counter is full, so the thread will wake up anyhow. */
+}
+
+/* Guest memory: everything below is called with the lock. */
+
+static uint64_t load_word(const __le64 *p)
+{
+    return le64_to_cpu(qatomic_read((const uint64_t *)p));
+}
+
+static void mark_status_dirty(DdebugStream *st)
+{
+    memory_region_set_dirty(st->status_mr, st->status_off,
+                            sizeof(*st->status));
+}
+
+static void store_consumed(DdebugStream *st)
+{
+    qatomic_set((uint64_t *)&st->status->consumed, cpu_to_le64(st->consumed));
+    mark_status_dirty(st);
+}
+
+static void store_want_kick(DdebugStream *st, bool want)
+{
+    if (st->wants_kick == want) {
+        return;
+    }
+    st->wants_kick = want;
+    qatomic_set((uint32_t *)&st->status->want_kick, cpu_to_le32(want));
+    mark_status_dirty(st);
+}
+
+static bool broken(DdebugDrain *d, DdebugStream *st, const char *what,
+                   uint64_t value)
+{
+    st->stopped = true;
+    if (d->complaints < DDEBUG_COMPLAINTS_MAX && !d->complaint) {
+        d->complaints++;
+        d->complaint = g_strdup_printf(
+            "virtio-ddebug: stream %u of the guest is not read any more, until "
+            "its driver posts it anew: %s (%" PRIu64 ", read up to %" PRIu64
+            ")%s", st->id, what, value, st->consumed,
+            d->complaints == DDEBUG_COMPLAINTS_MAX ?
+            "; further ones are not reported" : "");
+    }
+    return false;
+}
+
+/*
+ * head and reserve, as far as the rules for them can be checked.
+ *
+ * The producer goes on meanwhile, so the two are not of one moment: reserve,
+ * loaded second, may be any number of messages ahead of head.  But a head that
+ * is loaded after it is behind it by no more than what was being written when
+ * reserve was published.
+ */
+static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
+                           uint64_t *reserve)
+{
+    uint64_t later_head;
+
+    /* device:A pairs with producer:B: data, and reserve, before head */
+    *head = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->head));
+    *reserve = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
+    later_head = load_word(&st->hdr->head);
+    if (*head < st->consumed) {
+        return broken(d, st, "its head went back", *head);
+    }
+    if (*head % DDEBUG_REC_ALIGN) {
+        return broken(d, st, "its head is not a multiple of eight", *head);
+    }
+    if (*reserve < *head) {
+        return broken(d, st, "its reserve is behind its head", *reserve);
+    }
+    /* Less than that behind head is always whole, so that a copy gets on. */
+    if (*reserve > later_head &&
+        *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
+        return broken(d, st, "its reserve is too far ahead", *reserve);
+    }
+    return true;
+}
+
+/*
+ * The first position that is whole and has the header of its sub-buffer before
+ * it, if the bytes from @from on are not all there: the begin of a sub-buffer.
+ */
+static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
+                             uint64_t reserve)
+{
+    const uint64_t subbuf = 1ull << st->subbuf_shift;
+
+    if (reserve <= st->ring_size || from >= reserve - st->ring_size) {
+        return from;
+    }
+    return ROUND_UP(reserve - st->ring_size, subbuf);
+}
+
+static void copy_ring(const DdebugStream *st, uint64_t pos, void *buf,
+                      size_t len)
+{
+    iov_to_buf(st->ring, st->nr_pieces, pos % st->ring_size, buf, len);
+}
+
+/*
+ * Copies the next span below @limit of the stream, with a copy of its
+ * sub-buffer's header before it where it does not begin with one.
+ *
+ * Returns: the bytes in @buf, described in @data; 0: nothing is there.
+ */
+static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
+                        uint8_t *buf, DdebugLogData *data)
+{
+    const uint64_t subbuf = 1ull << st->subbuf_shift;
+    uint64_t head, reserve, pos, begin, end;
+    size_t extra;
+    int laps;
+
+    if (st->stopped || !load_positions(d, st, &head, &reserve)) {
+        return 0;
+    }
+    limit = MIN(limit, head);
+    pos = st->consumed;
+    for (laps = 0; laps < DDEBUG_LAPS_MAX; laps++) {
+        begin = ROUND_DOWN(pos, subbuf);
+        if (oldest_whole(st, begin, reserve) != begin) {
+            pos = begin = oldest_whole(st, begin, reserve);
+        }
+        if (pos >= limit) {
+            return 0;
+        }
+        end = MIN(begin + subbuf, limit);
+        extra = pos == begin ? 0 : SUBBUF_HDR;
+        if (extra && pos - begin < SUBBUF_HDR) {
+            broken(d, st, "it stands inside the header of a sub-buffer", pos);
+            return 0;
+        }
+        if (extra) {
+            copy_ring(st, begin, buf, extra);
+        }
+        copy_ring(st, pos, buf + extra, end - pos);
+        /* device:B pairs with producer:A: reserve before data */
+        smp_rmb();
+        reserve = load_word(&st->hdr->reserve);
+        if (oldest_whole(st, begin, reserve) == begin) {
+            break;
+        }
+    }
+    if (laps == DDEBUG_LAPS_MAX) {
+        return 0;
+    }
+    *data = (DdebugLogData) {
+        .epoch = d->epoch,
+        .stream = st->id,
+        .generation = st->generation,
+        .cpu = st->cpu,
+        .context = st->context,
+        .subbuf_shift = st->subbuf_shift,
+        .pass = d->pass + 1,
+        .pos = pos,
+        .produced = load_word(&st->hdr->seq),
+        .recursed = load_word(&st->hdr->recursed),
+        .torn = load_word(&st->hdr->torn),
+        .clamped = load_word(&st->hdr->clamped),
+    };
+    st->consumed = end;
+    store_consumed(st);
+    d->look_found = true;
+    return extra + (end - pos);
+}
+
+static DdebugStream *stream_at(const DdebugDrain *d, guint i)
+{
+    return g_ptr_array_index(d->streams, i);
+}
+
+/* The thread may touch guest memory. */
+static bool may_touch(const DdebugDrain *d)
+{
+    return !d->paused && d->attached;
+}
+
+/* The BQL side may, also while the VM is stopped. */
+static bool may_stage(const DdebugDrain *d)
+{
+    return !d->out_of_reach && d->attached;
+}
+
+static void want_kicks(DdebugDrain *d, bool want)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        store_want_kick(stream_at(d, i), want);
+    }
+}
+
+static bool anything_new(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && load_word(&st->hdr->head) != st->consumed) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* May the guest log something that it can no longer kick for? */
+static bool any_active(DdebugDrain *d)
+{
+    guint i;
+
+    for (i = 0; i < d->streams->len; i++) {
+        const DdebugStream *st = stream_at(d, i);
+
+        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->active)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Returns whether the thread may sleep until it is kicked. */
+static bool ask_for_kicks(DdebugDrain *d)
+{
+    if (!may_touch(d)) {
+        return true;
+    }
+    want_kicks(d, true);
+    /* device:C pairs with kick:A: want_kick before head */
+    smp_mb();
+    return !anything_new(d);
+}
+
+/* Jobs: what the BQL side hands over.  With the lock. */
+
+static bool has_room(const DdebugDrain *d, size_t len)
+{
+    return d->staged + len <= DDEBUG_STAGING_MAX &&
+           d->nr_jobs < DDEBUG_JOBS_MAX;
+}
+
+static void push_job(DdebugDrain *d, DdebugJob *job)
+{
+    QSIMPLEQ_INSERT_TAIL(&d->jobs, job, next);
+    d->staged += job->len;
+    d->nr_jobs++;
+}
+
+/*
+ * Copies what is in the rings into jobs.  Completes a look of the thread that
+ * is in progress.
+ */
+static void stage_all(DdebugDrain *d)
+{
+    DdebugLogData data;
+    size_t len;
+    guint i;
+
+    d->intrusions++;
+    if (may_stage(d)) {
+        for (i = 0; i < d->streams->len; i++) {
+            while (has_room(d, CHUNK_MAX) &&
+                   (len = copy_span(d, stream_at(d, i), UINT64_MAX, d->stage,
+                                    &data))) {
+                DdebugJob *job = g_new0(DdebugJob, 1);
+
+                job->type = DDEBUG_JOB_DATA;
+                job->data = data;
+                job->len = len;
+                job->payload = g_memdup2(d->stage, len);
+                push_job(d, job);
+            }
+        }
+    }
+    if (d->look_found) {
+        d->pass++;
+        d->look_found = false;
+    }
+}
+
+/* What is still in the rings, and had no room: bytes. */
+static uint64_t unstaged(const DdebugDrain *d)
+{
+    uint64_t bytes = 0;
+    guint i;
+
+    for (i = 0; may_stage(d) && i < d->streams->len; i++) {
+        DdebugStream *st = stream_at(d, i);
+        uint64_t head = load_word(&st->hdr->head);
+
+        if (!st->stopped && head > st->consumed) {
+            bytes += MIN(head - st->consumed, st->ring_size);
+        }
+    }
+    return bytes;
+}
+
+static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
+                       uint64_t arg)
+{
+    DdebugJob *job;
+
+    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
+        return;
+    }
+    job = g_new0(DdebugJob, 1);
+    job->type = type;
+    job->event = event;
+    job->arg = arg;
+    push_job(d, job);
+}
+
+/* What is left in the rings is given up. */
+static void push_lost(DdebugDrain *d)
+{
+    uint64_t lost = unstaged(d);
+
+    if (lost) {
+        push_event(d, DDEBUG_JOB_LOST, 0, lost);
+    }
+}
+
+/* Takes the lock away, and says without it what went wrong. */
+static void unlock_and_complain(DdebugDrain *d)
+{
+    g_autofree char *complaint = g_steal_pointer(&d->complaint);
+
+    qemu_mutex_unlock(&d->lock);
+    if (complaint) {
+        warn_report("%s", complaint);
+    }
+}
+
+/* The interface of the BQL side */
+
+void ddebug_drain_kick(DdebugDrain *d)
+{
+    wake(d);
+}
+
+bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
+{
+    bool is_new = true;
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    for (i = 0; i < d->streams->len && is_new; i++) {
+        is_new = stream_at(d, i)->id != st->id;
+    }
+    if (is_new) {
+        g_ptr_array_add(d->streams, st);
+        d->counters.streams = d->streams->len;
+    }
+    qemu_mutex_unlock(&d->lock);
+    if (is_new) {
+        wake(d);
+    }
+    return is_new;
+}
+
+void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
+{
+    qemu_mutex_lock(&d->lock);
+    stage_all(d);
+    d->paused = true;
+    if (out_of_reach) {
+        push_lost(d);
+        d->out_of_reach = true;
+    }
+    unlock_and_complain(d);
+    wake(d);
+}
+
+void ddebug_drain_resume(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    d->paused = false;
+    d->out_of_reach = false;
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
+{
+    GPtrArray *gone = g_ptr_array_new();
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    stage_all(d);
+    push_lost(d);
+    for (i = d->streams->len; i-- > 0; ) {
+        if (queue == DDEBUG_DRAIN_ALL || stream_at(d, i)->queue == queue) {
+            g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
+        }
+    }
+    d->counters.streams = d->streams->len;
+    unlock_and_complain(d);
+    wake(d);
+    return gone;
+}
+
+void ddebug_drain_end_session(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    if (d->attached) {
+        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0);
+    }
+    d->session++;
+    d->attached = false;
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+bool ddebug_drain_request(DdebugDrain *d, uint16_t type, void *payload,
+                          size_t len, uint64_t id)
+{
+    DdebugJob *job;
+    bool room;
+
+    qemu_mutex_lock(&d->lock);
+    room = has_room(d, len);
+    if (room) {
+        job = g_new0(DdebugJob, 1);
+        job->type = type == VIRTIO_DDEBUG_REQ_ATTACH ? DDEBUG_JOB_ATTACH :
+                                                       DDEBUG_JOB_DICT;
+        job->id = id;
+        job->session = d->session;
+        job->payload = payload;
+        job->len = len;
+        push_job(d, job);
+    }
+    qemu_mutex_unlock(&d->lock);
+    if (!room) {
+        g_free(payload);
+        return false;
+    }
+    wake(d);
+    return true;
+}
+
+bool ddebug_drain_next_answer(DdebugDrain *d, DdebugAnswer *answer)
+{
+    DdebugDone *done;
+
+    qemu_mutex_lock(&d->lock);
+    done = QSIMPLEQ_FIRST(&d->done);
+    if (done) {
+        QSIMPLEQ_REMOVE_HEAD(&d->done, next);
+        *answer = done->answer;
+    }
+    qemu_mutex_unlock(&d->lock);
+    g_free(done);
+    return done != NULL;
+}
+
+void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
+{
+    qemu_mutex_lock(&d->lock);
+    push_event(d, DDEBUG_JOB_EVENT, event, arg);
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
+{
+    qemu_mutex_lock(&d->lock);
+    *counters = d->counters;
+    qemu_mutex_unlock(&d->lock);
+}
+
+/* The thread */
+
+static void check_io(DdebugDrain *d, int r)
+{
+    if (r < 0 && !d->io_told) {
+        d->io_told = true;
+        warn_report("virtio-ddebug: cannot write '%s': %s; the VM runs on, and "
+                    "what is lost is counted (this is said once)",
+                    ddebug_log_path(d->log), strerror(-r));
+    }
+}
+
+/* After work on the log; takes the lock again. */
+static void relock_counting(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
+{
+    const uint64_t io_lost = ddebug_log_io_lost(d->log);
+    const uint64_t size = ddebug_log_size(d->log);
+
+    qemu_mutex_lock(&d->lock);
+    d->counters.chunks += chunks;
+    d->counters.bytes += bytes;
+    d->counters.io_lost = io_lost;
+    d->counters.log_size = size;
+    d->counters.passes = d->pass - d->first_pass;
+}
+
+static void write_data(DdebugDrain *d, const DdebugLogData *data,
+                       const void *buf, size_t len)
+{
+    int r = ddebug_log_append_data(d->log, data, buf, len);
+
+    check_io(d, r);
+    relock_counting(d, r ? 0 : 1, r ? 0 : len);
+}
+
+static uint32_t status_of(int r)
+{
+    switch (r) {
+    case 0:
+        return VIRTIO_DDEBUG_S_OK;
+    case -ENOSPC:
+        return VIRTIO_DDEBUG_S_NOSPC;
+    case -EINVAL:
+        return VIRTIO_DDEBUG_S_INVAL;
+    default:
+        return VIRTIO_DDEBUG_S_IOERR;
+    }
+}
+
+/* Comes with the lock, goes with it, and has none in between. */
+static void write_request(DdebugDrain *d, DdebugJob *job)
+{
+    DdebugDone *done = g_new0(DdebugDone, 1);
+    uint32_t epoch;
+    int r;
+
+    qemu_mutex_unlock(&d->lock);
+    if (job->type == DDEBUG_JOB_ATTACH) {
+        r = ddebug_log_append_attach(d->log, job->payload, job->len);
+    } else {
+        r = ddebug_log_append_dict(d->log, job->payload, job->len);
+    }
+    if (r != -ENOSPC && r != -EINVAL) {
+        check_io(d, r);
+    }
+    epoch = ddebug_log_epoch(d->log);
+    done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
+    relock_counting(d, 0, 0);
+    if (job->type == DDEBUG_JOB_ATTACH) {
+        done->answer.value = epoch;
+        d->epoch = epoch;
+        d->attached = r == 0 && job->session == d->session;
+    }
+    QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
+    if (!d->abandoned) {
+        d->notify(d->opaque);
+    }
+}
+
+static void do_job(DdebugDrain *d, DdebugJob *job)
+{
+    int r = 0;
+
+    switch (job->type) {
+    case DDEBUG_JOB_DATA:
+        qemu_mutex_unlock(&d->lock);
+        write_data(d, &job->data, job->payload, job->len);
+        break;
+    case DDEBUG_JOB_ATTACH:
+    case DDEBUG_JOB_DICT:
+        write_request(d, job);
+        break;
+    case DDEBUG_JOB_EVENT:
+        qemu_mutex_unlock(&d->lock);
+        r = ddebug_log_append_event(d->log, job->event, job->arg, 0, 0);
+        check_io(d, r);
+        relock_counting(d, 0, 0);
+        break;
+    case DDEBUG_JOB_LOST:
+        qemu_mutex_unlock(&d->lock);
+        ddebug_log_append_lost(d->log, 1, job->arg);
+        relock_counting(d, 0, 0);
+        break;
+    }
+}
+
+static void do_jobs(DdebugDrain *d)
+{
+    DdebugJob *job;
+
+    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
+        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+        do_job(d, job);
+        d->staged -= job->len;
+        d->nr_jobs--;
+        job_free(job);
+    }
+}
+
+/*
+ * One look over all streams, each up to where it is when its turn comes.
+ * Returns whether it found anything.  Given up when the BQL side has looked
+ * at them meanwhile, or forgotten them.
+ */
+static bool look(DdebugDrain *d)
+{
+    const uint64_t intrusions = d->intrusions;
+    bool found = false;
+    DdebugLogData data;
+    size_t len;
+    guint i;
+
+    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
+        DdebugStream *st = stream_at(d, i);
+        const uint64_t limit = load_word(&st->hdr->head);
+
+        while ((len = copy_span(d, st, limit, d->bounce, &data))) {
+            found = true;
+            unlock_and_complain(d);
+            write_data(d, &data, d->bounce, len);
+            if (d->intrusions != intrusions) {
+                return true;
+            }
+        }
+    }
+    if (d->look_found) {
+        d->pass++;
+        d->look_found = false;
+    }
+    return found;
+}
+
+/* Rule 10 of the format; with the lock, which it gives up meanwhile. */
+static void settle(DdebugDrain *d)
+{
+    const uint64_t pass = d->pass;
+
+    if (!QSIMPLEQ_EMPTY(&d->jobs) ||
+        (pass == d->settled_pass && d->counters.io_lost == d->settled_lost)) {
+        return;
+    }
+    unlock_and_complain(d);
+    if (ddebug_log_write_state(d->log, pass) == 0) {
+        d->settled_pass = pass;
+        d->settled_lost = ddebug_log_io_lost(d->log);
+    }
+    relock_counting(d, 0, 0);
+}
+
+/* How long to sleep now: ms, or -1.  With the lock. */
+static int plan_sleep(DdebugDrain *d, bool found)
+{
+    if (found) {
+        d->nap = 0;
+        if (may_touch(d)) {
+            want_kicks(d, false);
+        }
+    }
+    if (!QSIMPLEQ_EMPTY(&d->jobs) || d->quit) {
+        return 0;
+    }
+    if (d->nap < ARRAY_SIZE(naps_ms)) {
+        return naps_ms[d->nap++];
+    }
+    if (!ask_for_kicks(d)) {
+        d->nap = 0;
+        return 0;
+    }
+    if (may_touch(d) && any_active(d)) {
+        return DDEBUG_WATCH_PERIOD_MS;
+    }
+    return -1;
+}
+
+static void check_log(DdebugDrain *d, bool before_sleep)
+{
+    g_autoptr(GError) error = NULL;
+    const int64_t now = now_ms();
+
+    if (!before_sleep && now - d->last_check_ms < DDEBUG_CHECK_PERIOD_MS) {
+        return;
+    }
+    d->last_check_ms = now;
+    if (!ddebug_log_check(d->log, &error)) {
+        warn_report("virtio-ddebug: %s", error->message);
+    }
+}
+
+static void serve_requests(DdebugDrain *d)
+{
+    DdebugLogRequest request;
+    uint64_t size = ddebug_log_size(d->log);
+
+    while (ddebug_log_poll_request(d->log, &request)) {
+        ddebug_log_serve_request(d->log, &request);
+    }
+    if (ddebug_log_size(d->log) != size) {
+        qemu_mutex_lock(&d->lock);
+        d->counters.log_size = ddebug_log_size(d->log);
+        if (!d->abandoned) {
+            d->notify(d->opaque);
+        }
+        qemu_mutex_unlock(&d->lock);
+    }
+}
+
+/* Without the lock. */
+static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
+{
+    struct pollfd fds[2] = {
+        { .fd = d->kick_fd, .events = POLLIN },
+        { .fd = d->inotify_fd, .events = POLLIN },
+    };
+    char events[4096];
+    uint64_t count;
+
+    if (poll(fds, ARRAY_SIZE(fds), timeout_ms) < 0) {
+        return;
+    }
+    if (fds[0].revents && read(d->kick_fd, &count, sizeof(count)) < 0) {
+        /* EAGAIN at most: nothing to take back */
+    }
+    if (d->inotify_fd < 0) {
+        serve_requests(d);
+    } else if (fds[1].revents) {
+        while (read(d->inotify_fd, events, sizeof(events)) > 0) {
+            /* what they say is known: somebody closed the file */
+        }
+        serve_requests(d);
+    }
+}
+
+static void *drain_thread(void *opaque)
+{
+    DdebugDrain *d = opaque;
+    int timeout;
+    bool found;
+
+    rcu_register_thread();
+    serve_requests(d);
+    qemu_mutex_lock(&d->lock);
+    for (;;) {
+        do_jobs(d);
+        if (d->quit && QSIMPLEQ_EMPTY(&d->jobs)) {
+            break;
+        }
+        found = look(d);
+        if (!found) {
+            settle(d);
+        }
+        timeout = plan_sleep(d, found);
+        unlock_and_complain(d);
+        check_log(d, timeout < 0);
+        if (timeout) {
+            sleep_until_woken(d, timeout);
+        }
+        qemu_mutex_lock(&d->lock);
+        d->counters.wakeups += timeout != 0;
+    }
+    settle(d);
+    qemu_mutex_unlock(&d->lock);
+    ddebug_log_close(d->log);
+
+    qemu_mutex_lock(&d->lock);
+    d->ended = true;
+    qemu_cond_signal(&d->ended_cond);
+    qemu_mutex_unlock(&d->lock);
+    rcu_unregister_thread();
+    drain_unref(d);
+    return NULL;
+}
+
+/*
+ * The watch is put on the name, since the log was opened by it a moment ago;
+ * if somebody has put another file there, tools do not reach this log at all.
+ */
+static int watch_log(const char *path)
+{
+    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+
+    if (fd >= 0 &&
+        inotify_add_watch(fd, path, IN_CLOSE_WRITE | IN_DONT_FOLLOW) < 0) {
+        close(fd);
+        fd = -1;
+    }
+    if (fd < 0) {
+        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
+                    "ddebug-host (size, clear) are served when the guest logs "
+                    "something (see fs.inotify.max_user_instances)", path,
+                    strerror(errno));
+    }
+    return fd;
+}
+
+DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
+                                void *opaque, Error **errp)
+{
+    const int kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    DdebugDrain *d;
+
+    if (kick_fd < 0) {
+        error_setg_errno(errp, errno, "virtio-ddebug: cannot make an eventfd");
+        return NULL;
+    }
+    d = g_new0(DdebugDrain, 1);
+    d->refs = 2;
+    d->kick_fd = kick_fd;
+    qemu_mutex_init(&d->lock);
+    qemu_cond_init(&d->ended_cond);
+    d->inotify_fd = watch_log(ddebug_log_path(log));
+    d->notify = notify;
+    d->opaque = opaque;
+    d->streams = g_ptr_array_new();
+    QSIMPLEQ_INIT(&d->jobs);
+    QSIMPLEQ_INIT(&d->done);
+    d->paused = true;
+    d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(log);
+    d->stage = g_malloc(CHUNK_MAX);
+    d->bounce = g_malloc(CHUNK_MAX);
+    d->log = log;
+    d->counters.log_size = ddebug_log_size(log);
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
+    qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
+                       QEMU_THREAD_DETACHED);
+    return d;
+}
+
+void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
+{
+    const int64_t deadline = now_ms() + timeout_ms;
+    size_t left;
+    bool ended;
+
+    qemu_mutex_lock(&d->lock);
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0);
+    d->quit = true;
+    d->abandoned = true;
+    wake(d);
+    while (!d->ended && now_ms() < deadline) {
+        qemu_cond_timedwait(&d->ended_cond, &d->lock, deadline - now_ms());
+    }
+    ended = d->ended;
+    left = d->staged;
+    qemu_mutex_unlock(&d->lock);
+    if (!ended) {
+        warn_report("virtio-ddebug: the disk has not taken the log within "
+                    "%d ms: %zu bytes are given up", timeout_ms, left);
+    }
+    drain_unref(d);
+}

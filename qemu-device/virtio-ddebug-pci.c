@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * virtio-ddebug on PCI: "virtio-ddebug-pci", and "virtio-ddebug" for short.
+ */
+#include "qemu/osdep.h"
+#include "hw/qdev-properties.h"
+#include "hw/virtio/virtio-pci.h"
+#include "qapi/error.h"
+#include "qemu/module.h"
+#include "virtio-ddebug.h"
+
+#define TYPE_VIRTIO_DDEBUG_PCI "virtio-ddebug-pci"
+#define TYPE_VIRTIO_DDEBUG_SHORT "virtio-ddebug"
+OBJECT_DECLARE_SIMPLE_TYPE(VirtIODDebugPCI, VIRTIO_DDEBUG_PCI)
+
+/* configuration change, control queue, event queue; ring queues need none */
+#define DDEBUG_VECTORS 3
+
+struct VirtIODDebugPCI {
+    VirtIOPCIProxy parent_obj;
+    VirtIODDebug vdev;
+};
+
+static Property virtio_ddebug_pci_properties[] = {
+    DEFINE_PROP_BIT("ioeventfd", VirtIOPCIProxy, flags,
+                    VIRTIO_PCI_FLAG_USE_IOEVENTFD_BIT, true),
+    DEFINE_PROP_UINT32("vectors", VirtIOPCIProxy, nvectors, DDEBUG_VECTORS),
+    DEFINE_PROP_END_OF_LIST(),
+};
+
+static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
+{
+    VirtIODDebugPCI *dev = VIRTIO_DDEBUG_PCI(vpci_dev);
+
+    virtio_pci_force_virtio_1(vpci_dev);
+    if (!qdev_realize(DEVICE(&dev->vdev), BUS(&vpci_dev->bus), errp)) {
+        return;
+    }
+    /*
+     * A QEMU that does not know the virtio id aborts where it looks its name
+     * up, so the device bears another one inside (virtio_ddebug_init_id());
+     * drivers take it from the PCI device id.
+     */
+    pci_set_word(vpci_dev->pci_dev.config + PCI_DEVICE_ID,
+                 PCI_DEVICE_ID_VIRTIO_10_BASE + VIRTIO_ID_DDEBUG);
+}
+
+static void virtio_ddebug_pci_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    VirtioPCIClass *k = VIRTIO_PCI_CLASS(klass);
+    PCIDeviceClass *pcidev_k = PCI_DEVICE_CLASS(klass);
+
+    k->realize = virtio_ddebug_pci_realize;
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    dc->desc = "takes the guest's dynamic debug messages into a log file";
+    device_class_set_props(dc, virtio_ddebug_pci_properties);
+    pcidev_k->vendor_id = PCI_VENDOR_ID_REDHAT_QUMRANET;
+    pcidev_k->revision = VIRTIO_PCI_ABI_VERSION;
+    pcidev_k->class_id = PCI_CLASS_OTHERS;
+}
+
+static void virtio_ddebug_pci_init(Object *obj)
+{
+    VirtIODDebugPCI *dev = VIRTIO_DDEBUG_PCI(obj);
+    const char *const *name;
+
+    virtio_instance_init_common(obj, &dev->vdev, sizeof(dev->vdev),
+                                TYPE_VIRTIO_DDEBUG);
+    for (name = virtio_ddebug_counter_names; *name; name++) {
+        object_property_add_alias(obj, *name, OBJECT(&dev->vdev), *name);
+    }
+}
+
+static const VirtioPCIDeviceTypeInfo virtio_ddebug_pci_info = {
+    .generic_name  = TYPE_VIRTIO_DDEBUG_PCI,
+    .instance_size = sizeof(VirtIODDebugPCI),
+    .instance_init = virtio_ddebug_pci_init,
+    .class_init    = virtio_ddebug_pci_class_init,
+};
+
+/*
+ * A type of its own: the table of aliases (virtio-net for virtio-net-pci and so
+ * on) is inside QEMU.
+ */
+static const TypeInfo virtio_ddebug_short_info = {
+    .name   = TYPE_VIRTIO_DDEBUG_SHORT,
+    .parent = TYPE_VIRTIO_DDEBUG_PCI,
+};
+
+static void virtio_ddebug_pci_register_types(void)
+{
+    virtio_pci_types_register(&virtio_ddebug_pci_info);
+    type_register_static(&virtio_ddebug_short_info);
+}
+
+#ifdef DDEBUG_LOADABLE
+void virtio_ddebug_pci_register(void)
+{
+    virtio_ddebug_pci_register_types();
+}
+#else
+type_init(virtio_ddebug_pci_register_types)
+#endif

@@ -1,0 +1,716 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The virtio-ddebug device: queues, requests, and the life of the streams.
+ * docs/spec/virtio-ddebug.md is what it follows.
+ *
+ * Everything in here runs with the BQL held.  What needs the disk is handed
+ * over to the drain (ddebug-drain.c); its answers come back by a bottom half.
+ */
+#include "qemu/osdep.h"
+#include "hw/boards.h"
+#include "hw/qdev-properties.h"
+#include "hw/virtio/virtio.h"
+#include "migration/blocker.h"
+#include "qapi/error.h"
+#include "qapi/visitor.h"
+#include "qemu/error-report.h"
+#include "qemu/iov.h"
+#include "qemu/main-loop.h"
+#include "qemu/module.h"
+#include "qemu/uuid.h"
+#include "standard-headers/linux/virtio_ids.h"
+#include "sysemu/runstate.h"
+#include "sysemu/sysemu.h"
+#include "virtio-ddebug.h"
+
+/* A request is answered when the disk has it: a few on their way are plenty. */
+#define CONTROL_QUEUE_SIZE 16
+#define EVENT_QUEUE_SIZE 16
+/* One descriptor an element, the others are in an indirect table. */
+#define RING_QUEUE_SIZE VIRTQUEUE_MAX_SIZE
+
+#define REQUEST_MAX (64u << 10)
+QEMU_BUILD_BUG_ON(REQUEST_MAX < VIRTIO_DDEBUG_REQ_LEN_MIN);
+QEMU_BUILD_BUG_ON(REQUEST_MAX - sizeof(struct virtio_ddebug_req_hdr) >
+                  DDEBUG_LOG_PAYLOAD_MAX);
+
+/* How long QEMU waits at its end for a disk that hangs. */
+#define STOP_TIMEOUT_MS 5000
+
+#define DESC_SIZE sizeof(struct virtio_ddebug_stream_desc)
+#define HDR_SIZE sizeof(struct virtio_ddebug_stream_hdr)
+#define STATUS_SIZE sizeof(struct virtio_ddebug_status)
+/* Descriptor, header and status are aligned to it. */
+#define ALIGNMENT 64
+
+/* Requests */
+
+static void virtio_ddebug_respond(VirtIODDebug *s, VirtQueueElement *elem,
+                                  uint32_t status, uint64_t value)
+{
+    const struct virtio_ddebug_resp resp = {
+        .status = cpu_to_le32(status),
+        .value = cpu_to_le64(value),
+    };
+
+    iov_from_buf(elem->in_sg, elem->in_num, 0, &resp, sizeof(resp));
+    virtqueue_push(s->control_vq, elem, sizeof(resp));
+    virtio_notify(VIRTIO_DEVICE(s), s->control_vq);
+    g_free(elem);
+}
+
+static void virtio_ddebug_fetch_answers(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+    DdebugCounters counters;
+    DdebugAnswer answer;
+
+    if (!s->drain) {
+        return;
+    }
+    while (ddebug_drain_next_answer(s->drain, &answer)) {
+        gpointer elem = g_hash_table_lookup(s->requests, &answer.id);
+
+        /* a reset has taken the element: nobody waits for the answer */
+        if (elem) {
+            g_hash_table_remove(s->requests, &answer.id);
+            virtio_ddebug_respond(s, elem, answer.status, answer.value);
+        }
+    }
+    ddebug_drain_counters(s->drain, &counters);
+    if (counters.log_size != s->told_size) {
+        s->told_size = counters.log_size;
+        virtio_notify_config(VIRTIO_DEVICE(s));
+    }
+}
+
+static void virtio_ddebug_schedule(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+
+    qemu_bh_schedule(s->bh);
+}
+
+static uint32_t virtio_ddebug_check_request(uint16_t type, const void *payload,
+                                            size_t len)
+{
+    struct virtio_ddebug_attach attach;
+
+    switch (type) {
+    case VIRTIO_DDEBUG_REQ_ATTACH:
+        if (len != sizeof(attach)) {
+            return VIRTIO_DDEBUG_S_INVAL;
+        }
+        memcpy(&attach, payload, sizeof(attach));
+        if (le32_to_cpu(attach.abi_version) != VIRTIO_DDEBUG_ABI_VERSION) {
+            return VIRTIO_DDEBUG_S_INVAL;
+        }
+        return VIRTIO_DDEBUG_S_OK;
+    case VIRTIO_DDEBUG_REQ_DICT:
+        return len ? VIRTIO_DDEBUG_S_OK : VIRTIO_DDEBUG_S_INVAL;
+    default:
+        return VIRTIO_DDEBUG_S_UNSUPP;
+    }
+}
+
+/* The element becomes the drain's, or is answered at once. */
+static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
+                                  uint16_t type, size_t len)
+{
+    g_autofree void *payload = g_malloc(len);
+    const uint64_t id = s->next_request++;
+    uint32_t status;
+
+    iov_to_buf(elem->out_sg, elem->out_num,
+               sizeof(struct virtio_ddebug_req_hdr), payload, len);
+    status = virtio_ddebug_check_request(type, payload, len);
+    if (status == VIRTIO_DDEBUG_S_OK &&
+        !ddebug_drain_request(s->drain, type, g_steal_pointer(&payload), len,
+                              id)) {
+        status = VIRTIO_DDEBUG_S_IOERR;
+    }
+    if (status == VIRTIO_DDEBUG_S_OK) {
+        g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
+    } else {
+        virtio_ddebug_respond(s, elem, status, 0);
+    }
+}
+
+static void virtio_ddebug_handle_control(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    struct virtio_ddebug_req_hdr hdr;
+    VirtQueueElement *elem;
+
+    while (s->drain && (elem = virtqueue_pop(vq, sizeof(*elem)))) {
+        size_t out = iov_size(elem->out_sg, elem->out_num);
+        size_t in = iov_size(elem->in_sg, elem->in_num);
+
+        if (out < sizeof(hdr) || in < sizeof(struct virtio_ddebug_resp)) {
+            virtio_error(vdev, "virtio-ddebug: a request of %zu bytes with "
+                         "%zu for the response", out, in);
+            virtqueue_detach_element(vq, elem, 0);
+            g_free(elem);
+            return;
+        }
+        iov_to_buf(elem->out_sg, elem->out_num, 0, &hdr, sizeof(hdr));
+        if (le32_to_cpu(hdr.len) != out - sizeof(hdr)) {
+            virtio_error(vdev, "virtio-ddebug: a request of %zu bytes says "
+                         "that it has %u", out - sizeof(hdr),
+                         le32_to_cpu(hdr.len));
+            virtqueue_detach_element(vq, elem, 0);
+            g_free(elem);
+            return;
+        }
+        if (out > REQUEST_MAX) {
+            virtio_ddebug_respond(s, elem, VIRTIO_DDEBUG_S_INVAL, 0);
+            continue;
+        }
+        virtio_ddebug_request(s, elem, le16_to_cpu(hdr.type),
+                              out - sizeof(hdr));
+    }
+}
+
+/* Nothing is sent to the driver in this version; its buffers wait. */
+static void virtio_ddebug_handle_event(VirtIODevice *vdev, VirtQueue *vq)
+{
+}
+
+/* Streams */
+
+static void G_GNUC_PRINTF(2, 3) virtio_ddebug_note(char **why, const char *fmt,
+                                                   ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    *why = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+}
+
+/*
+ * Everything has to be the guest's RAM: what is not is mapped by QEMU as a
+ * copy, of which there is one for all devices and which must not be kept.
+ */
+static bool virtio_ddebug_is_ram(const struct iovec *iov, unsigned num)
+{
+    ram_addr_t offset;
+    unsigned i;
+
+    for (i = 0; i < num; i++) {
+        if (!memory_region_from_host(iov[i].iov_base, &offset)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
+{
+    if (!elem->out_num || elem->out_sg[0].iov_len < DESC_SIZE + HDR_SIZE ||
+        (uintptr_t)elem->out_sg[0].iov_base % ALIGNMENT) {
+        virtio_ddebug_note(why, "its descriptor and header are not %zu aligned "
+                           "bytes in one piece", DESC_SIZE + HDR_SIZE);
+    } else if (!elem->in_num || elem->in_sg[0].iov_len < STATUS_SIZE ||
+               (uintptr_t)elem->in_sg[0].iov_base % ALIGNMENT) {
+        virtio_ddebug_note(why, "its status is not %zu aligned bytes in one "
+                           "piece", STATUS_SIZE);
+    } else if (!virtio_ddebug_is_ram(elem->out_sg, elem->out_num) ||
+               !virtio_ddebug_is_ram(elem->in_sg, 1)) {
+        virtio_ddebug_note(why, "it is not in RAM");
+    }
+    return !*why;
+}
+
+static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
+                                     const DdebugStream *st, uint32_t magic,
+                                     char **why)
+{
+    const uint32_t subbuf = 1u << (st->subbuf_shift & 31);
+
+    if (magic != VIRTIO_DDEBUG_STREAM_MAGIC) {
+        virtio_ddebug_note(why, "its magic is %#x", magic);
+    } else if (st->id >= s->max_streams) {
+        virtio_ddebug_note(why, "its id %u is not below %u", st->id,
+                           s->max_streams);
+    } else if (st->id % s->num_ring_queues !=
+               st->queue - VIRTIO_DDEBUG_VQ_RING) {
+        virtio_ddebug_note(why, "id %u does not belong on queue %u", st->id,
+                           st->queue);
+    } else if (st->context >= VIRTIO_DDEBUG_NR_CTX) {
+        virtio_ddebug_note(why, "its context is %u", st->context);
+    } else if (st->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN ||
+               st->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) {
+        virtio_ddebug_note(why, "its sub-buffers have 2^%u bytes",
+                           st->subbuf_shift);
+    } else if (st->ring_size % subbuf ||
+               st->ring_size / subbuf < VIRTIO_DDEBUG_SUBBUFS_MIN ||
+               st->ring_size > VIRTIO_DDEBUG_RING_SIZE_MAX) {
+        virtio_ddebug_note(why, "its ring has %u bytes", st->ring_size);
+    } else if (st->consumed % 8) {
+        virtio_ddebug_note(why, "it starts at %" PRIu64, st->consumed);
+    }
+    return !*why;
+}
+
+/* The pieces of the ring, without what comes before them in the first one. */
+static void virtio_ddebug_take_ring(DdebugStream *st,
+                                    const VirtQueueElement *elem)
+{
+    st->ring = g_new(struct iovec, elem->out_num);
+    st->nr_pieces = iov_copy(st->ring, elem->out_num, elem->out_sg,
+                             elem->out_num, DESC_SIZE + HDR_SIZE, SIZE_MAX);
+}
+
+static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
+                                              VirtQueueElement *elem,
+                                              char **why)
+{
+    struct virtio_ddebug_stream_desc desc;
+    DdebugStream *st;
+    ram_addr_t offset;
+
+    if (!virtio_ddebug_check_layout(elem, why)) {
+        return NULL;
+    }
+    /* once: what is checked is what is used */
+    memcpy(&desc, elem->out_sg[0].iov_base, sizeof(desc));
+    st = g_new0(DdebugStream, 1);
+    st->id = le32_to_cpu(desc.stream);
+    st->generation = le32_to_cpu(desc.generation);
+    st->cpu = le32_to_cpu(desc.cpu);
+    st->context = desc.context;
+    st->subbuf_shift = desc.subbuf_shift;
+    st->ring_size = le32_to_cpu(desc.ring_size);
+    st->consumed = le64_to_cpu(desc.start);
+    st->queue = queue;
+    st->element = elem;
+    st->hdr = elem->out_sg[0].iov_base + DESC_SIZE;
+    st->status = elem->in_sg[0].iov_base;
+    st->status_mr = memory_region_from_host(st->status, &offset);
+    st->status_off = offset;
+    if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why)) {
+        virtio_ddebug_take_ring(st, elem);
+        if (iov_size(st->ring, st->nr_pieces) != st->ring_size) {
+            virtio_ddebug_note(why, "its ring has %zu bytes in pieces, not %u",
+                               iov_size(st->ring, st->nr_pieces),
+                               st->ring_size);
+        } else if (!ddebug_drain_add(s->drain, st)) {
+            virtio_ddebug_note(why, "stream %u is posted already", st->id);
+        }
+    }
+    if (*why) {
+        ddebug_stream_free(st);
+        return NULL;
+    }
+    return st;
+}
+
+static void virtio_ddebug_handle_ring(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    g_autofree char *why = NULL;
+    VirtQueueElement *elem;
+
+    if (!s->drain) {
+        return;
+    }
+    s->kicks++;
+    while ((elem = virtqueue_pop(vq, sizeof(*elem)))) {
+        if (!virtio_ddebug_new_stream(s, virtio_get_queue_index(vq), elem,
+                                      &why)) {
+            virtio_error(vdev, "virtio-ddebug: a stream that cannot be: %s",
+                         why);
+            virtqueue_detach_element(vq, elem, 0);
+            g_free(elem);
+            return;
+        }
+    }
+    ddebug_drain_kick(s->drain);
+}
+
+/* The guest's memory is not touched any more when this returns. */
+static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
+    guint i;
+
+    for (i = 0; i < gone->len; i++) {
+        DdebugStream *st = g_ptr_array_index(gone, i);
+
+        virtqueue_detach_element(virtio_get_queue(vdev, st->queue),
+                                 st->element, STATUS_SIZE);
+        g_free(st->element);
+        ddebug_stream_free(st);
+    }
+}
+
+static void virtio_ddebug_forget_requests(VirtIODDebug *s)
+{
+    GHashTableIter iter;
+    gpointer elem;
+
+    g_hash_table_iter_init(&iter, s->requests);
+    while (g_hash_table_iter_next(&iter, NULL, &elem)) {
+        virtqueue_detach_element(s->control_vq, elem, 0);
+        g_free(elem);
+        g_hash_table_iter_remove(&iter);
+    }
+}
+
+/* Life */
+
+static void virtio_ddebug_set_running(VirtIODDebug *s, bool running,
+                                      bool driver_gone)
+{
+    if (running == s->running && !driver_gone) {
+        return;
+    }
+    s->running = running;
+    if (running) {
+        ddebug_drain_resume(s->drain);
+    } else {
+        ddebug_drain_pause(s->drain, driver_gone);
+    }
+}
+
+static void virtio_ddebug_set_status(VirtIODevice *vdev, uint8_t status)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    bool driver_ok = status & VIRTIO_CONFIG_S_DRIVER_OK;
+    bool driver_gone = !driver_ok && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
+
+    if (s->drain) {
+        virtio_ddebug_set_running(s, driver_ok && vdev->vm_running,
+                                  driver_gone);
+    }
+}
+
+static void virtio_ddebug_reset(VirtIODevice *vdev)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+
+    if (s->drain) {
+        virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
+        virtio_ddebug_forget_requests(s);
+        ddebug_drain_end_session(s->drain);
+    }
+}
+
+static void virtio_ddebug_queue_reset(VirtIODevice *vdev, uint32_t queue_index)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+
+    if (!s->drain) {
+        return;
+    }
+    if (queue_index == VIRTIO_DDEBUG_VQ_CONTROL) {
+        virtio_ddebug_forget_requests(s);
+    } else if (queue_index >= VIRTIO_DDEBUG_VQ_RING) {
+        virtio_ddebug_forget_streams(s, queue_index);
+    }
+}
+
+static void virtio_ddebug_vm_state_change(void *opaque, bool running,
+                                          RunState state)
+{
+    VirtIODDebug *s = opaque;
+
+    if (!s->drain) {
+        return;
+    }
+    if (!running) {
+        /* what was produced before comes before the event */
+        virtio_ddebug_set_running(s, false, false);
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP, state);
+        s->stop_told = true;
+    } else if (s->stop_told) {
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
+        s->stop_told = false;
+    }
+}
+
+/* The last thing that happens: at the end of QEMU, or of the device. */
+static void virtio_ddebug_end(VirtIODDebug *s)
+{
+    if (!s->drain) {
+        return;
+    }
+    virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
+    virtio_ddebug_forget_requests(s);
+    ddebug_drain_stop(g_steal_pointer(&s->drain), STOP_TIMEOUT_MS);
+}
+
+static void virtio_ddebug_exit(Notifier *notifier, void *data)
+{
+    virtio_ddebug_end(container_of(notifier, VirtIODDebug, exit_notifier));
+}
+
+/* Features and configuration */
+
+static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
+                                           uint64_t features, Error **errp)
+{
+    return features;
+}
+
+static void virtio_ddebug_get_config(VirtIODevice *vdev, uint8_t *config)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    const struct virtio_ddebug_config c = {
+        .abi_version = cpu_to_le32(VIRTIO_DDEBUG_ABI_VERSION),
+        .num_ring_queues = cpu_to_le16(s->num_ring_queues),
+        .max_streams = cpu_to_le32(s->max_streams),
+        .max_request_len = cpu_to_le32(REQUEST_MAX),
+        .log_size = cpu_to_le64(s->told_size),
+    };
+
+    memcpy(config, &c, sizeof(c));
+}
+
+/* Realize and unrealize */
+
+static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
+{
+    const DdebugLogInfo info = {
+        .vm_name = qemu_get_vm_name(),
+        .vm_uuid = qemu_uuid_set ? qemu_uuid.data : NULL,
+        .writer = "virtio-ddebug 0, QEMU " QEMU_VERSION,
+    };
+    g_autoptr(GError) error = NULL;
+    DdebugLog *log;
+
+    if (!s->file || !*s->file) {
+        error_setg(errp, "virtio-ddebug: the property 'file' is not set: name "
+                   "the log file, as in file=/var/log/vm.ddebug");
+        return NULL;
+    }
+    if (!s->size) {
+        error_setg(errp, "virtio-ddebug: size=0: a log takes at least 1M");
+        return NULL;
+    }
+    log = ddebug_log_open(s->file, s->size, &info, DDEBUG_LOG_OPEN_CREATE,
+                          &error);
+    if (!log) {
+        error_setg(errp, "virtio-ddebug: file: %s", error->message);
+    }
+    return log;
+}
+
+static bool virtio_ddebug_block_migration(VirtIODDebug *s, Error **errp)
+{
+    error_setg(&s->migration_blocker, "virtio-ddebug: the device reads rings "
+               "in the guest's memory and cannot be moved: unplug it before "
+               "(device_del), and plug it in again afterwards");
+    if (migrate_add_blocker(s->migration_blocker, errp) < 0) {
+        error_free(s->migration_blocker);
+        s->migration_blocker = NULL;
+        return false;
+    }
+    return true;
+}
+
+static void virtio_ddebug_unblock_migration(VirtIODDebug *s)
+{
+    migrate_del_blocker(s->migration_blocker);
+    error_free(s->migration_blocker);
+    s->migration_blocker = NULL;
+}
+
+/*
+ * virtio_init() and the introspection of virtio devices look the id up in
+ * tables inside QEMU and abort if it is not there.  So a device that is loaded
+ * into it bears an id that QEMU knows and treats in no special way.
+ */
+static void virtio_ddebug_init_id(VirtIODevice *vdev)
+{
+    virtio_init(vdev, VIRTIO_ID_CLOCK, sizeof(struct virtio_ddebug_config));
+    vdev->name = "virtio-ddebug";
+}
+
+static void virtio_ddebug_add_queues(VirtIODDebug *s)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    MachineState *machine = MACHINE(qdev_get_machine());
+    unsigned i;
+
+    s->max_streams = VIRTIO_DDEBUG_NR_CTX * machine->smp.max_cpus;
+    s->num_ring_queues = MIN(DIV_ROUND_UP(s->max_streams, RING_QUEUE_SIZE),
+                             VIRTIO_QUEUE_MAX - VIRTIO_DDEBUG_VQ_RING);
+    s->control_vq = virtio_add_queue(vdev, CONTROL_QUEUE_SIZE,
+                                     virtio_ddebug_handle_control);
+    virtio_add_queue(vdev, EVENT_QUEUE_SIZE, virtio_ddebug_handle_event);
+    for (i = 0; i < s->num_ring_queues; i++) {
+        virtio_add_queue(vdev, RING_QUEUE_SIZE, virtio_ddebug_handle_ring);
+    }
+}
+
+static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(dev);
+    VirtIODDebug *s = VIRTIO_DDEBUG(dev);
+    DdebugLog *log;
+
+    if (!virtio_ddebug_block_migration(s, errp)) {
+        return;
+    }
+    log = virtio_ddebug_open_log(s, errp);
+    if (!log) {
+        virtio_ddebug_unblock_migration(s);
+        return;
+    }
+    s->told_size = ddebug_log_size(log);
+    s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
+    s->drain = ddebug_drain_start(log, virtio_ddebug_schedule, s, errp);
+    if (!s->drain) {
+        qemu_bh_delete(s->bh);
+        ddebug_log_close(log);
+        virtio_ddebug_unblock_migration(s);
+        return;
+    }
+    s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                        NULL);
+    virtio_ddebug_init_id(vdev);
+    virtio_ddebug_add_queues(s);
+    s->vmstate = qdev_add_vm_change_state_handler(
+        dev, virtio_ddebug_vm_state_change, s);
+    s->exit_notifier.notify = virtio_ddebug_exit;
+    qemu_add_exit_notifier(&s->exit_notifier);
+}
+
+static void virtio_ddebug_unrealize(DeviceState *dev)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(dev);
+    VirtIODDebug *s = VIRTIO_DDEBUG(dev);
+    unsigned i;
+
+    virtio_ddebug_end(s);
+    qemu_remove_exit_notifier(&s->exit_notifier);
+    qemu_del_vm_change_state_handler(s->vmstate);
+    qemu_bh_delete(s->bh);
+    g_hash_table_unref(s->requests);
+    for (i = 0; i < VIRTIO_DDEBUG_VQ_RING + s->num_ring_queues; i++) {
+        virtio_del_queue(vdev, i);
+    }
+    virtio_cleanup(vdev);
+    virtio_ddebug_unblock_migration(s);
+}
+
+/* Properties */
+
+static Property virtio_ddebug_properties[] = {
+    DEFINE_PROP_STRING("file", VirtIODDebug, file),
+    DEFINE_PROP_SIZE("size", VirtIODDebug, size, DDEBUG_LOG_SIZE_DEFAULT),
+    DEFINE_PROP_END_OF_LIST(),
+};
+
+typedef struct VirtIODDebugCounter {
+    const char *name;
+    size_t offset;
+    const char *description;
+} VirtIODDebugCounter;
+
+#define COUNTER(name, field, description) \
+    { name, offsetof(DdebugCounters, field), description }
+
+static const VirtIODDebugCounter virtio_ddebug_counters[] = {
+    COUNTER("wakeups", wakeups, "times the drain thread has woken up"),
+    COUNTER("passes", passes, "looks at all streams that found something"),
+    COUNTER("chunks", chunks, "chunks of messages written to the log"),
+    COUNTER("bytes", bytes, "bytes of messages written to the log"),
+    COUNTER("io-lost", io_lost, "bytes that could not be written to the log"),
+    COUNTER("streams", streams, "streams that the driver has posted"),
+    COUNTER("log-size", log_size, "bytes of the log file"),
+};
+
+const char *const virtio_ddebug_counter_names[] = {
+    "kicks", "wakeups", "passes", "chunks", "bytes", "io-lost", "streams",
+    "log-size", NULL
+};
+
+static void virtio_ddebug_get_counter(Object *obj, Visitor *v,
+                                      const char *name, void *opaque,
+                                      Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    const VirtIODDebugCounter *counter = opaque;
+    DdebugCounters counters = { 0 };
+    uint64_t value;
+
+    if (s->drain) {
+        ddebug_drain_counters(s->drain, &counters);
+    }
+    value = *(uint64_t *)((char *)&counters + counter->offset);
+    visit_type_uint64(v, name, &value, errp);
+}
+
+static void virtio_ddebug_get_kicks(Object *obj, Visitor *v, const char *name,
+                                    void *opaque, Error **errp)
+{
+    uint64_t value = VIRTIO_DDEBUG(obj)->kicks;
+
+    visit_type_uint64(v, name, &value, errp);
+}
+
+static void virtio_ddebug_add_counters(ObjectClass *klass)
+{
+    size_t i;
+
+    object_class_property_add(klass, "kicks", "uint64",
+                              virtio_ddebug_get_kicks, NULL, NULL, NULL);
+    object_class_property_set_description(
+        klass, "kicks", "notifications of the driver for its streams");
+    for (i = 0; i < ARRAY_SIZE(virtio_ddebug_counters); i++) {
+        const VirtIODDebugCounter *counter = &virtio_ddebug_counters[i];
+
+        object_class_property_add(klass, counter->name, "uint64",
+                                  virtio_ddebug_get_counter, NULL, NULL,
+                                  (void *)counter);
+        object_class_property_set_description(klass, counter->name,
+                                              counter->description);
+    }
+}
+
+static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
+{
+    DeviceClass *dc = DEVICE_CLASS(klass);
+    VirtioDeviceClass *vdc = VIRTIO_DEVICE_CLASS(klass);
+
+    device_class_set_props(dc, virtio_ddebug_properties);
+    object_class_property_set_description(
+        klass, "file", "the log file; made if it is missing (required)");
+    object_class_property_set_description(
+        klass, "size", "bytes the log file may take, 1M to 1T");
+    virtio_ddebug_add_counters(klass);
+    dc->desc = "takes the guest's dynamic debug messages into a log file";
+    set_bit(DEVICE_CATEGORY_MISC, dc->categories);
+    vdc->realize = virtio_ddebug_realize;
+    vdc->unrealize = virtio_ddebug_unrealize;
+    vdc->get_features = virtio_ddebug_get_features;
+    vdc->get_config = virtio_ddebug_get_config;
+    vdc->set_status = virtio_ddebug_set_status;
+    vdc->reset = virtio_ddebug_reset;
+    vdc->queue_reset = virtio_ddebug_queue_reset;
+}
+
+static const TypeInfo virtio_ddebug_info = {
+    .name = TYPE_VIRTIO_DDEBUG,
+    .parent = TYPE_VIRTIO_DEVICE,
+    .instance_size = sizeof(VirtIODDebug),
+    .class_init = virtio_ddebug_class_init,
+};
+
+static void virtio_ddebug_register_types(void)
+{
+    type_register_static(&virtio_ddebug_info);
+}
+
+#ifdef DDEBUG_LOADABLE
+void virtio_ddebug_register(void)
+{
+    virtio_ddebug_register_types();
+}
+#else
+type_init(virtio_ddebug_register_types)
+#endif

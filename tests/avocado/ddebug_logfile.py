@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""A second reader of the log file, written from docs/log-format.md alone.
+
+It shares nothing with the tool, so that a test can tell a fault of the tool
+from one of the device or the driver, and check one against the other.
+"""
+
+import struct
+
+SUPER_SIZE = 4096
+SEGS_OFF = 65536
+SEG_HDR = struct.Struct("<IIQII36sI")
+CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
+ATTACH = struct.Struct("<II16sQQQ64s32s16s")
+EVENT = struct.Struct("<IIQQQ")
+SUBBUF = struct.Struct("<QQQQ")
+CALLSITE = struct.Struct("<IIIHHHHHH")
+
+SEG_MAGIC = 0x47534444
+SEG_DATA, SEG_DICT = 1, 2
+CHUNK_MAGIC = 0x4b434444
+CHUNK_DATA, CHUNK_ATTACH, CHUNK_DICT, CHUNK_EVENT = 1, 2, 3, 4
+
+REC_PAD, REC_TIME, REC_TEXT = 1, 2, 3
+
+CONTEXTS = ("task", "softirq", "hardirq", "NMI")
+EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
+          7: "size", 8: "clear", 9: "io-lost", 10: "panic"}
+
+
+class BadLog(Exception):
+    """The file is not what the format's description says."""
+
+
+def _crc_table():
+    table = []
+    for n in range(256):
+        for _ in range(8):
+            n = (n >> 1) ^ (0x82f63b78 if n & 1 else 0)
+        table.append(n)
+    return table
+
+
+_TABLE = _crc_table()
+
+
+def crc32c(data):
+    crc = 0xffffffff
+    for byte in data:
+        crc = (crc >> 8) ^ _TABLE[(crc ^ byte) & 0xff]
+    return crc ^ 0xffffffff
+
+
+class Message:
+    """A message, and all that the log says of it."""
+
+    __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time",
+                 "callsite", "pid", "text")
+
+    def __init__(self, chunk, instance, number, time, callsite, pid, text):
+        self.instance = instance
+        self.epoch = chunk.epoch
+        self.stream = chunk.stream
+        self.cpu = chunk.cpu
+        self.context = CONTEXTS[chunk.context]
+        self.number = number
+        self.time = time            # ns
+        self.callsite = callsite    # Callsite or None
+        self.pid = pid
+        self.text = text            # bytes
+
+    def __repr__(self):
+        return (f"<{self.context}{self.cpu} #{self.number} {self.time / 1e9:.6f} "
+                f"pid {self.pid}: {self.text!r}>")
+
+
+class Callsite:
+    """A dictionary entry."""
+
+    __slots__ = ("ident", "line", "module", "function", "file", "format")
+
+    def __init__(self, ident, line, module, function, file, fmt):
+        self.ident = ident
+        self.line = line
+        self.module = module
+        self.function = function
+        self.file = file
+        self.format = fmt
+
+
+class Chunk:
+    """A chunk with its payload."""
+
+    def __init__(self, fields, payload):
+        (_, self.type, _, self.seg_seq, _, self.len, self.seq, self.realtime, self.monotonic,
+         self.epoch, self.payload_crc, self.stream, self.generation, self.cpu, self.context,
+         self.subbuf_shift, _, self.pass_, self.pos, self.produced, self.recursed, self.torn,
+         self.clamped, _, _) = fields
+        self.payload = payload
+
+
+class LogFile:
+    """What is in a log file at the moment of reading.
+
+    messages  in the order of the chunks: time is ordered within a stream only
+    lost      {(instance, stream): messages missing between those that are there,
+              or before the first}
+    dropped   {(instance, stream): recursed + torn, as far as said}
+    events    [(name, [arguments])]
+    epochs    {number: fields of its ATTACH chunk}
+    """
+
+    def __init__(self, path):
+        with open(path, "rb") as file:
+            self.data = file.read()
+        self._superblock()
+        self.messages = []
+        self.lost = {}
+        self.dropped = {}
+        self.produced = {}
+        self.events = []
+        self.epochs = {}
+        self.skipped = 0
+        self._dictionary = {}
+        self._expected = {}
+        self._read()
+
+    def _superblock(self):
+        best = None
+        for copy in (0, SUPER_SIZE):
+            block = self.data[copy:copy + SUPER_SIZE]
+            if len(block) < SUPER_SIZE or block[:8] != b"DDEBUGLG" or \
+               struct.unpack_from("<I", block, 4092)[0] != crc32c(block[:4092]):
+                continue
+            version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
+            if version or incompat:
+                raise BadLog(f"version {version}, flags {incompat:#x}")
+            if best is None or generation > best[0]:
+                size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
+                best = (generation, seg_size, size, nr_segs, first)
+        if best is None:
+            raise BadLog("no valid superblock")
+        _, self.seg_size, self.size, self.nr_segs, self.first_seg = best
+        if self.size != SEGS_OFF + self.nr_segs * self.seg_size:
+            raise BadLog("the superblock contradicts itself")
+
+    def _segments(self):
+        found = {}
+        for slot in range(self.nr_segs):
+            at = SEGS_OFF + slot * self.seg_size
+            raw = self.data[at:at + SEG_HDR.size]
+            if len(raw) < SEG_HDR.size:
+                continue
+            magic, kind, seq, _, _, _, crc = SEG_HDR.unpack(raw)
+            if magic == SEG_MAGIC and crc == crc32c(raw[:-4]):
+                found[seq] = (kind, at)
+        return [(seq, *found[seq]) for seq in sorted(found)]
+
+    def _chunks(self, seg_seq, base):
+        at = SEG_HDR.size
+        while at + CHUNK_HDR.size <= self.seg_size:
+            raw = self.data[base + at:base + at + CHUNK_HDR.size]
+            if len(raw) < CHUNK_HDR.size:
+                return
+            fields = CHUNK_HDR.unpack(raw)
+            length = fields[5]
+            end = at + CHUNK_HDR.size + (length + 7) // 8 * 8
+            if fields[0] != CHUNK_MAGIC or fields[3] != seg_seq or fields[4] != at or \
+               end > self.seg_size or fields[-1] != crc32c(raw[:-4]):
+                return
+            start = base + at + CHUNK_HDR.size
+            yield Chunk(fields, self.data[start:start + length])
+            at = end
+
+    def _read(self):
+        segments = self._segments()
+        for seq, kind, base in segments:
+            if kind == SEG_DICT:
+                for chunk in self._chunks(seq, base):
+                    if chunk.type == CHUNK_ATTACH:
+                        self._attach(chunk)
+                    elif chunk.type == CHUNK_DICT:
+                        self._dict(chunk)
+        for seq, kind, base in segments:
+            if kind == SEG_DATA and seq >= self.first_seg:
+                for chunk in self._chunks(seq, base):
+                    if chunk.type == CHUNK_DATA:
+                        self._data(chunk)
+                    elif chunk.type == CHUNK_EVENT:
+                        event, _, *args = EVENT.unpack(chunk.payload)
+                        self.events.append((EVENTS.get(event, str(event)), args))
+
+    def _attach(self, chunk):
+        (version, cpus, boot_id, instance, clock, realtime, release, driver, _) = \
+            ATTACH.unpack(chunk.payload)
+        self.epochs[chunk.epoch] = {
+            "version": version, "cpus": cpus, "boot_id": boot_id.hex(), "instance": instance,
+            "clock": clock, "realtime": realtime,
+            "release": release.rstrip(b"\0").decode(), "driver": driver.rstrip(b"\0").decode()}
+
+    def _dict(self, chunk):
+        at = 0
+        while at < chunk.len:
+            length, ident, line, _, *lengths = CALLSITE.unpack_from(chunk.payload, at)
+            if length < CALLSITE.size or length % 8 or at + length > chunk.len:
+                raise BadLog(f"dictionary entry of length {length}")
+            strings, start = [], at + CALLSITE.size
+            for size in lengths[:4]:
+                strings.append(chunk.payload[start:start + size].decode(errors="replace"))
+                start += size
+            self._dictionary[chunk.epoch, ident] = Callsite(ident, line, *strings)
+            at += length
+
+    def _data(self, chunk):
+        instance = self.epochs.get(chunk.epoch, {}).get("instance", f"of epoch {chunk.epoch}")
+        key = (instance, chunk.stream)
+        self.dropped[key] = max(self.dropped.get(key, 0), chunk.recursed + chunk.torn)
+        self.produced[key] = max(self.produced.get(key, 0), chunk.produced)
+        _, first, base, _ = SUBBUF.unpack_from(chunk.payload, 0)
+        at, since = SUBBUF.size, base
+        payload = chunk.payload
+        while at < chunk.len:
+            type_len, low, delta = struct.unpack_from("<HHI", payload, at)
+            kind, length = type_len >> 12, type_len & 0xfff
+            if kind == REC_PAD:
+                length = delta
+            if kind == 0 or length < 8 or at + length > chunk.len:
+                raise BadLog(f"record of type {kind}, length {length} at {at} of chunk {chunk.seq}")
+            if kind == REC_TIME:
+                since = struct.unpack_from("<Q", payload, at + 8)[0]
+            elif kind == REC_TEXT:
+                number = first + ((low - first) & 0xffff)
+                ident, pid = struct.unpack_from("<II", payload, at + 8)
+                missing = number - self._expected.get(key, 0)
+                if missing < 0:
+                    raise BadLog(f"message {number} of stream {chunk.stream} comes late or twice")
+                if missing:
+                    self.lost[key] = self.lost.get(key, 0) + missing
+                self._expected[key] = number + 1
+                self.messages.append(Message(
+                    chunk, instance, number, since + delta,
+                    self._dictionary.get((chunk.epoch, ident)), pid,
+                    payload[at + 16:at + length]))
+                since = base
+            elif kind != REC_PAD:
+                self.skipped += 1
+            at += (length + 7) // 8 * 8
+
+    @property
+    def total_lost(self):
+        return sum(self.lost.values())
+
+    @property
+    def total_dropped(self):
+        return sum(self.dropped.values())

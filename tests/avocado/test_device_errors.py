@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that what cannot be used as a log is refused before the guest starts,
+with an error that names it, and that nothing already there is lost by it."""
+
+import os
+import pwd
+import shutil
+import subprocess
+
+from ddebug_guest import Log, child_dies_with_us, config, plugin
+from ddebug_test import DdebugTest
+
+
+class DeviceErrors(DdebugTest):
+    timeout = 120
+
+    def qemu(self, *options, plugin_file=None, user=None, timeout=20):
+        """Start a QEMU that ends at once if it is not refused: (status, words)."""
+        def prepare():
+            child_dies_with_us()
+            if user:
+                os.setgroups([])
+                os.setgid(user.pw_gid)
+                os.setuid(user.pw_uid)
+
+        done = subprocess.run(
+            [config()["qemu"], "-nodefaults", "-no-user-config", "-display", "none", "-S",
+             "-machine", "q35", "-accel", "tcg", "-monitor", "stdio",
+             "-plugin", plugin_file or plugin(), *options],
+            input=b"quit\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
+            timeout=timeout, preexec_fn=prepare)
+        words = done.stderr.decode(errors="replace")
+        self.log.info("%s: exit status %d: %s", options, done.returncode, words.strip())
+        return done.returncode, words
+
+    def device(self, file, more="", **where):
+        return self.qemu("-device", f"virtio-ddebug-pci,file={file}{more}", **where)
+
+    def refused(self, file, *words, more="", **where):
+        status, said = self.device(file, more, **where)
+        self.assertEqual(status, 1, said)
+        for word in (str(file), *words):
+            self.assertIn(word, said)
+        return said
+
+    def good_log(self, name="good.log"):
+        path = self.scratch(name)
+        status, said = self.device(path, ",size=2M")
+        self.assertEqual((status, said), (0, ""))
+        return path
+
+    def contents(self, path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def test_a_good_file_is_made_preallocated_and_taken_again(self):
+        path = self.good_log()
+        stat = os.stat(path)
+        self.assertEqual(stat.st_mode & 0o7777, 0o600)
+        self.assertLessEqual(stat.st_size, 2 << 20)
+        self.assertGreater(stat.st_size, (2 << 20) - (256 << 10))
+        self.assertGreaterEqual(stat.st_blocks * 512, stat.st_size)
+        self.assertEqual(self.device(path)[0], 0)
+        self.assertEqual(os.stat(path).st_size, stat.st_size)
+        found = Log(path).read()
+        self.assertEqual([name for name, _ in found.events], ["open", "close"] * 2)
+
+    def test_no_file_named(self):
+        status, said = self.qemu("-device", "virtio-ddebug-pci")
+        self.assertEqual(status, 1)
+        self.assertIn("file=", said)
+
+    def test_files_that_cannot_be_logs(self):
+        folder, link, fifo = (self.scratch(n) for n in ("folder", "link", "fifo"))
+        hard, target = self.scratch("hard"), self.good_log("target.log")
+        before = self.contents(target)
+        os.mkdir(folder)
+        os.symlink(target, link)
+        os.mkfifo(fifo)
+        os.link(target, hard)
+        self.refused(folder, "directory")
+        self.refused(link, "symbolic link")
+        self.refused(fifo, "FIFO")
+        self.refused(hard, "link")
+        self.refused("/dev/null", "device")
+        self.refused(self.scratch("no/such/folder/log"), "No such file or directory")
+        self.assertEqual(self.contents(target), before)
+
+    def test_files_of_another_format_are_not_touched(self):
+        for name, data in (("text", b"my only copy of the thesis\n" * 9999), ("short", b"x"),
+                           ("zeros", bytes(1 << 20))):
+            path = self.scratch(name)
+            with open(path, "wb") as file:
+                file.write(data)
+            self.refused(path)
+            self.assertEqual(self.contents(path), data)
+
+    def test_a_log_of_a_newer_format_is_not_touched(self):
+        path = self.good_log()
+        data = bytearray(self.contents(path))
+        from ddebug_logfile import crc32c     # pylint: disable=import-outside-toplevel
+        for copy in (0, 4096):
+            data[copy + 12] |= 1
+            data[copy + 4092:copy + 4096] = crc32c(data[copy:copy + 4092]).to_bytes(4, "little")
+        with open(path, "wb") as file:
+            file.write(data)
+        self.refused(path)
+        self.assertEqual(self.contents(path), data)
+
+    def test_a_log_in_use_is_refused(self):
+        guest = self.new_guest(props="size=2M")
+        guest.launch()
+        guest.connect_qmp()
+        said = self.refused(guest.log_file, "in use")
+        self.assertNotIn("Failed to", said)
+        # a second device in the same VM, too
+        status, said = self.qemu("-device", f"virtio-ddebug-pci,file={self.scratch('a')}",
+                                 "-device", f"virtio-ddebug-pci,file={self.scratch('a')}")
+        self.assertEqual(status, 1)
+        self.assertIn("in use", said)
+        guest.kill()
+        self.assertEqual(self.device(guest.log_file)[0], 0)
+
+    def test_sizes_out_of_range(self):
+        path = self.scratch("log")
+        for size in ("1023K", "1", "2T", "16E"):
+            self.refused(path, "size", "1 MiB", "1 TiB", more=f",size={size}")
+            self.assertFalse(os.path.exists(path), size)
+        status, said = self.device(path, ",size=big")
+        self.assertEqual(status, 1)
+        self.assertIn("size", said)
+        good = self.good_log()
+        before = self.contents(good)
+        self.refused(good, "size", more=",size=1K")
+        self.assertEqual(self.contents(good), before)
+
+    def test_no_space(self):
+        path = self.scratch("log")
+        usage = shutil.disk_usage(self.outputdir)
+        if usage.free >= 1 << 40:
+            self.cancel("the disk has more than the 1 TiB that a log may take")
+        self.refused(path, "space", more=",size=1T", timeout=60)
+        self.assertLess(shutil.disk_usage(self.outputdir).used - usage.used, 1 << 30)
+        self.assertFalse(os.path.exists(path))
+
+    def test_no_permission(self):
+        if os.getuid() == 0:
+            user = pwd.getpwnam("nobody")
+        else:
+            user = None
+        where = "/tmp" if user else self.outputdir
+        folder = subprocess.run(["mktemp", "-d", f"{where}/ddebug.XXXXXX"], check=True,
+                                stdout=subprocess.PIPE, text=True).stdout.strip()
+        self.addCleanup(shutil.rmtree, folder)
+        objects = os.path.join(folder, "object")
+        shutil.copytree(os.path.dirname(plugin()), objects,
+                        ignore=lambda top, names: [n for n in names if not n.endswith(".so")])
+        mine = os.path.join(folder, "log")
+        self.assertEqual(self.device(mine)[0], 0)
+        before = self.contents(mine)
+        os.chmod(mine, 0o400 if not user else 0o600)
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        os.chmod(mine, 0o400 if not user else 0o600)
+        stub = os.path.join(objects, os.path.basename(plugin()))
+        self.refused(mine, "Permission denied", plugin_file=stub, user=user)
+        self.refused(os.path.join(folder, "new") if user else "/new.log", "Permission denied",
+                     plugin_file=stub, user=user)
+        self.assertEqual(self.contents(mine), before)
+
+    def test_a_log_cut_short_is_mended_and_keeps_what_is_left(self):
+        guest = self.boot(props="size=4M", modules=("virtio_ddebug", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.load("threads=2 count=4000")
+        log = Log(guest.log_file)
+        before = [m.number for m in log.settled().messages]
+        self.assertEqual(len(before), 8000)
+        guest.kill()
+        size = os.stat(guest.log_file).st_size
+        os.truncate(guest.log_file, 65536 + 300000)
+        status, said = self.device(guest.log_file)
+        self.assertEqual(status, 0, said)
+        self.assertEqual(os.stat(guest.log_file).st_size, size)
+        left = log.read()
+        self.assertGreater(len(left.messages), 1000)
+        self.assertEqual([m.number for m in left.messages], before[:len(left.messages)])

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that nothing is polled: an idle guest costs neither a kick nor a
+wake-up of the device's thread, a solitary message costs one kick, and a tool
+that waits makes no system call."""
+
+import re
+import time
+
+from ddebug_guest import Log
+from ddebug_test import DdebugTest
+
+
+class Idle(DdebugTest):
+    timeout = 240
+
+    def counters(self, guest):
+        return {name: guest.counter(name) for name in ("kicks", "wakeups")}
+
+    def test_without_r_there_is_no_kick_and_no_wake_up_in_a_minute(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.load("threads=2 count=1000")
+        guest.control("module ddebug_test -r")
+        time.sleep(3)
+        before = self.counters(guest)
+        self.assertGreater(before["kicks"], 0, "the counters count nothing: not a test")
+        self.assertGreater(before["wakeups"], 0, "the counters count nothing: not a test")
+        guest.load("threads=2 count=100000")    # callsites without r are no business of ours
+        guest.must("sleep 60", timeout=90)
+        self.assertEqual(self.counters(guest), before)
+
+    def test_a_solitary_message_kicks_once(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        time.sleep(3)
+        for number in range(5):
+            kicks = guest.counter("kicks")
+            seen = len(log.read().messages)
+            guest.start_load("solitary")
+            time.sleep(3)
+            self.assertEqual(guest.counter("kicks"), kicks + 1, f"message {number}")
+            self.assertEqual(len(log.read().messages), seen + 1)
+
+    def test_with_r_and_no_message_the_device_looks_once_a_second_at_most(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        time.sleep(3)
+        before = self.counters(guest)
+        time.sleep(20)
+        after = self.counters(guest)
+        self.assertEqual(after["kicks"], before["kicks"])
+        self.assertLessEqual(after["wakeups"] - before["wakeups"], 21)
+
+    def test_a_waiting_tool_makes_no_system_call(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        for option in ("--pipe", "--follow"):
+            calls = self.scratch(f"strace{option}.txt")
+            output = self.scratch(f"output{option}.txt")
+            process = log.start(option, output=output,
+                                wrapper=["strace", "-f", "-ttt", "-o", calls])
+            guest.start_load("solitary")
+            time.sleep(5)
+            with open(calls, encoding="utf-8", errors="replace") as file:
+                before = file.read().splitlines()
+            time.sleep(20)
+            with open(calls, encoding="utf-8", errors="replace") as file:
+                after = file.read().splitlines()
+            self.assertGreater(len(before), 20, "strace saw nothing: not a test")
+            # the 1 Hz look of the device writes nothing, so nothing wakes the tool
+            self.assertEqual(after[len(before):], [], f"{option} polls")
+            guest.start_load("solitary")
+            time.sleep(2)
+            with open(output, "rb") as file:
+                said = re.findall(rb"ddebug_test: t900 n\d+ solitary", file.read())
+            self.assertGreaterEqual(len(said), 2)
+            process.terminate()
+            process.wait(20)

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that the rings are really shared: what was committed is read whatever
+became of the guest, and that the driver does without the device, and goes and
+comes, without harm."""
+
+import re
+import time
+
+from ddebug_guest import GuestError, Log
+from ddebug_test import DdebugTest
+
+TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
+
+
+class Live(DdebugTest):
+    timeout = 300
+
+    def texts(self, log):
+        return [m.text for m in log.settled().messages]
+
+    def test_last_message_before_all_cpus_hang_is_read(self):
+        for smp in (2, 4):
+            guest = self.boot(smp=smp, modules=("virtio_ddebug", "ddebug_test"))
+            log = Log(guest.log_file)
+            guest.control("module ddebug_test +r")
+            guest.load("threads=2 count=100")
+            guest.start_load("spin")
+            with self.assertRaises(GuestError):
+                guest.run("true", timeout=3)
+            self.assertEqual(guest.command("query-status")["status"], "running")
+            time.sleep(2)   # it looks by itself once a second
+            for cpu in range(smp):
+                text = b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
+                self.assertIn(text, self.texts(log))
+                self.assertIn(text, [line.text for line in log.trace()])
+            guest.kill()
+            self.assertEqual(len(self.texts(log)), 200 + smp)
+
+    def test_an_oops_inside_a_message_mutes_nobody(self):
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        guest.start_load("oops")
+        self.assertRegex(guest.dmesg(), "general protection fault|unable to handle")
+        texts = self.texts(log)
+        self.assertIn(b"ddebug_test: t901 n0 a wild string follows", texts)
+        self.assertIn(b"ddebug_test: t901 n2 the task that oopsed dies", texts)
+        self.assertFalse([t for t in texts if t.startswith(b"ddebug_test: t901 n1 ")])
+        self.assertEqual(guest.stats()["task_torn"], 1)
+        before = guest.committed()
+        for context in ("task", "softirq", "hardirq", "nmi"):
+            guest.load(f"threads=4 count=500 context={context}")
+        self.assertEqual(guest.committed() - before, 8000)
+        found = log.settled()
+        self.assertEqual(len(found.messages), guest.committed())
+        self.assertEqual(found.total_lost, 0)
+        # and once more, since the stream has been taken over
+        guest.start_load("oops")
+        guest.load("threads=4 count=500")
+        found = log.settled()
+        self.assertEqual(len(found.messages), guest.committed())
+        self.assertEqual(found.total_dropped, 2)
+
+    def test_without_a_device_the_rings_work(self):
+        guest = self.boot(log=None, modules=("ddebug_rb", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.load("threads=4 count=20000 context=all")
+        self.assertEqual(guest.committed(), 80000)
+        guest.must("modprobe virtio_ddebug")
+        guest.load("threads=4 count=2000")
+        self.assertEqual(guest.committed(), 88000)
+        self.assertEqual(guest.stats()["kicks"], 0)
+        guest.must("rmmod virtio_ddebug; rmmod ddebug_rb; rmmod ddebug_test")
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_a_device_plugged_in_later_gets_the_earlier_messages(self):
+        guest = self.new_guest(log=None, load_plugin=True, modules=("virtio_ddebug", "ddebug_test"),
+                               args=["-device", "pcie-root-port,id=slot,chassis=1"])
+        guest.boot()
+        guest.log_file = guest.path("late.log")
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        guest.load("threads=2 count=700 shape=mixed")
+        guest.must("modprobe virtio_pci")
+        guest.command("device_add", driver="virtio-ddebug-pci", id="ddebug0", bus="slot",
+                      file=guest.log_file)
+        for _ in range(40):
+            if guest.stats()["attached"]:
+                break
+            time.sleep(0.5)
+        self.assertEqual(guest.stats()["attached"], 1)
+        guest.load("threads=2 count=300 context=all shape=mixed")
+        found = log.settled()
+        self.assertEqual(len(found.messages), 2000)
+        self.assertEqual(found.total_lost, 0)
+        self.assertTrue(all(m.callsite for m in found.messages))
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_hundred_loads_and_unloads_under_load(self):
+        guest = self.boot(modules=("ddebug_test",), life=290)
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +p")
+        guest.control("module ddebug_test -p")
+        guest.start_load("threads=2 count=1000000000 rate=0 context=all shape=mixed")
+        for cycle in range(1, 101):
+            guest.must("modprobe virtio_ddebug; echo 'module ddebug_test +r' > "
+                       "/proc/dynamic_debug/control; sleep 0.05; "
+                       "rmmod virtio_ddebug; rmmod ddebug_rb", timeout=60)
+            if cycle % 10 == 0:
+                self.log.info("%d cycles", cycle)
+        guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertFalse([f for _, f in guest.flags().values() if "r" in f])
+        found = log.settled()
+        self.assertEqual(len(found.epochs), 100)
+        instances = {m.instance for m in found.messages}
+        self.assertGreater(len(instances), 1)
+        for message in found.messages:
+            self.assertTrue(re.search(rb"ddebug_test: t[01] n\d+ ", message.text), message)

@@ -1,0 +1,179 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that the accounts are exact: what was sent has been received or is
+reported lost, also flat out; that at a usual rate nothing is lost; and that
+messages of all contexts and shapes arrive as they were made."""
+
+import collections
+import os
+import re
+import threading
+import time
+
+from ddebug_guest import Log
+from ddebug_test import DdebugTest
+
+NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
+
+# What a task's ring holds at least of the messages used here, which take up to
+# 88 bytes each of 256 KiB.
+RING_MESSAGES = 2900
+
+
+def numbered(messages):
+    """{thread: [number]} of ddebug_test's messages, in their order."""
+    found = collections.defaultdict(list)
+    for message in messages:
+        match = NUMBERED.search(message.text)
+        found[int(match.group(1))].append(int(match.group(2)))
+    return found
+
+
+class Scheduling(threading.Thread):
+    """Watches how long the host let QEMU's threads wait for a CPU."""
+
+    def __init__(self, pid):
+        super().__init__(daemon=True)
+        self.pid = pid
+        self.worst = 0.0
+        self.ended = threading.Event()
+
+    def run(self):
+        last = {}
+        while not self.ended.wait(0.02):
+            for task in os.listdir(f"/proc/{self.pid}/task"):
+                try:
+                    with open(f"/proc/{self.pid}/task/{task}/comm", encoding="utf-8") as file:
+                        name = file.read()
+                    with open(f"/proc/{self.pid}/task/{task}/schedstat", encoding="utf-8") as file:
+                        waited = int(file.read().split()[1]) / 1e9
+                except OSError:
+                    continue
+                if "ddebug" in name:
+                    self.worst = max(self.worst, waited - last.get(task, waited))
+                    last[task] = waited
+
+
+class Load(DdebugTest):
+    timeout = 500
+
+    def account(self, guest, found, sent):
+        """Received + reported lost = sent, by the log and by the tool."""
+        stats = guest.stats()
+        self.log.info("driver: %s", stats)
+        dropped = guest.dropped()
+        self.assertEqual(guest.committed() + dropped, sent)
+        self.assertEqual(found.total_dropped, dropped)
+        received = len(found.messages)
+        self.log.info("sent %d, received %d, missing in the log %d, dropped by the guest %d",
+                      sent, received, found.total_lost, dropped)
+        self.assertEqual(received + found.total_lost + dropped, sent)
+
+    def account_tool(self, log, found, sent):
+        info = log.info()
+        self.log.info("tool: %s", info)
+        self.assertEqual(info["messages"], len(found.messages))
+        self.assertEqual(info["messages"] + info["lost"], sent)
+
+    def test_a_million_messages_flat_out_are_received_or_reported_lost(self):
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        report = guest.load("threads=4 count=250000 rate=0 shape=int3", timeout=300)
+        self.log.info("a million messages in %.1f s of the guest", report["elapsed_us"] / 1e6)
+        self.assertEqual(report["produced"], 1000000)
+        found = log.settled()
+        self.account(guest, found, 1000000)
+        self.account_tool(log, found, 1000000)
+
+        # the newest that fit are all there: the file is full, the end has no gap
+        size = os.stat(guest.log_file).st_size
+        self.assertLessEqual(size, 16 << 20)
+        bytes_in_log = sum(16 + 8 + len(m.text) for m in found.messages)
+        self.assertGreater(bytes_in_log, 0.8 * size)
+        threads = numbered(found.messages)
+        self.assertEqual(sorted(threads), [0, 1, 2, 3])
+        for numbers in threads.values():
+            self.assertEqual(max(numbers), 249999)
+        streams = collections.defaultdict(list)
+        for message in found.messages:
+            streams[message.stream].append(message.number)
+        committed = 0
+        for numbers in streams.values():
+            tail = numbers[-RING_MESSAGES:]
+            self.assertEqual(tail, list(range(tail[0], tail[0] + len(tail))))
+            committed += numbers[-1] + 1
+        self.assertEqual(committed, guest.committed())
+        self.assertEqual(len(streams), 2)
+
+    def one_minute(self, guest, log, pipe):
+        """A minute at 10,000 messages a second; how many were lost."""
+        before = guest.committed()
+        watch = Scheduling(guest.process.pid)
+        watch.start()
+        report = guest.load("threads=4 count=150000 rate=10000 shape=int3", timeout=150)
+        watch.ended.set()
+        seconds = report["elapsed_us"] / 1e6
+        self.assertGreaterEqual(guest.committed() - before, 600000)
+        # Slower would be no test.
+        self.assertLess(seconds, 66)
+        log.wait_quiet()
+        return watch.worst
+
+    def test_ten_thousand_a_second_for_a_minute_lose_nothing(self):
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        holds = RING_MESSAGES / 10000.0
+        for attempt in range(1, 4):
+            output = self.scratch(f"pipe{attempt}.txt")
+            pipe = log.start("--pipe", output=output)
+            before = guest.committed()
+            worst = self.one_minute(guest, log, pipe)
+            sent = guest.committed() - before
+            time.sleep(1)
+            pipe.terminate()
+            self.assertEqual(pipe.wait(20), 0)
+            with open(output, "rb") as file:
+                lines = file.read().split(b"\n")
+            got = [line for line in lines if NUMBERED.search(line)]
+            self.log.info("attempt %d: sent %d, --pipe got %d; the drain thread waited up to %.3f s "
+                          "for a CPU, the ring holds %.3f s", attempt, sent, len(got), worst, holds)
+            if len(got) == sent or worst < holds:
+                break
+        self.assertEqual(len(got), 600000)
+        threads = collections.defaultdict(list)
+        for line in got:
+            match = NUMBERED.search(line)
+            threads[int(match.group(1))].append(int(match.group(2)))
+        for numbers in threads.values():
+            self.assertEqual(sorted(numbers), list(range(150000)))
+        self.assertEqual(guest.dropped(), 0)
+
+    def test_every_context_and_shape_arrives_as_made(self):
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +pr")
+        last = guest.kmsg()[-1].seq
+        expect = collections.Counter()
+        for context in ("task", "softirq", "hardirq", "nmi", "all"):
+            before = len(log.settled().messages)
+            guest.load(f"threads=3 count=1600 context={context} shape=mixed")
+            messages = log.settled().messages[before:]
+            self.assertEqual(len(messages), 4800)
+            for numbers in numbered(messages).values():
+                self.assertEqual(sorted(numbers), list(range(1600)))
+            if context != "all":
+                name = context.replace("nmi", "NMI")
+                self.assertEqual({m.context for m in messages}, {name})
+            expect.update(m.text for m in messages)
+        found = log.read()
+        self.assertEqual({m.context for m in found.messages}, {"task", "softirq", "hardirq", "NMI"})
+        self.assertEqual(found.total_lost + found.total_dropped, 0)
+        printed = collections.Counter(r.text for r in guest.kmsg()
+                                      if r.seq > last and b"ddebug_test: t" in r.text)
+        self.assertEqual(printed, expect)
+        streams = collections.defaultdict(list)
+        for message in found.messages:
+            streams[message.stream].append(message.time)
+        for times in streams.values():
+            self.assertEqual(times, sorted(times))

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that a message in the log is the message that dmesg would have had:
+with +pr each is in both, text for text, with the same time, in the same order
+for each thread; with r alone the log has the same and dmesg nothing."""
+
+import collections
+import re
+
+from ddebug_guest import Log
+from ddebug_test import DdebugTest
+import workload
+
+# Stamps are taken one after the other, in the log first; a virtual CPU may lose
+# its host CPU in between.
+USUAL_TOLERANCE = 0.001     # seconds; for 99 of 100
+TOLERANCE = 0.25            # for all
+
+THREAD = re.compile(rb"(\[\d+\]|<intr>) ")
+
+
+def by_thread(messages):
+    """{prefix that the flag t made: [message]}, in order."""
+    threads = collections.defaultdict(list)
+    for message in messages:
+        threads[THREAD.match(message.text).group(1)].append(message)
+    return threads
+
+
+class Oracle(DdebugTest):
+    timeout = 400
+
+    def boot_all(self, works):
+        squash, stick = self.scratch("squash.img"), self.scratch("stick.img")
+        args = []
+        if workload.NETWORK in works:
+            args += workload.network_card()
+        if workload.USB in works:
+            workload.make_ext4(stick)
+            args += workload.usb(stick)
+        if workload.SQUASHFS in works:
+            workload.make_squashfs(squash)
+            args += workload.squashfs_disk(squash)
+        return self.boot(args=args, props="size=128M")
+
+    def compare(self, work, logged, printed):
+        self.log.info("%s: %d messages in the log, %d in dmesg",
+                      work.modules, len(logged), len(printed))
+        self.assertGreaterEqual(len(printed), work.least, "not a test")
+        in_log, in_dmesg = by_thread(logged), by_thread(printed)
+        self.assertEqual(sorted(in_log), sorted(in_dmesg))
+        off = []
+        for thread, records in in_dmesg.items():
+            messages = in_log[thread]
+            if thread == b"<intr>":
+                self.assertGreaterEqual(len(records), work.interrupts, "not a test")
+                self.assertEqual(collections.Counter(m.text for m in messages),
+                                 collections.Counter(r.text for r in records))
+                continue
+            self.assertEqual([m.text for m in messages], [r.text for r in records],
+                             f"thread {thread}")
+            for message, record in zip(messages, records):
+                self.assertEqual(message.pid, int(thread[1:-1]))
+                off.append(abs(message.time / 1e9 - record.stamp))
+        off.sort()
+        self.log.info("stamps differ by %.6f s in the middle, %.6f s at the 99th, %.6f s at most",
+                      off[len(off) // 2], off[len(off) * 99 // 100], off[-1])
+        self.assertLess(off[len(off) * 99 // 100], USUAL_TOLERANCE)
+        self.assertLess(off[-1], TOLERANCE)
+
+    def compare_work(self, *works):
+        guest = self.boot_all(works)
+        log = Log(guest.log_file)
+        for work in works:
+            before = len(log.settled().messages)
+            last = guest.kmsg()[-1].seq
+            work.run(guest, "+prt")
+            guest.control("=_")
+            found = log.settled()
+            sites = guest.flags()
+            printed = [r for r in guest.kmsg() if r.seq > last and THREAD.match(r.text)]
+            logged = found.messages[before:]
+            self.compare(work, logged, printed)
+            modules = set()
+            for message in logged:
+                site = message.callsite
+                self.assertIsNotNone(site, message)
+                modules.add(site.module)
+                if (site.file, site.line, site.function) in sites:
+                    self.assertEqual(sites[site.file, site.line, site.function][0], site.module)
+                context = message.text.startswith(b"<intr>")
+                self.assertEqual(message.context != "task", context, message)
+            self.assertLessEqual(modules, set(work.modules))
+        self.assertEqual(found.total_lost, 0)
+        self.assertEqual(found.skipped, 0)
+        # the tool tells the same, in the order of time
+        self.assertEqual(log.trace_lines(), sorted(log.expected_lines(found), key=log.line_time))
+        return guest
+
+    def test_log_equals_dmesg_for_network_card_and_usb(self):
+        self.compare_work(workload.NETWORK, workload.USB)
+
+    def test_log_equals_dmesg_for_a_network_protocol_with_softirqs(self):
+        self.compare_work(workload.SCTP)
+
+    def test_log_equals_dmesg_for_file_systems(self):
+        self.compare_work(workload.SQUASHFS, workload.FLASH)
+
+    def test_r_alone_records_the_same_and_leaves_dmesg_silent(self):
+        guest = self.boot_all([workload.SQUASHFS])
+        log = Log(guest.log_file)
+        guest.must("modprobe squashfs; modprobe virtio_blk; modprobe virtio_pci")
+        texts = []
+        for flags in ("+pr", "-p", "-r+p"):
+            before = len(log.settled().messages)
+            workload.SQUASHFS.run(guest, flags) if flags == "+pr" else None
+            texts.append(before)
+        self.fail("unfinished")

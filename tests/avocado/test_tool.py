@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that ddebug-host works on a log that is being written: it streams,
+waits, shares with other readers, ends well, and changes size and contents of a
+live log without losing what it should keep."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import time
+
+from ddebug_guest import Log, child_dies_with_us, tool
+from ddebug_test import DdebugTest
+
+NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
+
+
+class Tool(DdebugTest):
+    timeout = 200
+
+    def boot_load(self, **options):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), **options)
+        guest.control("module ddebug_test +r")
+        return guest, Log(guest.log_file)
+
+    def numbers(self, path):
+        with open(path, "rb") as file:
+            return [(int(m.group(1)), int(m.group(2))) for m in NUMBERED.finditer(file.read())]
+
+    def wait_for(self, path, count, timeout=20):
+        deadline = time.monotonic() + timeout
+        while len(self.numbers(path)) < count and time.monotonic() < deadline:
+            time.sleep(0.1)
+        return self.numbers(path)
+
+    def test_trace_shows_all_and_consumes_nothing(self):
+        guest, log = self.boot_load()
+        guest.load("threads=2 count=500 context=all shape=mixed")
+        found = log.settled()
+        first = log.tool("--trace").stdout
+        self.assertEqual(first, log.tool("--trace").stdout)
+        self.assertEqual(len(log.trace()), 1000)
+        expect = sorted((m.time // 1000, m.text) for m in found.messages)
+        shown = sorted((int(line.stamp.replace(b".", b"")), line.text) for line in log.trace())
+        self.assertEqual(shown, expect)
+        stamps = [float(line.stamp) for line in log.trace()]
+        self.assertEqual(stamps, sorted(stamps))
+        self.assertEqual(log.tool("--info").stderr, b"")
+        # dead, it tells the same
+        guest.kill()
+        self.assertEqual(log.tool("--trace").stdout, first)
+
+    def test_pipe_consumes_and_two_share(self):
+        guest, log = self.boot_load()
+        outputs = [self.scratch(f"pipe{i}") for i in range(2)]
+        pipes = [log.start("--pipe", output=output) for output in outputs]
+        follow = log.start("--follow", output=self.scratch("follow"))
+        guest.load("threads=4 count=5000 rate=10000")
+        time.sleep(3)
+        got = [self.numbers(output) for output in outputs]
+        together = sorted(got[0] + got[1])
+        self.assertEqual(together, [(t, n) for t in range(4) for n in range(5000)])
+        self.assertEqual(len(self.wait_for(self.scratch("follow"), 20000)), 20000)
+        for process in pipes + [follow]:
+            process.send_signal(signal.SIGINT)
+            self.assertIn(process.wait(10), (0, 130, -signal.SIGINT))
+            self.assertEqual(process.stderr.read(), b"")
+        # a third goes on where they were
+        guest.load("threads=1 count=10")
+        third = log.start("--pipe", output=self.scratch("third"))
+        self.assertEqual(self.wait_for(self.scratch("third"), 10), [(0, n) for n in range(10)])
+        third.kill()
+        third.wait()
+
+    def test_pipe_into_head_ends_well(self):
+        guest, log = self.boot_load()
+        guest.load("threads=2 count=1000")
+        log.wait_quiet()
+        done = subprocess.run(
+            ["bash", "-c", f"'{tool()}' --pipe '{guest.log_file}' | head -n 5; echo ${{PIPESTATUS[0]}}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=True,
+            preexec_fn=child_dies_with_us)
+        lines = done.stdout.splitlines()
+        self.assertEqual(len(lines), 6)
+        self.assertIn(lines[5], (b"0", b"141"))
+        self.assertEqual(done.stderr, b"")
+        done = subprocess.run(
+            ["bash", "-c", f"'{tool()}' --trace '{guest.log_file}' | head -n 5 | wc -l"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=True,
+            preexec_fn=child_dies_with_us)
+        self.assertEqual((done.stdout.strip(), done.stderr), (b"5", b""))
+
+    def test_several_readers_do_not_disturb(self):
+        guest, log = self.boot_load(props="size=64M")
+        outputs = [self.scratch(f"follow{i}") for i in range(4)]
+        readers = [log.start("--follow", output=output) for output in outputs]
+        guest.load("threads=4 count=25000 rate=8000")
+        log.wait_quiet()
+        expect = sorted((t, n) for t in range(4) for n in range(25000))
+        for output in outputs:
+            self.assertEqual(sorted(self.wait_for(output, 100000)), expect)
+        for reader in readers:
+            reader.terminate()
+            reader.wait(10)
+        self.assertEqual(log.settled().total_lost, 0)
+
+    def test_a_reader_started_before_the_file_and_left_after_the_vm(self):
+        guest = self.new_guest(modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        missing = log.tool("--trace", check=False)
+        self.assertNotEqual(missing.returncode, 0)
+        self.assertIn(guest.log_file.encode(), missing.stderr)
+        self.assertEqual(missing.stdout, b"")
+
+        output = self.scratch("waited")
+        reader = log.start("--pipe", "--wait", output=output)
+        time.sleep(1)
+        self.assertIsNone(reader.poll())
+        guest.boot()
+        guest.control("module ddebug_test +r")
+        guest.load("threads=2 count=300")
+        self.assertEqual(len(self.wait_for(output, 600)), 600)
+        self.assertIsNone(reader.poll())
+        guest.load("threads=1 count=77")
+        guest.kill()
+        self.assertEqual(reader.wait(20), 0)
+        self.assertEqual(len(self.numbers(output)), 677)
+
+    def test_a_follower_ends_when_the_guest_powers_off(self):
+        guest, log = self.boot_load()
+        output = self.scratch("follow")
+        reader = log.start("--follow", output=output)
+        guest.load("threads=2 count=300")
+        self.assertEqual(guest.shut_down(), 0)
+        self.assertEqual(reader.wait(20), 0)
+        self.assertEqual(len(self.numbers(output)), 600)
+
+    def test_size_and_clear_while_flooding(self):
+        guest, log = self.boot_load(props="size=4M")
+        guest.start_load("threads=4 count=150000 rate=8000")
+        sizes = (8 << 20, 2 << 20, 32 << 20, 16 << 20)
+        for size in sizes:
+            time.sleep(2)
+            log.tool(f"--size={size}")
+            self.assertLessEqual(os.stat(guest.log_file).st_size, size)
+            self.assertGreater(os.stat(guest.log_file).st_size, size - (1 << 20))
+            self.assertIn(str(os.stat(guest.log_file).st_size).encode(), log.tool("--size").stdout)
+        time.sleep(2)
+        log.tool("--clear")
+        first = min(float(line.stamp) for line in log.trace() if line.stamp)
+        guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
+        found = log.settled()
+        self.assertEqual([name for name, _ in found.events if name in ("size", "clear")], ["clear"])
+        self.assertGreater(len(found.messages), 0)
+        self.assertGreaterEqual(min(m.time for m in found.messages) / 1e9, first - 1e-6)
+        streams = {}
+        for message in found.messages:
+            streams.setdefault(message.stream, []).append(message.number)
+        for numbers in streams.values():    # no gap since
+            self.assertEqual(numbers, list(range(numbers[0], numbers[0] + len(numbers))))
+        self.assertEqual(sum(numbers[-1] + 1 for numbers in streams.values()), guest.committed())
+
+    def test_size_and_clear_of_a_dead_vms_log(self):
+        guest, log = self.boot_load(props="size=4M")
+        guest.load("threads=2 count=2000")
+        before = [m.text for m in log.settled().messages]
+        guest.kill()
+        for size in (8 << 20, 4 << 20):
+            log.tool(f"--size={size}")
+            self.assertEqual([m.text for m in log.read().messages], before)
+        log.tool("--clear")
+        self.assertEqual(log.read().messages, [])
+        self.assertEqual(log.trace(), [])
+
+    def test_bad_logs_are_refused_with_the_reason(self):
+        folder, text, link, short = (self.scratch(n) for n in ("folder", "text", "link", "short"))
+        guest, log = self.boot_load(props="size=1M")
+        guest.load("threads=1 count=1000")
+        log.wait_quiet()
+        guest.kill()
+        os.mkdir(folder)
+        with open(text, "wb") as file:
+            file.write(b"not a log\n" * 10000)
+        os.symlink(guest.log_file, link)
+        for path in (folder, text, link, self.scratch("none"), "/dev/null"):
+            for option in ("--trace", "--pipe", "--follow", "--info", "--size=2M", "--clear"):
+                done = Log(path).tool(option, check=False)
+                self.assertNotEqual(done.returncode, 0, f"{option} {path}")
+                self.assertIn(path.encode(), done.stderr)
+                self.assertEqual(done.stdout, b"")
+        with open(text, "rb") as file:
+            self.assertEqual(file.read(), b"not a log\n" * 10000)
+        for size in ("0", "1K", "2T", "-5", "big", "4MM"):
+            done = log.tool(f"--size={size}", check=False)
+            self.assertNotEqual(done.returncode, 0, size)
+            self.assertIn(size.encode(), done.stderr)
+        self.assertEqual(len(log.trace()), 1000)
+        shutil.copy(guest.log_file, short)
+        os.truncate(short, 65536 + 70000)
+        lines = Log(short).trace()
+        self.assertGreater(len([line for line in lines if line.stamp]), 200)
+        os.truncate(short, 100)
+        self.assertNotEqual(Log(short).tool("--trace", check=False).returncode, 0)
