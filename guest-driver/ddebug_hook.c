@@ -54,6 +54,13 @@
  * counted from their first to their last statement (inflight), and what is
  * outside of these is covered by ddebug_quiesce().
  *
+ * Modules
+ * -------
+ * A module's callsites are in the list before its keys are tied to its code, and
+ * until after its code is none any more.  Stock kernels up to 6.4 crash when
+ * the control file is written at such a moment.  Our own changes wait for the
+ * right one: ddebug_module_event().
+ *
  * Limits
  * ------
  * - A breakpoint hit while its CPU is handling another one is not handed to
@@ -73,8 +80,10 @@
 #include <linux/jump_label.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
+#include <linux/module.h>
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
+#include <linux/notifier.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -131,6 +140,7 @@ static struct ddebug_walk {
 	loff_t pos;
 	void *at;
 } walk;
+static bool watching;		/* modules that come and go */
 static bool stopping;		/* no callsite gets 'r' any more */
 static bool probes_lost;	/* armed, but the breakpoints are not there */
 static unsigned int nr_r;	/* callsites with 'r', when they were last walked */
@@ -577,15 +587,47 @@ static bool ddebug_matches(const struct ddebug_query *q, struct _ddebug *d)
  * Flags and keys
  */
 
+#ifdef CONFIG_JUMP_LABEL
+
+/*
+ * A module's callsites can be visited before the kernel has tied their keys to
+ * the code: a key that is switched on then says on, while the code stays off,
+ * and switching it off later is a BUG().  So it is left alone until
+ * ddebug_module_event().
+ */
 static void ddebug_set_key(struct _ddebug *d, bool on)
 {
-#ifdef CONFIG_JUMP_LABEL
+	struct static_key_true *key = &d->key.dd_key_true;
+
+	if (!(READ_ONCE(key->key.type) & ~JUMP_TYPE_MASK))
+		return;
 	if (on)
-		static_branch_enable(&d->key.dd_key_true);
+		static_branch_enable(key);
 	else
-		static_branch_disable(&d->key.dd_key_true);
-#endif
+		static_branch_disable(key);
 }
+
+/*
+ * A module's callsites can be visited after its code has ceased to be code:
+ * patching it then is a WARN().  Nothing but a callsite's own key, and so
+ * nobody without ddebug_lock, uses this tie.
+ */
+static void ddebug_untie_key(struct _ddebug *d)
+{
+	d->key.dd_key_true.key.type &= JUMP_TYPE_MASK;
+}
+
+#else
+
+static void ddebug_set_key(struct _ddebug *d, bool on)
+{
+}
+
+static void ddebug_untie_key(struct _ddebug *d)
+{
+}
+
+#endif
 
 /* Without probes the stock functions would print what has only 'r'. */
 static unsigned int ddebug_flags_on(void)
@@ -779,6 +821,46 @@ static void ddebug_tend(struct work_struct *work)
 			ddebug_disarm(&print_hooks[i]);
 	mutex_unlock(&control_lock);
 }
+
+/*
+ * Modules come: their keys are tied to code, and may follow their flags.
+ * Modules go: their exit function has run, so nobody is in their code.
+ */
+static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
+			       void *data)
+{
+	const struct module *mod = data;
+	unsigned int n = 0;
+	struct _ddebug *d;
+
+	if (event != MODULE_STATE_COMING && event != MODULE_STATE_GOING)
+		return NOTIFY_DONE;
+
+	mutex_lock(&control_lock);
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		if (within_module((unsigned long)d, mod)) {
+			if (event == MODULE_STATE_COMING) {
+				ddebug_set_key(d, d->flags & ddebug_flags_on());
+			} else {
+				ddebug_set_flags(d, d->flags & ~FLAG_R);
+				ddebug_untie_key(d);
+			}
+		}
+		n += !!(d->flags & FLAG_R);
+	}
+	ddebug_done();
+	if (nr_r && !n)
+		mod_delayed_work(system_unbound_wq, &tend_work, DISARM_DELAY);
+	ddebug_set_nr_r(n);
+	mutex_unlock(&control_lock);
+	return NOTIFY_OK;
+}
+
+/* After jump labels' (1), and after dynamic debug's where it has one (0). */
+static struct notifier_block module_nb = {
+	.notifier_call = ddebug_module_event,
+	.priority = -1,
+};
 
 /*
  * Carrying out queries
@@ -1179,9 +1261,9 @@ static int ddebug_check_kernel(void)
 	return 0;
 }
 
-static int ddebug_hook_up(void)
+static int ddebug_look_around(void)
 {
-	int i, rc;
+	int rc;
 
 	rc = ddebug_find_seq_operations();
 	if (!rc)
@@ -1190,8 +1272,22 @@ static int ddebug_hook_up(void)
 		rc = ddebug_register(control_hooks, ARRAY_SIZE(control_hooks));
 	if (!rc)
 		rc = ddebug_check_kernel();
+	return rc;
+}
+
+/* Modules are watched before the first callsite can get 'r'. */
+static int ddebug_arm_control(void)
+{
+	int i, rc;
+
+	rc = register_module_notifier(&module_nb);
+	if (rc)
+		return rc;
+	watching = true;
+	mutex_lock(&control_lock);
 	for (i = 0; !rc && i < ARRAY_SIZE(control_hooks); i++)
 		rc = ddebug_arm(&control_hooks[i]);
+	mutex_unlock(&control_lock);
 	return rc;
 }
 
@@ -1214,8 +1310,10 @@ int ddebug_hook_start(void)
 		return -ENOMEM;
 
 	mutex_lock(&control_lock);
-	rc = ddebug_hook_up();
+	rc = ddebug_look_around();
 	mutex_unlock(&control_lock);
+	if (!rc)
+		rc = ddebug_arm_control();
 	if (rc)
 		ddebug_hook_stop();
 	return rc;
@@ -1236,6 +1334,9 @@ void ddebug_hook_stop(void)
 	if (control_hooks[CONTROL_SHOW].wanted)
 		ddebug_clear();
 	mutex_unlock(&control_lock);
+	if (watching)
+		unregister_module_notifier(&module_nb);
+	watching = false;
 	cancel_delayed_work_sync(&tend_work);
 
 	/* ... so stock's functions may change flags beside ours. */

@@ -186,6 +186,15 @@ static void ddebug_work_lazy(struct irq_work *work)
 	ddebug_work(container_of(work, struct ddebug_cpu, lazy));
 }
 
+/*
+ * An NMI may come while the idle loop decides to stop the tick, behind its look for
+ * lazy work: that would then wait for the next interrupt, whenever that comes.
+ */
+static bool ddebug_tick_may_stop(u8 context)
+{
+	return context == VIRTIO_DDEBUG_CTX_NMI && is_idle_task(current);
+}
+
 /**
  * ddebug_kick() - see to it that the device hears of a commit
  * @c: this CPU's
@@ -203,11 +212,7 @@ void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 		return;
 	if (!rcu_access_pointer(ddebug_transport) || !cpu_online(raw_smp_processor_id()))
 		return;
-	/*
-	 * An NMI may come while the idle loop decides to stop the tick, behind
-	 * its look for lazy work: that would then wait for the next interrupt.
-	 */
-	if (half || context == VIRTIO_DDEBUG_CTX_NMI || time - c->last_kick >= DDEBUG_QUIET_NS) {
+	if (half || time - c->last_kick >= DDEBUG_QUIET_NS || ddebug_tick_may_stop(context)) {
 		WRITE_ONCE(c->armed, DDEBUG_ARMED_NOW);
 		c->works_now++;
 		c->last_kick = time;

@@ -367,11 +367,13 @@ static void virtio_ddebug_quiesce(struct virtio_ddebug *vd)
 	vd->running = false;
 }
 
+/* May be called again: a restore that fails leaves a device that is stopped. */
 static void virtio_ddebug_stop(struct virtio_ddebug *vd)
 {
 	if (vd->running)
 		virtio_ddebug_quiesce(vd);
-	virtio_ddebug_del_vqs(vd);
+	if (vd->rings)
+		virtio_ddebug_del_vqs(vd);
 }
 
 static int virtio_ddebug_start(struct virtio_ddebug *vd)
