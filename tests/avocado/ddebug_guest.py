@@ -179,6 +179,7 @@ class Guest:
         self.launch()
         self.connect_qmp()
         self.wait_ready()
+        self.must("modprobe virtio_pci")    # as udev would
         for module in self.modules:
             self.must(f"modprobe {module}")
         return self
