@@ -186,7 +186,7 @@ static __always_inline void ddebug_leave_print(void)
 static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
 {
 	/* One byte: whole before and after any change. */
-	return data_race(d->flags);
+	return data_race((unsigned int)d->flags);
 }
 
 static notrace __printf(2, 3)
