@@ -91,14 +91,15 @@ static void virtio_ddebug_schedule(void *opaque)
     qemu_bh_schedule(s->bh);
 }
 
-static uint32_t virtio_ddebug_check_request(uint16_t type, const void *payload,
+static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
+                                            uint16_t type, const void *payload,
                                             size_t len)
 {
     struct virtio_ddebug_attach attach;
 
     switch (type) {
     case VIRTIO_DDEBUG_REQ_ATTACH:
-        if (len != sizeof(attach)) {
+        if (s->attach_seen || len != sizeof(attach)) {
             return VIRTIO_DDEBUG_S_INVAL;
         }
         memcpy(&attach, payload, sizeof(attach));
@@ -107,7 +108,8 @@ static uint32_t virtio_ddebug_check_request(uint16_t type, const void *payload,
         }
         return VIRTIO_DDEBUG_S_OK;
     case VIRTIO_DDEBUG_REQ_DICT:
-        return len ? VIRTIO_DDEBUG_S_OK : VIRTIO_DDEBUG_S_INVAL;
+        return s->attach_seen && len ? VIRTIO_DDEBUG_S_OK :
+                                       VIRTIO_DDEBUG_S_INVAL;
     default:
         return VIRTIO_DDEBUG_S_UNSUPP;
     }
@@ -123,13 +125,14 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
 
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
-    status = virtio_ddebug_check_request(type, payload, len);
+    status = virtio_ddebug_check_request(s, type, payload, len);
     if (status == VIRTIO_DDEBUG_S_OK &&
         !ddebug_drain_request(s->drain, type, g_steal_pointer(&payload), len,
                               id)) {
         status = VIRTIO_DDEBUG_S_IOERR;
     }
     if (status == VIRTIO_DDEBUG_S_OK) {
+        s->attach_seen = true;
         g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
     } else {
         virtio_ddebug_respond(s, elem, status, 0);
@@ -395,6 +398,7 @@ static void virtio_ddebug_reset(VirtIODevice *vdev)
         virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
         virtio_ddebug_forget_requests(s);
         ddebug_drain_end_session(s->drain);
+        s->attach_seen = false;
     }
 }
 

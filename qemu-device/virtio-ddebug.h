@@ -27,6 +27,7 @@ struct VirtIODDebug {
 
     DdebugDrain *drain;
     bool running;               /* the drain is not paused */
+    bool attach_seen;           /* since the last reset */
     bool stop_told;             /* a STOP event is not followed by CONT yet */
     QEMUBH *bh;                 /* fetches the drain's answers */
     GHashTable *requests;       /* by id: elements of the control queue */
