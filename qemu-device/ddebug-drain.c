@@ -724,7 +724,7 @@ static uint32_t status_of(int r)
     switch (r) {
     case 0:
         return VIRTIO_DDEBUG_S_OK;
-    case -ENOSPC:
+    case -EXFULL:
         return VIRTIO_DDEBUG_S_NOSPC;
     case -EINVAL:
         return VIRTIO_DDEBUG_S_INVAL;
@@ -746,7 +746,7 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     } else {
         r = ddebug_log_append_dict(d->log, job->payload, job->len);
     }
-    if (r != -ENOSPC && r != -EINVAL) {
+    if (r != -EXFULL && r != -EINVAL) {
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);
