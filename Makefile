@@ -56,7 +56,7 @@ parts: modules device tool image
 
 modules:
 	@echo '== Modules of the guest, for $(KERNEL_RELEASE)'
-	@$(MAKE) -C guest-driver KDIR='$(KDIR)' O='$(BUILD)/guest-driver'
+	@$(MAKE) -s -C guest-driver KDIR='$(KDIR)' O='$(BUILD)/guest-driver'
 
 device:
 	@echo '== Device, for QEMU $(QEMU_PACKAGE)'
@@ -64,7 +64,7 @@ device:
 
 tool:
 	@echo '== Tool'
-	@$(MAKE) -C host-tool O='$(BUILD)/host-tool'
+	@$(MAKE) -s -C host-tool O='$(BUILD)/host-tool'
 
 $(KOS): modules ;
 

@@ -163,10 +163,11 @@ add_all_help (GString *out)
 
 /*
  * GOption would take the word after a bare --size for its value, so that is
- * turned into an option of its own.
+ * turned into an option of its own.  It would also take and forget a value for
+ * an option that has none.
  */
-static void
-split_size (char **argv)
+static gboolean
+check_values (char **argv, GError **error)
 {
   for (char **arg = argv + 1; *arg && strcmp (*arg, "--") != 0; arg++)
     if (strcmp (*arg, "--size") == 0)
@@ -174,6 +175,12 @@ split_size (char **argv)
         g_free (*arg);
         *arg = g_strdup ("--show-size");
       }
+    else if (g_str_has_prefix (*arg, "--") && strchr (*arg, '=') && !g_str_has_prefix (*arg, "--size="))
+      {
+        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: only --size takes a value", *arg);
+        return FALSE;
+      }
+  return TRUE;
 }
 
 static gboolean
@@ -199,7 +206,8 @@ parse_arguments (char **argv, Arguments *a, GError **error)
 
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
-  split_size (argv);
+  if (!check_values (argv, error))
+    return FALSE;
   return g_option_context_parse_strv (context, &argv, error);
 }
 

@@ -4,7 +4,7 @@
  *
  * Each stream has a queue of spans, as they came.  Its head is the next thing
  * it has to say: a message, or a note, which comes with the time of the message
- * before it.  A heap holds the streams that have a head, the earliest on top.
+ * before it (of the sub-buffer, if it is the first).  A heap holds the streams that have a head, the earliest on top.
  * Within a stream nothing is ever reordered, whatever times the guest wrote.
  *
  * Held or due.  A span found in pass p may be followed, in the log, by older
@@ -182,7 +182,7 @@ has_drops (const Stream *stream, const Span *span)
   return span->chunk.recursed > stream->stream.recursed || span->chunk.torn > stream->stream.torn;
 }
 
-/* Whether @head is there; a note comes with the time of the message before it. */
+/* Whether @head is there; its time is set. */
 static gboolean
 try_head (Stream *stream, Head head)
 {
@@ -191,6 +191,7 @@ try_head (Stream *stream, Head head)
   switch (head)
     {
     case HEAD_DROPPED_BEFORE:
+      stream->time = MAX (stream->time, span->span.base);
       return dropped_before (span) && has_drops (stream, span);
     case HEAD_MESSAGE:
       if (!ddebug_span_next (&span->span, &stream->message))

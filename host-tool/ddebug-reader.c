@@ -630,7 +630,11 @@ peek (DdebugReader *reader, Walk *walk, GError **error)
     return walk->result;
   /* What was read before the end was met says nothing about now. */
   if (walk->result == DDEBUG_READ_END)
-    walk->fresh = FALSE;
+    {
+      walk->fresh = FALSE;
+      if (walk->type == DDEBUG_LOG_SEG_DATA)
+        reader->slots_fresh = FALSE;
+    }
   while (step (reader, walk, error) == STEP_AGAIN)
     ;
   walk->peeked = walk->result == DDEBUG_READ_CHUNK || walk->result == DDEBUG_READ_DAMAGE

@@ -109,7 +109,7 @@ def unit():
         cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
-        match = re.match(r"\s*(not )?ok\b(?:\s+\d+)?\s*-?\s*(.*?)(\s*# SKIP.*)?$", line, re.I)
+        match = re.match(r"(not )?ok\b(?:\s+\d+)?\s*-?\s*(.*?)(\s*# SKIP.*)?$", line, re.I)
         if not match or re.search(r"# TODO", line):
             continue
         if match.group(3):

@@ -17,7 +17,6 @@ libfdt-dev: headers that the QEMU device object needs
 meson: configures the QEMU headers
 ninja-build: generates the QEMU headers
 libisal-dev: checksums of the log file
-libgtest-dev: unit tests
 dpkg-dev: unpacks the source of the QEMU package
 xz-utils: unpacks packages
 ca-certificates: downloads

@@ -179,6 +179,7 @@ class Guest:
         self.launch()
         self.connect_qmp()
         self.wait_ready()
+        self.must("modprobe virtio_pci")    # as udev would
         for module in self.modules:
             self.must(f"modprobe {module}")
         return self
@@ -420,6 +421,7 @@ class Log:
 
     def tool(self, *options, check=True, timeout=120, **more):
         """Run ddebug-host on the log; the completed process, output as bytes."""
+        more.setdefault("env", {**os.environ, "LC_ALL": "C"})
         done = subprocess.run([tool(), *options, self.path], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
                               timeout=timeout, preexec_fn=child_dies_with_us, **more)
@@ -429,18 +431,14 @@ class Log:
         return done
 
     def info(self):
-        """What --info says, as {name: value}, numbers as numbers."""
-        found = {}
-        for line in self.tool("--info").stdout.decode().splitlines():
-            match = re.match(r"\s*([^:]+):\s*(.*)$", line)
-            if match:
-                value = match.group(2)
-                found[match.group(1)] = int(value) if value.isdigit() else value
-        return found
+        """The numbers that --info gives for the whole log: {name: number}."""
+        text = self.tool("--info").stdout.decode()
+        return {match.group(1): int(match.group(2))
+                for match in re.finditer(r"^(\w+): +(\d+)\b", text, re.M)}
 
-    def trace(self):
-        """The lines of --trace: [Line]."""
-        return parse_lines(self.tool("--trace").stdout)
+    def trace(self, *options):
+        """What --trace prints: [Line]."""
+        return parse_lines(self.tool("--trace", *options).stdout)
 
     def start(self, *options, output, wrapper=()):
         """The tool in the background, its output in a file."""
@@ -449,9 +447,14 @@ class Log:
                                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE,
                                     preexec_fn=child_dies_with_us)
 
+    def stream(self, *options):
+        """The tool in the background, its output through a pipe."""
+        return subprocess.Popen([tool(), *options, self.path], stdin=subprocess.DEVNULL,
+                                stdout=subprocess.PIPE, preexec_fn=child_dies_with_us)
+
 
 class Line:
-    """A line of the tool: a message with its stamp, or a note (stamp None)."""
+    """What the tool prints for a message, or a notice (stamp None)."""
 
     def __init__(self, raw):
         match = re.match(rb"\[ *(\d+\.\d{6})\] (.*)$", raw, re.S)
@@ -459,9 +462,30 @@ class Line:
         self.stamp = match.group(1) if match else None
         self.text = match.group(2) if match else raw
 
+    @property
+    def micros(self):
+        return int(self.stamp.replace(b".", b""))
+
     def __repr__(self):
         return repr(self.raw)
 
 
 def parse_lines(output):
-    return [Line(raw) for raw in output.split(b"\n")[:-1]]
+    """The messages and notices of an output of the tool.  Further lines of a
+    message are indented."""
+    return [Line(raw) for raw in re.split(rb"\n(?! )", output)[:-1]]
+
+
+def shown(text):
+    """How the tool shows a text in the C locale: escaped, further lines indented."""
+    out = b""
+    for at, byte in enumerate(text):
+        if byte == 10:
+            out += b"\n" + b" " * 15 if at + 1 < len(text) else b""
+        elif byte == 92:
+            out += b"\\x5c" if re.match(rb"\\x[0-9a-fA-F]{2}", text[at:]) else b"\\"
+        elif 32 <= byte < 127 or byte == 9:
+            out += bytes([byte])
+        else:
+            out += b"\\x%02x" % byte
+    return out

@@ -57,7 +57,7 @@ BAD = [
 class Flag(DdebugTest):
 
     def boot_usb(self, **options):
-        guest = self.boot(args=USB, log=None, **options)
+        guest = self.boot(args=USB, **options)
         guest.control("=_")     # a few callsites print by default
         for module in ("xhci_pci", "usbhid", "squashfs"):
             guest.must(f"modprobe {module}")
@@ -177,7 +177,7 @@ class Flag(DdebugTest):
         def of_squashfs(guest):
             return {site for site, (module, _) in guest.flags().items() if module == "squashfs"}
 
-        guest = self.boot(log=None)
+        guest = self.boot()
         guest.must("modprobe squashfs dyndbg=+r; modprobe ubi dyndbg='+rt; func ubi_io_* +p'; modprobe sctp")
         found = guest.flags()
         seen = {"squashfs": set(), "ubi": set(), "sctp": set()}

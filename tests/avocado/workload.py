@@ -8,10 +8,10 @@ import subprocess
 from ddebug_guest import CONTROL
 
 
-def make_squashfs(path):
-    """A file system of 200 files, the same each time."""
+def make_squashfs(path, files=200):
+    """A file system of small files, the same each time."""
     tree = path + ".d"
-    for i in range(200):
+    for i in range(files):
         os.makedirs(os.path.join(tree, f"d{i % 20}"), exist_ok=True)
         with open(os.path.join(tree, f"d{i % 20}", f"f{i}"), "wb") as file:
             file.write(b"%d hello " % i * (i * 50))

@@ -1,0 +1,628 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What ddebug-host prints for given logs, to the byte, and how it refuses what it cannot do. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "canned.h"
+#include "run-tool.h"
+
+#define MS G_GUINT64_CONSTANT (1000000)
+#define SECOND (1000 * MS)
+
+typedef struct
+{
+  char *dir;
+  char *path;
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  f->dir = scratch_new ();
+  f->path = g_build_filename (f->dir, "vm.log", NULL);
+  g_assert_cmpint (chmod (f->dir, 0755), ==, 0);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  g_free (f->path);
+  scratch_free (f->dir);
+}
+
+static void
+assert_prints (Result r, const char *expected)
+{
+  g_assert_cmpstr (r.err, ==, "");
+  g_assert_cmpstr (r.out, ==, expected);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+}
+
+/* One line on standard error, that has @text in it; nothing on standard output. */
+static void
+assert_fails (Result r, int status, const char *text)
+{
+  g_assert_cmpstr (r.out, ==, "");
+  g_assert_true (g_str_has_prefix (r.err, "ddebug-host: "));
+  if (!strstr (r.err, text))
+    g_error ("\"%s\" is not in: %s", text, r.err);
+  g_assert_true (status == 2 || strchr (r.err, '\n') == r.err + strlen (r.err) - 1);
+  g_assert_cmpint (r.status, ==, status);
+  result_clear (&r);
+}
+
+/* ---- golden output ---- */
+
+/* Two boots, three streams, a dictionary, losses of several kinds. */
+static void
+write_golden (const char *path)
+{
+  g_autoptr (Canned) c = canned_new (6);
+  g_autoptr (Producer) task0 = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) task1 = producer_new (4, 1, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) irq1 = producer_new (6, 1, VIRTIO_DDEBUG_CTX_HARDIRQ);
+  g_autoptr (Producer) next = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 0);
+  canned_event (c, 0, DDEBUG_LOG_EVENT_OPEN, 4711, 0);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 0x1111, 0x11);
+  canned_dict (c, 1, 1, 42, "xhci_hcd", "xhci_irq");
+  canned_dict (c, 1, 2, 7, "e1000", "e1000_up");
+
+  task1->number = 3;
+  producer_say (task1, 5 * SECOND + 123456789, 2, "first of cpu 1", 14);
+  canned_take (c, task1, 1, 1);
+  producer_say (task0, 5 * SECOND, 1, "first of cpu 0", 14);
+  producer_say (task0, 6 * SECOND, 99, "two\nlines", 9);
+  canned_take (c, task0, 1, 1);
+  irq1->recursed = 2;
+  producer_say (irq1, 5 * SECOND + 500 * MS, 1, "irq \x1b[31mred\r", 13);
+  canned_take (c, irq1, 1, 1);
+  producer_say (task0, 7 * SECOND, 1, "lost", 4);
+  producer_turn (task0, 7 * SECOND);
+  producer_lap (task0, 4096);
+  producer_say (task0, 8 * SECOND, 1, "after the gap", 13);
+  canned_take (c, task0, 1, 2);
+  canned_event (c, 1, DDEBUG_LOG_EVENT_IO_LOST, 3, 4096);
+
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DICT, 2);
+  canned_attach (c, 2, 0x2222, 0x22);
+  canned_dict (c, 2, 1, 9, "nfsd", "nfsd_open");
+  producer_say (next, SECOND, 1, "second boot", 11);
+  canned_take (c, next, 2, 3);
+  canned_event (c, 2, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
+  canned_state (c, 3);
+  canned_write (c, path);
+}
+
+static void
+test_trace (Fixture *f, gconstpointer data)
+{
+  static const char all[] =
+    "-- 3 chunks (4096 bytes) given up: the host could not write the log --\n"
+    "[    5.000000] first of cpu 0\n"
+    "-- 3 messages lost on cpu 1, task: no longer in the log --\n"
+    "[    5.123456] first of cpu 1\n"
+    "-- 2 messages dropped on cpu 1, hardirq: in the guest, 2 produced while logging --\n"
+    "[    5.500000] irq \\x1b[31mred\\x0d\n"
+    "[    6.000000] two\n"
+    "               lines\n"
+    "-- 1 message lost on cpu 0, task: overwritten in the guest before the host took them --\n"
+    "[    8.000000] after the gap\n"
+    "-- epoch 2: kernel 6.1.0-56-amd64, boot 22222222-2222-2222-2222-222222222222, "
+    "2023-11-14 22:16:40 +0000 --\n"
+    "[    1.000000] second boot\n";
+
+  (void) data;
+  write_golden (f->path);
+  assert_prints (tool_run (f->path, NULL), all);
+  assert_prints (tool_run ("--trace", f->path, NULL), all);
+  assert_prints (tool_run ("-t", "--", f->path, NULL), all);
+  assert_prints (tool_run ("--follow", f->path, NULL), all);
+  assert_prints (tool_run ("--follow", f->path, NULL), all);
+}
+
+static void
+test_quiet_and_callsite (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  write_golden (f->path);
+  assert_prints (tool_run ("--quiet", "--callsite", f->path, NULL),
+                 "[    5.000000] xhci_hcd:xhci_irq:42: first of cpu 0\n"
+                 "[    5.123456] e1000:e1000_up:7: first of cpu 1\n"
+                 "[    5.500000] xhci_hcd:xhci_irq:42: irq \\x1b[31mred\\x0d\n"
+                 "[    6.000000] ?:?:?: two\n"
+                 "               lines\n"
+                 "[    8.000000] xhci_hcd:xhci_irq:42: after the gap\n"
+                 "[    1.000000] nfsd:nfsd_open:9: second boot\n");
+}
+
+static void
+test_pipe (Fixture *f, gconstpointer data)
+{
+  g_autofree char *cursor = g_strconcat (f->path, ".cursor", NULL);
+  Result all, r;
+
+  (void) data;
+  write_golden (f->path);
+  all = tool_run ("--trace", f->path, NULL);
+  r = tool_run ("--pipe", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, all.out);
+  result_clear (&r);
+  /* of what has no stream nothing is recorded */
+  assert_prints (tool_run ("--pipe", f->path, NULL),
+                 "-- 3 chunks (4096 bytes) given up: the host could not write the log --\n");
+  g_assert_cmpint (g_unlink (cursor), ==, 0);
+  r = tool_run ("--pipe", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, all.out);
+  result_clear (&r);
+  result_clear (&all);
+}
+
+static void
+test_info (Fixture *f, gconstpointer data)
+{
+  g_autofree char *expected = NULL;
+
+  (void) data;
+  write_golden (f->path);
+  expected = g_strdup_printf (
+    "file:      %s\n"
+    "size:      851968 (832.0 KiB)\n"
+    "segments:  6 of 128 KiB: 1 data, 2 dictionary, 0 cleared, 3 unused\n"
+    "uuid:      5a5a5a5a-5a5a-5a5a-5a5a-5a5a5a5a5a5a\n"
+    "vm:        canned\n"
+    "writer:    gone, canned 1\n"
+    "created:   2023-11-14 22:13:20 +0000\n"
+    "opened:    2023-11-14 22:15:00 +0000\n"
+    "received:  6\n"
+    "lost:      4\n"
+    "dropped:   2\n"
+    "damage:    3 chunks that the host could not write\n"
+    "\n"
+    "epoch 1\n"
+    "  boot:         11111111-1111-1111-1111-111111111111\n"
+    "  kernel:       6.1.0-56-amd64, 2 cpus\n"
+    "  driver:       0.1\n"
+    "  attached:     2023-11-14 22:16:40 +0000\n"
+    "  rings:        0000000000001111\n"
+    "  callsites:    2\n"
+    "  messages:     5\n"
+    "\n"
+    "epoch 2\n"
+    "  boot:         22222222-2222-2222-2222-222222222222\n"
+    "  kernel:       6.1.0-56-amd64, 2 cpus\n"
+    "  driver:       0.1\n"
+    "  attached:     2023-11-14 22:16:40 +0000\n"
+    "  rings:        0000000000002222\n"
+    "  callsites:    1\n"
+    "  messages:     1\n"
+    "\n"
+    "streams of instance 0000000000001111\n"
+    "    cpu  context      received         lost      dropped     repeated\n"
+    "      0  task                3            1            0            0\n"
+    "      1  task                1            3            0            0\n"
+    "      1  hardirq             1            0            2            0\n"
+    "\n"
+    "streams of instance 0000000000002222\n"
+    "    cpu  context      received         lost      dropped     repeated\n"
+    "      0  task                1            0            0            0\n",
+    f->path);
+  assert_prints (tool_run ("--info", f->path, NULL), expected);
+}
+
+static void
+test_empty_log (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+
+  (void) data;
+  canned_write (c, f->path);
+  assert_prints (tool_run (f->path, NULL), "");
+  assert_prints (tool_run ("--follow", f->path, NULL), "");
+  assert_prints (tool_run ("--pipe", f->path, NULL), "");
+}
+
+/* An epoch without its introduction, and one of the same rings: the one is said, the other is not. */
+static void
+test_epochs (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (0, 0, 0);
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 7, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  producer_printf (a, SECOND, "a0");
+  canned_take (c, a, 1, 1);
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DICT, 2);
+  canned_attach (c, 2, 7, 1);
+  producer_printf (a, 2 * SECOND, "a1");
+  canned_take (c, a, 2, 2);
+  producer_printf (b, SECOND, "b0");
+  canned_take (c, b, 3, 3);
+  canned_write (c, f->path);
+  assert_prints (tool_run (f->path, NULL), "[    1.000000] a0\n"
+                                           "[    2.000000] a1\n"
+                                           "-- epoch 3 --\n"
+                                           "[    1.000000] b0\n");
+}
+
+/* A guest that names its kernel and its functions as it likes. */
+static void
+test_hostile_names (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_ATTACH), .epoch = GUINT32_TO_LE (2) };
+  struct virtio_ddebug_attach attach = { .instance = 1 };
+  Result r;
+
+  (void) data;
+  memset (attach.release, 0x1b, sizeof attach.release);
+  memset (attach.driver, '\n', sizeof attach.driver);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  producer_printf (a, 1, "x");
+  canned_take (c, a, 1, 1);
+  canned_chunk (c, chunk, &attach, sizeof attach);
+  canned_dict (c, 2, 1, 1, "m\n-- x --\n", "\x1b[2J");
+  a->number = a->taken = 0;
+  g_byte_array_set_size (a->bytes, 0);
+  producer_say (a, 1, 1, "y", 1);
+  canned_take (c, a, 2, 2);
+  memset (c->super.vm_name, 0x9b, sizeof c->super.vm_name);
+  memset (c->super.writer, '\r', sizeof c->super.writer);
+  canned_super (c, 3);
+  canned_write (c, f->path);
+  r = tool_run ("--callsite", f->path, NULL);
+  for (const char *p = r.out; *p; p++)
+    g_assert_true (*p == '\n' || (*p >= 0x20 && *p < 0x7f));
+  g_assert_nonnull (strstr (r.out, "\n[    0.000000] m\\x0a-- x --\\x0a:\\x1b[2J:1: y\n"));
+  result_clear (&r);
+  r = tool_run ("--info", f->path, NULL);
+  for (const char *p = r.out; *p; p++)
+    g_assert_true (*p == '\n' || (*p >= 0x20 && *p < 0x7f));
+  result_clear (&r);
+}
+
+/* ---- damage ---- */
+
+static void
+test_damage (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  gsize at[4];
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 0; i < 4; i++)
+    {
+      producer_printf (a, i, "message %u", i);
+      canned_take (c, a, 1, 1);
+      at[i] = canned_last (c);
+    }
+  c->bytes[at[1] + sizeof (struct ddebug_log_chunk) + 40] ^= 1;
+  canned_write (c, f->path);
+  assert_prints (tool_run (f->path, NULL),
+                 "-- log damaged: a chunk of messages at offset 256 of segment 1 --\n"
+                 "[    0.000000] message 0\n"
+                 "-- 1 message lost on cpu 0, task: the log is damaged there --\n"
+                 "[    0.000000] message 2\n"
+                 "[    0.000000] message 3\n");
+  c->bytes[at[1]] ^= 1;
+  canned_write (c, f->path);
+  assert_prints (tool_run (f->path, NULL),
+                 "-- log damaged: something that is no chunk at offset 256 of segment 1 --\n"
+                 "[    0.000000] message 0\n"
+                 "-- 1 message lost on cpu 0, task: the log is damaged there --\n"
+                 "[    0.000000] message 2\n"
+                 "[    0.000000] message 3\n");
+}
+
+/* Cut at any place: says so, shows what is left, invents nothing. */
+static void
+test_cut_short (Fixture *f, gconstpointer data)
+{
+  Result whole;
+  struct stat st;
+
+  (void) data;
+  write_golden (f->path);
+  whole = tool_run ("--quiet", f->path, NULL);
+  g_assert_cmpint (stat (f->path, &st), ==, 0);
+  for (gsize len = 8192; len < (gsize) st.st_size; len += len > 64000 && len < 67000 ? 211 : 40009)
+    {
+      Result r;
+
+      write_golden (f->path);
+      g_assert_cmpint (truncate (f->path, len), ==, 0);
+      r = tool_run ("--quiet", f->path, NULL);
+      g_assert_nonnull (strstr (r.err, "was cut short"));
+      g_assert_cmpint (r.status, ==, 0);
+      for (char *line = strtok (r.out, "\n"); line; line = strtok (NULL, "\n"))
+        g_assert_nonnull (strstr (whole.out, line));
+      result_clear (&r);
+    }
+  result_clear (&whole);
+}
+
+/* ---- refusals ---- */
+
+static void
+test_usage (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *args[3];
+    const char *text;
+  } cases[] = {
+    { { NULL }, "no FILE" },
+    { { "--nonsense", "x" }, "--nonsense" },
+    { { "a", "b" }, "b: one FILE" },
+    { { "--trace", "--pipe", "x" }, "exclude each other" },
+    { { "--info", "--clear", "x" }, "exclude each other" },
+    { { "--size=1M", "--pipe", "x" }, "exclude each other" },
+    { { "--size", "32M", "x" }, "--size=32M" },
+    { { "--size=", "x" }, "--size=: not a size" },
+    { { "--size=M", "x" }, "--size=M: not a size" },
+    { { "--size=-1M", "x" }, "--size=-1M: not a size" },
+    { { "--size=1X", "x" }, "--size=1X: not a size" },
+    { { "--size=1MB", "x" }, "--size=1MB: not a size" },
+    { { "--size= 1M", "x" }, "--size= 1M: not a size" },
+    { { "--size=1.5M", "x" }, "--size=1.5M: not a size" },
+    { { "--size=0", "x" }, "too small; 1M to 1024G" },
+    { { "--size=1048575", "x" }, "too small" },
+    { { "--size=1025G", "x" }, "too large" },
+    { { "--size=16777216T", "x" }, "not a size" },
+    { { "--size=99999999999999999999", "x" }, "not a size" },
+    { { "--callsite", "--info", "x" }, "--callsite goes with" },
+    { { "--quiet", "--clear", "x" }, "--quiet goes with" },
+    { { "--wait", "--size=1M", "x" }, "--wait goes with" },
+    { { "--trace=x", "x" }, "--trace" },
+  };
+
+  (void) data;
+  (void) f;
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    assert_fails (tool_run (cases[i].args[0], cases[i].args[1], cases[i].args[2], NULL), 2, cases[i].text);
+}
+
+static void
+test_bad_files (Fixture *f, gconstpointer data)
+{
+  static const char *const commands[] = { "--trace", "--follow", "--pipe", "--info", "--size", "--size=2M", "--clear" };
+  g_autofree char *link = g_build_filename (f->dir, "link", NULL);
+  g_autofree char *fifo = g_build_filename (f->dir, "fifo", NULL);
+  g_autofree char *text = g_build_filename (f->dir, "text", NULL);
+  g_autofree char *none = g_build_filename (f->dir, "none", NULL);
+  g_autofree char *empty = g_build_filename (f->dir, "empty", NULL);
+  g_autofree char *newer = g_build_filename (f->dir, "newer", NULL);
+  g_autofree char *lost = g_build_filename (f->dir, "lost", "log", NULL);
+  g_autoptr (Canned) c = canned_new (4);
+
+  (void) data;
+  g_assert_true (g_file_set_contents (text, "A text.\n", -1, NULL));
+  g_assert_true (g_file_set_contents (empty, "", 0, NULL));
+  g_assert_cmpint (symlink (text, link), ==, 0);
+  g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
+  canned_write (c, f->path);
+  c->super.version = GUINT32_TO_LE (3);
+  canned_super (c, 2);
+  canned_super (c, 3);
+  canned_write (c, newer);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      assert_fails (tool_run (commands[i], none, NULL), 4, "no such file");
+      assert_fails (tool_run (commands[i], f->dir, NULL), 4, "is a directory");
+      assert_fails (tool_run (commands[i], link, NULL), 4, "symbolic link");
+      assert_fails (tool_run (commands[i], fifo, NULL), 4, "not a regular file");
+      assert_fails (tool_run (commands[i], "/dev/null", NULL), 4, "not a regular file");
+      assert_fails (tool_run (commands[i], text, NULL), 3, "not a log");
+      assert_fails (tool_run (commands[i], empty, NULL), 3, "is empty");
+      assert_fails (tool_run (commands[i], newer, NULL), 3, "log of version 3, this tool reads version 0");
+      g_assert_cmpint (chmod (f->path, 0), ==, 0);
+      assert_fails (tool_run_unprivileged (commands[i], f->path, NULL), 4, "permission denied");
+      g_assert_cmpint (chmod (f->path, 0644), ==, 0);
+    }
+  assert_fails (tool_run ("--wait", lost, NULL), 4, "make the directory first");
+  {
+    g_autofree char *after = NULL;
+
+    g_assert_true (g_file_get_contents (text, &after, NULL, NULL));
+    g_assert_cmpstr (after, ==, "A text.\n");
+  }
+}
+
+/* Reading is allowed, writing is not: neither beside the log nor to it. */
+static void
+test_read_only (Fixture *f, gconstpointer data)
+{
+  g_autofree char *before = NULL, *after = NULL;
+  gsize before_len, after_len;
+
+  (void) data;
+  write_golden (f->path);
+  g_assert_cmpint (chmod (f->path, 0444), ==, 0);
+  g_assert_cmpint (chmod (f->dir, 0555), ==, 0);
+  g_assert_true (g_file_get_contents (f->path, &before, &before_len, NULL));
+  {
+    Result r = tool_run_unprivileged ("--trace", f->path, NULL);
+
+    g_assert_cmpint (r.status, ==, 0);
+    result_clear (&r);
+  }
+  assert_fails (tool_run_unprivileged ("--pipe", f->path, NULL), 4, ".cursor: Permission denied; --pipe keeps its place");
+  assert_fails (tool_run_unprivileged ("--size=2M", f->path, NULL), 4, "cannot be changed: Permission denied");
+  assert_fails (tool_run_unprivileged ("--clear", f->path, NULL), 4, "cannot be changed: Permission denied");
+  g_assert_true (g_file_get_contents (f->path, &after, &after_len, NULL));
+  g_assert_cmpmem (before, before_len, after, after_len);
+  g_assert_cmpint (chmod (f->dir, 0755), ==, 0);
+}
+
+static void
+test_full_disk (Fixture *f, gconstpointer data)
+{
+  g_autofree char *command = NULL;
+  g_autofree char *err = NULL;
+  g_autofree char *cursor = g_strconcat (f->path, ".cursor", NULL);
+  Result all, again;
+  int status;
+
+  (void) data;
+  write_golden (f->path);
+  command = g_strdup_printf ("sh -c '%s --pipe %s > /dev/full'", g_getenv ("DDEBUG_HOST"), f->path);
+  g_assert_true (g_spawn_command_line_sync (command, NULL, &err, &status, NULL));
+  g_assert_cmpstr (err, ==, "ddebug-host: standard output: No space left on device\n");
+  g_assert_false (g_spawn_check_wait_status (status, NULL));
+  /* nothing was consumed by it */
+  all = tool_run ("--trace", f->path, NULL);
+  again = tool_run ("--pipe", f->path, NULL);
+  g_assert_cmpstr (all.out, ==, again.out);
+  result_clear (&all);
+  result_clear (&again);
+}
+
+/* ---- a dead VM's log ---- */
+
+static void
+test_size_of_dead (Fixture *f, gconstpointer data)
+{
+  static const char *const sizes[] = { "--size=4M", "--size=1M", "--size=1048577", "--size=3m", "--size=2048K" };
+  Result whole;
+
+  (void) data;
+  write_golden (f->path);
+  assert_prints (tool_run ("--size", f->path, NULL), "851968 (832.0 KiB)\n");
+  whole = tool_run ("--quiet", f->path, NULL);
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    {
+      Result set = tool_run (sizes[i], f->path, NULL);
+      Result got = tool_run ("--size", f->path, NULL);
+      struct stat st;
+
+      g_assert_cmpstr (set.err, ==, "");
+      g_assert_cmpint (set.status, ==, 0);
+      g_assert_cmpstr (set.out, ==, got.out);
+      g_assert_cmpint (stat (f->path, &st), ==, 0);
+      g_assert_cmpuint (g_ascii_strtoull (got.out, NULL, 10), ==, st.st_size);
+      g_assert_cmpuint (st.st_size, <=, 4 << 20);
+      g_assert_cmpuint (st.st_size, >=, (1 << 20) - (128 << 10));
+      result_clear (&set);
+      result_clear (&got);
+      /* there is little in it: all of it stays */
+      assert_prints (tool_run ("--quiet", f->path, NULL), whole.out);
+    }
+  result_clear (&whole);
+}
+
+static void
+test_clear_dead (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  write_golden (f->path);
+  assert_prints (tool_run ("--clear", f->path, NULL), "");
+  assert_prints (tool_run ("--trace", f->path, NULL), "");
+  assert_prints (tool_run ("--pipe", f->path, NULL), "");
+}
+
+/* ---- help ---- */
+
+static void
+test_help (Fixture *f, gconstpointer data)
+{
+  static const char *const words[] = {
+    "--trace", "--follow", "--pipe", "--info", "--size", "--clear", "--help", "--version", "--wait", "--callsite",
+    "--quiet", "FILE.cursor", "Exit status:", "Examples:", "\n 0  ", "\n 1  ", "\n 2  ", "\n 3  ", "\n 4  ", "\n 5  ",
+    "130",
+  };
+  Result r = tool_run ("--help", NULL);
+
+  (void) data;
+  (void) f;
+  g_assert_cmpint (r.status, ==, 0);
+  g_assert_cmpstr (r.err, ==, "");
+  for (guint i = 0; i < G_N_ELEMENTS (words); i++)
+    if (!strstr (r.out, words[i]))
+      g_error ("--help does not say %s", words[i]);
+  for (char *line = strtok (r.out, "\n"); line; line = strtok (NULL, "\n"))
+    g_assert_cmpuint (strlen (line), <=, 100);
+  result_clear (&r);
+  r = tool_run ("--version", NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  g_assert_true (g_str_has_prefix (r.out, "ddebug-host (virtio-ddebug) "));
+  result_clear (&r);
+}
+
+/* The man page and the completion know every option that --help knows, and no other. */
+static void
+test_options_documented (Fixture *f, gconstpointer data)
+{
+  g_autofree char *man = NULL, *completion = NULL;
+  g_autoptr (GRegex) options = g_regex_new ("--[a-z]+", 0, 0, NULL);
+  g_autoptr (GRegex) dashes = g_regex_new ("\\\\-", 0, 0, NULL);
+  g_autofree char *plain = NULL;
+  Result r = tool_run ("--help", NULL);
+  const char *texts[3];
+
+  (void) data;
+  (void) f;
+  g_assert_true (g_file_get_contents ("../../host-tool/ddebug-host.1", &man, NULL, NULL));
+  g_assert_true (g_file_get_contents ("../../host-tool/ddebug-host.bash-completion", &completion, NULL, NULL));
+  plain = g_regex_replace_literal (dashes, man, -1, 0, "-", 0, NULL);
+  texts[0] = r.out;
+  texts[1] = plain;
+  texts[2] = completion;
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      g_autoptr (GMatchInfo) match = NULL;
+
+      g_regex_match (options, texts[i], 0, &match);
+      for (; g_match_info_matches (match); g_match_info_next (match, NULL))
+        {
+          g_autofree char *option = g_match_info_fetch (match, 0);
+
+          for (guint j = 0; j < G_N_ELEMENTS (texts); j++)
+            if (!strstr (texts[j], option))
+              g_error ("%s is in text %u, not in text %u", option, i, j);
+        }
+    }
+  result_clear (&r);
+}
+
+#define ADD(name, func) g_test_add ("/cli/" name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("a log is printed to the byte", test_trace);
+  ADD ("--quiet and --callsite", test_quiet_and_callsite);
+  ADD ("--pipe consumes", test_pipe);
+  ADD ("--info", test_info);
+  ADD ("a log with nothing in it", test_empty_log);
+  ADD ("epochs are told apart by their rings", test_epochs);
+  ADD ("names from a guest are made safe", test_hostile_names);
+  ADD ("damage is said where it is", test_damage);
+  ADD ("a log that was cut short", test_cut_short);
+  ADD ("wrong usage", test_usage);
+  ADD ("files that are no logs", test_bad_files);
+  ADD ("a log and a folder that are read-only", test_read_only);
+  ADD ("a full disk behind standard output", test_full_disk);
+  ADD ("the size of a dead VM's log", test_size_of_dead);
+  ADD ("clearing a dead VM's log", test_clear_dead);
+  ADD ("--help and --version", test_help);
+  ADD ("man page and completion know all options", test_options_documented);
+  return g_test_run ();
+}

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* No byte of a guest reaches the output as a control character, and what was there can be told from the output. */
+#include <string.h>
+
+#include "canned.h"
+#include "ddebug-format.h"
+
+static char *
+escape (const void *text, gsize len, DdebugEscape flags)
+{
+  GString *out = g_string_new (NULL);
+
+  ddebug_escape (out, text, len, flags, 4);
+  return g_string_free (out, FALSE);
+}
+
+static void
+assert_escapes (const char *text, DdebugEscape flags, const char *expected)
+{
+  g_autofree char *got = escape (text, strlen (text), flags);
+
+  g_assert_cmpstr (got, ==, expected);
+}
+
+/* What an escaped text was: the rule that the man page gives. */
+static GByteArray *
+unescape (const char *text)
+{
+  GByteArray *out = g_byte_array_new ();
+
+  while (*text)
+    {
+      guint8 c = *text++;
+
+      if (c == '\\' && text[0] == 'x' && g_ascii_isxdigit (text[1]) && g_ascii_isxdigit (text[2]))
+        {
+          c = g_ascii_xdigit_value (text[1]) << 4 | g_ascii_xdigit_value (text[2]);
+          text += 3;
+        }
+      g_byte_array_append (out, &c, 1);
+    }
+  return out;
+}
+
+/* Nothing but printable ASCII, and UTF-8 that is neither control nor format, is in @text. */
+static void
+assert_safe (const char *text)
+{
+  g_assert_true (g_utf8_validate (text, -1, NULL));
+  for (; *text; text = g_utf8_next_char (text))
+    {
+      gunichar c = g_utf8_get_char (text);
+
+      g_assert_true (c >= 0x20 && c != 0x7f && !(c >= 0x80 && c < 0xa0));
+      g_assert_true (c != 0x061c && c != 0x200e && c != 0x200f && !(c >= 0x202a && c <= 0x202e)
+                     && !(c >= 0x2066 && c <= 0x2069) && c != 0x2028 && c != 0x2029 && c != 0xfeff);
+    }
+}
+
+static void
+test_all_bytes (void)
+{
+  for (guint c = 0; c < 256; c++)
+    for (guint utf8 = 0; utf8 < 2; utf8++)
+      {
+        char text[3] = { 'a', c, 'b' };
+        g_autofree char *got = escape (text, 3, utf8 ? DDEBUG_ESCAPE_UTF8 : 0);
+        g_autofree char *hex = g_strdup_printf ("a\\x%02xb", c);
+        char plain[4] = { 'a', c, 'b', 0 };
+
+        g_assert_cmpstr (got, ==, c >= 0x20 && c < 0x7f ? plain : hex);
+      }
+}
+
+static void
+test_lines (void)
+{
+  assert_escapes ("a\nb", DDEBUG_ESCAPE_LINES, "a\n    b");
+  assert_escapes ("a\n\nb", DDEBUG_ESCAPE_LINES, "a\n    \n    b");
+  assert_escapes ("a\n", DDEBUG_ESCAPE_LINES, "a");
+  assert_escapes ("\n", DDEBUG_ESCAPE_LINES, "");
+  assert_escapes ("a\tb", DDEBUG_ESCAPE_LINES, "a\tb");
+  assert_escapes ("a\r\nb", DDEBUG_ESCAPE_LINES, "a\\x0d\n    b");
+  assert_escapes ("a\nb\t", 0, "a\\x0ab\\x09");
+}
+
+/* All of Unicode, and surrogates and what is above it, in UTF-8 and cut at every byte. */
+static void
+test_all_characters (void)
+{
+  for (gunichar c = 0x80; c < 0x120000; c++)
+    {
+      char text[8];
+      int n = g_unichar_to_utf8 (c, text);
+      g_autofree char *got = escape (text, n, DDEBUG_ESCAPE_UTF8);
+      g_autofree char *ascii = escape (text, n, 0);
+      g_autoptr (GByteArray) back = unescape (got);
+      g_autoptr (GByteArray) ascii_back = unescape (ascii);
+
+      assert_safe (got);
+      g_assert_cmpmem (back->data, back->len, text, n);
+      g_assert_cmpuint (strlen (ascii), ==, 4 * n);
+      g_assert_cmpmem (ascii_back->data, ascii_back->len, text, n);
+      if (c % 0x101 == 0 && c < 0x110000)
+        for (int cut = 1; cut < n; cut++)
+          {
+            g_autofree char *broken = escape (text, cut, DDEBUG_ESCAPE_UTF8);
+
+            g_assert_cmpuint (strlen (broken), ==, 4 * cut);
+          }
+    }
+}
+
+static void
+test_controls (void)
+{
+  assert_escapes ("\xc2\x80\xc2\x9b" "31m", DDEBUG_ESCAPE_UTF8, "\\xc2\\x80\\xc2\\x9b31m");
+  assert_escapes ("\x1b[31m", DDEBUG_ESCAPE_UTF8, "\\x1b[31m");
+  assert_escapes ("\x9b" "31m", DDEBUG_ESCAPE_UTF8, "\\x9b31m");
+  assert_escapes ("a\u202e\u2066", DDEBUG_ESCAPE_UTF8, "a\\xe2\\x80\\xae\\xe2\\x81\\xa6");
+  assert_escapes ("\u061c\u200e\u200f", DDEBUG_ESCAPE_UTF8, "\\xd8\\x9c\\xe2\\x80\\x8e\\xe2\\x80\\x8f");
+  assert_escapes ("\u2028\u2029", DDEBUG_ESCAPE_UTF8, "\\xe2\\x80\\xa8\\xe2\\x80\\xa9");
+  assert_escapes ("\u00b5s \u00e4 \U0001f600", DDEBUG_ESCAPE_UTF8, "\u00b5s \u00e4 \U0001f600");
+  assert_escapes ("\u00b5", 0, "\\xc2\\xb5");
+}
+
+static void
+test_broken_utf8 (void)
+{
+  assert_escapes ("\xc0\x80", DDEBUG_ESCAPE_UTF8, "\\xc0\\x80");
+  assert_escapes ("\xc1\xbf", DDEBUG_ESCAPE_UTF8, "\\xc1\\xbf");
+  assert_escapes ("\xe0\x80\x9b", DDEBUG_ESCAPE_UTF8, "\\xe0\\x80\\x9b");
+  assert_escapes ("\xed\xa0\x80", DDEBUG_ESCAPE_UTF8, "\\xed\\xa0\\x80");
+  assert_escapes ("\xf5\x80\x80\x80", DDEBUG_ESCAPE_UTF8, "\\xf5\\x80\\x80\\x80");
+  assert_escapes ("\xe2\x80", DDEBUG_ESCAPE_UTF8, "\\xe2\\x80");
+  assert_escapes ("\xe2(\xa1", DDEBUG_ESCAPE_UTF8, "\\xe2(\\xa1");
+  assert_escapes ("\xf0\x9f\x98 x", DDEBUG_ESCAPE_UTF8, "\\xf0\\x9f\\x98 x");
+}
+
+static void
+test_backslash (void)
+{
+  assert_escapes ("\\\\server\\share", 0, "\\\\server\\share");
+  assert_escapes ("\\", 0, "\\");
+  assert_escapes ("\\x", 0, "\\x");
+  assert_escapes ("\\x1", 0, "\\x1");
+  assert_escapes ("\\x1b", 0, "\\x5cx1b");
+  assert_escapes ("\\X1b\\x1B\\xgg", 0, "\\X1b\\x5cx1B\\xgg");
+  assert_escapes ("\\\x1b", 0, "\\\\x1b");
+}
+
+/* Random texts rich in what escapes are made of come back as they were. */
+static void
+test_unambiguous (void)
+{
+  static const char alphabet[] = "\\x015bcB\x1b\n\xc3\xa4\x80";
+  g_autoptr (GRand) rand = g_rand_new_with_seed (4);
+
+  for (int round = 0; round < 200000; round++)
+    {
+      char text[12];
+      gsize len = g_rand_int_range (rand, 0, sizeof text + 1);
+      g_autofree char *got = NULL;
+      g_autoptr (GByteArray) back = NULL;
+
+      for (gsize i = 0; i < len; i++)
+        text[i] = alphabet[g_rand_int_range (rand, 0, sizeof alphabet - 1)];
+      got = escape (text, len, round % 2 ? DDEBUG_ESCAPE_UTF8 : 0);
+      back = unescape (got);
+      assert_safe (got);
+      g_assert_cmpmem (back->data, back->len, text, len);
+    }
+}
+
+static void
+assert_stamp (guint64 time, const char *expected)
+{
+  DdebugFormat format = { 0 };
+  DdebugEpoch epoch = { .number = 1 };
+  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &epoch, .message = { .time = time, .text = (void *) "x", .len = 1 } };
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_autofree char *line = g_strdup_printf ("%s x\n", expected);
+
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==, line);
+}
+
+static void
+test_stamps (void)
+{
+  assert_stamp (0, "[    0.000000]");
+  assert_stamp (999, "[    0.000000]");
+  assert_stamp (1000, "[    0.000001]");
+  assert_stamp (5123456999, "[    5.123456]");
+  assert_stamp (999999999999999, "[999999.999999]");
+  assert_stamp (12345000000000, "[12345.000000]");
+  assert_stamp (10000000000, "[   10.000000]");
+  assert_stamp (G_MAXUINT64, "[18446744073.709551]");
+}
+
+/* The continuation of a message is indented as far as the stamp reaches: as util-linux's dmesg does. */
+static void
+test_continuation (void)
+{
+  DdebugFormat format = { 0 };
+  DdebugEpoch epoch = { .number = 1 };
+  DdebugItem item = {
+    .type = DDEBUG_ITEM_MESSAGE,
+    .epoch = &epoch,
+    .message = { .time = 1, .text = (void *) "a\n-- 5 messages lost --\n", .len = 24 },
+  };
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==, "[    0.000000] a\n               -- 5 messages lost --\n");
+}
+
+static void
+test_notices (void)
+{
+  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugFormat format = { 0 };
+  DdebugItem item = { .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = 1, .reason = DDEBUG_LOST_RING };
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==,
+                   "-- 1 message lost on cpu 3, hardirq: overwritten in the guest before the host took them --\n");
+  g_string_truncate (out, 0);
+  stream.context = 200;
+  item = (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 5, .recursed = 3, .torn = 2 };
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==,
+                   "-- 5 messages dropped on cpu 3, context 200: in the guest, 3 produced while logging, "
+                   "2 torn by a crash --\n");
+  format.quiet = TRUE;
+  g_string_truncate (out, 0);
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==, "");
+}
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  g_test_add_func ("/format/all 256 bytes", test_all_bytes);
+  g_test_add_func ("/format/newlines and tabs", test_lines);
+  g_test_add_func ("/format/every character of Unicode, whole and cut", test_all_characters);
+  g_test_add_func ("/format/C1, bidirectional and separator characters are escaped", test_controls);
+  g_test_add_func ("/format/broken UTF-8 is escaped byte by byte", test_broken_utf8);
+  g_test_add_func ("/format/a backslash is escaped only where it would mislead", test_backslash);
+  g_test_add_func ("/format/what was there can be told from the output", test_unambiguous);
+  g_test_add_func ("/format/stamps are dmesg's", test_stamps);
+  g_test_add_func ("/format/no line of a message looks like a notice", test_continuation);
+  g_test_add_func ("/format/notices", test_notices);
+  return g_test_run ();
+}

@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Messages of all streams come out in the order of time, none twice, none unaccounted for. */
+#include <string.h>
+
+#include "canned.h"
+#include "ddebug-merge.h"
+
+typedef struct
+{
+  DdebugDict *dict;
+  DdebugMerger *merger;
+  DdebugEpoch *epoch;
+  DdebugLife *life;
+  DdebugMarks marks;
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  f->dict = ddebug_dict_new (ddebug_stream_free);
+  f->merger = ddebug_merger_new ();
+  f->epoch = ddebug_dict_epoch (f->dict, 1);
+  f->life = ddebug_dict_life (f->dict, f->epoch);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  ddebug_merger_free (f->merger);
+  ddebug_dict_free (f->dict);
+}
+
+/* All that the device finds of @p in @pass; at most @spans sub-buffers. */
+static void
+push_spans (Fixture *f, Producer *p, guint64 pass, guint spans)
+{
+  g_autoptr (GByteArray) payload = g_byte_array_new ();
+  struct ddebug_log_chunk disk;
+
+  while (spans-- && producer_take (p, &disk, payload))
+    {
+      DdebugChunk chunk = {
+        .type = DDEBUG_LOG_CHUNK_DATA,
+        .len = payload->len,
+        .stream = p->id,
+        .cpu = p->cpu,
+        .context = p->context,
+        .subbuf_shift = p->shift,
+        .pass = pass,
+        .pos = GUINT64_FROM_LE (disk.pos),
+        .produced = p->number,
+        .recursed = p->recursed,
+        .torn = p->torn,
+        .payload = payload->data,
+      };
+
+      ddebug_merger_push (f->merger, &chunk, f->epoch, f->life, &f->marks);
+    }
+}
+
+static void
+push (Fixture *f, Producer *p, guint64 pass)
+{
+  push_spans (f, p, pass, G_MAXUINT);
+}
+
+/* What is due, in short: texts of messages, "-N" for N lost, "~N" for N dropped, "!" for the rest. */
+static char *
+take (Fixture *f)
+{
+  GString *out = g_string_new (NULL);
+  DdebugItem item;
+
+  while (ddebug_merger_next (f->merger, &item))
+    switch (item.type)
+      {
+      case DDEBUG_ITEM_MESSAGE:
+        g_string_append_len (out, (const char *) item.message.text, item.message.len);
+        g_string_append_c (out, ' ');
+        break;
+      case DDEBUG_ITEM_LOST:
+        g_string_append_printf (out, "-%" G_GUINT64_FORMAT "/%d ", item.count, item.reason);
+        break;
+      case DDEBUG_ITEM_DROPPED:
+        g_string_append_printf (out, "~%u+%u ", (guint) item.recursed, (guint) item.torn);
+        break;
+      default:
+        g_string_append (out, "! ");
+        break;
+      }
+  return g_string_free (out, FALSE);
+}
+
+static void
+assert_due (Fixture *f, const char *expected)
+{
+  g_autofree char *got = take (f);
+
+  g_assert_cmpstr (got, ==, expected);
+}
+
+static void
+assert_all (Fixture *f, const char *expected)
+{
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  assert_due (f, expected);
+  g_assert_false (ddebug_merger_is_holding (f->merger));
+}
+
+/* Older messages may be found one pass later, not two. */
+static void
+test_passes (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+
+  (void) data;
+  producer_printf (a, 20, "a20");
+  push (f, a, 5);
+  assert_due (f, "");
+  g_assert_true (ddebug_merger_is_holding (f->merger));
+  producer_printf (b, 10, "b10");
+  producer_printf (b, 30, "b30");
+  push (f, b, 6);
+  assert_due (f, "");
+  producer_printf (a, 40, "a40");
+  push (f, a, 7);
+  assert_due (f, "b10 a20 ");
+  producer_printf (b, 35, "b35");
+  push (f, b, 8);
+  /* pass 6 is due: up to its last message */
+  assert_due (f, "b30 ");
+  assert_all (f, "b35 a40 ");
+}
+
+static void
+test_settled (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (1, 1, 0);
+
+  (void) data;
+  producer_printf (a, 2, "a2");
+  push (f, a, 9);
+  ddebug_merger_release (f->merger, 8);
+  assert_due (f, "");
+  ddebug_merger_release (f->merger, 9);
+  assert_due (f, "a2 ");
+  g_assert_false (ddebug_merger_is_holding (f->merger));
+  /* what is late is shown where it comes */
+  producer_printf (b, 1, "b1");
+  push (f, b, 9);
+  ddebug_merger_release (f->merger, 9);
+  assert_due (f, "b1 ");
+}
+
+/* Streams that a device looks at in turn, for many passes, with random times: always in order. */
+static void
+test_random_order (Fixture *f, gconstpointer data)
+{
+  enum { STREAMS = 7, PASSES = 300 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (7);
+  Producer *p[STREAMS];
+  guint64 now = 0, said = 0, heard = 0, last = 0;
+  DdebugItem item;
+
+  (void) data;
+  for (guint s = 0; s < STREAMS; s++)
+    p[s] = producer_new (s, s, 0);
+  for (guint pass = 1; pass <= PASSES; pass++)
+    {
+      for (guint s = 0; s < STREAMS; s++)
+        {
+          /* while the device goes on to the next stream, all of them say something */
+          for (int n = g_rand_int_range (rand, 0, 12); n > 0; n--, said++)
+            producer_printf (p[g_rand_int_range (rand, 0, STREAMS)], ++now, "x");
+          push (f, p[s], pass);
+        }
+      if (pass == PASSES)
+        for (guint s = 0; s < STREAMS; s++)
+          push (f, p[s], pass + 1);
+      if (pass == PASSES)
+        ddebug_merger_release (f->merger, G_MAXUINT64);
+      while (ddebug_merger_next (f->merger, &item))
+        {
+          g_assert_cmpint (item.type, ==, DDEBUG_ITEM_MESSAGE);
+          g_assert_cmpuint (item.message.time, ==, last + 1);
+          last++;
+          heard++;
+        }
+      /* no more is held than was found in two passes */
+      g_assert_cmpuint (said - heard, <=, 2 * STREAMS * 12);
+    }
+  g_assert_cmpuint (heard, ==, said);
+  for (guint s = 0; s < STREAMS; s++)
+    producer_free (p[s]);
+}
+
+/* A guest whose clock jumps as it likes cannot reorder a stream, or keep others from coming out. */
+static void
+test_wild_times (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (1, 1, 0);
+
+  (void) data;
+  producer_printf (a, 0, "a0");
+  producer_printf (a, G_MAXUINT64, "a1");
+  producer_printf (a, 5, "a2");
+  push (f, a, 1);
+  producer_printf (b, 7, "b0");
+  push (f, b, 1);
+  assert_all (f, "a0 b0 a1 a2 ");
+}
+
+/* ---- losses ---- */
+
+static void
+test_oldest (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  a->number = 1000000;
+  producer_printf (a, 1, "x");
+  push (f, a, 1);
+  assert_all (f, "-1000000/0 x ");
+}
+
+static void
+test_ring (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  producer_printf (a, 1, "x0");
+  push (f, a, 1);
+  for (guint i = 0; i < 70000; i++)
+    producer_printf (a, 2, "lost");
+  producer_turn (a, 2);
+  producer_lap (a, a->bytes->len - sizeof (struct ddebug_subbuf_hdr));
+  producer_printf (a, 3, "x70001");
+  push (f, a, 2);
+  assert_all (f, "x0 -70000/4 x70001 ");
+}
+
+static void
+assert_reason (Fixture *f, Producer *a, void (*change) (Fixture *f), DdebugLostReason reason)
+{
+  g_autofree char *expected = g_strdup_printf ("first -1/%d last ", reason);
+  g_autoptr (GByteArray) payload = g_byte_array_new ();
+  struct ddebug_log_chunk chunk;
+
+  producer_printf (a, 1, "first");
+  push (f, a, 1);
+  producer_printf (a, 1, "lost");
+  producer_take (a, &chunk, payload);
+  change (f);
+  producer_printf (a, 1, "last");
+  push (f, a, 1);
+  assert_all (f, expected);
+}
+
+static void
+add_lap (Fixture *f)
+{
+  f->marks.laps++;
+}
+
+static void
+add_damage (Fixture *f)
+{
+  f->marks.damages++;
+}
+
+static void
+add_io_error (Fixture *f)
+{
+  f->marks.io_errors++;
+}
+
+static void
+test_reasons (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (1, 0, 0);
+  g_autoptr (Producer) c = producer_new (2, 0, 0);
+
+  (void) data;
+  assert_reason (f, a, add_lap, DDEBUG_LOST_OVERTAKEN);
+  assert_reason (f, b, add_damage, DDEBUG_LOST_DAMAGED);
+  assert_reason (f, c, add_io_error, DDEBUG_LOST_IO);
+}
+
+/* A message that cannot be read leaves a gap of its number, and nothing else. */
+static void
+test_unreadable (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  struct ddebug_rec_hdr packed = {
+    .type_len = GUINT16_TO_LE (DDEBUG_REC_PACKED << DDEBUG_REC_TYPE_SHIFT | 8),
+    .seq = GUINT16_TO_LE (1),
+  };
+
+  (void) data;
+  producer_printf (a, 1, "x0");
+  producer_record (a, &packed, sizeof packed);
+  a->number = 2;
+  producer_printf (a, 1, "x2");
+  push (f, a, 1);
+  assert_all (f, "x0 -1/5 x2 ! ");
+}
+
+/* What the guest dropped is said once, at the sub-buffer or behind the span where it is first known. */
+static void
+test_drops (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  a->recursed = 2;
+  producer_printf (a, 1, "x0");
+  producer_printf (a, 2, "x1");
+  push (f, a, 1);
+  producer_printf (a, 3, "x2");
+  a->torn = 1;
+  push (f, a, 2);
+  producer_turn (a, 4);
+  push (f, a, 3);
+  a->recursed = 5;
+  producer_printf (a, 5, "x3");
+  push (f, a, 4);
+  producer_printf (a, 6, "x4");
+  push (f, a, 5);
+  assert_all (f, "~2+0 x0 x1 x2 ~0+1 x3 ~3+0 x4 ");
+}
+
+/* Chunks that the writer died before writing are missed at the end, once. */
+static void
+test_tail (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  DdebugItem item;
+
+  (void) data;
+  for (guint i = 0; i < 300; i++)
+    producer_printf (a, i, "x");
+  push_spans (f, a, 1, 1);
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  for (guint i = 0; ddebug_merger_next (f->merger, &item); i++)
+    g_assert_cmpuint (item.message.number, ==, i);
+  ddebug_merger_end_life (f->merger, f->life);
+  g_assert_true (ddebug_merger_next (f->merger, &item));
+  g_assert_cmpint (item.type, ==, DDEBUG_ITEM_LOST);
+  g_assert_cmpint (item.reason, ==, DDEBUG_LOST_TAIL);
+  g_assert_cmpuint (item.count + item.stream->received, ==, 300);
+  ddebug_merger_end_life (f->merger, f->life);
+  g_assert_false (ddebug_merger_next (f->merger, &item));
+}
+
+static void
+test_damaged_payload (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  DdebugChunk chunk = { .type = DDEBUG_LOG_CHUNK_DATA, .stream = 0, .subbuf_shift = 12, .produced = 3, .pass = 1 };
+
+  (void) data;
+  producer_printf (a, 1, "x0");
+  push (f, a, 1);
+  ddebug_merger_push (f->merger, &chunk, f->epoch, f->life, &f->marks);
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  ddebug_merger_end_life (f->merger, f->life);
+  assert_due (f, "x0 -2/6 ");
+}
+
+static void
+test_repeats (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  DdebugItem item;
+  guint n = 0;
+
+  (void) data;
+  producer_printf (a, 1, "x0");
+  producer_printf (a, 2, "x1");
+  push (f, a, 1);
+  a->taken = 0;
+  producer_printf (a, 3, "x2");
+  push (f, a, 2);
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  for (; ddebug_merger_next (f->merger, &item); n++)
+    {
+      g_assert_cmpuint (item.message.number, ==, n);
+      if (n == 2)
+        g_assert_cmpuint (item.stream->repeated, ==, 2);
+    }
+  g_assert_cmpuint (n, ==, 3);
+}
+
+/* received + lost + dropped is what was produced, whatever part of it is found. */
+static void
+test_account (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (99);
+  guint64 heard = 0, produced = 0;
+  DdebugItem item;
+  GHashTableIter iter;
+  gpointer value;
+
+  (void) data;
+  for (guint s = 0; s < 20; s++)
+    {
+      g_autoptr (Producer) p = producer_new (s, s / 4, s % 4);
+
+      for (guint i = 0; i < 5000; i++)
+        {
+          producer_printf (p, i, "%*u", g_rand_int_range (rand, 1, 30), i);
+          p->recursed += g_rand_int_range (rand, 0, 50) == 0;
+          p->torn += g_rand_int_range (rand, 0, 90) == 0;
+          if (g_rand_int_range (rand, 0, 40) == 0)
+            push (f, p, i);
+          if (g_rand_int_range (rand, 0, 200) == 0)
+            producer_lap (p, p->bytes->len & ~4095ul);
+        }
+      producer_printf (p, 5000, "last");
+      push (f, p, 6000);
+      produced += p->number + p->recursed + p->torn;
+    }
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  ddebug_merger_end_life (f->merger, f->life);
+  while (ddebug_merger_next (f->merger, &item))
+    heard += item.type == DDEBUG_ITEM_MESSAGE ? 1 : item.count;
+  g_assert_cmpuint (heard, ==, produced);
+  heard = 0;
+  g_hash_table_iter_init (&iter, f->life->streams);
+  while (g_hash_table_iter_next (&iter, NULL, &value))
+    {
+      DdebugStream *stream = value;
+
+      heard += stream->received + stream->lost + stream->dropped;
+      g_assert_cmpuint (stream->lost, >, 0);
+      g_assert_cmpuint (stream->repeated, ==, 0);
+    }
+  g_assert_cmpuint (heard, ==, produced);
+}
+
+/* A pass without end does not fill the memory. */
+static void
+test_memory (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  guint due = 0;
+
+  (void) data;
+  a->shift = 16;
+  for (guint i = 0; i < 1200; i++)
+    {
+      DdebugItem item;
+
+      producer_turn (a, i);
+      producer_printf (a, i, "x");
+      producer_turn (a, i);
+      push (f, a, 1);
+      while (ddebug_merger_next (f->merger, &item))
+        due++;
+      g_byte_array_set_size (a->bytes, 0);
+      a->taken = 0;
+      producer_turn (a, i);
+    }
+  g_assert_cmpuint (due, >, 0);
+}
+
+#define ADD(name, func) g_test_add ("/merge/" name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("what is found a pass later is put in order", test_passes);
+  ADD ("settled passes wait no longer", test_settled);
+  ADD ("random streams come out in order", test_random_order);
+  ADD ("wild times reorder no stream", test_wild_times);
+  ADD ("what is no longer in the log is counted", test_oldest);
+  ADD ("a lapped ring is counted, over 16 bits", test_ring);
+  ADD ("the reason of a loss is told", test_reasons);
+  ADD ("an unreadable record leaves a gap", test_unreadable);
+  ADD ("drops are said once, in place", test_drops);
+  ADD ("what was never written is missed at the end", test_tail);
+  ADD ("a damaged payload is missed", test_damaged_payload);
+  ADD ("what is there twice is shown once", test_repeats);
+  ADD ("received, lost and dropped are what was produced", test_account);
+  ADD ("a pass without end does not fill the memory", test_memory);
+  return g_test_run ();
+}

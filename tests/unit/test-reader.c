@@ -1,0 +1,740 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The reader gives out every whole chunk once and in order, whatever else is in the file, and says what it passed over. */
+#define _GNU_SOURCE
+#include <fcntl.h>
+#include <glib/gstdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "canned.h"
+#include "ddebug-reader.h"
+
+typedef struct
+{
+  char *dir;
+  char *path;
+} Fixture;
+
+static void
+set_up (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  f->dir = scratch_new ();
+  f->path = g_build_filename (f->dir, "log", NULL);
+}
+
+static void
+tear_down (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  g_free (f->path);
+  scratch_free (f->dir);
+}
+
+static DdebugReader *
+open_good (const char *path)
+{
+  g_autoptr (GError) error = NULL;
+  DdebugReader *reader = ddebug_reader_open (path, &error);
+
+  g_assert_no_error (error);
+  return reader;
+}
+
+static void
+assert_refused (const char *path, DdebugError code)
+{
+  g_autoptr (GError) error = NULL;
+
+  g_assert_null (ddebug_reader_open (path, &error));
+  g_assert_error (error, DDEBUG_ERROR, (int) code);
+  g_assert_nonnull (strstr (error->message, path));
+}
+
+/* A DATA chunk whose payload is its number: n 64-bit words of it. */
+static void
+add_data (Canned *c, guint64 number, guint words)
+{
+  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DATA), .pos = GUINT64_TO_LE (number) };
+  g_autofree guint64 *payload = g_new (guint64, words);
+
+  for (guint i = 0; i < words; i++)
+    payload[i] = GUINT64_TO_LE (number);
+  canned_chunk (c, chunk, payload, words * 8);
+}
+
+/*
+ * What the reader says, in short: "3" a chunk, "!3" one whose payload is
+ * damaged, "D" a dictionary chunk, "x" damage, "L" lapped; up to the end.
+ */
+static char *
+read_all (DdebugReader *reader)
+{
+  GString *out = g_string_new (NULL);
+  DdebugChunk chunk;
+
+  for (;;)
+    {
+      g_autoptr (GError) error = NULL;
+
+      switch (ddebug_reader_next (reader, &chunk, &error))
+        {
+        case DDEBUG_READ_CHUNK:
+          if (chunk.type != DDEBUG_LOG_CHUNK_DATA)
+            {
+              g_string_append (out, "D ");
+              break;
+            }
+          if (chunk.payload)
+            for (guint i = 0; i < chunk.len; i += 8)
+              g_assert_cmpmem (chunk.payload + i, 8, &chunk.pos, 8);
+          g_string_append_printf (out, "%s%u ", chunk.payload ? "" : "!", (guint) chunk.pos);
+          break;
+        case DDEBUG_READ_DAMAGE:
+          g_string_append (out, "x ");
+          break;
+        case DDEBUG_READ_LAPPED:
+          g_string_append (out, "L ");
+          break;
+        case DDEBUG_READ_OTHER:
+          g_string_append (out, "other ");
+          return g_string_free (out, FALSE);
+        case DDEBUG_READ_END:
+          return g_string_free (out, FALSE);
+        case DDEBUG_READ_ERROR:
+        default:
+          g_assert_no_error (error);
+          g_assert_not_reached ();
+        }
+    }
+}
+
+static void
+assert_reads (DdebugReader *reader, const char *expected)
+{
+  g_autofree char *got = read_all (reader);
+
+  g_assert_cmpstr (got, ==, expected);
+}
+
+static void
+assert_file_reads (Canned *c, const char *path, gboolean live, const char *expected)
+{
+  g_autoptr (DdebugReader) reader = NULL;
+
+  canned_write (c, path);
+  reader = open_good (path);
+  ddebug_reader_set_live (reader, live);
+  assert_reads (reader, expected);
+  assert_reads (reader, "");
+}
+
+static void
+put (const char *path, gsize at, const void *bytes, gsize len)
+{
+  int fd = open (path, O_WRONLY);
+
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_cmpint (pwrite (fd, bytes, len, at), ==, len);
+  close (fd);
+}
+
+/* ---- superblocks ---- */
+
+static void
+test_supers (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  guint8 *copy[2] = { c->bytes + DDEBUG_LOG_SUPER_OFF (0), c->bytes + DDEBUG_LOG_SUPER_OFF (1) };
+
+  (void) data;
+  for (guint64 generation = 2; generation < 6; generation++)
+    {
+      /* the younger one counts, whichever place it has */
+      strcpy ((char *) c->super.vm_name, generation % 2 ? "odd" : "even");
+      canned_super (c, generation);
+      canned_write (c, f->path);
+      reader = open_good (f->path);
+      g_assert_cmpstr (ddebug_reader_super (reader)->vm_name, ==, generation % 2 ? "odd" : "even");
+      g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation);
+      g_clear_pointer (&reader, ddebug_reader_free);
+    }
+  /* if it is damaged, anywhere, the older one does */
+  for (guint at = 0; at < sizeof c->super; at++)
+    {
+      copy[1][at] ^= 0x10;
+      g_assert_true (g_file_set_contents_full (f->path, (char *) c->bytes, 16384, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
+      reader = open_good (f->path);
+      g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, 4);
+      g_clear_pointer (&reader, ddebug_reader_free);
+      copy[1][at] ^= 0x10;
+    }
+  copy[0][100] ^= 1;
+  copy[1][100] ^= 1;
+  canned_write (c, f->path);
+  assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+}
+
+static void
+test_geometry (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    guint32 seg_size;
+    guint64 nr_segs;
+    guint64 size;
+  } bad[] = {
+    { 0, 4, 65536 },
+    { 65536, 4, 65536 + 4 * 65536 },
+    { 3 << 16, 4, 65536 + 4 * (3 << 16) },
+    { 2 << 20, 4, 65536 + 4 * (2 << 20) },
+    { 1 << 17, 3, 65536 + 3 * (1 << 17) },
+    { 1 << 17, 0, 65536 },
+    { 1 << 17, 4, 65536 + 5 * (1 << 17) },
+    { 1 << 17, G_GUINT64_CONSTANT (1) << 47, 65536 },
+    { 1 << 20, (G_GUINT64_CONSTANT (1) << 20) + 1, 65536 + (((G_GUINT64_CONSTANT (1) << 20) + 1) << 20) },
+  };
+
+  (void) data;
+  for (guint i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+
+      c->super.seg_size = GUINT32_TO_LE (bad[i].seg_size);
+      c->super.nr_segs = GUINT64_TO_LE (bad[i].nr_segs);
+      c->super.size = GUINT64_TO_LE (bad[i].size);
+      canned_super (c, 1);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+    }
+}
+
+static void
+test_refusals (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autofree char *link = g_strconcat (f->path, ".link", NULL);
+  g_autofree char *fifo = g_strconcat (f->path, ".fifo", NULL);
+
+  (void) data;
+  assert_refused (f->path, DDEBUG_ERROR_NOT_FOUND);
+  assert_refused (f->dir, DDEBUG_ERROR_NOT_A_FILE);
+  g_assert_true (g_file_set_contents (f->path, "", 0, NULL));
+  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  g_assert_cmpint (truncate (f->path, 1 << 20), ==, 0);
+  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  g_assert_true (g_file_set_contents (f->path, "#!/bin/sh\n", -1, NULL));
+  assert_refused (f->path, DDEBUG_ERROR_FORMAT);
+  canned_write (c, f->path);
+  g_assert_cmpint (symlink (f->path, link), ==, 0);
+  assert_refused (link, DDEBUG_ERROR_NOT_A_FILE);
+  g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
+  assert_refused (fifo, DDEBUG_ERROR_NOT_A_FILE);
+  /* copy 1 is cut off, copy 0 was never written */
+  g_assert_cmpint (truncate (f->path, 100), ==, 0);
+  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  canned_super (c, 2);
+  canned_write (c, f->path);
+  g_assert_cmpint (truncate (f->path, 100), ==, 0);
+  assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+  c->super.version = GUINT32_TO_LE (1);
+  canned_super (c, 2);
+  canned_super (c, 3);
+  canned_write (c, f->path);
+  assert_refused (f->path, DDEBUG_ERROR_VERSION);
+  c->super.version = 0;
+  c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_SHM);
+  canned_super (c, 2);
+  canned_super (c, 3);
+  canned_write (c, f->path);
+  assert_refused (f->path, DDEBUG_ERROR_VERSION);
+  c->super.incompat = 0;
+  c->super.compat = GUINT32_TO_LE (0x80);
+  canned_super (c, 2);
+  canned_super (c, 3);
+  canned_write (c, f->path);
+  ddebug_reader_free (open_good (f->path));
+}
+
+/* ---- order ---- */
+
+static void
+test_order (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (6);
+  guint64 number = 0;
+
+  (void) data;
+  /* slots in no order, a dictionary that begins between, then goes on */
+  canned_segment (c, 4, DDEBUG_LOG_SEG_DATA, 0);
+  add_data (c, number++, 1);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 1, 1);
+  add_data (c, number++, 1);
+  canned_dict (c, 1, 1, 1, "m", "f");
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, number++, 3);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, number++, 2);
+  canned_dict (c, 1, 2, 1, "m", "f");
+  assert_file_reads (c, f->path, FALSE, "0 D 1 D 2 3 D ");
+  assert_file_reads (c, f->path, TRUE, "0 D 1 D 2 3 D ");
+}
+
+/* Segments full to the last byte, and chunks of every size that fits. */
+static void
+test_full_segments (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  GString *expected = g_string_new (NULL);
+  guint64 number = 0;
+
+  (void) data;
+  for (guint slot = 0; slot < 8; slot++)
+    {
+      canned_segment (c, slot, DDEBUG_LOG_SEG_DATA, 1);
+      while (c->off[DDEBUG_LOG_SEG_DATA] + sizeof (struct ddebug_log_chunk) <= c->seg_size)
+        {
+          guint left = (c->seg_size - c->off[DDEBUG_LOG_SEG_DATA] - sizeof (struct ddebug_log_chunk)) / 8;
+
+          g_string_append_printf (expected, "%u ", (guint) number);
+          add_data (c, number, MIN (left, 1 + (number * 977) % 8191));
+          number++;
+        }
+    }
+  assert_file_reads (c, f->path, FALSE, expected->str);
+  assert_file_reads (c, f->path, TRUE, expected->str);
+  g_string_free (expected, TRUE);
+}
+
+/* Chunks of an earlier use of a slot lie behind the end of the segment that has it now. */
+static void
+test_stale_chunks (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 2);
+  add_data (c, 1, 2);
+  add_data (c, 2, 2);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 3, 2);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 4, 2);
+  assert_file_reads (c, f->path, FALSE, "3 4 ");
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 5, 2);
+  assert_file_reads (c, f->path, TRUE, "3 4 5 ");
+}
+
+/* A shrinking that was cut off leaves segments twice. */
+static void
+test_duplicates (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (6);
+  guint8 *segs = c->bytes + DDEBUG_LOG_SEGS_OFF;
+
+  (void) data;
+  canned_segment (c, 4, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 2);
+  add_data (c, 1, 2);
+  canned_segment (c, 5, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 2, 2);
+  memcpy (segs + 1 * c->seg_size, segs + 4 * c->seg_size, c->seg_size);
+  memcpy (segs + 0 * c->seg_size, segs + 5 * c->seg_size, c->seg_size);
+  assert_file_reads (c, f->path, FALSE, "0 1 2 ");
+}
+
+static void
+test_cleared (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_dict (c, 1, 2, 1, "m", "f");
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 2);
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 2);
+  c->super.first_seg = GUINT64_TO_LE (3);
+  canned_super (c, 2);
+  assert_file_reads (c, f->path, FALSE, "D 1 ");
+}
+
+/* ---- damage ---- */
+
+static void
+make_damageable (Canned *c, gsize at[6])
+{
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 0; i < 3; i++)
+    {
+      add_data (c, i, 3);
+      at[i] = canned_last (c);
+    }
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 3; i < 6; i++)
+    {
+      add_data (c, i, 3);
+      at[i] = canned_last (c);
+    }
+}
+
+/* Every byte of a chunk in the middle and of the last one: it is missing, and nothing else. */
+static void
+test_flipped_bytes (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  gsize at[6];
+
+  (void) data;
+  make_damageable (c, at);
+  canned_write (c, f->path);
+  for (guint i = 0; i < sizeof (struct ddebug_log_chunk) + 24; i++)
+    {
+      gboolean header = i < sizeof (struct ddebug_log_chunk);
+
+      for (guint victim = 0; victim < 6; victim++)
+        {
+          g_autoptr (GString) expected = g_string_new (NULL);
+
+          for (guint n = 0; n < 6; n++)
+            {
+              if (n != victim)
+                g_string_append_printf (expected, "%u ", n);
+              else if (!header)
+                g_string_append_printf (expected, "!%u ", n);
+              else if (n != 2 && n != 5)
+                g_string_append (expected, "x ");
+              /* the last of a segment cannot be told from its end: numbers of messages do that */
+            }
+          c->bytes[at[victim] + i] ^= 0x40;
+          put (f->path, at[victim] + i, c->bytes + at[victim] + i, 1);
+          reader = open_good (f->path);
+          ddebug_reader_set_live (reader, FALSE);
+          assert_reads (reader, expected->str);
+          g_clear_pointer (&reader, ddebug_reader_free);
+          c->bytes[at[victim] + i] ^= 0x40;
+          put (f->path, at[victim] + i, c->bytes + at[victim] + i, 1);
+        }
+    }
+  assert_file_reads (c, f->path, FALSE, "0 1 2 3 4 5 ");
+}
+
+static void
+test_damaged_segment (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  gsize at[6];
+
+  (void) data;
+  make_damageable (c, at);
+  for (guint i = 0; i < sizeof (struct ddebug_log_seg); i++)
+    {
+      c->bytes[DDEBUG_LOG_SEGS_OFF + i] ^= 1;
+      assert_file_reads (c, f->path, FALSE, "3 4 5 ");
+      c->bytes[DDEBUG_LOG_SEGS_OFF + i] ^= 1;
+    }
+}
+
+/* A file cut at any place reads up to there. */
+static void
+test_cut_short (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  gsize at[6];
+
+  (void) data;
+  make_damageable (c, at);
+  for (gsize len = at[3] - 64; len < at[5] + 160; len += 8)
+    {
+      g_autoptr (DdebugReader) reader = NULL;
+      g_autoptr (GString) expected = g_string_new ("0 1 2 ");
+
+      for (guint n = 3; n < 6; n++)
+        if (len >= at[n] + sizeof (struct ddebug_log_chunk) + 24)
+          g_string_append_printf (expected, "%u ", n);
+        else if (len >= at[n] + sizeof (struct ddebug_log_chunk))
+          g_string_append_printf (expected, "!%u ", n);
+      canned_write (c, f->path);
+      g_assert_cmpint (truncate (f->path, len), ==, 0);
+      reader = open_good (f->path);
+      ddebug_reader_set_live (reader, FALSE);
+      assert_reads (reader, expected->str);
+      g_assert_cmpuint (ddebug_reader_file_size (reader), ==, len);
+    }
+}
+
+/* ---- a live file ---- */
+
+static void
+put_slot (Canned *c, const char *path, guint64 slot)
+{
+  gsize at = DDEBUG_LOG_SEGS_OFF + slot * c->seg_size;
+
+  put (path, at, c->bytes + at, c->seg_size);
+}
+
+static void
+test_growing (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  assert_reads (reader, "");
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 1);
+  put_slot (c, f->path, 2);
+  assert_reads (reader, "");
+  add_data (c, 0, 1);
+  put_slot (c, f->path, 2);
+  assert_reads (reader, "0 ");
+  add_data (c, 1, 5000);
+  add_data (c, 2, 5);
+  put_slot (c, f->path, 2);
+  assert_reads (reader, "1 2 ");
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 1, 1);
+  put_slot (c, f->path, 1);
+  assert_reads (reader, "D ");
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  put_slot (c, f->path, 0);
+  assert_reads (reader, "");
+  add_data (c, 3, 5);
+  put_slot (c, f->path, 0);
+  assert_reads (reader, "3 ");
+}
+
+/* A chunk that is half there is waited for, at every length. */
+static void
+test_half_written (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  gsize at[6];
+
+  (void) data;
+  make_damageable (c, at);
+  /* its payload ends with the number 5 and seven zeros: with one byte less it is not whole */
+  for (gsize len = 0; len <= sizeof (struct ddebug_log_chunk) + 16; len++)
+    {
+      g_autoptr (DdebugReader) reader = NULL;
+      guint8 zeros[sizeof (struct ddebug_log_chunk) + 24] = { 0 };
+
+      canned_write (c, f->path);
+      put (f->path, at[5] + len, zeros, sizeof zeros - len);
+      reader = open_good (f->path);
+      assert_reads (reader, "0 1 2 3 4 ");
+      assert_reads (reader, "");
+      put (f->path, at[5], c->bytes + at[5], sizeof zeros);
+      assert_reads (reader, "5 ");
+    }
+}
+
+/* The slot that is read gets a new segment: the reader goes on at the oldest that is left. */
+static void
+test_lapped (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugChunk chunk;
+
+  (void) data;
+  for (guint slot = 0; slot < 4; slot++)
+    {
+      canned_segment (c, slot, DDEBUG_LOG_SEG_DATA, 1);
+      for (guint i = 0; i < 3; i++)
+        add_data (c, slot * 3 + i, 4000);
+    }
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_cmpint (ddebug_reader_next (reader, &chunk, NULL), ==, DDEBUG_READ_CHUNK);
+  g_assert_cmpuint (chunk.pos, ==, 0);
+  for (guint slot = 0; slot < 2; slot++)
+    {
+      canned_segment (c, slot, DDEBUG_LOG_SEG_DATA, 1);
+      add_data (c, 12 + slot, 16000);
+      put_slot (c, f->path, slot);
+    }
+  assert_reads (reader, "L 6 7 8 9 10 11 12 13 ");
+}
+
+static void
+test_cleared_live (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugChunk chunk;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 4000);
+  add_data (c, 1, 4000);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_cmpint (ddebug_reader_next (reader, &chunk, NULL), ==, DDEBUG_READ_CHUNK);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 2, 4);
+  c->super.first_seg = GUINT64_TO_LE (2);
+  canned_super (c, 2);
+  put (f->path, 0, c->bytes, c->size);
+  /* the second chunk is in the copy that was made before, and whole */
+  assert_reads (reader, "1 L 2 ");
+}
+
+/* Resizing puts the segment that is read into another slot. */
+static void
+test_moved (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (DdebugReader) reader = NULL;
+  guint8 *segs = c->bytes + DDEBUG_LOG_SEGS_OFF;
+
+  (void) data;
+  canned_segment (c, 7, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 4);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  assert_reads (reader, "0 ");
+  memcpy (segs, segs + 7 * c->seg_size, c->seg_size);
+  c->slot[DDEBUG_LOG_SEG_DATA] = 0;
+  add_data (c, 1, 4);
+  c->super.nr_segs = GUINT64_TO_LE (4);
+  c->super.size = GUINT64_TO_LE (DDEBUG_LOG_SEGS_OFF + 4 * c->seg_size);
+  canned_super (c, 2);
+  put (f->path, 0, c->bytes, DDEBUG_LOG_SEGS_OFF + c->seg_size);
+  g_assert_cmpint (truncate (f->path, DDEBUG_LOG_SEGS_OFF + 4 * c->seg_size), ==, 0);
+  assert_reads (reader, "1 ");
+  g_assert_cmpuint (ddebug_reader_super (reader)->nr_segs, ==, 4);
+}
+
+static void
+test_other_log (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  assert_reads (reader, "");
+  c->super.uuid[3] ^= 1;
+  canned_super (c, 2);
+  put (f->path, 0, c->bytes, 8192);
+  assert_reads (reader, "other ");
+}
+
+/* A snapshot ends though the writer never does. */
+static void
+test_snapshot (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugChunk chunk;
+  guint n = 0;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 4);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  ddebug_reader_set_snapshot (reader);
+  while (n < 100 && ddebug_reader_next (reader, &chunk, NULL) == DDEBUG_READ_CHUNK)
+    {
+      n++;
+      canned_segment (c, n % 4, DDEBUG_LOG_SEG_DATA, 1);
+      add_data (c, n, 4);
+      put_slot (c, f->path, n % 4);
+    }
+  g_assert_cmpuint (n, ==, 5);
+}
+
+static void
+test_writer (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = DDEBUG_LOG_LOCK_WRITER, .l_len = 1 };
+  DdebugState state;
+  int fd;
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
+  fd = open (f->path, O_RDWR);
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_ALIVE);
+  close (fd);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
+  g_assert_false (ddebug_reader_state (reader, &state));
+  canned_state (c, 77);
+  put (f->path, DDEBUG_LOG_STATE_OFF, c->bytes + DDEBUG_LOG_STATE_OFF, sizeof (struct ddebug_log_state));
+  g_assert_true (ddebug_reader_state (reader, &state));
+  g_assert_cmpuint (state.settled_pass, ==, 77);
+}
+
+/* Random bytes over a good file: it ends, and what is given out is whole. */
+static void
+test_random_damage (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GRand) rand = g_rand_new_with_seed (1234);
+
+  (void) data;
+  for (guint round = 0; round < 300; round++)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (DdebugReader) reader = NULL;
+      g_autofree char *got = NULL;
+      gsize at[6];
+
+      make_damageable (c, at);
+      for (guint i = 0; i < 1 + round / 10; i++)
+        {
+          gsize where = g_rand_boolean (rand) ? at[g_rand_int_range (rand, 0, 6)] + g_rand_int_range (rand, 0, 152)
+                                              : DDEBUG_LOG_SEGS_OFF + g_rand_int_range (rand, 0, 2) * c->seg_size
+                                                    + g_rand_int_range (rand, 0, 700);
+
+          c->bytes[where] = g_rand_int (rand);
+        }
+      canned_write (c, f->path);
+      reader = open_good (f->path);
+      ddebug_reader_set_live (reader, round % 2);
+      got = read_all (reader);
+    }
+}
+
+#define ADD(name, func) g_test_add ("/reader/" name, Fixture, NULL, set_up, func, tear_down)
+
+int
+main (int argc, char **argv)
+{
+  g_test_init (&argc, &argv, NULL);
+  ADD ("the younger good superblock counts", test_supers);
+  ADD ("impossible geometry is refused", test_geometry);
+  ADD ("what is no log is refused", test_refusals);
+  ADD ("chunks come in the order of writing, over both types", test_order);
+  ADD ("segments are read to their last byte", test_full_segments);
+  ADD ("chunks of an earlier use of a slot are not read", test_stale_chunks);
+  ADD ("segments that are there twice are read once", test_duplicates);
+  ADD ("cleared segments are not read", test_cleared);
+  ADD ("a flipped byte costs its chunk only", test_flipped_bytes);
+  ADD ("a damaged segment costs itself only", test_damaged_segment);
+  ADD ("a file cut at any place is read up to there", test_cut_short);
+  ADD ("what is appended is read", test_growing);
+  ADD ("a half-written chunk is waited for", test_half_written);
+  ADD ("a lapped reader goes on at the oldest segment", test_lapped);
+  ADD ("clearing hides what was before", test_cleared_live);
+  ADD ("a segment is followed into another slot", test_moved);
+  ADD ("another log in the file is noticed", test_other_log);
+  ADD ("a snapshot ends though the writer does not", test_snapshot);
+  ADD ("writer and state", test_writer);
+  ADD ("random damage", test_random_damage);
+  return g_test_run ();
+}
