@@ -278,6 +278,10 @@ static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
     if (*head < st->consumed) {
         return broken(d, st, "its head went back", *head);
     }
+    /* nobody writes as much; below it sums of positions do not wrap */
+    if (*head > INT64_MAX) {
+        return broken(d, st, "its head is beyond 2^63", *head);
+    }
     if (*head % DDEBUG_REC_ALIGN) {
         return broken(d, st, "its head is not a multiple of eight", *head);
     }
