@@ -278,6 +278,10 @@ static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
     if (*head < st->consumed) {
         return broken(d, st, "its head went back", *head);
     }
+    /* nobody writes as much; below it sums of positions do not wrap */
+    if (*head > INT64_MAX) {
+        return broken(d, st, "its head is beyond 2^63", *head);
+    }
     if (*head % DDEBUG_REC_ALIGN) {
         return broken(d, st, "its head is not a multiple of eight", *head);
     }
@@ -724,7 +728,7 @@ static uint32_t status_of(int r)
     switch (r) {
     case 0:
         return VIRTIO_DDEBUG_S_OK;
-    case -ENOSPC:
+    case -EXFULL:
         return VIRTIO_DDEBUG_S_NOSPC;
     case -EINVAL:
         return VIRTIO_DDEBUG_S_INVAL;
@@ -746,7 +750,7 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     } else {
         r = ddebug_log_append_dict(d->log, job->payload, job->len);
     }
-    if (r != -ENOSPC && r != -EINVAL) {
+    if (r != -EXFULL && r != -EINVAL) {
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);

@@ -970,7 +970,7 @@ static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 /*
  * Epochs go as they came: where the dictionary has its half, the oldest
  * epoch's data go, and so its dictionary may.  The newest epoch's stays:
- * then there is no slot, -ENOSPC.  The segment that data are being put into
+ * then there is no slot, -EXFULL.  The segment that data are being put into
  * is not touched, since ATTACH begins one.
  */
 static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
@@ -980,7 +980,7 @@ static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
     int r;
 
     if (epoch >= log->epoch) {
-        return -ENOSPC;
+        return -EXFULL;
     }
     for (i = 0; i < log->nr_segs; i++) {
         DdebugLogSlot *s = &log->slots[i];
@@ -988,7 +988,7 @@ static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
         if (is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch) {
             r = wipe_slot(log, i);
             if (r) {
-                return r == -ENOSPC ? -EIO : r;
+                return r;
             }
             if (log->data.open && log->data.slot == i) {
                 log->data.open = false;
@@ -1048,7 +1048,7 @@ static int begin_segment(DdebugLog *log, uint32_t type)
     r = write_at(log->fd, &seg, sizeof(seg), slot_off(log, slot));
     if (r) {
         log->next_seq++;
-        return r == -ENOSPC ? -EIO : r;
+        return r;
     }
     log->slots[slot] = (DdebugLogSlot) {
         .seq = log->next_seq++,
@@ -1069,9 +1069,8 @@ static void count_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes)
 }
 
 /*
- * -ENOSPC means the dictionary's limit and nothing else here; a full disk is
- * -EIO.  A write that was cut short left no whole chunk: the next one begins
- * at the same place.
+ * A write that was cut short left no whole chunk: the next one begins at the
+ * same place.  Where a file's write is cut short, the disk is full.
  */
 static int write_chunk(DdebugLog *log, uint32_t seg_type,
                        struct ddebug_log_chunk *c, const void *payload,
@@ -1110,7 +1109,7 @@ static int write_chunk(DdebugLog *log, uint32_t seg_type,
                     slot_off(log, cur->slot) + cur->off);
     } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)total) {
-        return n < 0 && errno != ENOSPC ? -errno : -EIO;
+        return n < 0 ? -errno : -ENOSPC;
     }
     cur->off += total;
     log->next_chunk++;
@@ -1161,7 +1160,7 @@ static int append(DdebugLog *log, uint32_t seg_type, struct ddebug_log_chunk *c,
     if (!r) {
         r = write_chunk(log, seg_type, c, payload, len);
     }
-    if (r && r != -ENOSPC) {
+    if (r && r != -EXFULL) {
         count_lost(log, 1, len);
     }
     return r;

@@ -137,7 +137,7 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
  * ddebug_log_append_dict: dictionary entries, up to DDEBUG_LOG_PAYLOAD_MAX
  * bytes, of the newest epoch.
  *
- * Returns: also -ENOSPC if the dictionary may take no more segments, and then
+ * Returns: also -EXFULL if the dictionary may take no more segments, and then
  * nothing is counted as lost; -EINVAL if no epoch was begun by this writer.
  */
 int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len);

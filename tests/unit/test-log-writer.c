@@ -687,7 +687,7 @@ static void test_dict_full(void)
         g_assert_cmpuint(++taken, <, 100);
         put_range(log, taken * 10, taken * 10 + 10);
     }
-    g_assert_cmpint(r, ==, -ENOSPC);
+    g_assert_cmpint(r, ==, -EXFULL);
     g_assert_cmpuint(taken, ==, 3 * 2);     /* 3 segments, 2 chunks each */
     g_assert_cmpuint(ddebug_log_io_lost(log), ==, 0);
     put_range(log, 70, 300);
