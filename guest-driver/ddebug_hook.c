@@ -186,7 +186,7 @@ static __always_inline void ddebug_leave_print(void)
 static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
 {
 	/* One byte: whole before and after any change. */
-	return data_race(d->flags);
+	return data_race((unsigned int)d->flags);
 }
 
 static notrace __printf(2, 3)
@@ -705,10 +705,11 @@ static bool ddebug_in_place(const struct ddebug_hook *h)
 
 static int ddebug_arm(struct ddebug_hook *h)
 {
-	int rc = 0;
+	int rc;
 
-	if (!h->wanted)
-		rc = enable_kprobe(&h->kp);
+	if (h->wanted && ddebug_in_place(h))
+		return 0;
+	rc = enable_kprobe(&h->kp);
 	if (rc) {
 		pr_err("no probe can be set at %s: error %d\n",
 		       h->kp.symbol_name, rc);
