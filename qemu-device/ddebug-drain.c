@@ -81,7 +81,7 @@
 #define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
 #define CHUNK_MAX (SUBBUF_HDR + (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
 
-/* A span that begins inside its sub-buffer is shorter by at least its header. */
+/* A span that begins inside its sub-buffer is shorter by its header or more. */
 QEMU_BUILD_BUG_ON(CHUNK_MAX - SUBBUF_HDR > DDEBUG_LOG_PAYLOAD_MAX);
 
 static const int naps_ms[] = { 1, 2, 4, 8, 16, 16 };
@@ -117,7 +117,7 @@ struct DdebugDrain {
     QemuCond ended_cond;
     QemuThread thread;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are looked for at each wake-up */
+    int inotify_fd;             /* -1: requests are polled at each wake-up */
     void (*notify)(void *opaque);
     void *opaque;
 
