@@ -519,6 +519,7 @@ test_closed_descriptors (Fixture *f, gconstpointer data)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autofree char *command = NULL;
+      g_autofree char *out = NULL;
       g_autofree char *err = NULL;
       g_autofree char *after = NULL;
       gsize after_len;
@@ -528,8 +529,9 @@ test_closed_descriptors (Fixture *f, gconstpointer data)
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
       command = g_strdup_printf (cases[i].command, g_getenv ("DDEBUG_HOST"), f->path);
 #pragma GCC diagnostic pop
-      g_assert_true (g_spawn_command_line_sync (command, NULL, &err, &status, NULL));
+      g_assert_true (g_spawn_command_line_sync (command, &out, &err, &status, NULL));
       g_assert_cmpstr (err, ==, cases[i].err);
+      g_assert_true ((*out != '\0') == (cases[i].status == 0));
       g_assert_cmpint (WEXITSTATUS (status), ==, cases[i].status);
       g_assert_true (g_file_get_contents (f->path, &after, &after_len, NULL));
       g_assert_cmpmem (before, before_len, after, after_len);
