@@ -688,8 +688,8 @@ ddebug_reader_open (const char *path, GError **error)
   reader->dict.type = DDEBUG_LOG_SEG_DICT;
   reader->data.copy = g_malloc (reader->super.seg_size);
   reader->dict.copy = g_malloc (reader->super.seg_size);
+  /* The slots are read when the first chunk is asked for: who watches the file does so before. */
   reader->data.copy_want = reader->dict.copy_want = COPY_MIN;
-  read_slots (reader);
   return g_steal_pointer (&reader);
 }
 
