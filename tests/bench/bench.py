@@ -22,10 +22,12 @@ import bench_guest      # noqa: E402
 import bench_host       # noqa: E402
 import bench_plot       # noqa: E402
 import bench_table      # noqa: E402
-from ddebug_guest import BUILD, config      # noqa: E402
+from ddebug_guest import BUILD, GuestError, config      # noqa: E402
 
 OUT = os.path.join(BUILD, "bench")
 DOC = os.path.join(REPO, "docs", "performance.md")
+# in two pieces: this is the licence of what is written, not of this file
+LICENSE = "SPDX-License-" + "Identifier: GPL-2.0-or-later"
 TOLERANCE = 0.01
 # hvc0 waits for the host in a loop, so it has a range.
 RANGED = ("+p, hvc0",)
@@ -57,7 +59,7 @@ def report(folder, data):
     rows = [dict(zip(("goal", "what", "measured", "wanted", "result"), row))
             for row in bench_table.goal_rows(data)]
     write(os.path.join(folder, "performance.json"),
-          json.dumps({"goals": rows, **data}, indent=1, ensure_ascii=False) + "\n")
+          json.dumps({"license": LICENSE, "goals": rows, **data}, indent=1, ensure_ascii=False) + "\n")
     write(os.path.join(folder, "performance.svg"), bench_plot.svg(data))
 
 
@@ -125,7 +127,7 @@ def main():
         if what == "bench-repeat":
             return repeat()
         data = measure()
-    except (bench_guest.BenchError, bench_host.HostError) as error:
+    except (bench_guest.BenchError, bench_host.HostError, GuestError) as error:
         print(f"bench: error: {error}", file=sys.stderr)
         return 1
     report(OUT, data)
