@@ -48,18 +48,19 @@
  *   Whoever comes later comes from a callsite with 'p'.
  *
  * ddebug_quiesce() waits until every task that was running or preempted in the
- * kernel has given up its CPU of itself.  Nothing between a static branch and
- * a print function, between a breakpoint and the begin of our function, or in
- * our print functions does that.  Our control functions may sleep; they are
- * counted from their first to their last statement (inflight), and what is
- * outside of these is covered by ddebug_quiesce().
+ * kernel has given up its CPU of itself.  Nothing between a breakpoint and the
+ * begin of our function, or in our print functions, does that, and between a
+ * static branch and a print function nothing but the caller's own arguments.
+ * Our control functions may sleep; they are counted from their first to their
+ * last statement (inflight), and what is outside of these is covered by
+ * ddebug_quiesce().
  *
  * Modules
  * -------
  * A module's callsites are in the list before its keys are tied to its code, and
- * until after its code is none any more.  Stock kernels up to 6.4 crash when
- * the control file is written at such a moment.  Our own changes wait for the
- * right one: ddebug_module_event().
+ * until after its code is none any more.  A stock 6.1 can crash over a write to
+ * the control file at such a moment.  Our own changes wait for the right one:
+ * ddebug_module_event().
  *
  * Limits
  * ------
@@ -68,8 +69,10 @@
  *   a kprobe handler.  The messages are counted, and printed.
  * - Messages that do not go through the four functions (hex dumps,
  *   btrfs_debug() and such) are printed when their callsite has 'r'.
+ * - A call whose arguments sleep while they are worked out may come to the
+ *   print function after the probes are gone: its one message is printed.
  * - After "echo 0 > /sys/kernel/debug/kprobes/enabled" nothing is handed to us.
- *   It is noticed within CHECK_PERIOD.
+ *   It is noticed within CHECK_PERIOD; until then 'r' prints as 'p' does.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -186,7 +189,7 @@ static __always_inline void ddebug_leave_print(void)
 static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
 {
 	/* One byte: whole before and after any change. */
-	return data_race(d->flags);
+	return data_race((unsigned int)d->flags);
 }
 
 static notrace __printf(2, 3)
@@ -705,10 +708,11 @@ static bool ddebug_in_place(const struct ddebug_hook *h)
 
 static int ddebug_arm(struct ddebug_hook *h)
 {
-	int rc = 0;
+	int rc;
 
-	if (!h->wanted)
-		rc = enable_kprobe(&h->kp);
+	if (h->wanted && ddebug_in_place(h))
+		return 0;
+	rc = enable_kprobe(&h->kp);
 	if (rc) {
 		pr_err("no probe can be set at %s: error %d\n",
 		       h->kp.symbol_name, rc);
@@ -1361,13 +1365,19 @@ static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
 				int n)
 {
 	for (; n; n--, h++)
-		seq_printf(m, "missed %s: %lu\n", h->kp.symbol_name,
+		seq_printf(m, "missed_%s: %lu\n", h->kp.symbol_name,
 			   h->kp.nmissed);
 }
 
 /**
  * ddebug_hook_stats() - what there is to know about the hook
- * @m: where to write lines "name: value"
+ * @m: where to write lines "name: number"
+ *
+ *   callsites_r         callsites with 'r'
+ *   print_probes_armed  1 while messages are handed to us
+ *   kprobes_disabled    1 while somebody keeps that from working
+ *   missed_FUNCTION     calls of it that were not handed to us: from inside of
+ *                       a kprobe handler, or an NMI that hit one
  *
  * Sleeps.
  */
@@ -1376,9 +1386,9 @@ void ddebug_hook_stats(struct seq_file *m)
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_count();
-	seq_printf(m, "callsites with r: %u\n", nr_r);
-	seq_printf(m, "print probes: %s\n", ddebug_print_wanted() ? "armed" : "idle");
-	seq_printf(m, "kprobes: %s\n", probes_lost ? "disabled" : "enabled");
+	seq_printf(m, "callsites_r: %u\n", nr_r);
+	seq_printf(m, "print_probes_armed: %d\n", ddebug_print_wanted());
+	seq_printf(m, "kprobes_disabled: %d\n", probes_lost);
 	ddebug_missed_stats(m, print_hooks, ARRAY_SIZE(print_hooks));
 	ddebug_missed_stats(m, control_hooks, ARRAY_SIZE(control_hooks));
 	mutex_unlock(&control_lock);

@@ -57,9 +57,10 @@
  * touched, or may still be about to touch if the above should be wrong one day,
  * is ever used for a record.
  *
- * The words of the claim cannot be stored at once.  DDEBUG_CLAIMING says that
- * they are being stored: no instruction there can fault, so who finds that word
- * is a recursion (of an NMI by a machine check, for one).
+ * The words of the claim cannot be stored at once.  The task, which comes first,
+ * makes the claim.  Until the others are there (->known) the same task counts as
+ * alive: nothing faults between these stores, so that it can only be interrupted
+ * (an NMI by a machine check, for one).
  *
  * Writing
  * -------
@@ -202,9 +203,11 @@ static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
 {
 	const struct ddebug_owner *o = &r->owner;
 
-	if (READ_ONCE(r->busy) == DDEBUG_CLAIMING)
+	if (READ_ONCE(o->task) != current)
+		return true;
+	if (!READ_ONCE(o->known))
 		return false;
-	if (o->task != current || o->start != current->start_time)
+	if (o->start != current->start_time)
 		return true;
 	if (r->context != VIRTIO_DDEBUG_CTX_TASK)
 		return false;
@@ -215,21 +218,26 @@ static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
 
 static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
 {
-	WRITE_ONCE(r->busy, DDEBUG_CLAIMING);
-	barrier();	/* producer:C */
-	r->owner.task = current;
-	r->owner.start = current->start_time;
-	r->owner.sp = sp;
-	r->owner.exiting = current->flags & PF_EXITING;
-	barrier();	/* producer:C */
-	WRITE_ONCE(r->busy, DDEBUG_CLAIMED);
-	barrier();	/* producer:C */
+	struct ddebug_owner *o = &r->owner;
+
+	WRITE_ONCE(o->known, false);	/* set, if the last owner died */
+	barrier();			/* producer:C */
+	WRITE_ONCE(o->task, current);
+	barrier();			/* producer:C */
+	o->start = current->start_time;
+	o->sp = sp;
+	o->exiting = current->flags & PF_EXITING;
+	barrier();			/* producer:C */
+	WRITE_ONCE(o->known, true);
+	barrier();			/* producer:C */
 }
 
 static void ddebug_unclaim(struct ddebug_ring *r)
 {
-	barrier();	/* producer:C */
-	WRITE_ONCE(r->busy, DDEBUG_FREE);
+	barrier();			/* producer:C */
+	WRITE_ONCE(r->owner.known, false);
+	barrier();			/* producer:C */
+	WRITE_ONCE(r->owner.task, NULL);
 }
 
 /* local_clock() may step back over suspend, or after a migration of the VM. */
@@ -386,7 +394,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 		this_cpu_inc(ddebug_cpu.own);
 		return false;
 	}
-	if (unlikely(READ_ONCE(r->busy) != DDEBUG_FREE)) {
+	if (unlikely(READ_ONCE(r->owner.task))) {
 		if (!ddebug_owner_died(r, sp)) {
 			ddebug_count(&r->hdr->recursed);
 			return false;

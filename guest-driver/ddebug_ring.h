@@ -19,34 +19,23 @@
 struct task_struct;
 
 /**
- * enum ddebug_busy - who has the stream
- * @DDEBUG_FREE: nobody
- * @DDEBUG_CLAIMING: a writer that is noting down who it is; it cannot die there
- * @DDEBUG_CLAIMED: the writer that @owner tells of
- */
-enum ddebug_busy {
-	DDEBUG_FREE,
-	DDEBUG_CLAIMING,
-	DDEBUG_CLAIMED,
-};
-
-/**
- * struct ddebug_owner - a writer
- * @task: it runs as this task, or has interrupted it
+ * struct ddebug_owner - who has claimed a stream
+ * @task: the writer runs as this task, or has interrupted it; NULL: nobody has
+ * @known: the rest is filled in
+ * @exiting: the task was on its way out already
  * @start: the task's start time: with @task never the same for two tasks
  * @sp: an address in the writer's stack frame: its depth
- * @exiting: the task was on its way out already
  */
 struct ddebug_owner {
 	struct task_struct *task;
+	bool known;
+	bool exiting;
 	u64 start;
 	unsigned long sp;
-	bool exiting;
 };
 
 /**
  * struct ddebug_ring - a stream, the producer's side
- * @busy: enum ddebug_busy
  * @context: VIRTIO_DDEBUG_CTX_*
  * @cpu: the only CPU that writes to it
  * @subbuf: bytes of a sub-buffer, a power of two
@@ -59,7 +48,7 @@ struct ddebug_owner {
  * @seq: messages committed
  * @base: ns; of the sub-buffer that @head lies in, if it has been begun
  * @last: ns; the last message's time
- * @owner: valid if @busy is DDEBUG_CLAIMED
+ * @owner: the writer that is inside
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
  *
@@ -67,7 +56,6 @@ struct ddebug_owner {
  * shared with a device that need not be well-behaved.
  */
 struct ddebug_ring {
-	u8 busy;
 	u8 context;
 	unsigned int cpu;
 	u32 subbuf;

@@ -349,15 +349,16 @@ static u64 test_due(unsigned int n)
 				       NSEC_PER_SEC, params.rate);
 }
 
+/* A thread that is late makes its messages at once, until it is not. */
 static void test_pace(struct test_thread *t)
 {
-	ktime_t due;
+	u64 due = params.rate ? test_due(t->next) : 0;
+	ktime_t until = ns_to_ktime(due);
 
-	if (params.rate) {
-		due = ns_to_ktime(test_due(t->next));
+	if (due > ktime_get_ns()) {
 		set_current_state(TASK_INTERRUPTIBLE);
 		if (!kthread_should_stop())
-			schedule_hrtimeout(&due, HRTIMER_MODE_ABS);
+			schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 		__set_current_state(TASK_RUNNING);
 	} else if (t->next % BATCH == 0) {
 		/* Who waits for tasks to give up their CPU waits for us too. */

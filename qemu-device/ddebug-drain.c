@@ -81,7 +81,7 @@
 #define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
 #define CHUNK_MAX (SUBBUF_HDR + (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
 
-/* A span that begins inside its sub-buffer is shorter by at least its header. */
+/* A span that begins inside its sub-buffer is shorter by its header or more. */
 QEMU_BUILD_BUG_ON(CHUNK_MAX - SUBBUF_HDR > DDEBUG_LOG_PAYLOAD_MAX);
 
 static const int naps_ms[] = { 1, 2, 4, 8, 16, 16 };
@@ -117,7 +117,7 @@ struct DdebugDrain {
     QemuCond ended_cond;
     QemuThread thread;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are looked for at each wake-up */
+    int inotify_fd;             /* -1: requests are polled at each wake-up */
     void (*notify)(void *opaque);
     void *opaque;
 
@@ -277,6 +277,10 @@ static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
     later_head = load_word(&st->hdr->head);
     if (*head < st->consumed) {
         return broken(d, st, "its head went back", *head);
+    }
+    /* nobody writes as much; below it sums of positions do not wrap */
+    if (*head > INT64_MAX) {
+        return broken(d, st, "its head is beyond 2^63", *head);
     }
     if (*head % DDEBUG_REC_ALIGN) {
         return broken(d, st, "its head is not a multiple of eight", *head);
@@ -724,7 +728,7 @@ static uint32_t status_of(int r)
     switch (r) {
     case 0:
         return VIRTIO_DDEBUG_S_OK;
-    case -ENOSPC:
+    case -EXFULL:
         return VIRTIO_DDEBUG_S_NOSPC;
     case -EINVAL:
         return VIRTIO_DDEBUG_S_INVAL;
@@ -746,7 +750,7 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     } else {
         r = ddebug_log_append_dict(d->log, job->payload, job->len);
     }
-    if (r != -ENOSPC && r != -EINVAL) {
+    if (r != -EXFULL && r != -EINVAL) {
         check_io(d, r);
     }
     epoch = ddebug_log_epoch(d->log);

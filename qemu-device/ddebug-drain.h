@@ -53,7 +53,7 @@ typedef struct DdebugAnswer {
 /* Counters since the drain was started; read without the lock. */
 typedef struct DdebugCounters {
     uint64_t wakeups;           /* times the thread has come out of its sleep */
-    uint64_t passes;            /* looks over all streams that found something */
+    uint64_t passes;            /* looks at all streams that found something */
     uint64_t chunks;            /* DATA chunks in the log */
     uint64_t bytes;             /* of their payload */
     uint64_t io_lost;           /* bytes that could not be written */

@@ -23,7 +23,7 @@
 #define OBJECT_PREFIX "virtio-ddebug-"
 #define OBJECT_SUFFIX ".so"
 
-/* The lowest version of the plugin interface: what is used is in all of them. */
+/* The lowest version of the plugin interface: all have what is used here. */
 EXPORT extern int qemu_plugin_version;
 int qemu_plugin_version;
 
@@ -58,7 +58,7 @@ static void complain(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
-/* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", as qemu-system-* --version has it. */
+/* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", as --version has it. */
 static char *running_version(void)
 {
     struct version_info *v;
@@ -72,7 +72,7 @@ static char *running_version(void)
                            v->package);
 }
 
-/* What a version is called in the name of a file; the Makefile does the same. */
+/* What a version is called in a file name; the Makefile does the same. */
 static char *file_version(const char *version)
 {
     char *name = g_strdup(version);
@@ -114,7 +114,8 @@ static char *list_built(const char *dir)
     return g_string_free(g_steal_pointer(&list), FALSE);
 }
 
-static int install_object(const char *path, const char *version)
+static int install_object(const char *dir, const char *path,
+                          const char *version)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     g_autofree char *why = NULL;
@@ -124,7 +125,7 @@ static int install_object(const char *path, const char *version)
         complain("cannot load the object for this QEMU: %s\n"
                  "Remedy: build it anew: make -C qemu-device "
                  "QEMU_SRC=<source of this QEMU> QEMU_BINARY=<this QEMU> O=%s",
-                 dlerror(), path);
+                 dlerror(), dir);
         return 1;
     }
     install = (char *(*)(void))dlsym(handle, "virtio_ddebug_install");
@@ -172,9 +173,9 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
                  "This is QEMU:  %s\n"
                  "Wanted:        %s\n"
                  "Built for:     %s\n"
-                 "Remedy:        build it for this QEMU, from the source package "
-                 "of just this version: make build", version, path, built);
+                 "Remedy:        build it for this QEMU, from the source "
+                 "package of just this version: make build", version, path, built);
         return 1;
     }
-    return install_object(path, version);
+    return install_object(dir, path, version);
 }

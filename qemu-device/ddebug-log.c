@@ -15,7 +15,8 @@
 #ifdef DDEBUG_IN_QEMU
 #include "qemu/osdep.h"
 #include "qemu/crc32c.h"
-#define ddebug_crc32c(data, len) crc32c(0xffffffff, (const uint8_t *)(data), len)
+#define ddebug_crc32c(data, len) \
+    crc32c(0xffffffff, (const uint8_t *)(data), len)
 #else
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -72,7 +73,7 @@ struct DdebugLog {
     uint32_t epoch;
     bool attached;                  /* the epoch was begun by this writer */
     uint64_t last_pass;
-    uint64_t answered;              /* id of the last request that was answered */
+    uint64_t answered;              /* id of the last request answered */
     uint64_t io_lost;               /* bytes */
     uint64_t untold_chunks;         /* lost, and not in an IO_LOST event yet */
     uint64_t untold_bytes;
@@ -197,7 +198,8 @@ static uint64_t clock_ns(clockid_t id)
 
 static uint32_t seg_size_for(uint64_t size)
 {
-    return size < 8 * MIB ? 128u << 10 : size < 64 * MIB ? 256u << 10 : 1u << 20;
+    return size < 8 * MIB ? 128u << 10 :
+           size < 64 * MIB ? 256u << 10 : 1u << 20;
 }
 
 static uint64_t nr_segs_for(uint64_t size, uint32_t seg_size)
@@ -321,7 +323,8 @@ static bool read_super(DdebugLog *log, GError **error)
     int i, r;
 
     for (i = 0; i < 2; i++) {
-        r = read_at(log->fd, &copy[i], sizeof(copy[i]), DDEBUG_LOG_SUPER_OFF(i));
+        r = read_at(log->fd, &copy[i], sizeof(copy[i]),
+                    DDEBUG_LOG_SUPER_OFF(i));
         if (r) {
             return set_io_error(error, log->path, "cannot read", -r);
         }
@@ -416,7 +419,8 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
             GUINT32_FROM_LE(c.off) != off || len > room) {
             break;
         }
-        log->next_chunk = MAX(log->next_chunk, GUINT64_FROM_LE(c.chunk_seq) + 1);
+        log->next_chunk = MAX(log->next_chunk,
+                              GUINT64_FROM_LE(c.chunk_seq) + 1);
         log->epoch = MAX(log->epoch, GUINT32_FROM_LE(c.epoch));
         if (GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, GUINT64_FROM_LE(c.pass));
@@ -970,7 +974,7 @@ static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 /*
  * Epochs go as they came: where the dictionary has its half, the oldest
  * epoch's data go, and so its dictionary may.  The newest epoch's stays:
- * then there is no slot, -ENOSPC.  The segment that data are being put into
+ * then there is no slot, -EXFULL.  The segment that data are being put into
  * is not touched, since ATTACH begins one.
  */
 static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
@@ -980,7 +984,7 @@ static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
     int r;
 
     if (epoch >= log->epoch) {
-        return -ENOSPC;
+        return -EXFULL;
     }
     for (i = 0; i < log->nr_segs; i++) {
         DdebugLogSlot *s = &log->slots[i];
@@ -988,7 +992,7 @@ static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
         if (is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch) {
             r = wipe_slot(log, i);
             if (r) {
-                return r == -ENOSPC ? -EIO : r;
+                return r;
             }
             if (log->data.open && log->data.slot == i) {
                 log->data.open = false;
@@ -1022,13 +1026,18 @@ static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     return 0;
 }
 
+static DdebugLogCursor *cursor_of(DdebugLog *log, uint32_t type)
+{
+    return type == DDEBUG_LOG_SEG_DATA ? &log->data : &log->dict;
+}
+
 /*
  * The number is used up and the slot unused also where the write fails: nobody
  * knows what reached the disk.
  */
 static int begin_segment(DdebugLog *log, uint32_t type)
 {
-    DdebugLogCursor *cur = type == DDEBUG_LOG_SEG_DATA ? &log->data : &log->dict;
+    DdebugLogCursor *cur = cursor_of(log, type);
     struct ddebug_log_seg seg = {
         .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
         .type = GUINT32_TO_LE(type),
@@ -1048,7 +1057,7 @@ static int begin_segment(DdebugLog *log, uint32_t type)
     r = write_at(log->fd, &seg, sizeof(seg), slot_off(log, slot));
     if (r) {
         log->next_seq++;
-        return r == -ENOSPC ? -EIO : r;
+        return r;
     }
     log->slots[slot] = (DdebugLogSlot) {
         .seq = log->next_seq++,
@@ -1069,17 +1078,15 @@ static void count_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes)
 }
 
 /*
- * -ENOSPC means the dictionary's limit and nothing else here; a full disk is
- * -EIO.  A write that was cut short left no whole chunk: the next one begins
- * at the same place.
+ * A write that was cut short left no whole chunk: the next one begins at the
+ * same place.  Where a file's write is cut short, the disk is full.
  */
 static int write_chunk(DdebugLog *log, uint32_t seg_type,
                        struct ddebug_log_chunk *c, const void *payload,
                        size_t len)
 {
     static const char zeros[CHUNK_ALIGN];
-    DdebugLogCursor *cur = seg_type == DDEBUG_LOG_SEG_DATA ? &log->data :
-                                                             &log->dict;
+    DdebugLogCursor *cur = cursor_of(log, seg_type);
     const size_t pad = -len % CHUNK_ALIGN;
     const size_t total = sizeof(*c) + len + pad;
     struct iovec iov[] = {
@@ -1110,7 +1117,7 @@ static int write_chunk(DdebugLog *log, uint32_t seg_type,
                     slot_off(log, cur->slot) + cur->off);
     } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)total) {
-        return n < 0 && errno != ENOSPC ? -errno : -EIO;
+        return n < 0 ? -errno : -ENOSPC;
     }
     cur->off += total;
     log->next_chunk++;
@@ -1161,7 +1168,7 @@ static int append(DdebugLog *log, uint32_t seg_type, struct ddebug_log_chunk *c,
     if (!r) {
         r = write_chunk(log, seg_type, c, payload, len);
     }
-    if (r && r != -ENOSPC) {
+    if (r && r != -EXFULL) {
         count_lost(log, 1, len);
     }
     return r;

@@ -30,7 +30,7 @@ typedef enum {
     DDEBUG_LOG_ERROR_PERMISSION,    /* may not be opened for writing */
     DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
     DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
-    DDEBUG_LOG_ERROR_VERSION,       /* a log of a version or with flags unknown here */
+    DDEBUG_LOG_ERROR_VERSION,       /* its version or its flags are unknown here */
     DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
     DDEBUG_LOG_ERROR_SPACE,         /* the disk has no room for it */
     DDEBUG_LOG_ERROR_IO,            /* anything else the system said */
@@ -74,14 +74,14 @@ typedef struct DdebugLogRequest {
  */
 #define DDEBUG_LOG_PAYLOAD_MAX (64u << 10)
 
-#define DDEBUG_LOG_OPEN_CREATE 0x1u  /* make the file (mode 0600) if it is missing */
+#define DDEBUG_LOG_OPEN_CREATE 0x1u  /* make a missing file, of mode 0600 */
 
 /**
  * ddebug_log_open:
  * @path: the file
  * @size: bytes the file may take, DDEBUG_LOG_SIZE_MIN to _MAX; 0: as it is, or
  *        DDEBUG_LOG_SIZE_DEFAULT for a new one
- * @info: who writes; NULL: the VM's name, its uuid and the writer stay as they are
+ * @info: who writes; NULL: VM's name and uuid, and the writer, stay as they are
  * @flags: DDEBUG_LOG_OPEN_*
  *
  * Takes the log: locks it, formats it if it is empty, checks it if it is not,
@@ -137,7 +137,7 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
  * ddebug_log_append_dict: dictionary entries, up to DDEBUG_LOG_PAYLOAD_MAX
  * bytes, of the newest epoch.
  *
- * Returns: also -ENOSPC if the dictionary may take no more segments, and then
+ * Returns: also -EXFULL if the dictionary may take no more segments, and then
  * nothing is counted as lost; -EINVAL if no epoch was begun by this writer.
  */
 int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len);

@@ -73,14 +73,17 @@ static char *check_sizes(void)
 
 char *virtio_ddebug_install(void)
 {
+    static bool installed;
     char *why = check_version();
 
     if (!why) {
         why = check_sizes();
     }
-    if (!why) {
+    /* the plugin may be named twice, the types exist once */
+    if (!why && !installed) {
         virtio_ddebug_register();
         virtio_ddebug_pci_register();
+        installed = true;
     }
     return why;
 }

@@ -26,7 +26,7 @@
 
 #define MIB (1ull << 20)
 
-/* -- an independent reader -------------------------------------------------- */
+/* an independent reader */
 
 static uint32_t crc_slow(const void *data, size_t len)
 {
@@ -281,7 +281,7 @@ static struct ddebug_log_event event_at(View *v, int from_end)
     return e;
 }
 
-/* -- numbered data ---------------------------------------------------------- */
+/* numbered data */
 
 static char *tmp_dir;
 
@@ -402,7 +402,7 @@ static void must_fail(const char *path, uint64_t size, int code,
     }
 }
 
-/* -- the tests -------------------------------------------------------------- */
+/* the tests */
 
 static void test_crc(void)
 {
@@ -464,8 +464,8 @@ static void test_append(void)
     Chunk *c;
 
     g_assert_cmpint(ddebug_log_append_dict(log, "x", 1), ==, -EINVAL);
-    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_OPEN, 1, 2, 3),
-                    ==, 0);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_OPEN, 1, 2,
+                                            3), ==, 0);
     attach(log);
     g_assert_cmpint(ddebug_log_append_dict(log, "dict", 4), ==, 0);
     put_range(log, 0, 20);
@@ -687,7 +687,7 @@ static void test_dict_full(void)
         g_assert_cmpuint(++taken, <, 100);
         put_range(log, taken * 10, taken * 10 + 10);
     }
-    g_assert_cmpint(r, ==, -ENOSPC);
+    g_assert_cmpint(r, ==, -EXFULL);
     g_assert_cmpuint(taken, ==, 3 * 2);     /* 3 segments, 2 chunks each */
     g_assert_cmpuint(ddebug_log_io_lost(log), ==, 0);
     put_range(log, 70, 300);
@@ -876,7 +876,7 @@ static void test_clear(void)
     ddebug_log_close(log);
 }
 
-/* -- requests --------------------------------------------------------------- */
+/* requests */
 
 static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
                     uint32_t crc_xor)
@@ -1002,7 +1002,7 @@ static void test_state(void)
     ddebug_log_close(log);
 }
 
-/* -- what is in the way ----------------------------------------------------- */
+/* what is in the way */
 
 static void test_not_a_file(void)
 {
@@ -1012,7 +1012,7 @@ static void test_not_a_file(void)
     g_autoptr(GError) error = NULL;
 
     must_fail(tmp_dir, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "directory");
-    must_fail("/dev/null", MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "character device");
+    must_fail("/dev/null", MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "character");
     g_assert_cmpint(mkfifo(path, 0600), ==, 0);
     must_fail(path, MIB, DDEBUG_LOG_ERROR_NOT_A_FILE, "FIFO");
     unlink(path);
@@ -1072,13 +1072,14 @@ static void test_other_format(void)
 
         memcpy(zeros, text, sizeof(text));
         g_assert_true(g_file_set_contents(path, zeros, lens[i], NULL));
-        must_fail(path, MIB, DDEBUG_LOG_ERROR_FORMAT, "not a virtio-ddebug log");
+        must_fail(path, MIB, DDEBUG_LOG_ERROR_FORMAT, "not a virtio-ddebug");
         g_assert_true(g_file_get_contents(path, &now, &len, NULL));
         g_assert_cmpmem(now, len, zeros, lens[i]);
     }
 }
 
-static void poke_super(const char *path, size_t off, uint32_t value, bool reseal)
+static void poke_super(const char *path, size_t off, uint32_t value,
+                       bool reseal)
 {
     int fd = open(path, O_RDWR);
 
@@ -1387,7 +1388,7 @@ static void test_segment_twice(void)
     }
 }
 
-/* -- SIGKILL ---------------------------------------------------------------- */
+/* SIGKILL */
 
 typedef struct Progress {
     volatile uint64_t written;      /* numbers below are on disk */
