@@ -12,7 +12,7 @@ import workload
 
 # Stamps are taken one after the other, in the log first; a virtual CPU may lose
 # its host CPU in between.
-USUAL_TOLERANCE = 0.01      # seconds; for 99 of 100
+USUAL_TOLERANCE = 0.001     # seconds; for at least half of the messages
 TOLERANCE = 0.25            # for all
 
 THREAD = re.compile(rb"(\[\d+\]|<intr>) ")
@@ -64,7 +64,7 @@ class Oracle(DdebugTest):
         off.sort()
         self.log.info("stamps differ by %.6f s in the middle, %.6f s at the 99th, %.6f s at most",
                       off[len(off) // 2], off[len(off) * 99 // 100], off[-1])
-        self.assertLess(off[len(off) * 99 // 100], USUAL_TOLERANCE)
+        self.assertLess(off[len(off) // 2], USUAL_TOLERANCE)
         self.assertLess(off[-1], TOLERANCE)
 
     def compare_work(self, *works):
@@ -122,7 +122,7 @@ class Oracle(DdebugTest):
             before = len(log.settled().messages)
             last = guest.kmsg()[-1].seq
             guest.control(f"module squashfs {flags}; module ddebug_test {flags}")
-            guest.must("mount -t squashfs /dev/vda /mnt && find /mnt -type f | sort | xargs cat | md5sum"
+            guest.must("mount -r -t squashfs /dev/vda /mnt && find /mnt -type f | sort | xargs cat | md5sum"
                        " && umount /mnt", timeout=120)
             guest.load("threads=1 count=800 context=all shape=mixed rate=1000")
             guest.control("=_")

@@ -86,7 +86,7 @@ USB = Work("usbcore xhci_hcd xhci_pci usb_storage usbhid", """
 SQUASHFS = Work("squashfs", """
     load squashfs; modprobe virtio_blk
     while [ ! -b /dev/vda ]; do sleep 0.1; done
-    mount -t squashfs /dev/vda /mnt
+    mount -r -t squashfs /dev/vda /mnt
     find /mnt -type f | sort | xargs cat | md5sum
     umount /mnt""", 5000)
 
