@@ -13,6 +13,7 @@
 struct DdebugDict
 {
   GHashTable *epochs;       /* number -> DdebugEpoch */
+  GTree *with_callsites;    /* number -> DdebugEpoch, those that have any, in order */
   GPtrArray *lives;
   GHashTable *lives_by_name;
   GDestroyNotify free_stream;
@@ -44,12 +45,21 @@ life_free (gpointer data)
   g_free (life);
 }
 
+static int
+compare_numbers (gconstpointer a, gconstpointer b)
+{
+  guint x = GPOINTER_TO_UINT (a), y = GPOINTER_TO_UINT (b);
+
+  return (x > y) - (x < y);
+}
+
 DdebugDict *
 ddebug_dict_new (GDestroyNotify free_stream)
 {
   DdebugDict *dict = g_new0 (DdebugDict, 1);
 
   dict->epochs = g_hash_table_new_full (NULL, NULL, NULL, epoch_free);
+  dict->with_callsites = g_tree_new (compare_numbers);
   dict->lives = g_ptr_array_new_with_free_func (life_free);
   dict->lives_by_name = g_hash_table_new (g_str_hash, g_str_equal);
   dict->free_stream = free_stream;
@@ -63,6 +73,7 @@ ddebug_dict_free (DdebugDict *dict)
     return;
   g_hash_table_unref (dict->lives_by_name);
   g_ptr_array_unref (dict->lives);
+  g_tree_unref (dict->with_callsites);
   g_hash_table_unref (dict->epochs);
   g_free (dict);
 }
@@ -179,6 +190,7 @@ ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
     {
       epoch->by_id = g_hash_table_new (NULL, NULL);
       epoch->payloads = g_ptr_array_new_with_free_func (g_free);
+      g_tree_insert (dict->with_callsites, GUINT_TO_POINTER (epoch->number), epoch);
     }
   g_ptr_array_add (epoch->payloads, payload);
   while (at < chunk->len)
@@ -203,18 +215,17 @@ ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsi
   return entry && parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite) != 0;
 }
 
-static gboolean
-epoch_is_before (gpointer key, gpointer value, gpointer data)
-{
-  if (GPOINTER_TO_UINT (key) < GPOINTER_TO_UINT (data))
-    forget_callsites (value);
-  return FALSE;
-}
-
 void
 ddebug_dict_forget_before (DdebugDict *dict, guint32 number)
 {
-  g_hash_table_foreach_remove (dict->epochs, epoch_is_before, GUINT_TO_POINTER (number));
+  GTreeNode *first;
+
+  while ((first = g_tree_node_first (dict->with_callsites))
+         && GPOINTER_TO_UINT (g_tree_node_key (first)) < number)
+    {
+      forget_callsites (g_tree_node_value (first));
+      g_tree_remove (dict->with_callsites, g_tree_node_key (first));
+    }
 }
 
 static int
@@ -222,7 +233,7 @@ compare_epochs (gconstpointer a, gconstpointer b)
 {
   const DdebugEpoch *x = *(DdebugEpoch *const *) a, *y = *(DdebugEpoch *const *) b;
 
-  return (x->number > y->number) - (x->number < y->number);
+  return compare_numbers (GUINT_TO_POINTER (x->number), GUINT_TO_POINTER (y->number));
 }
 
 GPtrArray *

@@ -13,6 +13,24 @@ is_plain (guint8 c)
   return c >= 0x20 && c < 0x7f && c != '\\';
 }
 
+#define BYTES(b) (G_GUINT64_CONSTANT (0x0101010101010101) * (b))
+
+/*
+ * Whether all of eight bytes are plain.  The high bit of each byte of a term
+ * tells whether it is below 0x20, DEL, a backslash (zero after the xor), or not
+ * ASCII.  A borrow or a carry from the byte below can set a bit too many, which
+ * costs a slower look, and clears none of these.
+ */
+static gboolean
+are_plain (const guint8 *p)
+{
+  guint64 x, y;
+
+  memcpy (&x, p, sizeof x);
+  y = x ^ BYTES ('\\');
+  return (((x - BYTES (0x20)) | (x + BYTES (1)) | (y - BYTES (1)) | x) & BYTES (0x80)) == 0;
+}
+
 static void
 append_hex (GString *out, guint8 c)
 {
@@ -92,6 +110,8 @@ ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, gu
     {
       const guint8 *run = p;
 
+      while (end - p >= 8 && are_plain (p))
+        p += 8;
       while (p < end && is_plain (*p))
         p++;
       g_string_append_len (out, (const char *) run, p - run);

@@ -5,6 +5,7 @@
 #include "ddebug-host.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -456,6 +457,24 @@ print_about (const Arguments *a, DdebugWait *wait)
   return print (wait, text);
 }
 
+/*
+ * A file that is opened must not get the number of a standard descriptor that
+ * was closed: messages meant for standard error would go into it.
+ */
+static gboolean
+fill_descriptors (void)
+{
+  gboolean has_output = fcntl (STDOUT_FILENO, F_GETFD) >= 0;
+  int fd;
+
+  do
+    fd = open ("/dev/null", O_RDWR);
+  while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0)
+    close (fd);
+  return has_output;
+}
+
 int
 main (int argc, char **argv)
 {
@@ -468,6 +487,11 @@ main (int argc, char **argv)
 
   (void) argc;
   setlocale (LC_ALL, "");
+  if (!fill_descriptors ())
+    {
+      say ("standard output is closed");
+      return DDEBUG_EXIT_IO;
+    }
   if (!parse_arguments (args, &a, &error))
     return fail_usage ("%s", error->message);
   if (!ddebug_wait_catch_signals (&error) || !(wait = ddebug_wait_new (STDOUT_FILENO, &error)))

@@ -12,8 +12,8 @@
  * dictionary segments, each in the order of the segments' numbers.  Their
  * chunks are joined by chunk_seq.  A dictionary chunk is written before any
  * record refers to it, so all that precede the chunks in a copy of data were
- * in the file when that copy was made: the dictionary is looked at after each
- * copy of data, and need not be before the next.
+ * in the file when that copy was made: the dictionary need not be looked at
+ * more than once after each copy of data, and only where chunk_seq has a gap.
  *
  * At a place that holds no valid chunk a walk must tell four cases apart:
  *
@@ -63,6 +63,7 @@ typedef struct
   guint32 copy_want;
   gboolean fresh;           /* the copy was made at off, and nothing taken from it yet */
   gboolean complete;        /* the segment was known complete before the copy was made */
+  gboolean exhausted;       /* nothing is behind off, and nothing ever will be */
   gboolean peeked;
   DdebugRead result;
   DdebugChunk chunk;
@@ -81,7 +82,8 @@ struct DdebugReader
   gboolean other;
   gboolean snapshot;
   guint64 segments_left;
-  gboolean look_at_dict;
+  gboolean look_at_dict;    /* a copy of data was made since the dictionary ended */
+  guint64 chunk_seq;        /* of the chunk that was given out last */
   Walk data;
   Walk dict;
 };
@@ -270,7 +272,8 @@ slot_offset (DdebugReader *reader, guint64 slot)
   return DDEBUG_LOG_SEGS_OFF + slot * reader->super.seg_size;
 }
 
-static void
+/* FALSE if the file ends before the slot's header does. */
+static gboolean
 read_slot (DdebugReader *reader, guint64 slot)
 {
   struct ddebug_log_seg seg;
@@ -278,14 +281,15 @@ read_slot (DdebugReader *reader, guint64 slot)
 
   reader->slots[slot].seq = 0;
   if (n != sizeof seg)
-    reader->missing++;
-  else if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
-           && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
+    return FALSE;
+  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
+      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
     {
       reader->slots[slot].seq = GUINT64_FROM_LE (seg.seq);
       reader->slots[slot].type = GUINT32_FROM_LE (seg.type);
       reader->slots[slot].epoch = GUINT32_FROM_LE (seg.epoch);
     }
+  return TRUE;
 }
 
 /* Reads the geometry and the headers of all slots anew. */
@@ -311,7 +315,7 @@ read_slots (DdebugReader *reader)
     }
   reader->missing = 0;
   for (guint64 slot = 0; slot < reader->nr_slots; slot++)
-    read_slot (reader, slot);
+    reader->missing += !read_slot (reader, slot);
   reader->slots_fresh = TRUE;
 }
 
@@ -390,9 +394,11 @@ parse_header (DdebugReader *reader, Walk *walk, const guint8 *p, guint32 avail, 
 
   if (avail < sizeof disk)
     return FALSE;
+  memcpy (&disk.magic, p, sizeof disk.magic);
+  if (GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_CHUNK_MAGIC)
+    return FALSE;
   memcpy (&disk, p, sizeof disk);
-  if (GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_CHUNK_MAGIC
-      || ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk.crc))
+  if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk.crc))
     return FALSE;
   chunk_from_disk (&disk, chunk);
   *payload_crc = GUINT32_FROM_LE (disk.payload_crc);
@@ -466,6 +472,7 @@ enter_segment (DdebugReader *reader, Walk *walk, guint64 slot)
   walk->copy_len = 0;
   walk->fresh = FALSE;
   walk->complete = FALSE;
+  walk->exhausted = FALSE;
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->segments_left > 0)
     reader->segments_left--;
 }
@@ -501,21 +508,24 @@ report (Walk *walk, DdebugRead result)
   return STEP_REPORT;
 }
 
-/* The segment is in its slot no more: it was overwritten, or cleared. */
-static Step
-step_lapped (Walk *walk)
+/* Whether the slot that is read belongs to the same segment still. */
+static gboolean
+is_in_slot (DdebugReader *reader, Walk *walk)
 {
-  walk->seq = 0;
-  return report (walk, DDEBUG_READ_LAPPED);
+  /* A log that was shrunk may not have the slot any more. */
+  return walk->slot < reader->nr_slots && read_slot (reader, walk->slot)
+         && reader->slots[walk->slot].seq == walk->seq;
 }
 
 static Step
 step_over_damage (DdebugReader *reader, Walk *walk, guint32 skip)
 {
   /* The search made a copy of its own, and the writer may have come to it by then. */
-  read_slots (reader);
-  if (find_segment (reader, walk->type, walk->seq) != walk->slot)
-    return step_lapped (walk);
+  if (!is_in_slot (reader, walk))
+    {
+      walk->fresh = FALSE;
+      return STEP_AGAIN;
+    }
   memset (&walk->chunk, 0, sizeof walk->chunk);
   walk->chunk.seg_seq = walk->seq;
   walk->chunk.off = walk->off;
@@ -542,13 +552,8 @@ step_at_complete_end (DdebugReader *reader, Walk *walk, Parse parse, GError **er
   walk->copy_want = COPY_MIN;
   if (skip)
     return step_over_damage (reader, walk, skip);
-  if (find_segment_after (reader, walk->type, walk->seq) == reader->nr_slots)
-    {
-      /* A next writer does not append here, but to look again costs nothing. */
-      walk->complete = FALSE;
-      return report (walk, DDEBUG_READ_END);
-    }
-  walk->seq = 0;
+  /* Its writer has gone on to the next segment, or is gone: the next writer begins one of its own. */
+  walk->exhausted = TRUE;
   return STEP_AGAIN;
 }
 
@@ -558,15 +563,19 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
 {
   guint64 slot;
 
-  if (!reader->slots_fresh || walk->complete)
+  if (walk->complete && is_in_slot (reader, walk))
+    return step_at_complete_end (reader, walk, parse, error);
+  if (walk->complete || !reader->slots_fresh)
     read_slots (reader);
   if (reader->other)
     return report (walk, DDEBUG_READ_OTHER);
   slot = find_segment (reader, walk->type, walk->seq);
   if (slot == reader->nr_slots)
-    return step_lapped (walk);
-  if (slot == walk->slot && walk->complete)
-    return step_at_complete_end (reader, walk, parse, error);
+    {
+      /* It is in no slot any more: it was overwritten, or cleared. */
+      walk->seq = 0;
+      return report (walk, DDEBUG_READ_LAPPED);
+    }
   if (slot == walk->slot && reader->live
       && find_segment_after (reader, walk->type, walk->seq) == reader->nr_slots)
     {
@@ -602,7 +611,7 @@ step (DdebugReader *reader, Walk *walk, GError **error)
 {
   Parse parse;
 
-  if (walk->seq == 0)
+  if (walk->seq == 0 || walk->exhausted)
     return step_to_next_segment (reader, walk);
   parse = walk->off >= walk->copy_off && walk->off - walk->copy_off <= walk->copy_len
               ? parse_chunk (reader, walk) : PARSE_CUT_HEADER;
@@ -679,8 +688,8 @@ ddebug_reader_open (const char *path, GError **error)
   reader->dict.type = DDEBUG_LOG_SEG_DICT;
   reader->data.copy = g_malloc (reader->super.seg_size);
   reader->dict.copy = g_malloc (reader->super.seg_size);
+  /* The slots are read when the first chunk is asked for: who watches the file does so before. */
   reader->data.copy_want = reader->dict.copy_want = COPY_MIN;
-  read_slots (reader);
   return g_steal_pointer (&reader);
 }
 
@@ -711,6 +720,13 @@ choose_walk (DdebugReader *reader)
   return data->result == DDEBUG_READ_CHUNK && dict->chunk.chunk_seq < data->chunk.chunk_seq ? dict : data;
 }
 
+/* Whether no other chunk was written between the one given out last and the next of data. */
+static gboolean
+is_next_chunk (DdebugReader *reader)
+{
+  return reader->data.result == DDEBUG_READ_CHUNK && reader->data.chunk.chunk_seq == reader->chunk_seq + 1;
+}
+
 DdebugRead
 ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
 {
@@ -721,7 +737,7 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
 
       if (result == DDEBUG_READ_ERROR || result == DDEBUG_READ_OTHER)
         return result;
-      if (reader->look_at_dict || result == DDEBUG_READ_END)
+      if (result == DDEBUG_READ_END || (reader->look_at_dict && !is_next_chunk (reader)))
         {
           DdebugRead dict = peek (reader, &reader->dict, error);
 
@@ -733,6 +749,8 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
       result = walk->result;
       if (walk->peeked)
         take (walk, chunk);
+      if (result == DDEBUG_READ_CHUNK)
+        reader->chunk_seq = chunk->chunk_seq;
       /* That a dictionary went with the last data of its epoch is as it should be. */
       if (walk == &reader->data || result != DDEBUG_READ_LAPPED)
         return result;

@@ -94,7 +94,8 @@ typedef struct DdebugReader DdebugReader;
  * ddebug_reader_open:
  * @path: a log file; a symbolic link is refused
  *
- * Opens the log for reading.  No lock is taken, nothing is ever written.
+ * Opens the log for reading.  No lock is taken, nothing is ever written.  All
+ * that is in the log when ddebug_reader_next() is called first will be read.
  *
  * Returns: (transfer full): a reader that stands before the oldest chunk, or
  * %NULL with @error set (%DDEBUG_ERROR)

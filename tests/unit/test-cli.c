@@ -5,6 +5,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "canned.h"
@@ -494,6 +495,49 @@ test_full_disk (Fixture *f, gconstpointer data)
   result_clear (&again);
 }
 
+/* Descriptors that a caller has closed are not taken for files that are open. */
+static void
+test_closed_descriptors (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *command;
+    int status;
+    const char *err;
+  } cases[] = {
+    { "sh -c '%s --trace %s >&-'", 1, "ddebug-host: standard output is closed\n" },
+    { "sh -c '%s --clear --wait %s <&- 2>&-'", 2, "" },
+    { "sh -c '%s --pipe %s <&- 2>&- > /dev/full'", 1, "" },
+    { "sh -c '%s --trace %s <&- 2>&-'", 0, "" },
+  };
+  g_autofree char *before = NULL;
+  gsize before_len;
+
+  (void) data;
+  write_golden (f->path);
+  g_assert_true (g_file_get_contents (f->path, &before, &before_len, NULL));
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autofree char *command = NULL;
+      g_autofree char *out = NULL;
+      g_autofree char *err = NULL;
+      g_autofree char *after = NULL;
+      gsize after_len;
+      int status;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+      command = g_strdup_printf (cases[i].command, g_getenv ("DDEBUG_HOST"), f->path);
+#pragma GCC diagnostic pop
+      g_assert_true (g_spawn_command_line_sync (command, &out, &err, &status, NULL));
+      g_assert_cmpstr (err, ==, cases[i].err);
+      g_assert_true ((*out != '\0') == (cases[i].status == 0));
+      g_assert_cmpint (WEXITSTATUS (status), ==, cases[i].status);
+      g_assert_true (g_file_get_contents (f->path, &after, &after_len, NULL));
+      g_assert_cmpmem (before, before_len, after, after_len);
+    }
+}
+
 /* ---- a dead VM's log ---- */
 
 static void
@@ -620,6 +664,7 @@ main (int argc, char **argv)
   ADD ("files that are no logs", test_bad_files);
   ADD ("a log and a folder that are read-only", test_read_only);
   ADD ("a full disk behind standard output", test_full_disk);
+  ADD ("closed descriptors", test_closed_descriptors);
   ADD ("the size of a dead VM's log", test_size_of_dead);
   ADD ("clearing a dead VM's log", test_clear_dead);
   ADD ("--help and --version", test_help);

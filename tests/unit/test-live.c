@@ -585,7 +585,11 @@ run_busy_vm (Fixture *f, int ready, guint messages)
         drain (f);
       /* the guest laps the device */
       if (i % 9973 == 0)
-        producer_lap (f->cpu[cpu], f->cpu[cpu]->bytes->len & ~4095ull);
+        {
+          for (guint n = 0; n < 300; n++)
+            say (f, cpu);
+          producer_lap (f->cpu[cpu], f->cpu[cpu]->bytes->len & ~4095ull);
+        }
       /* the device has a rest */
       if (i % 20011 == 0)
         {
@@ -669,7 +673,7 @@ test_overwriting (Fixture *f, gconstpointer data)
     }
   g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
   g_assert_cmpint (status, ==, 0);
-  g_assert_cmpuint (total, ==, MESSAGES + CPUS);
+  g_assert_cmpuint (total, >, MESSAGES);
   for (guint i = 0; i < G_N_ELEMENTS (reader); i++)
     {
       Account a = { 0 };
