@@ -850,12 +850,8 @@ static int __init test_init(void)
 
 static void __exit test_exit(void)
 {
-	/* Whoever reads wait must come out before the files can go ... */
-	mutex_lock(&test_lock);
-	test_reap(STATE_STOPPED);
-	mutex_unlock(&test_lock);
+	/* An open file holds the module: nobody is in here, but threads may be. */
 	debugfs_remove(dir);
-	/* ... and may have been followed by one who began another run. */
 	test_reap(STATE_STOPPED);
 	kfree(threads);
 	test_nmi_exit();

@@ -61,7 +61,7 @@ class DeviceErrors(DdebugTest):
         self.assertLessEqual(stat.st_size, 2 << 20)
         self.assertGreater(stat.st_size, (2 << 20) - (256 << 10))
         self.assertGreaterEqual(stat.st_blocks * 512, stat.st_size)
-        self.assertEqual(self.device(path)[0], 0)
+        self.assertEqual(self.device(path, ",size=2M")[0], 0)
         self.assertEqual(os.stat(path).st_size, stat.st_size)
         found = Log(path).read()
         self.assertEqual([name for name, _ in found.events], ["open", "close"] * 2)
@@ -177,7 +177,7 @@ class DeviceErrors(DdebugTest):
         guest.kill()
         size = os.stat(guest.log_file).st_size
         os.truncate(guest.log_file, 65536 + 300000)
-        status, said = self.device(guest.log_file)
+        status, said = self.device(guest.log_file, ",size=4M")
         self.assertEqual(status, 0, said)
         self.assertEqual(os.stat(guest.log_file).st_size, size)
         left = log.read()

@@ -166,7 +166,7 @@ class Load(DdebugTest):
         expect = collections.Counter()
         for context in ("task", "softirq", "hardirq", "nmi", "all"):
             before = len(log.settled().messages)
-            guest.load(f"threads=3 count=1600 context={context} shape=mixed")
+            guest.load(f"threads=3 count=1600 context={context} shape=mixed rate=2000")
             messages = log.settled().messages[before:]
             self.assertEqual(len(messages), 4800)
             for numbers in numbered(messages).values():
