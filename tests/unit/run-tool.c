@@ -40,10 +40,21 @@ shell_status (int wait_status)
   return WIFEXITED (wait_status) ? WEXITSTATUS (wait_status) : 128 + WTERMSIG (wait_status);
 }
 
+/* A shell starts background jobs with SIGINT ignored, and the tool keeps it so. */
+static void
+take_signals (gpointer data)
+{
+  (void) data;
+  signal (SIGINT, SIG_DFL);
+  signal (SIGTERM, SIG_DFL);
+  signal (SIGHUP, SIG_DFL);
+  signal (SIGPIPE, SIG_DFL);
+}
+
 static void
 become_nobody (gpointer data)
 {
-  (void) data;
+  take_signals (data);
   if (geteuid () == 0 && (setgid (NOBODY) != 0 || setuid (NOBODY) != 0))
     _exit (99);
 }
@@ -69,7 +80,7 @@ tool_run (const char *first, ...)
   Result result;
 
   va_start (args, first);
-  result = run (first, args, NULL);
+  result = run (first, args, take_signals);
   va_end (args);
   return result;
 }
@@ -97,8 +108,8 @@ tool_start (const char *first, ...)
   va_start (args, first);
   argv = make_argv (first, args);
   va_end (args);
-  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &tool->pid, NULL, &tool->out,
-                            &tool->err, &error);
+  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, take_signals, NULL, &tool->pid, NULL,
+                            &tool->out, &tool->err, &error);
   g_assert_no_error (error);
   tool->text = g_string_new (NULL);
   return tool;

@@ -685,6 +685,9 @@ test_overwriting (Fixture *f, gconstpointer data)
         g_assert_cmpuint (a.next[cpu], ==, produced[cpu]);
       g_assert_cmpuint (a.received + a.lost, ==, total);
       g_assert_cmpuint (a.lost, >, 0);
+      g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the guest before"));
+      if (reader[i].rest)
+        g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the log before"));
       g_assert_cmpuint (a.received, >, 1000);
       tool_free (reader[i].tool);
     }
