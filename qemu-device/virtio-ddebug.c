@@ -490,10 +490,6 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
                    "the log file, as in file=/var/log/vm.ddebug");
         return NULL;
     }
-    if (!s->size) {
-        error_setg(errp, "virtio-ddebug: size=0: a log takes at least 1M");
-        return NULL;
-    }
     log = ddebug_log_open(s->file, s->size, &info, DDEBUG_LOG_OPEN_CREATE,
                           &error);
     if (!log) {
@@ -605,7 +601,8 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
 
 static Property virtio_ddebug_properties[] = {
     DEFINE_PROP_STRING("file", VirtIODDebug, file),
-    DEFINE_PROP_SIZE("size", VirtIODDebug, size, DDEBUG_LOG_SIZE_DEFAULT),
+    /* 0: a log keeps its size, which ddebug-host may have changed */
+    DEFINE_PROP_SIZE("size", VirtIODDebug, size, 0),
     DEFINE_PROP_END_OF_LIST(),
 };
 
@@ -685,7 +682,8 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(
         klass, "file", "the log file; made if it is missing (required)");
     object_class_property_set_description(
-        klass, "size", "bytes the log file may take, 1M to 1T");
+        klass, "size",
+        "bytes the log file may take, 1M to 1T; 0: as it is, 16M if it is new");
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
