@@ -495,8 +495,7 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         return NULL;
     }
     if (s->size == 0) {
-        error_setg(errp, "virtio-ddebug: size=0 is too small; the smallest is "
-                   "1M (%llu bytes)", DDEBUG_LOG_SIZE_MIN);
+        error_setg(errp, "virtio-ddebug: size=0: a log takes at least 1M");
         return NULL;
     }
     log = ddebug_log_open(s->file, size, &info, DDEBUG_LOG_OPEN_CREATE,
