@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT (10 * G_USEC_PER_SEC)
+#define LIMIT (30 * G_USEC_PER_SEC)
 #define NOBODY 65534
 
 void
@@ -154,6 +154,28 @@ tool_finish (Tool *tool)
   while (read_some (tool, end))
     ;
   return tool_wait (tool);
+}
+
+void
+tool_drain (Tool **tools, guint n)
+{
+  g_autofree struct pollfd *fds = g_new0 (struct pollfd, n);
+  gint64 end = g_get_monotonic_time () + 6 * LIMIT;
+  guint open = n;
+
+  for (guint i = 0; i < n; i++)
+    fds[i] = (struct pollfd){ .fd = tools[i]->out, .events = POLLIN };
+  while (open > 0)
+    {
+      if (g_get_monotonic_time () > end || poll (fds, n, LIMIT / 1000) <= 0)
+        g_error ("the tools do not end");
+      for (guint i = 0; i < n; i++)
+        if (fds[i].revents && !read_some (tools[i], end))
+          {
+            fds[i].fd = -1;
+            open--;
+          }
+    }
 }
 
 int
