@@ -162,7 +162,7 @@ class DeviceErrors(DdebugTest):
 
     def test_sizes_out_of_range(self):
         path = self.scratch("log")
-        for size, words in (("1", "smallest is 1M"), ("1023K", "smallest is 1M"),
+        for size, words in (("0", "at least 1M"), ("1", "smallest is 1M"), ("1023K", "smallest is 1M"),
                             ("1025G", "largest is 1T"), ("2T", "largest is 1T"), ("15E", "largest is 1T"),
                             ("big", "size")):
             status, said = self.device(path, f",size={size}")
