@@ -891,7 +891,7 @@ static int ddebug_announce(const struct ddebug_query *q)
 	return 0;
 }
 
-/* As ddebug_dict_add() in ddebug_announce() has not seen those new since. */
+/* Callsites that have come since ddebug_announce() are put in the dictionary. */
 static int ddebug_set_matching(const struct ddebug_query *q)
 {
 	unsigned int n = 0;

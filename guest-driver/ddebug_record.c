@@ -78,51 +78,61 @@ static __printf(2, 3) void ddebug_add(struct ddebug_text *t, const char *fmt, ..
 	va_end(args);
 }
 
-static const char *ddebug_prefix(char *buf, const struct _ddebug *d, unsigned int flags)
+/* The flags' part, at the begin of @t; it is cut by itself. */
+static noinline void ddebug_add_prefix(struct ddebug_text *t, const struct _ddebug *d,
+				       unsigned int flags)
 {
-	struct ddebug_text t = { .buf = buf, .size = DDEBUG_PREFIX_SIZE };
+	struct ddebug_text p = {
+		.buf = t->buf,
+		.size = min_t(size_t, t->size, DDEBUG_PREFIX_SIZE),
+	};
 	size_t behind_tid;
 
 	if (flags & _DPRINTK_FLAGS_INCL_TID) {
 		if (in_interrupt())
-			ddebug_add(&t, "<intr> ");
+			ddebug_add(&p, "<intr> ");
 		else
-			ddebug_add(&t, "[%d] ", task_pid_vnr(current));
+			ddebug_add(&p, "[%d] ", task_pid_vnr(current));
 	}
-	behind_tid = t.len;
+	behind_tid = p.len;
 	if (flags & _DPRINTK_FLAGS_INCL_MODNAME)
-		ddebug_add(&t, "%s:", d->modname);
+		ddebug_add(&p, "%s:", d->modname);
 	if (flags & _DPRINTK_FLAGS_INCL_FUNCNAME)
-		ddebug_add(&t, "%s:", d->function);
+		ddebug_add(&p, "%s:", d->function);
 #ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
 	if (flags & _DPRINTK_FLAGS_INCL_SOURCENAME)
-		ddebug_add(&t, "%s:", d->filename);
+		ddebug_add(&p, "%s:", d->filename);
 #endif
 	if (flags & _DPRINTK_FLAGS_INCL_LINENO)
-		ddebug_add(&t, "%d:", d->lineno);
-	if (t.len > behind_tid)
-		ddebug_add(&t, " ");
-	return buf;
+		ddebug_add(&p, "%d:", d->lineno);
+	if (p.len > behind_tid)
+		ddebug_add(&p, " ");
+	t->len = min_t(size_t, p.len, DDEBUG_PREFIX_SIZE - 1);
 }
 
-static void ddebug_add_dev(struct ddebug_text *t, const char *prefix, const struct device *dev,
-			   const char *end)
+static void ddebug_add_dev(struct ddebug_text *t, const struct device *dev, const char *end)
 {
-	ddebug_add(t, "%s%s %s%s", prefix, dev_driver_string(dev), dev_name(dev), end);
+	ddebug_add(t, "%s %s%s", dev_driver_string(dev), dev_name(dev), end);
 }
 
-/* What stands before the caller's own text.  @prefix is used where the kernel does. */
-static void ddebug_add_head(struct ddebug_text *t, enum ddebug_kind kind, const char *prefix,
-			    const void *obj)
+/*
+ * What stands before the caller's own text.  Where there is no device to name, the
+ * kernel leaves the flags' part away as well.
+ */
+static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
+			    enum ddebug_kind kind, const void *obj, bool bare)
 {
+	unsigned int flags = d->flags;
+
+	if (unlikely(flags & _DPRINTK_FLAGS_INCL_ANY) && (kind == DDEBUG_KIND_PR || !bare))
+		ddebug_add_prefix(t, d, flags);
+
 	switch (kind) {
 	case DDEBUG_KIND_PR:
-		if (*prefix)
-			ddebug_add(t, "%s", prefix);
 		break;
 	case DDEBUG_KIND_DEV:
 		if (obj)
-			ddebug_add_dev(t, prefix, obj, ": ");
+			ddebug_add_dev(t, obj, ": ");
 		else
 			ddebug_add(t, "(NULL device *): ");
 		break;
@@ -134,8 +144,8 @@ static void ddebug_add_head(struct ddebug_text *t, enum ddebug_kind kind, const 
 			ddebug_add(t, "(NULL net_device): ");
 			break;
 		}
-		if (net->dev.parent)
-			ddebug_add_dev(t, prefix, net->dev.parent, " ");
+		if (!bare)
+			ddebug_add_dev(t, net->dev.parent, " ");
 		ddebug_add(t, "%s%s: ", netdev_name(net), netdev_reg_state(net));
 #endif
 		break;
@@ -148,8 +158,8 @@ static void ddebug_add_head(struct ddebug_text *t, enum ddebug_kind kind, const 
 			ddebug_add(t, "(NULL ib_device): ");
 			break;
 		}
-		if (ib->dev.parent)
-			ddebug_add_dev(t, prefix, ib->dev.parent, " ");
+		if (!bare)
+			ddebug_add_dev(t, ib->dev.parent, " ");
 		ddebug_add(t, "%s: ", dev_name(&ib->dev));
 #endif
 		break;
@@ -220,22 +230,18 @@ static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct 
 					 enum ddebug_kind kind, const void *obj,
 					 const char *fmt, va_list args, size_t *len)
 {
-	size_t level = ddebug_by_printk(kind, obj) ? DDEBUG_LEVEL_LEN : 0;
+	bool bare = ddebug_by_printk(kind, obj);
+	size_t level = bare ? DDEBUG_LEVEL_LEN : 0;
 	struct ddebug_text t = {
 		.buf = slot->text,
 		.size = min_t(size_t, slot->room, DDEBUG_LINE_SIZE - level),
 	};
-	char buf[DDEBUG_PREFIX_SIZE];
-	const char *prefix = "";
-	unsigned int flags = d->flags;
 	va_list copy;
 	u16 size;
 
 	if (!slot->room)
 		return false;
-	if (unlikely(flags & _DPRINTK_FLAGS_INCL_ANY))
-		prefix = ddebug_prefix(buf, d, flags);
-	ddebug_add_head(&t, kind, prefix, obj);
+	ddebug_add_head(&t, d, kind, obj, bare);
 	va_copy(copy, args);
 	ddebug_vadd(&t, fmt, copy);
 	va_end(copy);

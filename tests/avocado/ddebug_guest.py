@@ -234,7 +234,7 @@ class Guest:
 
     def shut_down(self):
         """End the guest as a user would, QEMU exits by itself."""
-        self._send_script("poweroff -f")
+        self.send("poweroff -f")
         return self.wait()
 
     def qemu_output(self):
@@ -274,6 +274,11 @@ class Guest:
         data = script.encode()
         self._agent.settimeout(30)
         self._agent.sendall(b"run %d\n" % len(data) + data)
+
+    def send(self, script):
+        """Have a shell script run that may never end, or kills the guest; nothing
+        can be run after it."""
+        self._send_script(script)
 
     def run_raw(self, script, timeout=60):
         """Run a shell script in the guest: (exit status, output as bytes)."""

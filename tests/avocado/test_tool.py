@@ -196,7 +196,7 @@ class Tool(DdebugTest):
             self.assertIn(size.encode(), done.stderr)
         self.assertEqual(len(log.trace()), 1000)
         shutil.copy(guest.log_file, short)
-        os.truncate(short, 65536 + 70000)
+        os.truncate(short, 65536 + 2 * 131072 - 50000)      # within the second segment
         lines = Log(short).trace()
         self.assertGreater(len([line for line in lines if line.stamp]), 200)
         os.truncate(short, 100)

@@ -84,8 +84,9 @@ USB = Work("usbcore xhci_hcd xhci_pci usb_storage usbhid", """
     rmmod usb_storage""", 200, interrupts=20)
 
 SQUASHFS = Work("squashfs", """
-    load squashfs; modprobe virtio_blk; modprobe virtio_pci
-    mount -t squashfs /dev/vda /mnt
+    load squashfs; modprobe virtio_blk
+    while [ ! -b /dev/vda ]; do sleep 0.1; done
+    mount -r -t squashfs /dev/vda /mnt
     find /mnt -type f | sort | xargs cat | md5sum
     umount /mnt""", 5000)
 
