@@ -160,17 +160,21 @@ class BenchGuest(Guest):
 class Variant:
     """A way for a message to go: what ddebug_bench does, and what is set up before."""
 
-    def __init__(self, name, what, query=None, console="none", count=COUNT, shapes=SHAPES):
+    def __init__(self, name, what, query=None, console="none", count=COUNT, shapes=SHAPES,
+                 armed=False):
         self.name = name
         self.what = what
         self.query = query
         self.console = console
         self.count = count
         self.shapes = shapes
+        self.armed = armed      # another callsite has 'r', so the probes are on
 
     def set_up(self, guest):
         guest.control("module ddebug_bench =_")
-        if not self.query or "r" not in self.query:
+        if self.armed:
+            guest.control("module ddebug_bench func loop_null_static +r")
+        elif not self.query or "r" not in self.query:
             guest.wait_disarmed()
         if self.query:
             guest.control(f"module ddebug_bench func loop_{self.what}_* {self.query}")
@@ -195,6 +199,7 @@ VARIANTS = (
     Variant("null sink", "null", query="+p"),
     Variant("trace_printk", "trace"),
     Variant("+p, no console", "pr", query="+p"),
+    Variant("+p, no console, probes armed", "pr", query="+p", armed=True),
     Variant("+p, ttyS0", "pr", query="+p", console="ttyS", count=COUNT_CONSOLE),
     Variant("+p, hvc0", "pr", query="+p", console="hvc", count=COUNT_CONSOLE),
     Variant("+r", "pr", query="+r"),
@@ -282,8 +287,17 @@ def cost_boot(image):
         guest.close()
 
 
+def cpus_messages(guest, threads):
+    """{what: instructions a message, twice}, @threads CPUs at it at once."""
+    # the loop is short: more of it, so that it takes about as long
+    counts = {"loop": 10 * COUNT_CPUS, "emit": COUNT_CPUS}
+    return {what: [guest.insns(what, count=count, threads=threads) / (1 << CPUS_SHIFT)
+                   for _ in range(2)]
+            for what, count in counts.items()}
+
+
 def cpus_boot(image):
-    """G11: eight CPUs that log at once, against one of them."""
+    """G11: eight CPUs that log at once, against one CPU while it is the only one."""
     guest = BenchGuest(image, "cpus", icount=f"shift={CPUS_SHIFT}", smp=8)
     # Under icount a CPU that waits for another one waits a whole slice, so code
     # is patched while there is only one.
@@ -291,16 +305,12 @@ def cpus_boot(image):
     try:
         guest.boot()
         guest.control("module ddebug_bench func loop_emit_int3 +r")
+        one = cpus_messages(guest, 1)
         guest.must("for i in 1 2 3 4 5 6 7; do echo 1 > /sys/devices/system/cpu/cpu$i/online; done",
                    timeout=300)
-        found = {}
-        for what in ("loop", "emit"):
-            count = COUNT_CPUS * (10 if what == "loop" else 1)  # about as long as the other
-            found[what] = {"1": [], "8": []}
-            for threads in (1, 8, 8, 1):
-                found[what][str(threads)].append(
-                    guest.insns(what, count=count, threads=threads) / (1 << CPUS_SHIFT))
-        return found
+        guest.must("sleep 3", timeout=300)
+        eight = cpus_messages(guest, 8)
+        return {what: {"1": one[what], "8": eight[what]} for what in one}
     finally:
         guest.close()
 

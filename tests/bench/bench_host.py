@@ -76,8 +76,10 @@ def drain(where):
 
 
 def canned(where, count):
-    """A log of the three-int message; its path."""
+    """A log of so many three-int messages, made once; its path."""
     log = os.path.join(where, f"text{count}.log")
+    if os.path.exists(log):
+        return log
     run([os.path.join(BENCH, "bench-drain"), "fill", log, str(count), "text"])
     return log
 
@@ -97,6 +99,23 @@ def tool_cost(where):
                 raise HostError(f"{log}: the tool shows {shown.count(10)} lines")
         found[name] = per_message(*counted, "total")
     return found
+
+
+def beside(where):
+    """What callgrind does not tell of the tool: time, system calls, memory."""
+    log = canned(where, LARGE)
+    calls = os.path.join(where, "strace.txt")
+    run(["strace", "-f", "-qq", "-o", calls, tool(), "--trace", log], stdout=subprocess.DEVNULL)
+    with open(calls, encoding="utf-8", errors="replace") as file:
+        syscalls = sum(1 for line in file)
+    child = subprocess.Popen([tool(), "--trace", log], stdin=subprocess.DEVNULL,
+                             stdout=subprocess.DEVNULL, preexec_fn=child_dies_with_us)
+    status, usage = os.wait4(child.pid, 0)[1:]
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise HostError(f"ddebug-host --trace {log}: exit status {child.returncode}")
+    return {"messages": LARGE, "seconds": usage.ru_utime + usage.ru_stime, "syscalls": syscalls,
+            "rss_kib": usage.ru_maxrss}
 
 
 def known_loop(where):
@@ -255,6 +274,7 @@ def measure(log, trace_dat):
              "fast_path": fast_path()}
     log(f"host, callgrind: {time.monotonic() - begin:.0f} s")
     begin = time.monotonic()
+    found["beside"] = beside(where)
     found["ping"] = ping(where)
     found["peers"] = peers(where, trace_dat)
     log(f"host, latency and peers: {time.monotonic() - begin:.0f} s")

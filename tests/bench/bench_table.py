@@ -196,6 +196,7 @@ TITLES = (
     ("vsnprintf", "`vsnprintf` alone (V)"),
     ("trace_printk", "`trace_printk`, binary"),
     ("+p, no console", "`+p`, no console"),
+    ("+p, no console, probes armed", "the same while other callsites have `r`"),
     ("+p, ttyS0", "`+p`, ttyS0"),
     ("+p, hvc0", "`+p`, hvc0 (its range)"),
     ("+r", "`+r`: ours, as text, hook included"),
@@ -238,6 +239,14 @@ def markdown_variants(data):
               f"included: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
               f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
               f"{flood['kicks']['device']}).",
+              "",
+              f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
+              f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times a 1000 "
+              "messages: after a look that found something it looks again by itself.",
+              "",
+              f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
+              f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
+              f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
               "",
               f"LTTng-UST natively: {r.host['peers']['ust_ns']:.0f} ns an event of three ints on this "
               "machine. Ours natively: the kernel's ring does not build in userspace yet."]
