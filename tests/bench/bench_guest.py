@@ -42,6 +42,8 @@ COUNT_CPUS = 20000
 COUNT_PEERS = 100000
 CPUS_SHIFT = 3
 ROUNDS = 15
+ROUNDS_ATTEMPTS = 3
+PAIR_TOLERANCE = 0.03
 
 
 class BenchError(Exception):
@@ -235,6 +237,8 @@ def measure_bytes(guest):
     guest.control("module ddebug_bench func loop_pr_* +r")
     found = {}
     for shape in SHAPES:
+        # begins a new sub-buffer: one that was begun long ago costs a TIME record a message
+        guest.messages("pr", shape)
         before = guest.stats()
         guest.messages("pr", shape)
         after = guest.stats()
@@ -337,6 +341,16 @@ def traps_boot(image):
         guest.close()
 
 
+def quiet_rounds(guest):
+    """rounds(), again if the machine was too noisy for them to mean anything."""
+    for _ in range(ROUNDS_ATTEMPTS):
+        found = rounds(guest)
+        pair = statistics.median(a / b for a, b in zip(found["ours again"], found["ours"]))
+        if abs(pair - 1) <= PAIR_TOLERANCE:
+            break
+    return found
+
+
 def rounds(guest):
     """Nanoseconds a message of the three-int shape, round by round, interleaved."""
     ways = {
@@ -411,7 +425,7 @@ def time_boot(image):
         guest.control("module ddebug_test -r")
         time.sleep(3)
         found["idle"] = {"seconds": 20, "kicks": kicks_during(guest, lambda: time.sleep(20))}
-        found["rounds"] = rounds(guest)
+        found["rounds"] = quiet_rounds(guest)
         return found
     finally:
         guest.close()

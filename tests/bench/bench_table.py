@@ -3,7 +3,7 @@
 
 import statistics
 
-from bench_guest import SHAPES
+from bench_guest import PAIR_TOLERANCE, SHAPES
 
 MET, NOT_MET, NOT_BUILT, UNDECIDED = "met", "not met", "not built yet", "not decided"
 
@@ -61,7 +61,7 @@ def exits_ratio(r, exits):
 
 def wall(r, other):
     again = r.wall_ratio("ours again")
-    if abs(again - 1) > 0.03:
+    if abs(again - 1) > PAIR_TOLERANCE:
         return None, f"time: not decided, this run's A/A pair is at {again:.2f}"
     ratio = r.wall_ratio(other)
     return ratio, f"time {ratio:.1f}× (TCG; A/A {again:.2f})"
@@ -157,7 +157,7 @@ def row_g15(r):
     ratios = [peers["ratio"][name] for name in ("trace-cmd report", "babeltrace2")]
     measured = (f"{ratios[0]:.1f}× and {ratios[1]:.1f}× "
                 f"({peers['rate']['ddebug-host'] / 1e6:.2f}M msg a CPU second; A/A {again:.2f})")
-    trusted = abs(again - 1) <= 0.03
+    trusted = abs(again - 1) <= PAIR_TOLERANCE
     return ("tool messages/s against trace-cmd report and babeltrace2", measured, "≥ 10×",
             verdict(min(ratios) >= 10) if trusted else UNDECIDED)
 
