@@ -10,8 +10,12 @@ from ddebug_guest import Log, shown
 from ddebug_test import DdebugTest
 import workload
 
-# Stamps are taken one after the other, in the log first; a virtual CPU may lose
-# its host CPU in between.
+# A thread's message is stamped for the log after its last one was stamped for
+# dmesg, and before it is stamped for dmesg itself.  This holds to the resolution
+# of dmesg (1 us) and of the clocks of two CPUs between which a thread changes.
+CLOCKS = 0.001              # seconds
+# How far apart the two are depends on whether a virtual CPU loses its host CPU
+# in between.
 USUAL_TOLERANCE = 0.001     # seconds; for at least half of the messages
 TOLERANCE = 0.25            # for all
 
@@ -58,9 +62,14 @@ class Oracle(DdebugTest):
                 continue
             self.assertEqual([m.text for m in messages], [r.text for r in records],
                              f"thread {thread}")
+            last = 0
             for message, record in zip(messages, records):
                 self.assertEqual(message.pid, int(thread[1:-1]))
-                off.append(abs(message.time / 1e9 - record.stamp))
+                stamp = message.time / 1e9
+                self.assertLess(last - CLOCKS, stamp, message)
+                self.assertLess(stamp, record.stamp + CLOCKS, message)
+                last = record.stamp
+                off.append(abs(stamp - record.stamp))
         off.sort()
         self.log.info("stamps differ by %.6f s in the middle, %.6f s at the 99th, %.6f s at most",
                       off[len(off) // 2], off[len(off) * 99 // 100], off[-1])
