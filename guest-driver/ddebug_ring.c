@@ -480,9 +480,13 @@ static void ddebug_ring_free(struct ddebug_ring *r)
 	kvfree(s->pieces);
 }
 
-/* Pages for the ring: large pieces while there are some, single pages after that. */
+/*
+ * Pages for the ring: large pieces while there are some, single pages after that.
+ * Nothing is to be killed for them.
+ */
 static int ddebug_ring_alloc_pieces(struct ddebug_ring *r, struct page **pages, int node)
 {
+	const gfp_t single = GFP_KERNEL | __GFP_ZERO | __GFP_RETRY_MAYFAIL | __GFP_NOWARN;
 	const gfp_t large = GFP_KERNEL | __GFP_ZERO | __GFP_NORETRY | __GFP_NOWARN;
 	struct ddebug_stream *s = &r->stream;
 	unsigned int order = DDEBUG_PIECE_ORDER;
@@ -496,7 +500,7 @@ static int ddebug_ring_alloc_pieces(struct ddebug_ring *r, struct page **pages, 
 			order--;
 		if (s->nr_pieces == VIRTIO_DDEBUG_RING_PIECES_MAX)
 			return -ENOMEM;
-		page = alloc_pages_node(node, order ? large : GFP_KERNEL | __GFP_ZERO, order);
+		page = alloc_pages_node(node, order ? large : single, order);
 		if (!page) {
 			if (!order)
 				return -ENOMEM;

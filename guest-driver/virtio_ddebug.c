@@ -100,16 +100,16 @@ static void virtio_ddebug_control_done(struct virtqueue *vq)
 	complete(&vd->done);
 }
 
-/* Waits until the device returns the request. */
-static int virtio_ddebug_wait(struct virtio_ddebug *vd)
+/* Waits up to @timeout jiffies until the device returns the request. */
+static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 {
-	unsigned long deadline = jiffies + VIRTIO_DDEBUG_TIMEOUT;
+	unsigned long deadline = jiffies + timeout;
 	unsigned int len;
 
 	while (!virtqueue_get_buf(vd->control, &len)) {
 		if (virtqueue_is_broken(vd->control))
 			return -EIO;
-		if (time_after(jiffies, deadline))
+		if (time_after_eq(jiffies, deadline))
 			return -ETIMEDOUT;
 		wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_LOOK);
 	}
@@ -117,7 +117,11 @@ static int virtio_ddebug_wait(struct virtio_ddebug *vd)
 	return len < sizeof(*vd->resp) ? -EPROTO : 0;
 }
 
-/* Makes the request buffer ours: an earlier request may have timed out. */
+/*
+ * Makes the request buffer ours.  If an earlier request has timed out, the device
+ * is not waited for again before it has answered that one: else each flag that is
+ * set would take the full time.
+ */
 static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 {
 	int err;
@@ -126,7 +130,7 @@ static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 	if (!vd->req_out)
 		return 0;
 	ddebug_own_begin();
-	err = virtio_ddebug_wait(vd);
+	err = virtio_ddebug_wait(vd, 0);
 	ddebug_own_end();
 	/* what it says to the old request does not matter now */
 	return err == -EPROTO ? 0 : err;
@@ -170,7 +174,7 @@ static int virtio_ddebug_req_send(struct virtio_ddebug *vd, u16 type, size_t len
 	if (!err) {
 		vd->req_out = true;
 		virtqueue_kick(vd->control);
-		err = virtio_ddebug_wait(vd);
+		err = virtio_ddebug_wait(vd, VIRTIO_DDEBUG_TIMEOUT);
 	}
 	ddebug_own_end();
 	return err ? err : virtio_ddebug_status_to_errno(le32_to_cpu(vd->resp->status));

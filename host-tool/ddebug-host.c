@@ -81,7 +81,7 @@ ddebug_host_fail (const GError *error)
     }
 }
 
-static int
+static int G_GNUC_PRINTF (1, 2)
 fail_usage (const char *format, ...)
 {
   g_autofree char *text = NULL;

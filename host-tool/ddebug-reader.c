@@ -588,9 +588,21 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
   return STEP_AGAIN;
 }
 
+/* Whether segments between @before and @seq, of any type, are not there any more. */
+static gboolean
+is_gap (DdebugReader *reader, guint64 before, guint64 seq)
+{
+  guint64 there = 0;
+
+  for (guint64 i = 0; i < reader->nr_slots; i++)
+    there += reader->slots[i].seq > before && reader->slots[i].seq < seq;
+  return there < seq - before - 1;
+}
+
 static Step
 step_to_next_segment (DdebugReader *reader, Walk *walk)
 {
+  guint64 before = walk->last_seq;
   guint64 slot;
 
   if (!reader->slots_fresh)
@@ -603,7 +615,7 @@ step_to_next_segment (DdebugReader *reader, Walk *walk)
   if (slot == reader->nr_slots)
     return report (walk, DDEBUG_READ_END);
   enter_segment (reader, walk, slot);
-  return STEP_AGAIN;
+  return before && is_gap (reader, before, walk->seq) ? report (walk, DDEBUG_READ_LAPPED) : STEP_AGAIN;
 }
 
 static Step

@@ -197,7 +197,7 @@ struct ddebug_log_seg {
 
 #define DDEBUG_LOG_SEG_MAGIC		0x47534444u	/* "DDSG" */
 #define DDEBUG_LOG_SEG_DATA		1
-#define DDEBUG_LOG_SEG_DICT		2	/* ATTACH and DICT chunks of one epoch */
+#define DDEBUG_LOG_SEG_DICT		2	/* ATTACH and DICT chunks */
 
 _Static_assert(offsetof(struct ddebug_log_seg, magic) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, type) == 4, "ABI");

@@ -174,7 +174,8 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
                  "Wanted:        %s\n"
                  "Built for:     %s\n"
                  "Remedy:        build it for this QEMU, from the source "
-                 "package of just this version: make build", version, path, built);
+                 "package of just this version: make build",
+                 version, path, built);
         return 1;
     }
     return install_object(dir, path, version);

@@ -50,7 +50,8 @@ G_STATIC_ASSERT(FIRST_CHUNK + sizeof(struct ddebug_log_chunk) +
 typedef struct DdebugLogSlot {
     uint64_t seq;               /* of its segment; 0: unused */
     uint32_t type;
-    uint32_t epoch;
+    uint32_t epoch;             /* when it was begun */
+    uint32_t last_epoch;        /* it holds nothing of a later one */
 } DdebugLogSlot;
 
 /* The segment that takes the next chunk of its type. */
@@ -457,6 +458,39 @@ static void scan_newest(DdebugLog *log, GArray *order)
     }
 }
 
+/* Does the segment begin with its epoch? */
+static bool begins_epoch(const DdebugLog *log, uint64_t slot)
+{
+    struct ddebug_log_chunk c;
+
+    return read_at(log->fd, &c, sizeof(c), slot_off(log, slot) + FIRST_CHUNK)
+               == 0 &&
+           GUINT32_FROM_LE(c.magic) == DDEBUG_LOG_CHUNK_MAGIC && sealed(&c) &&
+           GUINT64_FROM_LE(c.seg_seq) == log->slots[slot].seq &&
+           GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_ATTACH;
+}
+
+/*
+ * Nothing was put into a dictionary segment once the next one was begun.  So
+ * the headers bound its epochs, and the other segments need not be read.
+ */
+static void find_last_epochs(DdebugLog *log, GArray *order)
+{
+    uint32_t last = log->epoch;
+    guint i;
+
+    for (i = 0; i < order->len; i++) {
+        DdebugLogSlot *s = &log->slots[g_array_index(order, uint64_t, i)];
+
+        if (s->type == DDEBUG_LOG_SEG_DICT) {
+            uint64_t slot = g_array_index(order, uint64_t, i);
+
+            s->last_epoch = MAX(last, s->epoch);
+            last = s->epoch - (s->epoch && begins_epoch(log, slot));
+        }
+    }
+}
+
 /* Rule 3; and what rule 7 says may be there twice is made single again. */
 static bool load_slots(DdebugLog *log, GError **error)
 {
@@ -485,6 +519,7 @@ static bool load_slots(DdebugLog *log, GError **error)
     }
     sort_desc_by_seq(log, order);
     scan_newest(log, order);
+    find_last_epochs(log, order);
     for (i = 0; i < order->len; i++) {
         DdebugLogSlot *s = &log->slots[g_array_index(order, uint64_t, i)];
         bool twice = i && s->seq ==
@@ -908,14 +943,6 @@ static gint by_seq_desc(gconstpointer a, gconstpointer b, gpointer slots)
     return x < y ? 1 : x > y ? -1 : 0;
 }
 
-static gint by_epoch_desc(gconstpointer a, gconstpointer b, gpointer slots)
-{
-    uint32_t x = ((DdebugLogSlot *)slots)[*(const uint64_t *)a].epoch;
-    uint32_t y = ((DdebugLogSlot *)slots)[*(const uint64_t *)b].epoch;
-
-    return x < y ? 1 : x > y ? -1 : 0;
-}
-
 static void sort_desc_by_seq(const DdebugLog *log, GArray *order)
 {
     g_array_sort_with_data(order, by_seq_desc, log->slots);
@@ -930,7 +957,7 @@ static bool is_used(const DdebugLogSlot *s, uint32_t type)
 typedef struct DdebugLogCensus {
     uint64_t unused;            /* a slot, or nr_segs: none */
     uint64_t oldest_data;       /* likewise */
-    uint64_t oldest_dict;       /* of the lowest epoch; likewise */
+    uint64_t oldest_dict;       /* likewise */
     uint64_t nr_dict;
     uint32_t data_epoch;        /* no data is of an epoch below it */
 } DdebugLogCensus;
@@ -957,7 +984,7 @@ static void take_census(const DdebugLog *log, DdebugLogCensus *c)
             c->data_epoch = MIN(c->data_epoch, slots[i].epoch);
         } else {
             if (c->oldest_dict == log->nr_segs ||
-                slots[i].epoch < slots[c->oldest_dict].epoch) {
+                slots[i].seq < slots[c->oldest_dict].seq) {
                 c->oldest_dict = i;
             }
             c->nr_dict++;
@@ -968,18 +995,18 @@ static void take_census(const DdebugLog *log, DdebugLogCensus *c)
 static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 {
     return c->oldest_dict < log->nr_segs &&
-           log->slots[c->oldest_dict].epoch < c->data_epoch;
+           log->slots[c->oldest_dict].last_epoch < c->data_epoch;
 }
 
 /*
- * Epochs go as they came: where the dictionary has its half, the oldest
- * epoch's data go, and so its dictionary may.  The newest epoch's stays:
- * then there is no slot, -EXFULL.  The segment that data are being put into
- * is not touched, since ATTACH begins one.
+ * Where the dictionary has its half, its oldest segment has to go, and before
+ * it the data that refer to it; save for the segment that data are being put
+ * into, whose oldest messages lose their callsites then.  What the newest epoch
+ * has in the dictionary stays: then there is no slot, -EXFULL.
  */
-static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
+static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 {
-    uint32_t epoch = log->slots[c->oldest_dict].epoch;
+    uint32_t epoch = log->slots[c->oldest_dict].last_epoch;
     uint64_t i;
     int r;
 
@@ -989,13 +1016,11 @@ static int drop_oldest_epoch(DdebugLog *log, const DdebugLogCensus *c)
     for (i = 0; i < log->nr_segs; i++) {
         DdebugLogSlot *s = &log->slots[i];
 
-        if (is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch) {
+        if (is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch &&
+            !(log->data.open && log->data.slot == i)) {
             r = wipe_slot(log, i);
             if (r) {
                 return r;
-            }
-            if (log->data.open && log->data.slot == i) {
-                log->data.open = false;
             }
         }
     }
@@ -1010,7 +1035,7 @@ static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     take_census(log, &c);
     if (type == DDEBUG_LOG_SEG_DICT && c.nr_dict >= dict_limit(log->nr_segs)) {
         if (!dict_is_dead(log, &c)) {
-            r = drop_oldest_epoch(log, &c);
+            r = free_oldest_dict(log, &c);
             if (r) {
                 return r;
             }
@@ -1063,6 +1088,7 @@ static int begin_segment(DdebugLog *log, uint32_t type)
         .seq = log->next_seq++,
         .type = type,
         .epoch = log->epoch,
+        .last_epoch = log->epoch,
     };
     *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = FIRST_CHUNK };
     return 0;
@@ -1120,6 +1146,7 @@ static int write_chunk(DdebugLog *log, uint32_t seg_type,
         return n < 0 ? -errno : -ENOSPC;
     }
     cur->off += total;
+    log->slots[cur->slot].last_epoch = log->epoch;
     log->next_chunk++;
     return 0;
 }
@@ -1207,23 +1234,13 @@ static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
     return append(log, DDEBUG_LOG_SEG_DICT, &c, payload, len);
 }
 
-/*
- * An epoch has segments of its own, of both types, so that the oldest can go
- * without the next one's.
- */
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 {
     int r, r_event;
 
     log->epoch++;
     log->attached = true;
-    log->dict.open = false;
-    r = begin_segment(log, DDEBUG_LOG_SEG_DATA);
-    if (!r) {
-        r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
-    } else {
-        count_lost(log, 1, len);
-    }
+    r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
     r_event = ddebug_log_append_event(log, DDEBUG_LOG_EVENT_ATTACH, log->epoch,
                                       0, 0);
     return r ? r : r_event;
@@ -1295,50 +1312,65 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
     return true;
 }
 
-/*
- * Marks the newest data segments that fit into nr_segs together with the
- * dictionary segments of their epochs.  The newest data segment and the newest
- * epoch's dictionary are never given up.  Returns false if even they do not
- * fit.
- */
-static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
+static GArray *newest_first(const DdebugLog *log, uint32_t type)
 {
-    g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    g_autoptr(GArray) dict = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    uint32_t epoch = log->epoch;
-    guint nr_data, nr_dict = 0;
+    GArray *order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     uint64_t i;
 
     for (i = 0; i < log->nr_segs; i++) {
-        if (is_used(&log->slots[i], DDEBUG_LOG_SEG_DATA)) {
-            g_array_append_val(data, i);
-        } else if (is_used(&log->slots[i], DDEBUG_LOG_SEG_DICT)) {
-            g_array_append_val(dict, i);
+        if (is_used(&log->slots[i], type)) {
+            g_array_append_val(order, i);
         }
     }
-    sort_desc_by_seq(log, data);
-    g_array_sort_with_data(dict, by_epoch_desc, log->slots);
-    for (nr_data = 0; nr_data <= data->len; nr_data++) {
-        guint need = nr_dict;
+    sort_desc_by_seq(log, order);
+    return order;
+}
 
-        if (nr_data) {
-            i = g_array_index(data, uint64_t, nr_data - 1);
-            epoch = MIN(epoch, log->slots[i].epoch);
+/* How many of the dictionary segments hold anything of @epoch or later. */
+static guint count_since(const DdebugLog *log, const GArray *dict,
+                         uint32_t epoch)
+{
+    guint n = 0;
+
+    while (n < dict->len &&
+           log->slots[g_array_index(dict, uint64_t, n)].last_epoch >= epoch) {
+        n++;
+    }
+    return n;
+}
+
+/*
+ * Marks the newest data segments that fit into nr_segs together with the
+ * dictionary segments of their epochs.  The newest data segment and the newest
+ * epoch's dictionary are never given up; an older dictionary is, where it is
+ * the newest data segment's alone.  Returns false if not even they fit.
+ */
+static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
+{
+    g_autoptr(GArray) data = newest_first(log, DDEBUG_LOG_SEG_DATA);
+    g_autoptr(GArray) dict = newest_first(log, DDEBUG_LOG_SEG_DICT);
+    const guint limit = dict_limit(nr_segs);
+    uint32_t epoch = log->epoch;
+    guint nr_data, nr_dict, i;
+
+    nr_dict = count_since(log, dict, epoch);
+    if (nr_dict > limit) {
+        return false;
+    }
+    for (nr_data = 0; nr_data < data->len; nr_data++) {
+        uint64_t slot = g_array_index(data, uint64_t, nr_data);
+        guint need;
+
+        epoch = MIN(epoch, log->slots[slot].epoch);
+        need = count_since(log, dict, epoch);
+        if (nr_data == 0) {
+            need = MIN(need, limit);
         }
-        while (need < dict->len &&
-               log->slots[g_array_index(dict, uint64_t, need)].epoch >= epoch) {
-            need++;
-        }
-        if (nr_data + need > nr_segs || need > dict_limit(nr_segs)) {
-            if (nr_data <= MIN(data->len, 1)) {
-                return false;
-            }
+        if (need > limit || nr_data + 1 + need > nr_segs) {
             break;
         }
         nr_dict = need;
-        if (nr_data) {
-            keep[i] = true;
-        }
+        keep[slot] = true;
     }
     for (i = 0; i < nr_dict; i++) {
         keep[g_array_index(dict, uint64_t, i)] = true;

@@ -30,7 +30,7 @@ typedef enum {
     DDEBUG_LOG_ERROR_PERMISSION,    /* may not be opened for writing */
     DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
     DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
-    DDEBUG_LOG_ERROR_VERSION,       /* its version or its flags are unknown here */
+    DDEBUG_LOG_ERROR_VERSION,       /* its version or flags are unknown here */
     DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
     DDEBUG_LOG_ERROR_SPACE,         /* the disk has no room for it */
     DDEBUG_LOG_ERROR_IO,            /* anything else the system said */

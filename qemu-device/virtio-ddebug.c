@@ -34,6 +34,9 @@ QEMU_BUILD_BUG_ON(REQUEST_MAX < VIRTIO_DDEBUG_REQ_LEN_MIN);
 QEMU_BUILD_BUG_ON(REQUEST_MAX - sizeof(struct virtio_ddebug_req_hdr) >
                   DDEBUG_LOG_PAYLOAD_MAX);
 
+/* Of the property: nobody has named a size.  No limit, nor what -1 becomes. */
+#define SIZE_UNSET ((1ull << 63) + 1)
+
 /* How long QEMU waits at its end for a disk that hangs. */
 #define STOP_TIMEOUT_MS 5000
 
@@ -482,6 +485,7 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         .vm_uuid = qemu_uuid_set ? qemu_uuid.data : NULL,
         .writer = "virtio-ddebug 0, QEMU " QEMU_VERSION,
     };
+    const uint64_t size = s->size == SIZE_UNSET ? 0 : s->size;
     g_autoptr(GError) error = NULL;
     DdebugLog *log;
 
@@ -490,15 +494,17 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
                    "the log file, as in file=/var/log/vm.ddebug");
         return NULL;
     }
-    if (!s->size) {
+    if (s->size == 0) {
         error_setg(errp, "virtio-ddebug: size=0: a log takes at least 1M");
         return NULL;
     }
-    log = ddebug_log_open(s->file, s->size, &info, DDEBUG_LOG_OPEN_CREATE,
+    log = ddebug_log_open(s->file, size, &info, DDEBUG_LOG_OPEN_CREATE,
                           &error);
     if (!log) {
         error_setg(errp, "virtio-ddebug: file: %s", error->message);
+        return NULL;
     }
+    s->size = ddebug_log_size(log);
     return log;
 }
 
@@ -605,7 +611,9 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
 
 static Property virtio_ddebug_properties[] = {
     DEFINE_PROP_STRING("file", VirtIODDebug, file),
-    DEFINE_PROP_SIZE("size", VirtIODDebug, size, DDEBUG_LOG_SIZE_DEFAULT),
+    /* no default: a log keeps its size, which ddebug-host may have changed */
+    DEFINE_PROP_UNSIGNED_NODEFAULT("size", VirtIODDebug, size, qdev_prop_size,
+                                   uint64_t),
     DEFINE_PROP_END_OF_LIST(),
 };
 
@@ -676,6 +684,11 @@ static void virtio_ddebug_add_counters(ObjectClass *klass)
     }
 }
 
+static void virtio_ddebug_init(Object *obj)
+{
+    VIRTIO_DDEBUG(obj)->size = SIZE_UNSET;
+}
+
 static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
@@ -685,7 +698,8 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(
         klass, "file", "the log file; made if it is missing (required)");
     object_class_property_set_description(
-        klass, "size", "bytes the log file may take, 1M to 1T");
+        klass, "size",
+        "bytes the log file may take, 1M to 1T (default: as it is; 16M if new)");
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
@@ -702,6 +716,7 @@ static const TypeInfo virtio_ddebug_info = {
     .name = TYPE_VIRTIO_DDEBUG,
     .parent = TYPE_VIRTIO_DEVICE,
     .instance_size = sizeof(VirtIODDebug),
+    .instance_init = virtio_ddebug_init,
     .class_init = virtio_ddebug_class_init,
 };
 

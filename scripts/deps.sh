@@ -51,8 +51,9 @@ kernel_usable() {
         [ -d "/usr/src/linux-headers-$release" ]
 }
 
+# Prints nothing if apt does not know, which it may after an update of its lists.
 resolve_kernel() {
-    apt-cache show --no-all-versions linux-image-amd64 2>/dev/null |
+    { apt-cache show --no-all-versions linux-image-amd64 2>/dev/null || true; } |
         sed -n 's/^Depends:.*\blinux-image-\([0-9][^ ,]*-amd64\)\b.*/\1/p' | head -n 1
 }
 
@@ -63,7 +64,8 @@ choose_kernel() {
     fi
     kernel=$(resolve_kernel)
     if [ -z "$kernel" ]; then
-        apt_update_once && kernel=$(resolve_kernel)
+        apt_update_once
+        kernel=$(resolve_kernel)
     fi
     [ -n "$kernel" ] || die "apt knows no package linux-image-amd64" \
         "is Debian's main archive among the apt sources?"

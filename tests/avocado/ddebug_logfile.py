@@ -169,8 +169,11 @@ class LogFile:
                end > self.seg_size or fields[-1] != crc32c(raw[:-4]):
                 return
             start = base + at + CHUNK_HDR.size
-            yield Chunk(fields, self.data[start:start + length])
+            chunk = Chunk(fields, self.data[start:start + length])
             at = end
+            # what was cut off a file is zeros when the file is whole again
+            if any(chunk.payload[-8:]) or crc32c(chunk.payload) == chunk.payload_crc:
+                yield chunk
 
     def _read(self):
         segments = self._segments()

@@ -166,11 +166,12 @@ class Load(DdebugTest):
         expect = collections.Counter()
         for context in ("task", "softirq", "hardirq", "nmi", "all"):
             before = len(log.settled().messages)
-            guest.load(f"threads=3 count=1600 context={context} shape=mixed rate=2000")
+            # slow enough for the smallest ring, the NMIs', however late the host looks
+            guest.load(f"threads=3 count=800 context={context} shape=mixed rate=500")
             messages = log.settled().messages[before:]
-            self.assertEqual(len(messages), 4800)
+            self.assertEqual(len(messages), 2400)
             for numbers in numbered(messages).values():
-                self.assertEqual(sorted(numbers), list(range(1600)))
+                self.assertEqual(sorted(numbers), list(range(800)))
             if context != "all":
                 name = context.replace("nmi", "NMI")
                 self.assertEqual({m.context for m in messages}, {name})

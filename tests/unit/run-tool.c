@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define LIMIT (10 * G_USEC_PER_SEC)
+#define LIMIT (30 * G_USEC_PER_SEC)
 #define NOBODY 65534
 
 void
@@ -40,10 +40,21 @@ shell_status (int wait_status)
   return WIFEXITED (wait_status) ? WEXITSTATUS (wait_status) : 128 + WTERMSIG (wait_status);
 }
 
+/* A shell starts background jobs with SIGINT ignored, and the tool keeps it so. */
+static void
+take_signals (gpointer data)
+{
+  (void) data;
+  signal (SIGINT, SIG_DFL);
+  signal (SIGTERM, SIG_DFL);
+  signal (SIGHUP, SIG_DFL);
+  signal (SIGPIPE, SIG_DFL);
+}
+
 static void
 become_nobody (gpointer data)
 {
-  (void) data;
+  take_signals (data);
   if (geteuid () == 0 && (setgid (NOBODY) != 0 || setuid (NOBODY) != 0))
     _exit (99);
 }
@@ -69,7 +80,7 @@ tool_run (const char *first, ...)
   Result result;
 
   va_start (args, first);
-  result = run (first, args, NULL);
+  result = run (first, args, take_signals);
   va_end (args);
   return result;
 }
@@ -97,8 +108,8 @@ tool_start (const char *first, ...)
   va_start (args, first);
   argv = make_argv (first, args);
   va_end (args);
-  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, NULL, NULL, &tool->pid, NULL, &tool->out,
-                            &tool->err, &error);
+  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, take_signals, NULL, &tool->pid, NULL,
+                            &tool->out, &tool->err, &error);
   g_assert_no_error (error);
   tool->text = g_string_new (NULL);
   return tool;
@@ -143,6 +154,28 @@ tool_finish (Tool *tool)
   while (read_some (tool, end))
     ;
   return tool_wait (tool);
+}
+
+void
+tool_drain (Tool **tools, guint n)
+{
+  g_autofree struct pollfd *fds = g_new0 (struct pollfd, n);
+  gint64 end = g_get_monotonic_time () + 6 * LIMIT;
+  guint open = n;
+
+  for (guint i = 0; i < n; i++)
+    fds[i] = (struct pollfd){ .fd = tools[i]->out, .events = POLLIN };
+  while (open > 0)
+    {
+      if (g_get_monotonic_time () > end || poll (fds, n, LIMIT / 1000) <= 0)
+        g_error ("the tools do not end");
+      for (guint i = 0; i < n; i++)
+        if (fds[i].revents && !read_some (tools[i], end))
+          {
+            fds[i].fd = -1;
+            open--;
+          }
+    }
 }
 
 int

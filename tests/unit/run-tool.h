@@ -29,11 +29,13 @@ typedef struct
 } Tool;
 
 Tool *tool_start (const char *first, ...) G_GNUC_NULL_TERMINATED;
-/* Reads until @text, which must come within ten seconds, was printed. */
+/* Reads until @text, which must come within thirty seconds, was printed. */
 void tool_expect (Tool *tool, const char *text);
 /* Reads until the output ends; @status as in Result.  Frees nothing. */
 int tool_finish (Tool *tool);
-/* Waits, without reading, until it has ended; fails after ten seconds. */
+/* Reads all of @n tools until their outputs end, in turn: one may wait for another to be read. */
+void tool_drain (Tool **tools, guint n);
+/* Waits, without reading, until it has ended; fails after thirty seconds. */
 int tool_wait (Tool *tool);
 /* What it has said on standard error; after it has ended. */
 char *tool_errors (Tool *tool);

@@ -519,9 +519,10 @@ test_shared (Fixture *f, gconstpointer data)
     }
   drain (f);
   stop_vm (f);
+  tool_drain (tool, TOOLS);
   for (guint i = 0; i < TOOLS; i++)
     {
-      g_assert_cmpint (tool_finish (tool[i]), ==, i == 0 ? 128 + SIGINT : 0);
+      g_assert_cmpint (tool_wait (tool[i]), ==, i == 0 ? 128 + SIGINT : 0);
       g_string_append (all, tool[i]->text->str);
       tool_free (tool[i]);
     }
@@ -685,6 +686,9 @@ test_overwriting (Fixture *f, gconstpointer data)
         g_assert_cmpuint (a.next[cpu], ==, produced[cpu]);
       g_assert_cmpuint (a.received + a.lost, ==, total);
       g_assert_cmpuint (a.lost, >, 0);
+      g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the guest before"));
+      if (reader[i].rest)
+        g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the log before"));
       g_assert_cmpuint (a.received, >, 1000);
       tool_free (reader[i].tool);
     }
@@ -827,9 +831,10 @@ test_resize_while_read (Fixture *f, gconstpointer data)
     }
   drain (f);
   stop_vm (f);
+  tool_drain (tool, 2);
   for (guint t = 0; t < 2; t++)
     {
-      g_assert_cmpint (tool_finish (tool[t]), ==, 0);
+      g_assert_cmpint (tool_wait (tool[t]), ==, 0);
       account (&a[t], tool[t]->text->str);
       g_assert_cmpuint (a[t].received + a[t].lost, ==, 40000);
       g_assert_cmpuint (a[t].received, >, 5000);

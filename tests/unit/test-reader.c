@@ -562,7 +562,39 @@ test_lapped (Fixture *f, gconstpointer data)
       add_data (c, 12 + slot, 16000);
       put_slot (c, f->path, slot);
     }
-  assert_reads (reader, "L 6 7 8 9 10 11 12 13 ");
+  /* once for the rest of the segment that was read, once for the one behind it */
+  assert_reads (reader, "L L 6 7 8 9 10 11 12 13 ");
+}
+
+/* All of a segment was read, and the next one is gone. */
+static void
+test_lapped_between (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 4);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  assert_reads (reader, "0 ");
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 3, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 4);
+  for (guint slot = 0; slot < 4; slot++)
+    put_slot (c, f->path, slot);
+  assert_reads (reader, "1 ");
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 2, 4);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 3, 4);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 4, 4);
+  for (guint slot = 0; slot < 4; slot++)
+    put_slot (c, f->path, slot);
+  assert_reads (reader, "L 3 4 ");
 }
 
 static void
@@ -730,6 +762,7 @@ main (int argc, char **argv)
   ADD ("what is appended is read", test_growing);
   ADD ("a half-written chunk is waited for", test_half_written);
   ADD ("a lapped reader goes on at the oldest segment", test_lapped);
+  ADD ("a reader that missed whole segments says so", test_lapped_between);
   ADD ("clearing hides what was before", test_cleared_live);
   ADD ("a segment is followed into another slot", test_moved);
   ADD ("another log in the file is noticed", test_other_log);
