@@ -44,9 +44,9 @@ build: deps
 	@$(MAKE) -j$(JOBS) parts
 demo: build
 	@$(MAKE) run-demo
-check check-guest check-style: build
+check check-guest: build
 	@$(MAKE) run-$@
-check-unit: deps
+check-unit check-style: deps
 	@$(MAKE) run-$@
 
 # -- in the second make ------------------------------------------------------

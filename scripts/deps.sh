@@ -164,29 +164,44 @@ download_qemu() {
     (cd "$1" && run_logged qemu-download private_apt -d source "qemu=$2")
 }
 
-get_qemu_source() {
-    local version dir tmp
-
+# The source must be that of the very package that is installed.
+choose_qemu() {
     qemu_package=$(dpkg-query -W -f '${Version}' qemu-system-x86)
-    version=$(dpkg-query -W -f '${source:Version}' qemu-system-x86)
-    dir=$cache/qemu/${version//[:~]/_}
-    qemu_src=$dir/source
-    if [ -e "$dir/complete" ]; then
+    qemu_version=$(dpkg-query -W -f '${source:Version}' qemu-system-x86)
+    qemu_dir=$cache/qemu/${qemu_version//[:~]/_}
+}
+
+get_qemu_source() {
+    local tmp
+
+    if [ -e "$qemu_dir/complete" ]; then
         return
     fi
-    say "Getting the source of QEMU's package, version $version"
-    rm -rf "$dir"
+    say "Getting the source of QEMU's package, version $qemu_version"
+    rm -rf "$qemu_dir"
     mkdir -p "$cache/qemu"
     tmp=$(mktemp -d "$cache/qemu/tmp.XXXXXX")
     private_apt_sources
     run_logged qemu-lists private_apt update
-    download_qemu "$tmp" "$version" || die "the archive has no source of qemu $version" \
+    download_qemu "$tmp" "$qemu_version" || die "the archive has no source of qemu $qemu_version" \
         "bring the package qemu-system-x86 up to date: apt-get update && apt-get install qemu-system-x86"
-    say "Unpacking it"
     run_logged qemu-unpack dpkg-source --no-check -x "$tmp"/qemu_*.dsc "$tmp/source"
     rm -f "$tmp"/qemu_*
     touch "$tmp/complete"
-    mv -T "$tmp" "$dir"
+    mv -T "$tmp" "$qemu_dir"
+}
+
+# Both mostly wait for the network and the disk.
+get_both() {
+    local kernel_job qemu_job rc=0
+
+    (get_kernel) &
+    kernel_job=$!
+    (get_qemu_source) &
+    qemu_job=$!
+    wait "$qemu_job" || rc=$?
+    wait "$kernel_job" || rc=$?
+    return "$rc"
 }
 
 write_config() {
@@ -200,7 +215,7 @@ KERNEL_ROOT := $kdir
 KDIR := /usr/src/linux-headers-$kernel
 QEMU_BINARY := /usr/bin/qemu-system-x86_64
 QEMU_PACKAGE := $qemu_package
-QEMU_SRC := $qemu_src
+QEMU_SRC := $qemu_dir/source
 CACHE := $cache
 END
     cmp -s "$build/config.mk.new" "$build/config.mk" || cp "$build/config.mk.new" "$build/config.mk"
@@ -217,9 +232,14 @@ END
 }
 
 check_host
+# Two at once would unpack to the same place.
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
 choose_kernel
 install_missing
-get_kernel
-get_qemu_source
+choose_qemu
+# A function in a condition would go on after an error in it, so not "get_both ||".
+get_both
 write_config
 say "All there: kernel $kernel, QEMU $qemu_package"

@@ -9,12 +9,14 @@ set -euo pipefail
 venv=$cache/venv
 wanted=$repo/tests/avocado/requirements.txt
 
+mkdir -p "$cache"
+exec 9>"$cache/lock"
+flock 9
 if cmp -s "$wanted" "$venv/requirements.txt"; then
     exit 0
 fi
 say "Python environment of the guest tests"
 rm -rf "$venv"
-mkdir -p "$cache"
 # the one that the package python3-venv belongs to, whatever PATH says
 run_logged venv /usr/bin/python3 -m venv "$venv"
 run_logged venv-pip "$venv/bin/pip" install --disable-pip-version-check -r "$wanted"

@@ -2,6 +2,7 @@
 """Proves that what cannot be used as a log is refused before the guest starts,
 with an error that names it, and that nothing already there is lost by it."""
 
+import glob
 import os
 import pwd
 import shutil
@@ -61,10 +62,49 @@ class DeviceErrors(DdebugTest):
         self.assertLessEqual(stat.st_size, 2 << 20)
         self.assertGreater(stat.st_size, (2 << 20) - (256 << 10))
         self.assertGreaterEqual(stat.st_blocks * 512, stat.st_size)
-        self.assertEqual(self.device(path, ",size=2M")[0], 0)
-        self.assertEqual(os.stat(path).st_size, stat.st_size)
+        self.assertEqual(self.device(path), (0, ""))
+        self.assertEqual(os.stat(path).st_size, stat.st_size)   # it keeps its size
         found = Log(path).read()
         self.assertEqual([name for name, _ in found.events], ["open", "close"] * 2)
+
+    def objects_copy(self):
+        """A folder with the stub, the object's path there, and its version as QEMU says it."""
+        folder = self.scratch("objects")
+        os.mkdir(folder)
+        stub = shutil.copy(plugin(), folder)
+        objects = glob.glob(os.path.join(os.path.dirname(plugin()), "virtio-ddebug-*.so"))
+        self.assertEqual(len(objects), 1)
+        version = subprocess.run([config()["qemu"], "--version"], check=True, text=True,
+                                 stdout=subprocess.PIPE).stdout.splitlines()[0].split(" version ")[1]
+        return stub, shutil.copy(objects[0], folder), version
+
+    def test_a_qemu_that_the_object_was_not_built_for_is_refused(self):
+        stub, built, version = self.objects_copy()
+        log = self.scratch("log")
+        self.assertEqual(self.device(log, plugin_file=stub), (0, ""))
+        os.unlink(log)
+
+        # an object of another version only, as after an update of QEMU
+        other = built.replace("7.2.", "7.1.")
+        self.assertNotEqual(other, built)
+        os.rename(built, other)
+        status, said = self.device(log, plugin_file=stub)
+        self.assertNotEqual(status, 0)
+        for words in ("not built for this QEMU", version, "7.1.", "make build"):
+            self.assertIn(words, said)
+        self.assertFalse(os.path.exists(log))
+
+        # one that has the right name and says it is of another version
+        data = self.contents(other)
+        mark = version.encode() + b"\0"
+        self.assertIn(mark, data)
+        with open(built, "wb") as file:
+            file.write(data.replace(mark, mark.replace(b"7.2.", b"7.1.")))
+        status, said = self.device(log, plugin_file=stub)
+        self.assertNotEqual(status, 0)
+        for words in ("built for QEMU 7.1.", version, "build the object anew"):
+            self.assertIn(words, said)
+        self.assertFalse(os.path.exists(log))
 
     def test_no_file_named(self):
         status, said = self.qemu("-device", "virtio-ddebug-pci")
@@ -177,7 +217,7 @@ class DeviceErrors(DdebugTest):
         guest.kill()
         size = os.stat(guest.log_file).st_size
         os.truncate(guest.log_file, 65536 + 300000)
-        status, said = self.device(guest.log_file, ",size=4M")
+        status, said = self.device(guest.log_file)
         self.assertEqual(status, 0, said)
         self.assertEqual(os.stat(guest.log_file).st_size, size)
         left = log.read()

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from ddebug_guest import Log
+from ddebug_guest import LOAD, Log
 from ddebug_test import DdebugTest
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -187,3 +187,20 @@ class Load(DdebugTest):
             streams[message.stream].append(message.time)
         for times in streams.values():
             self.assertEqual(times, sorted(times))
+
+    def test_the_load_refuses_what_it_cannot_do(self):
+        guest = self.boot(log=None, modules=("ddebug_test",))
+        for request, word in (("threads=0", "1 to 64"), ("threads=65", "1 to 64"), ("count=many", "number"),
+                              ("context=user", "hardirq"), ("shape=round", "mixed"), ("speed=9", "rate"),
+                              ("nonsense", "NAME=VALUE")):
+            status, output = guest.write(f"{LOAD}/run", request)
+            self.assertNotEqual(status, 0, request)
+            self.assertIn("Invalid argument", output)
+            self.assertIn(word, guest.kmsg()[-1].text.decode(), request)
+        guest.start_load("threads=2 count=1000000 rate=100")
+        status, output = guest.write(f"{LOAD}/run", "threads=1")
+        self.assertNotEqual(status, 0)
+        self.assertIn("busy", output)
+        guest.must(f"echo > {LOAD}/stop")
+        self.assertEqual(guest.numbers(f"{LOAD}/status")["state"], "stopped")
+        self.assertEqual(guest.load("count=10")["produced"], 10)
