@@ -27,6 +27,7 @@ help:
 	@echo 'make check-style  only the checks of the source text'
 	@echo 'make build        modules, device, tool, guest image; nothing is run'
 	@echo 'make deps         install what is missing (apt-get), get kernel and QEMU source'
+	@echo 'make bench        measure: instructions, kicks, traps, against the goals (docs/performance.md)'
 	@echo 'make clean        remove what was built'
 	@echo 'make distclean    as well as what was downloaded'
 	@echo
@@ -84,6 +85,8 @@ run-demo: venv
 
 run-check run-check-unit run-check-guest run-check-style: venv
 	@$(VENV_PYTHON) scripts/check.py $(@:run-%=%) $(TESTS)
+
+include tests/bench/bench.mk
 
 .PHONY: clean distclean
 clean:

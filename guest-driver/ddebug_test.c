@@ -38,8 +38,8 @@
  * a message after it has made the one before, in whatever context.
  *
  * With 'p', the kernel's dev_printk_emit() takes a lock that NMIs may not take;
- * a thread sends NMIs to its own CPU only, while this runs nothing but the
- * thread's waiting for it, so none meets the lock held below itself.
+ * a thread sends NMIs to its own CPU only and waits for them with interrupts
+ * off, so none comes while this CPU has the lock.
  *
  * The commands' threads are 900 for solitary (its numbers go on from one to
  * the next), 901 for oops (0 before, 1 is the message that is never finished,
@@ -283,9 +283,10 @@ static int test_nmi(unsigned int type, struct pt_regs *regs)
 static bool test_in_nmi(struct test_thread *t, unsigned int n)
 {
 	u64 deadline = ktime_get_ns() + INTERRUPT_TIMEOUT;
+	unsigned long flags;
 	bool said = true;
 
-	preempt_disable();
+	local_irq_save(flags);
 	this_cpu_write(nmi_thread, t);
 	apic->send_IPI(smp_processor_id(), NMI_VECTOR);
 	while (!test_said(t, n)) {
@@ -295,7 +296,7 @@ static bool test_in_nmi(struct test_thread *t, unsigned int n)
 			break;
 		}
 	}
-	preempt_enable();
+	local_irq_restore(flags);
 	return said;
 }
 

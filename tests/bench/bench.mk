@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Included by the top Makefile: make bench, which measures what the goals name
+# and writes build/bench/performance.{md,json,svg}.
+
+BENCH := tests/bench
+BENCH_OUT := $(BUILD)/bench
+
+.PHONY: bench bench-docs bench-repeat
+bench bench-docs bench-repeat: build
+	@$(BENCH)/deps.sh
+	@$(MAKE) bench-parts
+	@$(MAKE) run-$@
+
+.PHONY: bench-parts bench-module run-bench run-bench-docs run-bench-repeat
+bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BENCH_OUT)/bench-ust
+
+bench-module:
+	@echo '== Module of the bench'
+	@$(MAKE) -s -C $(BENCH)/guest KDIR='$(KDIR)' O='$(BENCH_OUT)/guest'
+
+$(BENCH_OUT):
+	@mkdir -p $@
+
+# Headers as the device was compiled with; checksum and iovec copy are QEMU's.
+BENCH_QEMU_CONF = $(firstword $(wildcard $(BUILD)/qemu-device/qemu-*))
+BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
+	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDDEBUG_IN_QEMU \
+	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
+	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC) -iquote $(QEMU_SRC)/include \
+	-I$(QEMU_SRC)/include -isystem $(QEMU_SRC)/linux-headers -Wall -Wno-unused-parameter
+BENCH_DRAIN_OBJECTS := $(BUILD)/qemu-device/ddebug-drain.o $(BUILD)/qemu-device/ddebug-log.o
+
+$(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
+	@echo '  CC      bench-drain'
+	@$(CC) $(BENCH_QEMU_CFLAGS) $$(pkg-config --cflags glib-2.0 pixman-1) -o $@ $^ \
+		$(QEMU_SRC)/util/crc32c.c $(QEMU_SRC)/util/iov.c -Wl,--gc-sections \
+		$$(pkg-config --libs glib-2.0)
+
+$(BENCH_OUT)/bench-merge: $(BENCH)/bench-merge.c $(BUILD)/host-tool/libddebug.a | $(BENCH_OUT)
+	@echo '  CC      bench-merge'
+	@$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Ihost-tool \
+		$$(pkg-config --cflags glib-2.0) -o $@ $^ $$(pkg-config --libs glib-2.0 libisal)
+
+$(BENCH_OUT)/bench-ust: $(BENCH)/bench-ust.c $(BENCH)/bench-ust-tp.h | $(BENCH_OUT)
+	@echo '  CC      bench-ust'
+	@$(CC) -std=gnu11 -O2 -g -Wall -I$(BENCH) -o $@ $< -llttng-ust -ldl
+
+run-bench run-bench-docs run-bench-repeat: venv
+	@$(VENV_PYTHON) $(BENCH)/bench.py $(@:run-%=%)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The host's side: instructions by callgrind, and the tools that others have."""
+
+import os
+import re
+import resource
+import shutil
+import signal
+import statistics
+import subprocess
+import time
+
+from ddebug_guest import BUILD, child_dies_with_us, tool
+
+BENCH = os.path.join(BUILD, "bench")
+ROUNDS = 15
+PINGS = 51
+
+# Two sizes: their difference is what the messages cost, without start and end.
+SMALL, LARGE = 50000, 150000
+PEER_EVENTS = 100000
+
+# A long rep movsb counts once a byte: glibc is told to copy by plain moves.
+TUNABLES = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=0x40000000"}
+
+
+class HostError(Exception):
+    """A program of the bench did not do what it must."""
+
+
+def folder(name):
+    path = os.path.join(BENCH, name)
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return path
+
+
+def run(command, **more):
+    more.setdefault("stdout", subprocess.PIPE)
+    done = subprocess.run(command, check=False, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                          preexec_fn=child_dies_with_us, **more)
+    if done.returncode:
+        raise HostError(f"{' '.join(command)}: exit status {done.returncode}: "
+                        f"{done.stderr.decode(errors='replace')[-1000:]}")
+    return done
+
+
+def callgrind(command, out, toggle=None):
+    """Instructions: {"total": n, function: n including what it calls}."""
+    options = [f"--toggle-collect={toggle}"] if toggle else []
+    run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *options, *command],
+        env={**os.environ, **TUNABLES, "LC_ALL": "C"})
+    text = run(["callgrind_annotate", "--inclusive=yes", "--threshold=100", out]).stdout.decode()
+    found = {"total": int(re.search(r"([\d,]+) .*PROGRAM TOTALS", text).group(1).replace(",", ""))}
+    for match in re.finditer(r"^ *([\d,]+) \([^)]*\)  \S*:(\w+)", text, re.M):
+        found.setdefault(match.group(2), int(match.group(1).replace(",", "")))
+    return found
+
+
+def per_message(small, large, name):
+    return (large.get(name, 0) - small.get(name, 0)) / (LARGE - SMALL)
+
+
+def drain(where):
+    """The device's copy of opaque 24-byte messages, and its checksum."""
+    found = []
+    for count in (SMALL, LARGE):
+        log = os.path.join(where, f"drain{count}.log")
+        found.append(callgrind([os.path.join(BENCH, "bench-drain"), "fill", log, str(count), "opaque"],
+                               os.path.join(where, f"drain{count}.callgrind"), toggle="drain_thread"))
+    total = per_message(*found, "total")
+    checksum = per_message(*found, "crc32c")
+    if checksum <= 0:
+        raise HostError("callgrind did not see the checksum: not a measurement")
+    return {"total": total, "checksum": checksum, "copy": total - checksum}
+
+
+def canned(where, count):
+    """A log of the three-int message; its path."""
+    log = os.path.join(where, f"text{count}.log")
+    run([os.path.join(BENCH, "bench-drain"), "fill", log, str(count), "text"])
+    return log
+
+
+def tool_cost(where):
+    """The tool over canned logs: merge only, merge and format."""
+    logs = [canned(where, count) for count in (SMALL, LARGE)]
+    ways = {"merge": [os.path.join(BENCH, "bench-merge")], "format": [tool(), "--trace"]}
+    found = {}
+    for name, command in ways.items():
+        counted = []
+        for log in logs:
+            shown = run([*command, log]).stdout
+            counted.append(callgrind([*command, log], os.path.join(where, name + ".callgrind")))
+            messages = int(re.search(r"\d+", os.path.basename(log)).group())
+            if name == "format" and shown.count(b"\n") != messages:
+                raise HostError(f"{log}: the tool shows {shown.count(10)} lines")
+        found[name] = per_message(*counted, "total")
+    return found
+
+
+def known_loop(where):
+    """The instrument on the host: twice the input, twice the instructions of what is linear."""
+    source = os.path.join(where, "known.c")
+    with open(source, "w", encoding="utf-8") as file:
+        file.write('int main(int c, char **v) { (void)v; unsigned long n = c * 1000000ul;\n'
+                   'asm volatile("1: dec %0\\n jnz 1b" : "+r"(n) : : "cc"); return 0; }\n')
+    program = os.path.join(where, "known")
+    run(["cc", "-O2", "-o", program, source])
+    counts = [callgrind([program] + ["x"] * more, os.path.join(where, "known.callgrind"))["total"]
+              for more in (0, 1)]
+    counted = counts[1] - counts[0]
+    if abs(counted - 2000000) > 2000:
+        raise HostError(f"2000000 instructions more are counted as {counted}")
+    return {"known": 2000000, "counted": counted}
+
+
+def ping(where):
+    """A solitary message to the output of --pipe, against a bare thread and pipe, ns."""
+    log = os.path.join(where, "ping.log")
+    out = run([os.path.join(BENCH, "bench-drain"), "ping", log, str(PINGS), tool(), "--pipe", log])
+    pairs = [tuple(map(int, line.split())) for line in out.stdout.decode().splitlines()]
+    return {"message": statistics.median(pair[0] for pair in pairs),
+            "bare": statistics.median(pair[1] for pair in pairs),
+            "ratio": statistics.median(pair[0] / pair[1] for pair in pairs)}
+
+
+# -- the tools of others ---------------------------------------------------------
+
+def record_lttng(where):
+    """The three-int message through LTTng-UST: the trace's folder, ns an event."""
+    home = os.path.join(where, "home")
+    trace = os.path.join(where, "ctf")
+    os.makedirs(home)
+    env = {**os.environ, "LTTNG_HOME": home, "HOME": home}
+    with open(os.path.join(where, "sessiond.log"), "wb") as out:
+        daemon = subprocess.Popen(["lttng-sessiond", "--no-kernel"], env=env, stdin=subprocess.DEVNULL,
+                                  stdout=out, stderr=out, preexec_fn=child_dies_with_us)
+    try:
+        for _ in range(100):
+            if subprocess.run(["lttng", "list"], env=env, check=False, stdout=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0:
+                break
+            time.sleep(0.1)
+        for words in (["create", "bench", f"--output={trace}"],
+                      ["enable-channel", "-u", "--subbuf-size=4M", "--num-subbuf=8", "c"],
+                      ["enable-event", "-u", "ddebug_bench:urb", "-c", "c"], ["start"]):
+            run(["lttng", *words], env=env)
+        nanoseconds = float(run([os.path.join(BENCH, "bench-ust"), str(PEER_EVENTS)], env=env).stdout)
+        run(["lttng", "stop"], env=env)
+        run(["lttng", "destroy", "bench"], env=env)
+    finally:
+        daemon.send_signal(signal.SIGTERM)
+        try:
+            daemon.wait(20)
+        except subprocess.TimeoutExpired:
+            daemon.kill()
+            daemon.wait()
+    return trace, nanoseconds
+
+
+def cpu_seconds(command):
+    """User and system time of a command, and its lines of output."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    run(command, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def peers(where, trace_dat):
+    """Messages a CPU second of each tool: medians, and of the ratios to ours."""
+    ctf, ust = record_lttng(where)
+    log = canned(where, PEER_EVENTS)
+    ways = {
+        "ddebug-host": [tool(), "--trace", log],
+        "ddebug-host again": [tool(), "--trace", log],
+        "trace-cmd report": ["trace-cmd", "report", "-i", trace_dat],
+        "babeltrace2": ["babeltrace2", ctf],
+    }
+    events = {}
+    for name, command in ways.items():
+        shown = run(command).stdout
+        events[name] = len(re.findall(rb"urb (?:= )?\d+,? len (?:= )?\d+,? status (?:= )?-?\d+", shown))
+        if events[name] != PEER_EVENTS:
+            raise HostError(f"{name}: shows {events[name]} of {PEER_EVENTS} events: {shown[-300:]}")
+    seconds = {name: [] for name in ways}
+    for number in range(ROUNDS):
+        for name in sorted(ways, reverse=number % 2 == 1):
+            seconds[name].append(cpu_seconds(ways[name]))
+    ours = seconds["ddebug-host"]
+    return {
+        "events": PEER_EVENTS, "ust_ns": ust,
+        "rate": {name: PEER_EVENTS / statistics.median(values) for name, values in seconds.items()},
+        "ratio": {name: statistics.median(other / own for other, own in zip(values, ours))
+                  for name, values in seconds.items()},
+    }
+
+
+# -- the fast path's code ----------------------------------------------------------
+
+ENTRIES = ("ddebug_pr_debug", "ddebug_emit")
+# Reached from the fast path, but not by a message as usual: the proof is in their callers.
+RARE = ("ddebug_slot_next", "ddebug_pad_torn", "ddebug_prefix", "ddebug_owner_died")
+
+
+def functions_of(module):
+    """{function: [lines of its disassembly, relocations included]}"""
+    text = run(["objdump", "-dr", "--no-show-raw-insn", "-j", ".text", module]).stdout.decode()
+    found, name = {}, None
+    for line in text.splitlines():
+        match = re.match(r"[0-9a-f]+ <(\w[\w.]*)>:", line)
+        if match:
+            name = match.group(1)
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    return found
+
+
+def fast_path():
+    """G12: what the processor is slowed by, in all that a message runs through in the module."""
+    functions = functions_of(os.path.join(BUILD, "guest-driver", "ddebug_rb.ko"))
+    todo, seen, outside = list(ENTRIES), set(), set()
+    marks = {"lock": [], "fence": [], "indirect": []}
+    while todo:
+        name = todo.pop()
+        if name in seen or name.split(".")[0] in RARE:
+            continue
+        seen.add(name)
+        for line in functions[name]:
+            if re.search(r"\block\b|\bxchg +%\w+,.*\(", line):
+                marks["lock"].append(name)
+            if re.search(r"\b[lms]fence\b", line):
+                marks["fence"].append(name)
+            if re.search(r"\bcall +\*|\bjmp +\*|__x86_indirect_thunk", line):
+                marks["indirect"].append(name)
+            match = re.search(r"\b(?:call|jmp) +[0-9a-f]+ <(\w[\w.]*)>", line) or \
+                re.search(r"R_X86_64_PLT32\s+(\w[\w.]*)", line)
+            if match and match.group(1) in functions:
+                todo.append(match.group(1))
+            elif match and "R_X86_64_PLT32" in line:
+                outside.add(match.group(1))
+    lines = [line for name in functions for line in functions[name]]
+    if not any(re.search(r"\block\b", line) for line in lines) or \
+       not any("__x86_indirect_thunk" in line for line in lines):
+        raise HostError("no locked instruction or indirect call in the whole module: not a test")
+    return {"functions": sorted(seen), "outside": sorted(outside),
+            **{name: sorted(set(where)) for name, where in marks.items()}}
+
+
+def measure(log, trace_dat):
+    where = folder("host")
+    begin = time.monotonic()
+    found = {"known": known_loop(where), "drain": drain(where), "tool": tool_cost(where),
+             "fast_path": fast_path()}
+    log(f"host, callgrind: {time.monotonic() - begin:.0f} s")
+    begin = time.monotonic()
+    found["ping"] = ping(where)
+    found["peers"] = peers(where, trace_dat)
+    log(f"host, latency and peers: {time.monotonic() - begin:.0f} s")
+    return found
