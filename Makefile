@@ -10,7 +10,7 @@ MAKEFLAGS += --no-print-directory
 BUILD := $(CURDIR)/build
 JOBS ?= $(shell nproc)
 
-# What scripts/deps.sh has chosen: kernel, QEMU, cache.
+# What tests/tools/deps.sh has chosen: kernel, QEMU, cache.
 -include build/config.mk
 
 MODULES := ddebug_rb virtio_ddebug ddebug_test
@@ -38,7 +38,7 @@ help:
 # deps writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
 deps:
-	@scripts/deps.sh
+	@tests/tools/deps.sh
 
 .PHONY: demo check check-unit check-guest check-style build
 build: deps
@@ -71,20 +71,20 @@ $(KOS): modules ;
 
 image: $(IMAGE)
 
-$(IMAGE): $(KOS) $(wildcard tests/guest/*) scripts/guest-image.sh scripts/lib.sh build/config.mk
+$(IMAGE): $(KOS) $(wildcard tests/guest/*) tests/tools/guest-image.sh tests/tools/lib.sh build/config.mk
 	@echo '== Image of the guest'
 	@mkdir -p $(@D)
-	@scripts/guest-image.sh '$(KERNEL_ROOT)' '$(KERNEL_RELEASE)' '$@' $(KOS)
+	@tests/tools/guest-image.sh '$(KERNEL_ROOT)' '$(KERNEL_RELEASE)' '$@' $(KOS)
 
 .PHONY: venv run-demo run-check run-check-unit run-check-guest run-check-style
 venv:
-	@scripts/venv.sh
+	@tests/tools/venv.sh
 
 run-demo: venv
-	@$(VENV_PYTHON) scripts/demo.py
+	@$(VENV_PYTHON) tests/tools/demo.py
 
 run-check run-check-unit run-check-guest run-check-style: venv
-	@$(VENV_PYTHON) scripts/check.py $(@:run-%=%) $(TESTS)
+	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
 
 include tests/bench/bench.mk
 
@@ -93,4 +93,4 @@ clean:
 	rm -rf '$(BUILD)'
 
 distclean:
-	@scripts/distclean.sh
+	@tests/tools/distclean.sh

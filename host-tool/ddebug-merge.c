@@ -14,6 +14,11 @@
  * as any span is due, that is up to the last due message, younger ones of other
  * spans that are earlier in time included.
  *
+ * That holds for a guest whose CPUs run.  One that does not, because the host
+ * gave its CPU to another, may have taken the time of a message and not written
+ * it yet, while passes go on.  So a window can be set: spans are also held for
+ * that long, by the clock of the device.
+ *
  * Memory.  A log that puts too much into one pass is not waited for: see HELD_MAX.
  */
 #include "ddebug-merge.h"
@@ -68,6 +73,7 @@ struct DdebugMerger
   GQueue held;              /* of Span, in order of arrival */
   guint n_due;
   guint64 max_pass;
+  guint64 window;           /* ns of the device's clock */
   gsize held_bytes;
   guint64 order;
   GQueue tails;             /* of Stream, whose ends are to be checked */
@@ -399,6 +405,12 @@ ddebug_merger_free (DdebugMerger *merger)
 }
 
 void
+ddebug_merger_set_window (DdebugMerger *merger, guint64 window_ns)
+{
+  merger->window = window_ns;
+}
+
+void
 ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data)
 {
   merger->stream_func = func;
@@ -432,6 +444,17 @@ find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugLife *life)
   return stream;
 }
 
+/* @now: when the newest chunk was written; a clock that went back was started anew, with its host. */
+static void
+release_old (DdebugMerger *merger, guint64 now)
+{
+  Span *span;
+
+  while ((span = g_queue_peek_head (&merger->held)) && span->chunk.pass + 2 <= merger->max_pass
+         && (now < span->chunk.monotonic || now - span->chunk.monotonic >= merger->window))
+    span_set_due (merger, span);
+}
+
 void
 ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugLife *life,
                     const DdebugMarks *marks)
@@ -454,8 +477,7 @@ ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch 
         heap_push (merger->heap, stream);
     }
   merger->max_pass = MAX (merger->max_pass, chunk->pass);
-  if (merger->max_pass > 2)
-    ddebug_merger_release (merger, merger->max_pass - 2);
+  release_old (merger, chunk->monotonic);
   if (merger->held_bytes > HELD_MAX)
     ddebug_merger_release (merger, G_MAXUINT64);
 }

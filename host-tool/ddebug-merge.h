@@ -83,6 +83,8 @@ typedef void (*DdebugStreamFunc) (DdebugStream *stream, gpointer data);
 
 DdebugMerger *ddebug_merger_new (void);
 void ddebug_merger_free (DdebugMerger *merger);
+/* How long, by the clock of the device, spans are held at least: for CPUs that do not run.  At first 0. */
+void ddebug_merger_set_window (DdebugMerger *merger, guint64 window_ns);
 void ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data);
 
 /* For ddebug_dict_new(). */
@@ -93,8 +95,8 @@ void ddebug_stream_free (gpointer stream);
  * @chunk: of type DATA; copied; without a payload only its counters are taken
  * @epoch, @life: which it belongs to
  *
- * Messages become due (ddebug_merger_next()) two passes later, see "Rules for
- * readers", 4.  Epochs must not be mixed: drain one before another is pushed.
+ * Messages become due (ddebug_merger_next()) two passes and a window later, see
+ * "Rules for readers", 4.  Epochs must not be mixed: drain one before another is pushed.
  */
 void ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch,
                          DdebugLife *life, const DdebugMarks *marks);

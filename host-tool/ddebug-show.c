@@ -27,6 +27,14 @@
  */
 #define HOLD 1000
 
+/*
+ * How long (ns) messages are held at least for CPUs of the guest that do not run,
+ * unless the device is idle.  A virtual CPU waits for its turn for up to some
+ * 100 ms on a busy host.  What is there already costs no one a delay.
+ */
+#define WINDOW_TRACE (1000 * G_GUINT64_CONSTANT (1000000))
+#define WINDOW_LIVE (100 * G_GUINT64_CONSTANT (1000000))
+
 /* The close of a dying writer comes before its unlock: look again after these, ms. */
 static const int rechecks[] = { 10, 100, 1000 };
 
@@ -389,6 +397,8 @@ show_log (Show *show, DdebugReader *reader)
 
   show->reader = reader;
   show->view = ddebug_view_new (reader);
+  ddebug_merger_set_window (ddebug_view_merger (show->view),
+                            show->show == DDEBUG_SHOW_TRACE ? WINDOW_TRACE : WINDOW_LIVE);
   show->format = (DdebugFormat){
     .utf8 = show->options->utf8,
     .callsite = show->options->callsite,

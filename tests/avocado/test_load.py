@@ -114,7 +114,8 @@ class Load(DdebugTest):
         self.assertEqual(len(streams), 2)
 
     def one_minute(self, guest, log):
-        """A minute at 10,000 messages a second; the longest that the drain thread waited."""
+        """A minute at 10,000 messages a second: how long it took, and the longest
+        that the drain thread waited."""
         before = guest.committed()
         watch = Scheduling(guest.process.pid)
         watch.start()
@@ -122,10 +123,8 @@ class Load(DdebugTest):
         watch.ended.set()
         seconds = report["elapsed_us"] / 1e6
         self.assertGreaterEqual(guest.committed() - before, 600000)
-        # Slower would be no test.
-        self.assertLess(seconds, 66)
         log.wait_quiet()
-        return watch.worst
+        return seconds, watch.worst
 
     def test_ten_thousand_a_second_for_a_minute_lose_nothing(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
@@ -136,7 +135,7 @@ class Load(DdebugTest):
             output = self.scratch(f"pipe{attempt}.txt")
             pipe = log.start("--pipe", output=output)
             before = guest.committed()
-            worst = self.one_minute(guest, log)
+            seconds, worst = self.one_minute(guest, log)
             sent = guest.committed() - before
             time.sleep(1)
             pipe.terminate()
@@ -147,8 +146,10 @@ class Load(DdebugTest):
             got = [line for line in lines if NUMBERED.search(line)]
             self.log.info("attempt %d: sent %d, --pipe got %d; the drain thread waited up to %.3f s "
                           "for a CPU, the ring holds %.3f s", attempt, sent, len(got), worst, holds)
-            if len(got) == sent or worst < holds:
+            # a guest that the host does not run at this rate is no test
+            if seconds < 66 and (len(got) == sent or worst < holds):
                 break
+        self.assertLess(seconds, 66)
         self.assertEqual(len(got), 600000)
         threads = collections.defaultdict(list)
         for line in got:

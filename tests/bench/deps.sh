@@ -3,7 +3,7 @@
 #
 # Installs what the bench alone needs: the instrument, and the peers.
 set -euo pipefail
-. "$(dirname "$0")/../../scripts/lib.sh"
+. "$(dirname "$0")/../tools/lib.sh"
 
 missing=()
 for pkg in valgrind binutils trace-cmd babeltrace2 lttng-tools liblttng-ust-dev; do

@@ -3,6 +3,7 @@
 #include "run-tool.h"
 
 #include <errno.h>
+#include <glib/gstdio.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -59,10 +60,43 @@ become_nobody (gpointer data)
     _exit (99);
 }
 
-static Result
-run (const char *first, va_list args, GSpawnChildSetupFunc setup)
+/*
+ * A copy of the tool that everybody can reach: what was built in root's home,
+ * others cannot.  remove_copy() takes it.
+ */
+static char *
+copy_for_all (const char *program)
 {
-  g_autofree char **argv = make_argv (first, args);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *folder = g_dir_make_tmp ("ddebug-tool-XXXXXX", &error);
+  g_autofree char *contents = NULL;
+  char *copy;
+  gsize len;
+
+  g_assert_no_error (error);
+  g_assert_cmpint (g_chmod (folder, 0755), ==, 0);
+  copy = g_build_filename (folder, "ddebug-host", NULL);
+  g_file_get_contents (program, &contents, &len, &error);
+  g_assert_no_error (error);
+  g_file_set_contents (copy, contents, len, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (g_chmod (copy, 0755), ==, 0);
+  return copy;
+}
+
+static void
+remove_copy (char *copy)
+{
+  g_autofree char *folder = g_path_get_dirname (copy);
+
+  g_assert_cmpint (g_unlink (copy), ==, 0);
+  g_assert_cmpint (g_rmdir (folder), ==, 0);
+  g_free (copy);
+}
+
+static Result
+run (char **argv, GSpawnChildSetupFunc setup)
+{
   g_autoptr (GError) error = NULL;
   Result result = { 0 };
   int status;
@@ -76,24 +110,28 @@ run (const char *first, va_list args, GSpawnChildSetupFunc setup)
 Result
 tool_run (const char *first, ...)
 {
+  g_autofree char **argv = NULL;
   va_list args;
-  Result result;
 
   va_start (args, first);
-  result = run (first, args, take_signals);
+  argv = make_argv (first, args);
   va_end (args);
-  return result;
+  return run (argv, take_signals);
 }
 
 Result
 tool_run_unprivileged (const char *first, ...)
 {
+  g_autofree char **argv = NULL;
   va_list args;
   Result result;
 
   va_start (args, first);
-  result = run (first, args, become_nobody);
+  argv = make_argv (first, args);
   va_end (args);
+  argv[0] = copy_for_all (argv[0]);
+  result = run (argv, become_nobody);
+  remove_copy (argv[0]);
   return result;
 }
 

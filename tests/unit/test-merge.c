@@ -12,6 +12,7 @@ typedef struct
   DdebugEpoch *epoch;
   DdebugLife *life;
   DdebugMarks marks;
+  guint64 now;              /* the device's clock, ns */
 } Fixture;
 
 static void
@@ -49,6 +50,7 @@ push_spans (Fixture *f, Producer *p, guint64 pass, guint spans)
         .context = p->context,
         .subbuf_shift = p->shift,
         .pass = pass,
+        .monotonic = f->now,
         .pos = GUINT64_FROM_LE (disk.pos),
         .produced = p->number,
         .recursed = p->recursed,
@@ -133,6 +135,37 @@ test_passes (Fixture *f, gconstpointer data)
   /* pass 6 is due: up to its last message */
   assert_due (f, "b30 ");
   assert_all (f, "b35 a40 ");
+}
+
+/* A CPU that does not run commits late: within the window that does not matter. */
+static void
+test_window (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+
+  (void) data;
+  ddebug_merger_set_window (f->merger, 100);
+  f->now = 1000;
+  producer_printf (a, 20, "a20");
+  push (f, a, 5);
+  f->now = 1050;
+  producer_printf (a, 30, "a30");
+  push (f, a, 9);
+  f->now = 1099;
+  producer_printf (b, 10, "b10");
+  push (f, b, 12);
+  assert_due (f, "");
+  f->now = 1100;
+  producer_printf (b, 40, "b40");
+  push (f, b, 13);
+  assert_due (f, "b10 a20 ");
+  /* of a host that was started anew */
+  f->now = 7;
+  producer_printf (b, 50, "b50");
+  push (f, b, 20);
+  assert_due (f, "a30 b40 ");
+  assert_all (f, "b50 ");
 }
 
 static void
@@ -479,6 +512,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("what is found a pass later is put in order", test_passes);
+  ADD ("within the window, later passes are put in order", test_window);
   ADD ("settled passes wait no longer", test_settled);
   ADD ("random streams come out in order", test_random_order);
   ADD ("wild times reorder no stream", test_wild_times);

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 
-REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPO, "build")
 BIN = os.path.dirname(sys.executable)
 
@@ -71,7 +71,7 @@ def read(name):
 
 
 def lacks_spdx(name):
-    if name.endswith(".md") or name.startswith("LICENSES/") or \
+    if name.endswith(".md") or name.startswith("docs/licenses/") or \
        os.path.basename(name) in ("COPYING", ".gitignore", "requirements.txt"):
         return False
     # an interpreter's line or an XML head may come first
@@ -87,7 +87,7 @@ def style():
     count.check("every file begins with its licence",
                 [name for name in names if lacks_spdx(name)])
     count.check("no line ends with blanks, every file ends with a newline", [
-        name for name in names if not name.startswith("LICENSES/") and
+        name for name in names if not name.startswith("docs/licenses/") and
         (re.search(r"[ \t]$", read(name), re.M) or not (read(name) or "\n").endswith("\n"))])
     for tool, arguments in (("pyflakes", []), ("pycodestyle", ["--max-line-length=110"])):
         result = output_of(os.path.join(BIN, "python3"), "-m", tool, *arguments, *python)

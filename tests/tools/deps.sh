@@ -153,11 +153,8 @@ private_apt_sources() {
     apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
         awk '$1 == "Debian" && $2 ~ /^https?:/ { print "deb-src", $2, $3, $4 }' |
         sort -u >"$dir/sources.list"
-    [ -s "$dir/sources.list" ] || cat >"$dir/sources.list" <<'END'
-deb-src http://deb.debian.org/debian bookworm main
-deb-src http://deb.debian.org/debian bookworm-updates main
-deb-src http://deb.debian.org/debian-security bookworm-security main
-END
+    [ -s "$dir/sources.list" ] || die "apt knows no archive of Debian over http or https" \
+        "name one in /etc/apt/sources.list, then apt-get update"
 }
 
 download_qemu() {
