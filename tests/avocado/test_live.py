@@ -25,12 +25,16 @@ class Live(DdebugTest):
             guest.control("module ddebug_test +r")
             guest.load("threads=2 count=100")
             guest.send(f"echo spin > {LOAD}/run; echo wake up")
-            time.sleep(5)   # the device looks by itself once a second
+            wanted = {b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
+                      for cpu in range(smp)}
+            # the CPUs share one host thread and spin until all have met; then the
+            # device looks by itself once a second
+            deadline = time.monotonic() + 60
+            while not wanted <= set(self.texts(log)) and time.monotonic() < deadline:
+                time.sleep(1)
             self.assertEqual(guest.command("query-status")["status"], "running")
-            for cpu in range(smp):
-                text = b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
-                self.assertIn(text, self.texts(log))
-                self.assertIn(text, [line.text for line in log.trace()])
+            self.assertLessEqual(wanted, set(self.texts(log)))
+            self.assertLessEqual(wanted, {line.text for line in log.trace()})
             guest.kill()
             self.assertEqual(len(self.texts(log)), 200 + smp)
 

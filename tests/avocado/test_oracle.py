@@ -19,6 +19,10 @@ CLOCKS = 0.001              # seconds
 USUAL_TOLERANCE = 0.001     # seconds; for at least half of the messages
 TOLERANCE = 0.25            # for all
 
+# What the kernel says when a virtual CPU did not run for a while: no message of
+# the work, with any flag.
+SLOW_HOST = re.compile(rb"INFO: NMI handler .* took too long|hrtimer: interrupt took |perf: interrupt took ")
+
 THREAD = re.compile(rb"(\[\d+\]|<intr>) ")
 
 
@@ -161,7 +165,7 @@ class Oracle(DdebugTest):
             guest.load("threads=1 count=800 context=all shape=mixed rate=1000")
             guest.control("=_")
             messages = sorted(log.settled().messages[before:], key=lambda m: m.time)
-            printed = [r.text for r in guest.kmsg() if r.seq > last]
+            printed = [r.text for r in guest.kmsg() if r.seq > last and not SLOW_HOST.match(r.text)]
             runs[flags] = (by_work([m.text for m in messages]), by_work(printed))
         logged, printed = runs["=prt"]
         self.assertGreater(logged.total(), 20, "not a test")
