@@ -46,7 +46,11 @@ def tool():
 
 
 def child_dies_with_us():
-    """For preexec_fn: no process that a test started outlives it."""
+    """For preexec_fn: no process that a test started outlives it.
+
+    A shell starts background jobs with SIGINT ignored, and so would be what the
+    tests start, were they such a job."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
