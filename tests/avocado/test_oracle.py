@@ -17,7 +17,7 @@ CLOCKS = 0.001              # seconds
 # How far apart the two are depends on whether a virtual CPU loses its host CPU
 # in between.
 USUAL_TOLERANCE = 0.001     # seconds; for at least half of the messages
-TOLERANCE = 0.25            # for all
+TOLERANCE = 1.0             # for all
 
 # What the kernel says when a virtual CPU did not run for a while: no message of
 # the work, with any flag.
