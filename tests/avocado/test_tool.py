@@ -36,7 +36,7 @@ class Tool(DdebugTest):
 
     def test_trace_shows_all_and_consumes_nothing(self):
         guest, log = self.boot_load()
-        guest.load("threads=2 count=500 context=all shape=mixed")
+        guest.load("threads=2 count=500 context=all shape=mixed rate=1000")
         found = log.settled()
         first = log.tool("--trace").stdout
         self.assertEqual(first, log.tool("--trace").stdout)
