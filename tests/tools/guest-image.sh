@@ -37,10 +37,10 @@ grep -v '^#' "$repo/tests/guest/modules.txt" | while read -r module; do
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r path; do
     rel=${path#"$kernel_root"/}
     mkdir -p "$root/$(dirname "$rel")"
-    # kernels from 6.12 on have them compressed, which busybox's modprobe does not understand
+    # the image is small enough, and every tool reads these
     case $rel in
-    *.xz) xz -dc "$path" >"$root/${rel%.xz}" ;;
-    *) cp "$path" "$root/$rel" ;;
+        *.xz) xz -dc "$path" >"$root/${rel%.xz}" ;;
+        *) cp "$path" "$root/$rel" ;;
     esac
 done
 for ko in "$@"; do
