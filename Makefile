@@ -43,7 +43,7 @@ export DDEBUG_QEMU := $(QEMU)
 export DDEBUG_ACCEL := $(ACCEL)
 
 # The variants that the sources are ready for.
-READY := KERNELS=6.1 LOADABLES=loadable-7.2
+READY := LOADABLES=loadable-7.2
 
 # deps writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
