@@ -6,11 +6,16 @@
 BENCH := tests/bench
 BENCH_OUT := $(BUILD)/bench
 
+# Figures are compared from run to run, so all are of one variant.
+BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
+
 .PHONY: bench bench-docs bench-repeat
-bench bench-docs bench-repeat: build
+bench bench-docs bench-repeat:
+	@tests/tools/deps.sh
+	@$(MAKE) -j$(JOBS) $(BENCH_VARIANT) ONE_VARIANT=yes parts
 	@$(BENCH)/deps.sh
-	@$(MAKE) bench-parts
-	@$(MAKE) run-$@
+	@$(MAKE) $(BENCH_VARIANT) bench-parts
+	@$(MAKE) $(BENCH_VARIANT) run-$@
 
 .PHONY: bench-parts bench-module run-bench run-bench-docs run-bench-repeat
 bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BENCH_OUT)/bench-ust
