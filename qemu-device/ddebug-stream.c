@@ -181,9 +181,9 @@ static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
  * committed byte was there to be seen.  So it is of p + k * ring_size, k > 0,
  * and before it was stored the producer had stored a reserve above
  * p + ring_size, which the load behind device:B sees.  Then oldest_whole() is
- * above p, and the span is dropped.  The compiler may split or repeat the loads,
- * since none of this depends on how often, or in what order, the bytes are
- * loaded; it may not move them over device:A or device:B.
+ * above p, and the span is dropped.  The compiler may split or repeat the
+ * loads, since none of this depends on how often, or in what order, the bytes
+ * are loaded; it may not move them over device:A or device:B.
  *
  * So ThreadSanitizer is told to look away, here and nowhere else.  It checks
  * memcpy() whoever calls it, hence the loop.
