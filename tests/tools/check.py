@@ -16,7 +16,6 @@ The exit status is 0 only if nothing failed and every suite has run something.
 """
 
 import collections
-import functools
 import glob
 import json
 import os
@@ -173,22 +172,21 @@ def why_not(qemu, kernel):
     return None
 
 
-@functools.cache
 def why_no_kvm(qemu, kernel):
     """Why guests cannot run under KVM on this machine: what can be seen of the
     device, then a guest of the stock kernel without anything of ours."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "no KVM: /dev/kvm is not there, or not for this user"
-    folder = os.path.join(BUILD, "kvm-probe")
+    folder = os.path.join(BUILD, "kvm-probe", f"{qemu}-kernel-{kernel}")
     shutil.rmtree(folder, ignore_errors=True)
     probe = subprocess.run([sys.executable, os.path.join(AVOCADO, "kvm_probe.py"), folder,
                             str(KVM_PROBE_TIMEOUT)],
                            env=variant_environment(qemu, kernel), check=False, text=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if probe.returncode:
-        print(probe.stdout, flush=True)
-        return f"no KVM: a guest of the stock kernel did not come up under it (see {folder})"
-    return None
+    if probe.returncode == 0:
+        return None
+    print(probe.stdout, end="", flush=True)
+    return f"no KVM: a guest of the stock kernel did not come up under it, see {folder}"
 
 
 def variant_environment(qemu, kernel):
@@ -210,7 +208,7 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     if reason:
         count.failed.append(f"no test could be run: {reason}")
         return count
-    reason = why_no_kvm(*CHOSEN) if ddebug_guest.ACCEL == "kvm" else None
+    reason = why_no_kvm(qemu, kernel) if ddebug_guest.ACCEL == "kvm" else None
     if reason:
         listed = avocado("list", smoke=smoke, files=files, stdout=subprocess.PIPE, text=True).stdout
         count.skipped = [reason] * len(re.findall(r"^avocado-instrumented ", listed, re.M))
