@@ -4,8 +4,9 @@ forms, all operators, both control files, module parameters, errors explained,
 writers at the same time, and nothing left of it after rmmod."""
 
 import re
+import string
 
-from ddebug_guest import CONTROL, PROC_CONTROL
+from ddebug_guest import CONTROL, PREFIX_LETTERS, PROC_CONTROL
 from ddebug_test import DdebugTest
 
 USB = ["-device", "qemu-xhci,id=xhci", "-device", "usb-kbd,bus=xhci.0"]
@@ -104,8 +105,10 @@ class Flag(DdebugTest):
     def test_operators_and_other_flags_combine_as_the_kernel_combines_them(self):
         guest = self.boot_usb()
         state = set()
-        for change in ("+r", "+mflt", "-m", "+p", "-r", "+rm", "=r", "=pr", "-p", "=rmflt", "+rmflt",
-                       "-rt", "+_", "-_", "=prl", "=_", "+prmflt", "-prmflt", "+r", "=p", "=_"):
+        every = PREFIX_LETTERS
+        for change in ("+r", f"+{every}", "-m", "+p", "-r", "+rm", "=r", "=pr", "-p", f"=r{every}", f"+r{every}",
+                       "-rt", "+_", "-_", "=prl", "=_", f"+pr{every}", f"-pr{every}", "+r",
+                       *(f"{op}{letter}" for letter in every for op in "+-"), "=p", "=_"):
             guest.control(f"func hub_port_init {change}")
             letters = set(change[1:]) - {"_"}
             state = {"+": state | letters, "-": state - letters, "=": letters}[change[0]]
@@ -118,6 +121,20 @@ class Flag(DdebugTest):
                     self.assertEqual(set(shown), state or {"_"}, f"{change}: {line}")
                     self.assertEqual(len(shown), max(len(state), 1), line)
         self.assertFalse(self.sites(guest, "r"))
+
+    def test_letters_that_the_kernel_does_not_have_are_refused(self):
+        guest = self.boot_usb()
+        for letter in string.ascii_letters:
+            status, output, said = self.explained(guest, f"func hub_port_init +r{letter}")
+            if letter in "pr" + PREFIX_LETTERS:
+                self.assertEqual((status, said), (0, []), letter)
+            else:
+                self.assertNotEqual(status, 0, letter)
+                self.assertIn("Invalid argument", output)
+                self.assertIn(f"unknown flag '{letter}'", said[0])
+        # those that were refused have changed nothing, those that were not have
+        for module, flags in (found for site, found in guest.flags().items() if site[2] == "hub_port_init"):
+            self.assertEqual((module, set(flags)), ("usbcore", set("pr" + PREFIX_LETTERS)))
 
     def test_both_control_files_take_the_flag(self):
         guest = self.boot_usb()
