@@ -107,7 +107,8 @@ class Flag(DdebugTest):
         state = set()
         every = PREFIX_LETTERS
         for change in ("+r", f"+{every}", "-m", "+p", "-r", "+rm", "=r", "=pr", "-p",
-                       f"=r{every}", f"+r{every}", "-rt", "+_", "-_", "=prl", "=_", f"+pr{every}", f"-pr{every}", "+r",
+                       f"=r{every}", f"+r{every}", "-rt", "+_", "-_", "=prl", "=_",
+                       f"+pr{every}", f"-pr{every}", "+r",
                        *(f"{op}{letter}" for letter in every for op in "+-"), "=p", "=_"):
             guest.control(f"func hub_port_init {change}")
             letters = set(change[1:]) - {"_"}
