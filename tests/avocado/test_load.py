@@ -139,8 +139,7 @@ class Load(DdebugTest):
             sent = guest.committed() - before
             time.sleep(1)
             pipe.terminate()
-            self.assertEqual(pipe.wait(20), -signal.SIGTERM)
-            self.assertEqual(pipe.stderr.read(), b"")
+            self.assertEqual((pipe.wait(20), pipe.stderr.read()), (-signal.SIGTERM, b""))
             with open(output, "rb") as file:
                 lines = file.read().split(b"\n")
             got = [line for line in lines if NUMBERED.search(line)]
