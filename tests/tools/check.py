@@ -157,10 +157,6 @@ def end_of_log(path, lines=20):
         return ""
 
 
-def variant_name(qemu, kernel):
-    return f"{qemu}, kernel {kernel}"
-
-
 def why_not(qemu, kernel):
     """What keeps the tests of a variant from being run, though they should be."""
     chosen = ddebug_guest.config()
@@ -245,19 +241,24 @@ def guest(qemu, kernel, wanted=(), smoke=False):
 
 def suites(target, wanted):
     """[(name, function that returns its Count)]"""
-    def tests(variant, smoke=False):
-        return (f"guest: {variant_name(*variant)}" + (", smoke" if smoke else ""),
-                lambda: guest(*variant, wanted=wanted, smoke=smoke))
+    def name(qemu, kernel):
+        return f"{qemu}, kernel {kernel}"
+
+    def tests(variant):
+        return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted)
+
+    def smoke(variant):
+        return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
         "check-unit": [("unit", unit)],
         "check-guest": [tests(CHOSEN)],
-        "check-smoke": [tests(variant, smoke=True) for variant in variants],
+        "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
         "check": [("style", style), ("unit", unit), tests(CHOSEN)] +
-                 [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
+                 [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 
 
