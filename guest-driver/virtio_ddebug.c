@@ -27,9 +27,10 @@
 #include <linux/virtio_ring.h>
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
+#include "ddebug_version.h"
 #include "virtio_ddebug.h"
 
-#define VIRTIO_DDEBUG_DRIVER	"virtio_ddebug 0.1"
+#define VIRTIO_DDEBUG_DRIVER	"virtio_ddebug " DDEBUG_VERSION
 
 /*
  * How long the device may take to answer.  It has a disk to write to; but a user
@@ -570,4 +571,5 @@ static struct virtio_driver virtio_ddebug_driver = {
 module_virtio_driver(virtio_ddebug_driver);
 
 MODULE_DESCRIPTION("Carries ddebug_rb's streams to a virtio-ddebug device");
+MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");
