@@ -58,6 +58,20 @@ static void complain(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
+/* What to do, whether it lies where it was built or was installed. */
+static void complain_remedy(const char *dir)
+{
+    fprintf(stderr,
+            "Remedy:        in the source tree of virtio-ddebug: make build, "
+            "then, if it is\n"
+            "               installed, make install.  For a QEMU that is not "
+            "a package:\n"
+            "               make -C qemu-device QEMU_SRC=<its source> "
+            "QEMU_BINARY=<it> O=<folder>,\n"
+            "               and copy virtio-ddebug-*.so from there to %s\n",
+            dir);
+}
+
 /* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", as --version has it. */
 static char *running_version(void)
 {
@@ -122,10 +136,8 @@ static int install_object(const char *dir, const char *path,
     char *(*install)(void);
 
     if (!handle) {
-        complain("cannot load the object for this QEMU: %s\n"
-                 "Remedy: build it anew: make -C qemu-device "
-                 "QEMU_SRC=<source of this QEMU> QEMU_BINARY=<this QEMU> O=%s",
-                 dlerror(), dir);
+        complain("cannot load the object for this QEMU: %s", dlerror());
+        complain_remedy(dir);
         return 1;
     }
     install = (char *(*)(void))dlsym(handle, "virtio_ddebug_install");
@@ -135,9 +147,8 @@ static int install_object(const char *dir, const char *path,
     }
     why = install();
     if (why) {
-        complain("%s: %s\nThis is QEMU %s\n"
-                 "Remedy: build the object anew from the source package of "
-                 "this QEMU.", path, why, version);
+        complain("%s: %s\nThis is QEMU:  %s", path, why, version);
+        complain_remedy(dir);
         return 1;
     }
     return 0;
@@ -172,10 +183,9 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
         complain("it was not built for this QEMU\n"
                  "This is QEMU:  %s\n"
                  "Wanted:        %s\n"
-                 "Built for:     %s\n"
-                 "Remedy:        build it for this QEMU, from the source "
-                 "package of just this version: make build",
+                 "Built for:     %s",
                  version, path, built);
+        complain_remedy(dir);
         return 1;
     }
     return install_object(dir, path, version);
