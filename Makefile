@@ -24,10 +24,13 @@ help:
 	@echo 'make check        build everything and run all tests'
 	@echo 'make check-unit   only the unit tests (no guest)'
 	@echo 'make check-guest  only the tests with guests; TESTS="test_flag test_load" picks some'
+	@echo 'make check-install  only the tests of make install (no guest)'
 	@echo 'make check-style  only the checks of the source text'
 	@echo 'make build        modules, device, tool, guest image; nothing is run'
 	@echo 'make deps         install what is missing (apt-get), get kernel and QEMU source'
 	@echo 'make bench        measure: instructions, kicks, traps, against the goals (docs/performance.md)'
+	@echo 'make install      tool, device, manuals, source for DKMS: DESTDIR=, PREFIX=/usr/local; make uninstall'
+	@echo 'make install-guest  modules for the kernel they were built for: DESTDIR=; make uninstall-guest'
 	@echo 'make clean        remove what was built'
 	@echo 'make distclean    as well as what was downloaded'
 	@echo
@@ -87,6 +90,7 @@ run-check run-check-unit run-check-guest run-check-style: venv
 	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
 
 include tests/bench/bench.mk
+include tests/tools/install.mk
 
 .PHONY: clean distclean
 clean:

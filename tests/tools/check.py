@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run the test suites and count: check.py check|check-unit|check-guest|check-style [TEST...]
+"""Run the test suites and count: check.py check[-style|-unit|-install|-guest] [TEST...]
 
 The last line is "N passed, N failed, N skipped" over all suites.  The exit
 status is 0 only if nothing failed and every suite has run something.
@@ -101,12 +101,11 @@ def style():
     return count
 
 
-def unit():
-    """The unit tests print TAP."""
+def tap(name, *command):
+    """Run tests that print TAP."""
     count = Count()
     process = subprocess.Popen(
-        ["make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit"],
-        cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        command, cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
         match = re.match(r"(not )?ok\b(?:\s+\d+)?\s*-?\s*(.*?)(\s*# SKIP.*)?$", line, re.I)
@@ -120,8 +119,17 @@ def unit():
             count.passed += 1
     status = process.wait()
     if status and not count.failed:
-        count.failed.append(f"make -C tests/unit check: exit status {status}")
+        count.failed.append(f"{name}: exit status {status}")
     return count
+
+
+def unit():
+    return tap("make -C tests/unit check",
+               "make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit")
+
+
+def install():
+    return tap("tests/install", sys.executable, "tests/install/test_install.py")
 
 
 def end_of_log(path, lines=20):
@@ -175,8 +183,9 @@ def guest(wanted):
 SUITES = {
     "check-style": [("style", style)],
     "check-unit": [("unit", unit)],
+    "check-install": [("install", install)],
     "check-guest": [("guest", guest)],
-    "check": [("style", style), ("unit", unit), ("guest", guest)],
+    "check": [("style", style), ("unit", unit), ("install", install), ("guest", guest)],
 }
 
 
