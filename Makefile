@@ -10,12 +10,10 @@ MAKEFLAGS += --no-print-directory
 BUILD := $(CURDIR)/build
 JOBS ?= $(shell nproc)
 
-# What tests/tools/deps.sh has chosen: kernel, QEMU, cache.
+# What tests/tools/deps.sh has chosen: kernels, QEMUs, cache.
 -include build/config.mk
 
 MODULES := ddebug_rb virtio_ddebug ddebug_test
-KOS := $(MODULES:%=$(BUILD)/guest-driver/%.ko)
-IMAGE := $(BUILD)/guest/initrd.img
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 
 .PHONY: help
@@ -38,15 +36,30 @@ help:
 
 .DEFAULT_GOAL := help
 
+# What is there in several variants; the first is the default.  build/config.mk
+# has KERNELS and LOADABLES, those of them that could be got.
+KERNEL ?= 6.1
+QEMU ?= loadable-7.2
+ACCEL ?= tcg
+export DDEBUG_KERNEL := $(KERNEL)
+export DDEBUG_QEMU := $(QEMU)
+export DDEBUG_ACCEL := $(ACCEL)
+
+# The variants that the sources are ready for.
+READY := KERNELS=6.1 LOADABLES=loadable-7.2
+
 # deps writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
 deps:
-	@tests/tools/deps.sh
+	@tests/tools/deps.sh backports
 
 .PHONY: demo check check-unit check-guest check-style build
 build: deps
-	@$(MAKE) -j$(JOBS) parts
-demo: build
+	@$(MAKE) -j$(JOBS) $(READY) parts
+# No more than it needs.
+demo:
+	@tests/tools/deps.sh
+	@$(MAKE) -j$(JOBS) KERNELS=6.1 LOADABLES=loadable-7.2 parts
 	@$(MAKE) run-demo
 check check-guest: build
 	@$(MAKE) run-$@
@@ -55,29 +68,37 @@ check-unit check-style: deps
 
 # -- in the second make ------------------------------------------------------
 
-.PHONY: parts modules device tool image
-parts: modules device tool image
+.PHONY: parts device tool images modules
+parts: modules device tool images
 
-modules:
-	@echo '== Modules of the guest, for $(KERNEL_RELEASE)'
-	@$(MAKE) -s -C guest-driver KDIR='$(KDIR)' O='$(BUILD)/guest-driver'
-
+# One after the other: they share the small object that opens the others.
 device:
-	@echo '== Device, for QEMU $(QEMU_PACKAGE)'
-	@$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC)' QEMU_BINARY='$(QEMU_BINARY)' O='$(BUILD)/qemu-device'
+	@$(foreach qemu,$(LOADABLES),echo '== Device, for QEMU $(QEMU_PACKAGE_$(qemu))'; \
+		$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC_$(qemu))' \
+			QEMU_BINARY='$(QEMU_BINARY_$(qemu))' O='$(BUILD)/qemu-device';)
 
 tool:
 	@echo '== Tool'
 	@$(MAKE) -s -C host-tool O='$(BUILD)/host-tool'
 
-$(KOS): modules ;
+# $(call kernel_rules,KERNEL)
+define kernel_rules
+.PHONY: modules-$(1)
+modules: modules-$(1)
+modules-$(1):
+	@echo '== Modules of the guest, for $(KERNEL_RELEASE_$(1))'
+	@$$(MAKE) -s -C guest-driver KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-driver/$(1)'
 
-image: $(IMAGE)
+$(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko): modules-$(1) ;
 
-$(IMAGE): $(KOS) $(wildcard tests/guest/*) tests/tools/guest-image.sh tests/tools/lib.sh build/config.mk
-	@echo '== Image of the guest'
-	@mkdir -p $(@D)
-	@tests/tools/guest-image.sh '$(KERNEL_ROOT)' '$(KERNEL_RELEASE)' '$@' $(KOS)
+images: $(BUILD)/guest/$(1)/initrd.img
+$(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(wildcard tests/guest/*) \
+		tests/tools/guest-image.sh tests/tools/lib.sh build/config.mk
+	@echo '== Image of the guest, for $(KERNEL_RELEASE_$(1))'
+	@mkdir -p $$(@D)
+	@tests/tools/guest-image.sh '$(KERNEL_ROOT_$(1))' '$(KERNEL_RELEASE_$(1))' '$$@' $$(filter %.ko,$$^)
+endef
+$(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
 .PHONY: venv run-demo run-check run-check-unit run-check-guest run-check-style
 venv:

@@ -31,14 +31,53 @@ PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+# The variant that is used; tests/tools/check.py goes through them.
+QEMU = os.environ.get("DDEBUG_QEMU", "loadable-7.2")
+KERNEL = os.environ.get("DDEBUG_KERNEL", "6.1")
+ACCEL = os.environ.get("DDEBUG_ACCEL", "tcg")
+
+
 def config():
-    """What `make` has chosen: kernel, QEMU, where things are built."""
+    """What `make` has chosen: kernels, QEMUs, where things are built."""
     with open(os.path.join(BUILD, "config.json"), encoding="utf-8") as file:
         return json.load(file)
 
 
+def chosen_kernel():
+    """The guests' kernel: its release, image, root, kdir."""
+    return config()["kernels"][KERNEL]
+
+
+def chosen_qemu():
+    """The QEMU: its binary, package, plugin, args, env, threads."""
+    return config()["qemus"][QEMU]
+
+
 def plugin():
-    return os.path.join(BUILD, "qemu-device", "virtio-ddebug.so")
+    """The object that brings the device; None if it is part of QEMU."""
+    return chosen_qemu()["plugin"]
+
+
+def device_source(file=None):
+    """The options by which QEMU learns the device: none where it is built in."""
+    return ["-plugin", file or plugin()] if file or plugin() else []
+
+
+def initrd():
+    return os.path.join(BUILD, "guest", KERNEL, "initrd.img")
+
+
+def qemu_command(accel=None):
+    """How every command line begins: the binary, and what it needs to be told."""
+    qemu = chosen_qemu()
+    if accel is None:
+        accel = f"tcg,thread={qemu['threads']}" if ACCEL == "tcg" else ACCEL
+    return [qemu["binary"], *qemu["args"], "-nodefaults", "-no-user-config", "-display", "none",
+            "-machine", "q35", "-accel", accel]
+
+
+def qemu_environment():
+    return {**os.environ, **chosen_qemu()["env"]}
 
 
 def tool():
@@ -95,14 +134,14 @@ class Guest:
     directory  for console.log, qemu.log, sockets, and by default the log
     log        the device's file; None: no virtio-ddebug device
     props      further properties of the device: "size=1M,…"
-    load_plugin  whether QEMU knows the device; default: if there is one
+    accel      default: that of the variant
+    load_plugin  whether QEMU is given the plugin (if it needs one); default: if there is a log
     life       seconds after which QEMU is killed, come what may
     """
 
     def __init__(self, directory, name="guest", log="default", props="", smp=2,
-                 memory=1024, accel="tcg,thread=single", append="", args=(),
-                 life=300, load_plugin=None, qemu=None, modules=("virtio_ddebug",)):
-        self.config = config()
+                 memory=1024, accel=None, append="", args=(),
+                 life=300, load_plugin=None, modules=("virtio_ddebug",)):
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory, exist_ok=True)
         if log == "default":
@@ -116,7 +155,6 @@ class Guest:
         self.args = list(args)
         self.life = life
         self.load_plugin = log is not None if load_plugin is None else load_plugin
-        self.qemu = qemu or self.config["qemu"]
         self.modules = modules
         self.process = None
         self.qmp = None
@@ -138,11 +176,9 @@ class Guest:
 
     def command_line(self):
         line = [
-            self.qemu, "-nodefaults", "-no-user-config", "-display", "none",
-            "-machine", "q35", "-accel", self.accel, "-cpu", "max",
+            *qemu_command(self.accel), "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
-            "-kernel", self.config["kernel_image"],
-            "-initrd", os.path.join(BUILD, "guest", "initrd.img"),
+            "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
             "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
                        "tsc=reliable no_timer_check printk.devkmsg=on " + self.append,
             "-chardev", f"file,id=console,path={self.path('console.log')}",
@@ -153,7 +189,7 @@ class Guest:
             "-mon", "chardev=qmp,mode=control",
         ]
         if self.load_plugin:
-            line += ["-plugin", plugin()]
+            line += device_source()
         if self.log_file is not None:
             line += ["-device", self.device_option()]
         return line + self.args
@@ -168,7 +204,7 @@ class Guest:
             out.write((" ".join(command) + "\n").encode())
             out.flush()
             self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=qemu_environment(),
                 pass_fds=inherited, preexec_fn=child_dies_with_us)
         self._sockets[1].close()
         self._qmp_pair[1].close()

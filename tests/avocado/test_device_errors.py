@@ -8,7 +8,8 @@ import pwd
 import shutil
 import subprocess
 
-from ddebug_guest import Log, child_dies_with_us, config, plugin
+from ddebug_guest import (Log, child_dies_with_us, chosen_qemu, device_source, plugin, qemu_command,
+                          qemu_environment)
 from ddebug_logfile import crc32c
 from ddebug_test import DdebugTest
 
@@ -26,11 +27,9 @@ class DeviceErrors(DdebugTest):
                 os.setuid(user.pw_uid)
 
         done = subprocess.run(
-            [config()["qemu"], "-nodefaults", "-no-user-config", "-display", "none", "-S",
-             "-machine", "q35", "-accel", "tcg", "-monitor", "stdio",
-             "-plugin", plugin_file or plugin(), *options],
+            [*qemu_command(), "-S", "-monitor", "stdio", *device_source(plugin_file), *options],
             input=b"quit\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
-            timeout=timeout, preexec_fn=prepare)
+            env=qemu_environment(), timeout=timeout, preexec_fn=prepare)
         words = done.stderr.decode(errors="replace")
         self.log.info("%s: exit status %d: %s", options, done.returncode, words.strip())
         return done.returncode, words
@@ -74,7 +73,7 @@ class DeviceErrors(DdebugTest):
         stub = shutil.copy(plugin(), folder)
         objects = glob.glob(os.path.join(os.path.dirname(plugin()), "virtio-ddebug-*.so"))
         self.assertEqual(len(objects), 1)
-        version = subprocess.run([config()["qemu"], "--version"], check=True, text=True,
+        version = subprocess.run([chosen_qemu()["binary"], "--version"], check=True, text=True,
                                  stdout=subprocess.PIPE).stdout.splitlines()[0].split(" version ")[1]
         return stub, shutil.copy(objects[0], folder), version
 

@@ -17,7 +17,7 @@ bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BE
 
 bench-module:
 	@echo '== Module of the bench'
-	@$(MAKE) -s -C $(BENCH)/guest KDIR='$(KDIR)' O='$(BENCH_OUT)/guest'
+	@$(MAKE) -s -C $(BENCH)/guest KDIR='$(KDIR_6.1)' O='$(BENCH_OUT)/guest'
 
 $(BENCH_OUT):
 	@mkdir -p $@
@@ -27,14 +27,14 @@ BENCH_QEMU_CONF = $(firstword $(wildcard $(BUILD)/qemu-device/qemu-*))
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
 	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDDEBUG_IN_QEMU \
 	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
-	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC) -iquote $(QEMU_SRC)/include \
-	-I$(QEMU_SRC)/include -isystem $(QEMU_SRC)/linux-headers -Wall -Wno-unused-parameter
+	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC_loadable-7.2) -iquote $(QEMU_SRC_loadable-7.2)/include \
+	-I$(QEMU_SRC_loadable-7.2)/include -isystem $(QEMU_SRC_loadable-7.2)/linux-headers -Wall -Wno-unused-parameter
 BENCH_DRAIN_OBJECTS := $(BUILD)/qemu-device/ddebug-drain.o $(BUILD)/qemu-device/ddebug-log.o
 
 $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
 	@echo '  CC      bench-drain'
 	@$(CC) $(BENCH_QEMU_CFLAGS) $$(pkg-config --cflags glib-2.0 pixman-1) -o $@ $^ \
-		$(QEMU_SRC)/util/crc32c.c $(QEMU_SRC)/util/iov.c -Wl,--gc-sections \
+		$(QEMU_SRC_loadable-7.2)/util/crc32c.c $(QEMU_SRC_loadable-7.2)/util/iov.c -Wl,--gc-sections \
 		$$(pkg-config --libs glib-2.0)
 
 $(BENCH_OUT)/bench-merge: $(BENCH)/bench-merge.c $(BUILD)/host-tool/libddebug.a | $(BENCH_OUT)

@@ -22,7 +22,7 @@ import bench_guest      # noqa: E402
 import bench_host       # noqa: E402
 import bench_plot       # noqa: E402
 import bench_table      # noqa: E402
-from ddebug_guest import BUILD, GuestError, config      # noqa: E402
+from ddebug_guest import BUILD, GuestError, chosen_kernel, chosen_qemu      # noqa: E402
 
 OUT = os.path.join(BUILD, "bench")
 DOC = os.path.join(REPO, "docs", "performance.md")
@@ -38,8 +38,7 @@ def say(text):
 
 
 def measure():
-    chosen = config()
-    data = {"kernel": chosen["kernel_release"], "qemu": chosen["qemu_package"]}
+    data = {"kernel": chosen_kernel()["release"], "qemu": chosen_qemu()["package"]}
     data["guest"] = bench_guest.measure(say)
     data["host"] = bench_host.measure(say, data["guest"]["time"].pop("trace"))
     return data

@@ -21,7 +21,7 @@ import subprocess
 import tarfile
 import time
 
-from ddebug_guest import BUILD, Guest, config
+from ddebug_guest import BUILD, Guest, chosen_kernel, initrd
 
 BENCH = os.path.join(BUILD, "bench")
 EXTRA = "/bench"
@@ -60,12 +60,11 @@ def copy_program(path, root):
 
 def bench_image():
     """The tests' image, and an archive more with what the bench needs."""
-    chosen = config()
+    kernel = chosen_kernel()
     root = os.path.join(BENCH, "root")
     shutil.rmtree(root, ignore_errors=True)
     os.makedirs(root + EXTRA)
-    kernel = os.path.dirname(os.path.dirname(chosen["kernel_image"]))
-    modules = os.path.join(kernel, "lib", "modules", chosen["kernel_release"], "kernel")
+    modules = os.path.join(kernel["root"], "lib", "modules", kernel["release"], "kernel")
     shutil.copy(os.path.join(modules, "drivers", "char", "virtio_console.ko"), root + EXTRA)
     copy_program(shutil.which("trace-cmd"), root)
     subprocess.run(["strip", "--strip-debug", "-o", f"{root}{EXTRA}/ddebug_bench.ko",
@@ -75,7 +74,7 @@ def bench_image():
     archive = subprocess.run(["cpio", "--null", "--create", "--format=newc", "--owner=0:0", "--quiet"],
                              cwd=root, input=names, stdout=subprocess.PIPE, check=True).stdout
     image = os.path.join(BENCH, "initrd.img")
-    with open(os.path.join(BUILD, "guest", "initrd.img"), "rb") as base, open(image, "wb") as out:
+    with open(initrd(), "rb") as base, open(image, "wb") as out:
         shutil.copyfileobj(base, out)
         out.write(archive)
     return image

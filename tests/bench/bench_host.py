@@ -238,7 +238,7 @@ def functions_of(module):
 
 def fast_path():
     """G12: what the processor is slowed by, in all that a message runs through in the module."""
-    functions = functions_of(os.path.join(BUILD, "guest-driver", "ddebug_rb.ko"))
+    functions = functions_of(os.path.join(BUILD, "guest-driver", "6.1", "ddebug_rb.ko"))
     todo, seen, outside = list(ENTRIES), set(), set()
     marks = {"lock": [], "fence": [], "indirect": []}
     while todo:

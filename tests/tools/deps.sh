@@ -1,9 +1,14 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
+# deps.sh [backports] [overlay]
+#
 # Installs what building and testing need and the machine lacks, gets the
 # guest's kernel and QEMU's source into the cache, and writes what was chosen
 # to build/config.mk and build/config.json.
+#
+# backports  also the kernel 6.12 and QEMU 10.0, unpacked into the cache
+# overlay    also what building QEMU itself needs
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -30,6 +35,10 @@ squashfs-tools: makes file systems for the guests
 man-db: checks of the manual pages
 mandoc: checks of the manual pages
 strace: shows in tests which system calls the tool makes
+'
+
+# Needed for "make qemu" only.
+overlay_packages='
 '
 
 check_host() {
@@ -137,37 +146,24 @@ get_kernel() {
     printf '%s\n' "$kernel" >"$(kernel_file)"
 }
 
-# An apt of our own, since a system rarely has deb-src lines: the archives are
-# those of the system, lists and state lie in the cache.
-private_apt() {
-    local dir=$cache/apt
-
-    apt-get -q -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null \
-        -o Dir::State::Lists="$dir/lists" -o Dir::Cache="$dir/cache" \
-        -o Dir::State="$dir/state" -o Dir::State::status=/var/lib/dpkg/status \
-        -o APT::Sandbox::User="$(id -un)" "$@"
-}
-
 private_apt_sources() {
     local dir=$cache/apt
 
-    mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial" "$dir/state"
-    apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT)' 'Identifier: Packages' |
-        awk '$1 == "Debian" && $2 ~ /^https?:/ { print "deb-src", $2, $3, $4 }' |
-        sort -u >"$dir/sources.list"
+    private_apt_folders "$dir"
+    debian_archives | awk '{ print "deb-src", $1, $2, $3 }' | sort -u >"$dir/sources.list"
     [ -s "$dir/sources.list" ] || die "apt knows no archive of Debian over http or https" \
         "name one in /etc/apt/sources.list, then apt-get update"
 }
 
 download_qemu() {
-    (cd "$1" && run_logged qemu-download private_apt -d source "qemu=$2")
+    (cd "$1" && run_logged qemu-download private_apt "$cache/apt" -d source "qemu=$2")
 }
 
 # The source must be that of the very package that is installed.
 choose_qemu() {
     qemu_package=$(dpkg-query -W -f '${Version}' qemu-system-x86)
     qemu_version=$(dpkg-query -W -f '${source:Version}' qemu-system-x86)
-    qemu_dir=$cache/qemu/${qemu_version//[:~]/_}
+    qemu_dir=$(qemu_folder "$qemu_version")
 }
 
 get_qemu_source() {
@@ -181,7 +177,7 @@ get_qemu_source() {
     mkdir -p "$cache/qemu"
     tmp=$(mktemp -d "$cache/qemu/tmp.XXXXXX")
     private_apt_sources
-    run_logged qemu-lists private_apt update
+    run_logged qemu-lists private_apt "$cache/apt" update
     download_qemu "$tmp" "$qemu_version" || die "the archive has no source of qemu $qemu_version" \
         "bring the package qemu-system-x86 up to date: apt-get update && apt-get install qemu-system-x86"
     run_logged qemu-unpack dpkg-source --no-check -x "$tmp"/qemu_*.dsc "$tmp/source"
@@ -190,46 +186,150 @@ get_qemu_source() {
     mv -T "$tmp" "$qemu_dir"
 }
 
-# Both mostly wait for the network and the disk.
-get_both() {
-    local kernel_job qemu_job rc=0
+# get_backport WHAT: what cannot be got is not needed to build and test the rest.
+# The reason is kept for those who miss it.
+get_backport() {
+    local errors=$build/logs/backports-$1.err
+
+    mkdir -p "$build/logs"
+    if "$repo/tests/tools/backports.sh" "$1" 2>"$errors"; then
+        rm -f "$errors"
+    else
+        cat "$errors" >&2
+    fi
+}
+
+why_absent() {
+    local reason
+
+    reason=$(sed -n 's/^[^ ]*: error: //p' "$build/logs/backports-$1.err" 2>/dev/null | tail -n 1 | tr -d '"\\')
+    printf '%s\n' "${reason:-not there yet: make deps}"
+}
+
+get_backports() {
+    get_backport kernel
+    get_backport qemu
+}
+
+# They mostly wait for the network and the disk.
+get_all() {
+    local job jobs=() rc=0
 
     (get_kernel) &
-    kernel_job=$!
+    jobs+=($!)
     (get_qemu_source) &
-    qemu_job=$!
-    wait "$qemu_job" || rc=$?
-    wait "$kernel_job" || rc=$?
+    jobs+=($!)
+    if [ "$want_backports" = yes ]; then
+        (get_backports) &
+        jobs+=($!)
+    fi
+    for job in "${jobs[@]}"; do
+        wait "$job" || rc=$?
+    done
     return "$rc"
 }
 
-write_config() {
-    local kdir=$cache/kernel/$kernel
+# The names by which make and the tests know the variants, the default first.
+kernel_mk() {
+    local name=$1 release=$2 kdir=$3
 
-    mkdir -p "$build"
-    cat >"$build/config.mk.new" <<END
-KERNEL_RELEASE := $kernel
-KERNEL_IMAGE := $kdir/boot/vmlinuz-$kernel
-KERNEL_ROOT := $kdir
-KDIR := /usr/src/linux-headers-$kernel
-QEMU_BINARY := /usr/bin/qemu-system-x86_64
-QEMU_PACKAGE := $qemu_package
-QEMU_SRC := $qemu_dir/source
-CACHE := $cache
+    cat <<END
+KERNELS += $name
+KERNEL_RELEASE_$name := $release
+KERNEL_ROOT_$name := $cache/kernel/$release
+KDIR_$name := $kdir
 END
-    cmp -s "$build/config.mk.new" "$build/config.mk" || cp "$build/config.mk.new" "$build/config.mk"
-    rm -f "$build/config.mk.new"
+}
+
+kernel_json() {
+    local name=$1 release=$2 kdir=$3 root=$cache/kernel/$2
+
+    cat <<END
+    "$name": {"release": "$release", "image": "$root/boot/vmlinuz-$release", "root": "$root", "kdir": "$kdir"}
+END
+}
+
+qemu_mk() {
+    local name=$1 binary=$2 package=$3 source=$4
+
+    cat <<END
+LOADABLES += $name
+QEMU_BINARY_$name := $binary
+QEMU_PACKAGE_$name := $package
+QEMU_SRC_$name := $source
+END
+}
+
+# qemu_json NAME BINARY PACKAGE PLUGIN THREADS ARGS ENV: the last three as JSON
+qemu_json() {
+    cat <<END
+    "$1": {"binary": "$2", "package": "$3", "plugin": $4, "threads": "$5", "args": $6, "env": $7}
+END
+}
+
+write_config() {
+    local plugin="\"$build/qemu-device/virtio-ddebug.so\"" kernels qemus absent=() root release package
+    local mk=$build/config.mk
+
+    kernel_names=("$kernel")
+    qemu_names=("$qemu_package")
+    mkdir -p "$build"
+    {
+        echo "CACHE := $cache"
+        kernel_mk 6.1 "$kernel" "/usr/src/linux-headers-$kernel"
+        qemu_mk loadable-7.2 /usr/bin/qemu-system-x86_64 "$qemu_package" "$qemu_dir/source"
+    } >"$mk.new"
+    kernels=$(kernel_json 6.1 "$kernel" "/usr/src/linux-headers-$kernel")
+    # With thread=multi 7.2's vCPUs may go on seeing a breakpoint that the guest
+    # has taken away (mended in 8.1): a guest that patches its text can hang.
+    qemus=$(qemu_json loadable-7.2 /usr/bin/qemu-system-x86_64 "$qemu_package" "$plugin" single '[]' '{}')
+    qemus+=,$'\n'$(qemu_json overlay-7.2 "$build/qemu/qemu-system-x86_64" "$qemu_package" null single '[]' '{}')
+
+    release=$(cat "$cache/kernel/current-6.12" 2>/dev/null || true)
+    if [ -n "$release" ]; then
+        kernel_names+=("$release")
+        root=$cache/kernel/$release
+        kernel_mk 6.12 "$release" "$root/usr/src/linux-headers-$release" >>"$mk.new"
+        kernels+=,$'\n'$(kernel_json 6.12 "$release" "$root/usr/src/linux-headers-$release")
+    else
+        absent+=("\"6.12\": \"$(why_absent kernel)\"")
+    fi
+    package=$(cat "$cache/qemu/current-10.0" 2>/dev/null || true)
+    if [ -n "$package" ]; then
+        qemu_names+=("$package")
+        root=$(qemu_folder "$package")/root/usr
+        qemu_mk loadable-10.0 "$root/bin/qemu-system-x86_64" "$package" "${root%/root/usr}/source" >>"$mk.new"
+        qemus+=,$'\n'$(qemu_json loadable-10.0 "$root/bin/qemu-system-x86_64" "$package" "$plugin" multi \
+            "[\"-L\", \"$root/share/qemu\", \"-L\", \"$root/share/seabios\"]" \
+            "{\"QEMU_MODULE_DIR\": \"$root/lib/x86_64-linux-gnu/qemu\"}")
+    else
+        absent+=("\"loadable-10.0\": \"$(why_absent qemu)\"")
+    fi
+
+    cmp -s "$mk.new" "$mk" || cp "$mk.new" "$mk"
+    rm -f "$mk.new"
     cat >"$build/config.json" <<END
 {
-  "kernel_release": "$kernel",
-  "kernel_image": "$kdir/boot/vmlinuz-$kernel",
-  "qemu": "/usr/bin/qemu-system-x86_64",
-  "qemu_package": "$qemu_package",
-  "build": "$build"
+  "build": "$build",
+  "kernels": {
+$kernels
+  },
+  "qemus": {
+$qemus
+  },
+  "absent": {$(IFS=,; echo "${absent[*]-}")}
 }
 END
 }
 
+want_backports=no
+for arg in "$@"; do
+    case $arg in
+        backports) want_backports=yes ;;
+        overlay) packages+=$overlay_packages ;;
+        *) die "unknown word $arg" "usage: deps.sh [backports] [overlay]" ;;
+    esac
+done
 check_host
 # Two at once would unpack to the same place.
 mkdir -p "$cache"
@@ -238,7 +338,7 @@ flock 9
 choose_kernel
 install_missing
 choose_qemu
-# A function in a condition would go on after an error in it, so not "get_both ||".
-get_both
+# A function in a condition would go on after an error in it, so not "get_all ||".
+get_all
 write_config
-say "All there: kernel $kernel, QEMU $qemu_package"
+say "All there: kernels ${kernel_names[*]}; QEMU ${qemu_names[*]}"

@@ -82,3 +82,38 @@ apt_update_once() {
 pkg_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
+
+# An apt of our own, for what the system's does not look at: the archives are
+# those of the system, lists and state lie in the folder that is named first.
+private_apt_folders() {
+    mkdir -p "$1/lists/partial" "$1/cache/archives/partial" "$1/state"
+}
+
+run_private_apt() {
+    local program=$1 dir=$2
+    shift 2
+
+    "$program" -q -o Dir::Etc::SourceList="$dir/sources.list" -o Dir::Etc::SourceParts=/dev/null \
+        -o Dir::State::Lists="$dir/lists" -o Dir::Cache="$dir/cache" \
+        -o Dir::State="$dir/state" -o Dir::State::status=/dev/null \
+        -o APT::Sandbox::User="$(id -un)" "$@"
+}
+
+private_apt() {
+    run_private_apt apt-get "$@"
+}
+
+private_apt_cache() {
+    run_private_apt apt-cache "$@"
+}
+
+# "URI suite component codename" a line.
+debian_archives() {
+    apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT) $(CODENAME)' \
+        'Identifier: Packages' | sed -n 's/^Debian \(https\?:.*\)/\1/p'
+}
+
+# Where the source of this version of QEMU's package lies, or the whole QEMU.
+qemu_folder() {
+    printf '%s\n' "$cache/qemu/${1//[:~]/_}"
+}
