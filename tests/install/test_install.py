@@ -28,20 +28,19 @@ def run(*command, **options):
     """(exit status, both outputs as one text)"""
     options.setdefault("cwd", REPO)
     options.setdefault("stdin", subprocess.DEVNULL)
+    # where modprobe and its like are
+    options.setdefault("env", {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
     done = subprocess.run(command, check=False, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     return done.returncode, done.stdout
 
 
-def kernel():
-    """The default kernel: its release, where it is unpacked, where to build for it."""
+def kernels():
+    """{name: {"release", "root", "kdir"}} of those that modules were built for."""
     with open(os.path.join(BUILD, "config.json"), encoding="utf-8") as file:
-        config = json.load(file)
-    if "kernels" not in config:
-        image = config["kernel_image"]
-        return {"release": config["kernel_release"], "root": os.path.dirname(os.path.dirname(image)),
-                "kdir": "/usr/src/linux-headers-" + config["kernel_release"]}
-    return config["kernels"]["6.1"]
+        known = json.load(file)["kernels"]
+    return {name: known[name] for name in known
+            if os.path.exists(os.path.join(BUILD, "guest-driver", name, "virtio_ddebug.ko"))}
 
 
 def version():
@@ -251,76 +250,80 @@ class Install(unittest.TestCase):
 
     # -- the guest's modules ------------------------------------------------
 
-    def module_tree(self):
+    def module_tree(self, kernel):
         """A root that has nothing but the modules of the guest's kernel."""
-        release = kernel()["release"]
-        there = os.path.join(kernel()["root"], "lib", "modules", release)
-        here = self.path("root/lib/modules", release)
+        there = os.path.join(kernel["root"], "lib", "modules", kernel["release"])
+        here = self.path("root/lib/modules", kernel["release"])
         os.makedirs(here)
         os.symlink(os.path.join(there, "kernel"), os.path.join(here, "kernel"))
         for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
             shutil.copy(os.path.join(there, name), here)
-        return release, here
+        return here
 
-    def modprobe(self, release, *arguments):
-        environment = {**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}
-        return run("modprobe", "-C", "/dev/null", "-d", self.path("root"), "-S", release, *arguments,
-                   env=environment)
+    def modprobe(self, kernel, *arguments):
+        return run("modprobe", "-C", "/dev/null", "-d", self.path("root"), "-S", kernel["release"], *arguments)
 
     def test_modprobe_finds_the_modules_and_udev_the_device(self):
-        release, folder = self.module_tree()
-        self.make("install-guest", f"DESTDIR={self.path('root')}")
-        self.assertEqual({re.sub(r"\.ko.*", "", name) for name in os.listdir(folder + "/updates")},
-                         set(MODULES))
-        status, output = self.modprobe(release, "--show-depends", "virtio_ddebug")
-        self.assertEqual(status, 0, output)
-        self.assertEqual([os.path.basename(line.split()[1]).split(".")[0] for line in output.splitlines()],
-                         ["virtio_ring", "virtio", *MODULES])
-        # as the kernel names the device: virtio id 60 of any vendor
-        self.assertEqual(self.modprobe(release, "-R", "virtio:d0000003Cv00001AF4"), (0, "virtio_ddebug\n"))
+        for name, kernel in kernels().items():
+            folder = self.module_tree(kernel)
+            arguments = (f"DESTDIR={self.path('root')}", f"KERNEL={name}")
+            self.make("install-guest", *arguments)
+            self.assertEqual({re.sub(r"\.ko.*", "", file) for file in os.listdir(folder + "/updates")},
+                             set(MODULES))
+            status, output = self.modprobe(kernel, "--show-depends", "virtio_ddebug")
+            self.assertEqual(status, 0, output)
+            self.assertEqual(
+                [os.path.basename(line.split()[1]).split(".")[0] for line in output.splitlines()],
+                ["virtio_ring", "virtio", *MODULES])
+            # as the kernel names the device: virtio id 60 of any vendor
+            device = "virtio:d0000003Cv00001AF4"
+            self.assertEqual(self.modprobe(kernel, "-R", device), (0, "virtio_ddebug\n"))
 
-        self.make("uninstall-guest", f"DESTDIR={self.path('root')}")
-        self.assertFalse(os.path.exists(folder + "/updates"))
-        self.assertNotEqual(self.modprobe(release, "-R", "virtio:d0000003Cv00001AF4")[0], 0)
+            self.make("uninstall-guest", *arguments)
+            self.assertFalse(os.path.exists(folder + "/updates"))
+            self.assertNotEqual(self.modprobe(kernel, "-R", device)[0], 0)
+
+    def test_modules_bear_the_version_and_leave_nothing_behind(self):
+        for name, kernel in kernels().items():
+            arguments = (f"DESTDIR={self.path('root')}", f"KERNEL={name}")
+            self.make("install-guest", *arguments)
+            for module in MODULES:
+                found = glob.glob(self.path("root/lib/modules", kernel["release"], "updates",
+                                            module + ".ko*"))
+                self.assertEqual(len(found), 1)
+                self.assertEqual(run("modinfo", "-F", "version", found[0]), (0, version() + "\n"))
+            self.make("uninstall-guest", *arguments)
+            self.assertEqual(tree(self.path("root")), ({}, set()))
+        output = self.make("install-guest", f"DESTDIR={self.path('root')}", "KERNEL=2.6", fails=True)
+        self.assertIn("nothing is built for KERNEL=2.6", output)
 
     def test_the_source_for_dkms_builds_what_it_says(self):
         """Without dkms, which hooks itself into the machine's apt: its file is a
         shell script, whose commands are carried out here."""
         self.install()
-        release = kernel()["release"]
         source = self.path("src", f"virtio-ddebug-{version()}")
-        # dkms builds in a copy, at this place
-        place = self.path("dkms/virtio-ddebug", version(), "build")
-        shutil.copytree(source, place)
-        script = f"""
-            dkms_tree={self.path('dkms')} kernelver={release} kernel_source_dir={kernel()['kdir']}
-            . {source}/dkms.conf
-            echo "$PACKAGE_NAME-$PACKAGE_VERSION"
-            [[ $kernelver =~ $BUILD_EXCLUSIVE_KERNEL && 6.12.1-amd64 =~ $BUILD_EXCLUSIVE_KERNEL ]]
-            [[ ! 6.10.1 =~ $BUILD_EXCLUSIVE_KERNEL && ! 5.6.1 =~ $BUILD_EXCLUSIVE_KERNEL ]]
-            [[ x86_64 =~ $BUILD_EXCLUSIVE_ARCH ]]
-            echo "${{BUILT_MODULE_NAME[@]}}"
-            cd {place}
-            eval "${{MAKE[0]}}" > {self.path('log')} 2>&1 || {{ cat {self.path('log')}; exit 1; }}
-            ls *.ko
-            eval "$CLEAN" > /dev/null
-        """
-        status, output = run("bash", "-euc", script)
-        self.assertEqual(status, 0, output)
-        self.assertEqual(output.split(), [os.path.basename(source), *MODULES,
-                                          *(module + ".ko" for module in MODULES)])
-        self.assertEqual({name for name in tree(place)[0] if name.endswith((".o", ".ko"))}, set())
-
-    def test_modules_bear_the_version(self):
-        self.make("install-guest", f"DESTDIR={self.path('root')}")
-        environment = {**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}
-        for module in MODULES:
-            found = glob.glob(self.path("root/lib/modules/*/updates", module + ".ko*"))
-            self.assertEqual(len(found), 1)
-            self.assertEqual(run("modinfo", "-F", "version", found[0], env=environment),
-                             (0, version() + "\n"))
-        self.make("uninstall-guest", f"DESTDIR={self.path('root')}")
-        self.assertEqual(tree(self.path("root")), ({}, set()))
+        for kernel in kernels().values():
+            # dkms builds in a copy, at this place
+            place = self.path("dkms/virtio-ddebug", version(), "build")
+            shutil.copytree(source, place)
+            script = f"""
+                dkms_tree={self.path('dkms')} kernelver={kernel['release']} kernel_source_dir={kernel['kdir']}
+                . {source}/dkms.conf
+                echo "$PACKAGE_NAME-$PACKAGE_VERSION"
+                [[ $kernelver =~ $BUILD_EXCLUSIVE_KERNEL && x86_64 =~ $BUILD_EXCLUSIVE_ARCH ]]
+                [[ ! 6.10.1 =~ $BUILD_EXCLUSIVE_KERNEL && ! 5.6.1 =~ $BUILD_EXCLUSIVE_KERNEL ]]
+                echo "${{BUILT_MODULE_NAME[@]}}"
+                cd {place}
+                eval "${{MAKE[0]}}" > {self.path('log')} 2>&1 || {{ cat {self.path('log')}; exit 1; }}
+                ls *.ko
+                eval "$CLEAN" > /dev/null
+            """
+            status, output = run("bash", "-euc", script)
+            self.assertEqual(status, 0, output)
+            self.assertEqual(output.split(), [os.path.basename(source), *MODULES,
+                                              *(module + ".ko" for module in MODULES)])
+            self.assertEqual({name for name in tree(place)[0] if name.endswith((".o", ".ko"))}, set())
+            shutil.rmtree(place)
 
 
 class Tap(unittest.TestResult):

@@ -27,8 +27,8 @@ install uninstall:
 		COMPLETIONDIR='$(COMPLETIONDIR)' SRCDIR='$(SRCDIR)' tests/tools/install.sh $@
 
 install-guest uninstall-guest:
-	@$(export_build) KERNEL_RELEASE='$(KERNEL_RELEASE)' KDIR='$(KDIR)' \
-		INSTALL_MOD_STRIP='$(INSTALL_MOD_STRIP)' GUEST_BUILD='$(BUILD)/guest-driver' \
+	@$(export_build) KERNEL='$(KERNEL)' KERNEL_RELEASE='$(KERNEL_RELEASE_$(KERNEL))' \
+		KDIR='$(KDIR_$(KERNEL))' INSTALL_MOD_STRIP='$(INSTALL_MOD_STRIP)' \
 		tests/tools/install.sh $@
 
 .PHONY: check-install run-check-install

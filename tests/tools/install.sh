@@ -176,17 +176,17 @@ run_depmod() {
 # By the kernel's own makefile, which signs and compresses as that kernel wants
 # it, of a folder that does not have the load for tests.
 do_install_guest() {
-    local module folder log key sign=()
+    local built=$build/guest-driver/$KERNEL module folder log key sign=()
 
     for module in "${guest_modules[@]}"; do
-        [ -f "$GUEST_BUILD/$module.ko" ] || die "there is no ${GUEST_BUILD#"$repo/"}/$module.ko" "$build_first"
+        [ -f "$built/$module.ko" ] || die "there is no ${built#"$repo/"}/$module.ko" "$build_first"
     done
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
     for module in "${guest_modules[@]}"; do
-        ln -s "$GUEST_BUILD/$module.ko" "$scratch/"
+        ln -s "$built/$module.ko" "$scratch/"
     done
-    sed -e '/ddebug_test/d' -e "s|^$GUEST_BUILD/|$scratch/|" "$GUEST_BUILD/modules.order" \
+    sed -e '/ddebug_test/d' -e "s|^$built/|$scratch/|" "$built/modules.order" \
         >"$scratch/modules.order"
     # distributions keep their keys to themselves
     key=$(sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"$/\1/p' "$KDIR/.config" 2>/dev/null || true)
@@ -244,7 +244,8 @@ install | uninstall)
     "do_$1"
     ;;
 install-guest | uninstall-guest)
-    [ -n "$KERNEL_RELEASE" ] || die "nothing is built" "$build_first"
+    [ -n "$KERNEL_RELEASE" ] || die "nothing is built for KERNEL=$KERNEL" "$build_first" \
+        "or give another KERNEL; make help names them"
     "do_${1/-/_}"
     ;;
 *)
