@@ -18,57 +18,87 @@ VENV_PYTHON = $(CACHE)/venv/bin/python3
 
 .PHONY: help
 help:
-	@echo 'make demo         build everything and see a stock guest'\''s messages arrive on the host'
-	@echo 'make check        build everything and run all tests'
-	@echo 'make check-unit   only the unit tests (no guest)'
-	@echo 'make check-guest  only the tests with guests; TESTS="test_flag test_load" picks some'
-	@echo 'make check-install  only the tests of make install (no guest)'
-	@echo 'make check-style  only the checks of the source text'
-	@echo 'make build        modules, device, tool, guest image; nothing is run'
-	@echo 'make deps         install what is missing (apt-get), get kernel and QEMU source'
-	@echo 'make bench        measure: instructions, kicks, traps, against the goals (docs/performance.md)'
-	@echo 'make install      tool, device, manuals, source for DKMS: DESTDIR=, PREFIX=/usr/local; make uninstall'
-	@echo 'make install-guest  modules for the kernel they were built for: DESTDIR=; make uninstall-guest'
-	@echo 'make clean        remove what was built'
-	@echo 'make distclean    as well as what was downloaded'
+	@echo 'make demo          build and see a stock guest'\''s messages arrive on the host'
+	@echo 'make check         build everything and run all tests: with guests on one variant, their smoke part on the others'
+	@echo 'make check-unit    only the unit tests (no guest)'
+	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
+	@echo 'make check-smoke   only their smoke part, on all variants'
+	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
+	@echo 'make check-install only the tests of make install (no guest)'
+	@echo 'make check-style   only the checks of the source text'
+	@echo 'make build         modules, device, tool, guest images; nothing is run'
+	@echo 'make qemu          build QEMU 7.2 with the device as a part of it, in build/qemu'
+	@echo 'make deps          install what is missing (apt-get), get kernels and the sources of QEMU'
+	@echo 'make bench         measure: instructions, kicks, traps, against the goals (docs/performance.md)'
+	@echo 'make install       tool, device, manuals, source for DKMS: DESTDIR=, PREFIX=/usr/local; make uninstall'
+	@echo 'make install-guest modules for the guest'\''s kernel: DESTDIR=, KERNEL=; make uninstall-guest'
+	@echo 'make clean         remove what was built'
+	@echo 'make distclean     as well as what was downloaded'
+	@echo
+	@echo 'The variant, for demo, check and check-guest (KERNEL also for install-guest):'
+	@echo '  QEMU=loadable-7.2   the QEMU of Debian 12, which loads the device (default)'
+	@echo '       overlay-7.2    what make qemu builds'
+	@echo '       loadable-10.0  the QEMU of its backports, which loads the device'
+	@echo '  KERNEL=6.1          the guest'\''s kernel: of Debian 12 (default)'
+	@echo '         6.12         of its backports'
+	@echo '  ACCEL=tcg           no KVM needed (default)'
+	@echo '        kvm           guests run under KVM'
 	@echo
 	@echo 'Built files go to build/, downloads to $${XDG_CACHE_HOME:-~/.cache}/virtio-ddebug.'
 
 .DEFAULT_GOAL := help
 
-# What is there in several variants; the first is the default.  build/config.mk
-# has KERNELS and LOADABLES, those of them that could be got.
-KERNEL ?= 6.1
+# The variant; tests/tools/check.py goes through all of them.
 QEMU ?= loadable-7.2
+KERNEL ?= 6.1
 ACCEL ?= tcg
-export DDEBUG_KERNEL := $(KERNEL)
+# $(call choose,VARIABLE,VALUES)
+choose = $(if $(filter-out $(2),$($(1))),$(error $(1)=$($(1)) is not known, there are: $(2)))
+$(call choose,QEMU,loadable-7.2 overlay-7.2 loadable-10.0)
+$(call choose,KERNEL,6.1 6.12)
+$(call choose,ACCEL,tcg kvm)
 export DDEBUG_QEMU := $(QEMU)
+export DDEBUG_KERNEL := $(KERNEL)
 export DDEBUG_ACCEL := $(ACCEL)
 
 # The variants that the sources are ready for.
-READY := KERNELS=6.1 LOADABLES=loadable-7.2
+READY := LOADABLES=loadable-7.2
 
-# deps writes build/config.mk, so what uses it runs in a make of its own.
+# deps.sh writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
 deps:
-	@tests/tools/deps.sh backports
+	@tests/tools/deps.sh backports overlay
 
-.PHONY: demo check check-unit check-guest check-style build
-build: deps
+.PHONY: build qemu check check-smoke check-matrix check-unit check-style
+build:
+	@tests/tools/deps.sh backports
 	@$(MAKE) -j$(JOBS) $(READY) parts
-# No more than it needs.
-demo:
-	@tests/tools/deps.sh
-	@$(MAKE) -j$(JOBS) KERNELS=6.1 LOADABLES=loadable-7.2 parts
-	@$(MAKE) run-demo
-check check-guest: build
+qemu:
+	@tests/tools/deps.sh overlay
+	@$(MAKE) overlay
+check check-smoke check-matrix: build $(if $(wildcard qemu-device/overlay/Makefile),qemu)
 	@$(MAKE) run-$@
-check-unit check-style: deps
+check-unit check-style:
+	@tests/tools/deps.sh
+	@$(MAKE) run-$@
+
+# These use one variant, and get and build no more than it needs.
+.PHONY: demo check-guest
+demo check-guest:
+	@tests/tools/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
+		$(if $(filter overlay-%,$(QEMU)),overlay)
+	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) run-$@
 
 # -- in the second make ------------------------------------------------------
 
-.PHONY: parts device tool images modules
+# config.mk has KERNELS and LOADABLES: those of the variants that could be got.
+ifdef ONE_VARIANT
+KERNELS := $(filter $(KERNEL),$(KERNELS))
+LOADABLES := $(filter $(QEMU),$(LOADABLES))
+endif
+
+.PHONY: parts modules device overlay tool images
 parts: modules device tool images
 
 # One after the other: they share the small object that opens the others.
@@ -76,6 +106,10 @@ device:
 	@$(foreach qemu,$(LOADABLES),echo '== Device, for QEMU $(QEMU_PACKAGE_$(qemu))'; \
 		$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC_$(qemu))' \
 			QEMU_BINARY='$(QEMU_BINARY_$(qemu))' O='$(BUILD)/qemu-device';)
+
+overlay:
+	@echo '== QEMU with the device as a part of it'
+	@$(MAKE) -C qemu-device/overlay QEMU_SRC='$(QEMU_SRC_loadable-7.2)' O='$(BUILD)/qemu'
 
 tool:
 	@echo '== Tool'
@@ -100,14 +134,15 @@ $(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(w
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
-.PHONY: venv run-demo run-check run-check-unit run-check-guest run-check-style
+CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style
+.PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh
 
 run-demo: venv
 	@$(VENV_PYTHON) tests/tools/demo.py
 
-run-check run-check-unit run-check-guest run-check-style: venv
+$(CHECKS): venv
 	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
 
 include tests/bench/bench.mk

@@ -15,7 +15,7 @@
  *                           ibdev: text                    no parent
  *                           (NULL ib_device): text
  *
- * PREFIX is of the flags m, f, l, t.  After that printk() cuts the line, takes off
+ * PREFIX is of the flags m, f, s, l, t.  After that printk() cuts the line, takes off
  * one newline at its end, and levels (KERN_*) at its begin.
  */
 #include <linux/device.h>
@@ -29,24 +29,9 @@
 #if IS_ENABLED(CONFIG_INFINIBAND)
 #include <rdma/ib_verbs.h>
 #endif
+#include "ddebug_compat.h"
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
-
-/*
- * Sizes, zero included, that the kernel keeps to itself: of the prefix
- * (PREFIX_SIZE in lib/dynamic_debug.c), and of a line (LOG_LINE_MAX in
- * kernel/printk/printk.c, PRINTKRB_RECORD_MAX of later kernels).
- */
-#ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
-#define DDEBUG_PREFIX_SIZE	128
-#define DDEBUG_LINE_SIZE	1024
-#elif defined(CONFIG_PRINTK_CALLER)
-#define DDEBUG_PREFIX_SIZE	64
-#define DDEBUG_LINE_SIZE	(1024 - 48)
-#else
-#define DDEBUG_PREFIX_SIZE	64
-#define DDEBUG_LINE_SIZE	(1024 - 32)
-#endif
 
 static_assert(DDEBUG_LINE_SIZE - 1 <= DDEBUG_TEXT_MAX);
 

@@ -25,6 +25,7 @@
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include "ddebug_compat.h"
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
 #include "ddebug_version.h"
@@ -309,25 +310,23 @@ static const struct ddebug_transport_ops virtio_ddebug_ops = {
 static int virtio_ddebug_setup_vqs(struct virtio_ddebug *vd)
 {
 	unsigned int i, n = VIRTIO_DDEBUG_VQ_RING + vd->num_rings;
-	vq_callback_t **callbacks;
+	struct virtqueue_info *infos;
 	struct virtqueue **vqs;
-	const char **names;
 	int err = -ENOMEM;
 
 	vqs = kcalloc(n, sizeof(*vqs), GFP_KERNEL);
-	callbacks = kcalloc(n, sizeof(*callbacks), GFP_KERNEL);
-	names = kcalloc(n, sizeof(*names), GFP_KERNEL);
+	infos = kcalloc(n, sizeof(*infos), GFP_KERNEL);
 	vd->rings = kcalloc(vd->num_rings, sizeof(*vd->rings), GFP_KERNEL);
-	if (!vqs || !callbacks || !names || !vd->rings)
+	if (!vqs || !infos || !vd->rings)
 		goto out;
 
 	/* no callback, no interrupt: the device returns no element of a ring queue */
-	callbacks[VIRTIO_DDEBUG_VQ_CONTROL] = virtio_ddebug_control_done;
-	names[VIRTIO_DDEBUG_VQ_CONTROL] = "control";
-	names[VIRTIO_DDEBUG_VQ_EVENT] = "event";
+	infos[VIRTIO_DDEBUG_VQ_CONTROL].name = "control";
+	infos[VIRTIO_DDEBUG_VQ_CONTROL].callback = virtio_ddebug_control_done;
+	infos[VIRTIO_DDEBUG_VQ_EVENT].name = "event";
 	for (i = VIRTIO_DDEBUG_VQ_RING; i < n; i++)
-		names[i] = "ring";
-	err = virtio_find_vqs(vd->vdev, n, vqs, callbacks, names, NULL);
+		infos[i].name = "ring";
+	err = ddebug_find_vqs(vd->vdev, n, vqs, infos);
 	if (err)
 		goto out;
 	vd->control = vqs[VIRTIO_DDEBUG_VQ_CONTROL];
@@ -337,8 +336,7 @@ out:
 		kfree(vd->rings);
 		vd->rings = NULL;
 	}
-	kfree(names);
-	kfree(callbacks);
+	kfree(infos);
 	kfree(vqs);
 	return err;
 }

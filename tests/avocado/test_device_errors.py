@@ -55,6 +55,9 @@ class DeviceErrors(DdebugTest):
             return file.read()
 
     def test_a_good_file_is_made_preallocated_and_taken_again(self):
+        """
+        :avocado: tags=smoke
+        """
         path = self.good_log()
         stat = os.stat(path)
         self.assertEqual(stat.st_mode & 0o7777, 0o600)
@@ -78,6 +81,9 @@ class DeviceErrors(DdebugTest):
         return stub, shutil.copy(objects[0], folder), version
 
     def test_a_qemu_that_the_object_was_not_built_for_is_refused(self):
+        """
+        :avocado: tags=smoke
+        """
         stub, built, version = self.objects_copy()
         log = self.scratch("log")
         self.assertEqual(self.device(log, plugin_file=stub), (0, ""))
@@ -111,6 +117,9 @@ class DeviceErrors(DdebugTest):
         self.assertIn("file=", said)
 
     def test_files_that_cannot_be_logs(self):
+        """
+        :avocado: tags=smoke
+        """
         folder, link, fifo = (self.scratch(n) for n in ("folder", "link", "fifo"))
         hard, target = self.scratch("hard"), self.good_log("target.log")
         before = self.contents(target)
@@ -147,6 +156,9 @@ class DeviceErrors(DdebugTest):
         self.assertEqual(self.contents(path), data)
 
     def test_a_log_in_use_is_refused(self):
+        """
+        :avocado: tags=smoke
+        """
         guest = self.new_guest(props="size=2M")
         guest.launch()
         guest.connect_qmp()
@@ -183,6 +195,9 @@ class DeviceErrors(DdebugTest):
         self.assertFalse(os.path.exists(path))
 
     def test_no_permission(self):
+        """
+        :avocado: tags=smoke
+        """
         if os.getuid() == 0:
             user = pwd.getpwnam("nobody")
         else:

@@ -18,25 +18,33 @@ class Live(DdebugTest):
     def texts(self, log):
         return [m.text for m in log.settled().messages]
 
-    def test_last_message_before_all_cpus_hang_is_read(self):
-        for smp in (2, 4):
-            guest = self.boot(smp=smp, modules=("virtio_ddebug", "ddebug_test"))
-            log = Log(guest.log_file)
-            guest.control("module ddebug_test +r")
-            guest.load("threads=2 count=100")
-            guest.send(f"echo spin > {LOAD}/run; echo wake up")
-            wanted = {b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
-                      for cpu in range(smp)}
-            # the CPUs share one host thread and spin until all have met; then the
-            # device looks by itself once a second
-            deadline = time.monotonic() + 60
-            while not wanted <= set(self.texts(log)) and time.monotonic() < deadline:
-                time.sleep(1)
-            self.assertEqual(guest.command("query-status")["status"], "running")
-            self.assertLessEqual(wanted, set(self.texts(log)))
-            self.assertLessEqual(wanted, {line.text for line in log.trace()})
-            guest.kill()
-            self.assertEqual(len(self.texts(log)), 200 + smp)
+    def hang(self, smp):
+        guest = self.boot(smp=smp, modules=("virtio_ddebug", "ddebug_test"))
+        log = Log(guest.log_file)
+        guest.control("module ddebug_test +r")
+        guest.load("threads=2 count=100")
+        guest.send(f"echo spin > {LOAD}/run; echo wake up")
+        wanted = {b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
+                  for cpu in range(smp)}
+        # the CPUs may share one host thread and spin until all have met; then the
+        # device looks by itself once a second
+        deadline = time.monotonic() + 60
+        while not wanted <= set(self.texts(log)) and time.monotonic() < deadline:
+            time.sleep(1)
+        self.assertEqual(guest.command("query-status")["status"], "running")
+        self.assertLessEqual(wanted, set(self.texts(log)))
+        self.assertLessEqual(wanted, {line.text for line in log.trace()})
+        guest.kill()
+        self.assertEqual(len(self.texts(log)), 200 + smp)
+
+    def test_last_message_before_both_cpus_hang_is_read(self):
+        """
+        :avocado: tags=smoke
+        """
+        self.hang(2)
+
+    def test_last_message_before_four_cpus_hang_is_read(self):
+        self.hang(4)
 
     def test_an_oops_inside_a_message_mutes_nobody(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))

@@ -1,12 +1,23 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Run the test suites and count: check.py check[-style|-unit|-install|-guest] [TEST...]
+"""check.py TARGET [TEST...]: run test suites and count
 
-The last line is "N passed, N failed, N skipped" over all suites.  The exit
-status is 0 only if nothing failed and every suite has run something.
+check         style, unit and install tests, the guest tests on the chosen variant, their
+              smoke part on all other variants
+check-style   the source text
+check-unit    the unit tests
+check-install the tests of make install
+check-guest   the guest tests, or those of the files TEST, on the chosen variant
+check-smoke   the smoke part of the guest tests on all variants
+check-matrix  the guest tests on all variants
+
+A variant is a QEMU and a kernel; DDEBUG_QEMU, DDEBUG_KERNEL and DDEBUG_ACCEL
+choose it.  The last line is "N passed, N failed, N skipped" over all suites.
+The exit status is 0 only if nothing failed and every suite has run something.
 """
 
 import collections
+import functools
 import glob
 import json
 import os
@@ -20,8 +31,19 @@ REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 BUILD = os.path.join(REPO, "build")
 BIN = os.path.dirname(sys.executable)
 
+AVOCADO = os.path.join(REPO, "tests", "avocado")
+sys.path.insert(0, AVOCADO)
+
+import ddebug_guest     # noqa: E402
+
+QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
+KERNELS = ("6.1", "6.12")
+CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
+
 # A job that hangs as a whole; each test has a limit of its own, far below.
 GUEST_JOB_TIMEOUT = 3600
+# Until the agent of a guest under KVM speaks; it takes a few seconds.
+KVM_PROBE_TIMEOUT = 30
 
 
 class Count:
@@ -144,20 +166,70 @@ def end_of_log(path, lines=20):
         return ""
 
 
-def guest(wanted):
-    """The tests with guests, by Avocado, one after the other."""
+def variant_name(qemu, kernel):
+    return f"{qemu}, kernel {kernel}"
+
+
+def why_not(qemu, kernel):
+    """What keeps the tests of a variant from being run, though they should be."""
+    chosen = ddebug_guest.config()
+    for name, known in ((qemu, chosen["qemus"]), (kernel, chosen["kernels"])):
+        if name not in known:
+            return chosen["absent"].get(name, f"{name} is not known")
+    binary = chosen["qemus"][qemu]["binary"]
+    if not os.path.exists(binary):
+        return f"there is no {binary}: make qemu"
+    return None
+
+
+@functools.cache
+def why_no_kvm(qemu, kernel):
+    """Why guests cannot run under KVM on this machine: what can be seen of the
+    device, then a guest of the stock kernel without anything of ours."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "no KVM: /dev/kvm is not there, or not for this user"
+    folder = os.path.join(BUILD, "kvm-probe")
+    shutil.rmtree(folder, ignore_errors=True)
+    probe = subprocess.run([sys.executable, os.path.join(AVOCADO, "kvm_probe.py"), folder,
+                            str(KVM_PROBE_TIMEOUT)],
+                           env=variant_environment(qemu, kernel), check=False, text=True,
+                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    if probe.returncode:
+        print(probe.stdout, flush=True)
+        return f"no KVM: a guest of the stock kernel did not come up under it (see {folder})"
+    return None
+
+
+def variant_environment(qemu, kernel):
+    return {**os.environ, "DDEBUG_QEMU": qemu, "DDEBUG_KERNEL": kernel}
+
+
+def avocado(command, *arguments, smoke, files, **options):
+    tags = ["--filter-by-tags", "smoke"] if smoke else []
+    return subprocess.run([os.path.join(BIN, "avocado"), command, *arguments, *tags, *files],
+                          cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
+
+
+def guest(qemu, kernel, wanted=(), smoke=False):
+    """The tests with guests on a variant, by Avocado, one after the other."""
     count = Count()
-    folder = os.path.join(REPO, "tests", "avocado")
-    files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
-        or sorted(glob.glob(os.path.join(folder, "test_*.py")))
-    results = os.path.join(BUILD, "avocado")
+    files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
+        or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
+    reason = why_not(qemu, kernel)
+    if reason:
+        count.failed.append(f"no test could be run: {reason}")
+        return count
+    reason = why_no_kvm(*CHOSEN) if ddebug_guest.ACCEL == "kvm" else None
+    if reason:
+        listed = avocado("list", smoke=smoke, files=files, stdout=subprocess.PIPE, text=True).stdout
+        count.skipped = [reason] * len(re.findall(r"^avocado-instrumented ", listed, re.M))
+        return count
+    results = os.path.join(BUILD, "avocado", f"{qemu}-kernel-{kernel}")
     shutil.rmtree(results, ignore_errors=True)
     os.makedirs(results)
-    status = subprocess.run(
-        [os.path.join(BIN, "avocado"), "run", "--disable-sysinfo",
-         "--job-results-dir", results, "--job-timeout", str(GUEST_JOB_TIMEOUT),
-         "--max-parallel-tasks", "1", *files],
-        cwd=REPO, check=False, stdin=subprocess.DEVNULL).returncode
+    status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
+                     "--job-timeout", str(GUEST_JOB_TIMEOUT), "--max-parallel-tasks", "1",
+                     smoke=smoke, files=files, env=variant_environment(qemu, kernel)).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:
             tests = json.load(file)["tests"]
@@ -180,39 +252,49 @@ def guest(wanted):
     return count
 
 
-SUITES = {
-    "check-style": [("style", style)],
-    "check-unit": [("unit", unit)],
-    "check-install": [("install", install)],
-    "check-guest": [("guest", guest)],
-    "check": [("style", style), ("unit", unit), ("install", install), ("guest", guest)],
-}
+def suites(target, wanted):
+    """[(name, function that returns its Count)]"""
+    def tests(variant, smoke=False):
+        return (f"guest: {variant_name(*variant)}" + (", smoke" if smoke else ""),
+                lambda: guest(*variant, wanted=wanted, smoke=smoke))
+
+    variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
+    return {
+        "check-style": [("style", style)],
+        "check-unit": [("unit", unit)],
+        "check-install": [("install", install)],
+        "check-guest": [tests(CHOSEN)],
+        "check-smoke": [tests(variant, smoke=True) for variant in variants],
+        "check-matrix": [tests(variant) for variant in variants],
+        "check": [("style", style), ("unit", unit), ("install", install), tests(CHOSEN)] +
+                 [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
+    }.get(target)
 
 
 def main():
-    if len(sys.argv) < 2 or sys.argv[1] not in SUITES:
+    planned = suites(sys.argv[1], sys.argv[2:]) if len(sys.argv) > 1 else None
+    if not planned:
         print(__doc__, file=sys.stderr)
         return 2
-    wanted = sys.argv[2:]
     counts = []
-    for name, function in SUITES[sys.argv[1]]:
+    for name, function in planned:
         print(f"== Tests: {name}", flush=True)
         begin = time.monotonic()
-        count = function(wanted) if function is guest else function()
+        count = function()
         if not count.total:
-            count.failed.append(f"the suite {name} ran no test")
+            count.failed.append("the suite ran no test")
         print(f"== {name}: {count.passed} passed, {len(count.failed)} failed, "
               f"{len(count.skipped)} skipped in {time.monotonic() - begin:.0f} s", flush=True)
-        counts.append(count)
-    for count in counts:
-        for name in count.skipped:
-            print(f"skipped: {name}")
-    for count in counts:
-        for name in count.failed:
-            print(f"failed: {name}")
-    failed = sum(len(count.failed) for count in counts)
-    print(f"{sum(count.passed for count in counts)} passed, {failed} failed, "
-          f"{sum(len(count.skipped) for count in counts)} skipped", flush=True)
+        counts.append((name, count))
+    for name, count in counts:
+        for skipped, times in collections.Counter(count.skipped).items():
+            print(f"skipped: {name}: {skipped}" + (f" ({times} tests)" if times > 1 else ""))
+    for name, count in counts:
+        for failed in count.failed:
+            print(f"failed: {name}: {failed}")
+    passed, failed, skipped = (sum(numbers) for numbers in zip(
+        *((count.passed, len(count.failed), len(count.skipped)) for _, count in counts)))
+    print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed else 0
 
 

@@ -47,6 +47,7 @@
 #include <linux/dynamic_debug.h>
 #include <linux/etherdevice.h>
 #include <linux/io.h>
+#include <linux/kallsyms.h>
 #include <linux/kernel.h>
 #include <linux/kprobes.h>
 #include <linux/kthread.h>
@@ -57,6 +58,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/version.h>
 #include <asm/tsc.h>
 
 #define COUNT_MAX	100000000u
@@ -229,16 +231,22 @@ static bench_loop bench_find(const char *what, const char *shape)
 	return NULL;
 }
 
+/* A probe may stand behind the function's ENDBR, which is part of what is counted. */
 static void *bench_lookup(const char *symbol)
 {
 	struct kprobe kp = { .symbol_name = symbol };
-	void *addr;
+	unsigned long offset = 0;
+	char name[KSYM_SYMBOL_LEN];
+	const char *plus;
 
 	if (register_kprobe(&kp))
 		return NULL;
-	addr = kp.addr;
+	sprint_symbol(name, (unsigned long)kp.addr);
+	plus = strrchr(name, '+');
+	if (plus)
+		sscanf(plus, "+0x%lx/", &offset);
 	unregister_kprobe(&kp);
-	return addr;
+	return (void *)kp.addr - offset;
 }
 
 /**
@@ -368,19 +376,28 @@ static const struct file_operations bench_fops = {
 	.write = bench_write,
 };
 
+/* What guards the list of consoles and their flags. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define consoles_lock()		console_list_lock()
+#define consoles_unlock()	console_list_unlock()
+#else
+#define consoles_lock()		console_lock()
+#define consoles_unlock()	console_unlock()
+#endif
+
 /* Starts or stops the first console that is not as it should be; false: all are. */
 static bool console_change_one(const char *name)
 {
 	struct console *con;
 	bool on = false;
 
-	console_lock();
+	consoles_lock();
 	for_each_console(con) {
 		on = !strncmp(con->name, name, strlen(name));
 		if (on != !!(con->flags & CON_ENABLED))
 			break;
 	}
-	console_unlock();
+	consoles_unlock();
 	if (!con)
 		return false;
 	if (on)

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Where the kernels that the modules build for differ.  The sources are written
+ * for the newest; what older ones lack is here, and nowhere else.  Whether a
+ * kernel has a dynamic debug flag is asked of its own header (_DPRINTK_FLAGS_*).
+ */
+#ifndef _DDEBUG_COMPAT_H
+#define _DDEBUG_COMPAT_H
+
+#include <linux/dynamic_debug.h>
+#include <linux/slab.h>
+#include <linux/version.h>
+#include <linux/virtio_config.h>
+
+/*
+ * Sizes, zero included, that the kernel keeps to itself: of the flags' part of a
+ * message (PREFIX_SIZE in lib/dynamic_debug.c), which grew with the flag 's', and
+ * of a line (PRINTKRB_RECORD_MAX in kernel/printk/; LOG_LINE_MAX before 6.3).
+ */
+#ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
+#define DDEBUG_PREFIX_SIZE	128
+#else
+#define DDEBUG_PREFIX_SIZE	64
+#endif
+
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 3, 0)
+#define DDEBUG_LINE_SIZE	1024
+#elif defined(CONFIG_PRINTK_CALLER)
+#define DDEBUG_LINE_SIZE	(1024 - 48)
+#else
+#define DDEBUG_LINE_SIZE	(1024 - 32)
+#endif
+
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
+
+/**
+ * struct virtqueue_info - a queue that virtio_find_vqs() is to find
+ * @name: what it is called
+ * @callback: called by its interrupts; NULL: it has none
+ */
+struct virtqueue_info {
+	const char *name;
+	vq_callback_t *callback;
+};
+
+/* Names and callbacks were arrays of their own. */
+static inline int ddebug_find_vqs(struct virtio_device *vdev, unsigned int n,
+				  struct virtqueue *vqs[],
+				  const struct virtqueue_info infos[])
+{
+	vq_callback_t **callbacks = kcalloc(n, sizeof(*callbacks), GFP_KERNEL);
+	const char **names = kcalloc(n, sizeof(*names), GFP_KERNEL);
+	int err = -ENOMEM;
+	unsigned int i;
+
+	if (callbacks && names) {
+		for (i = 0; i < n; i++) {
+			callbacks[i] = infos[i].callback;
+			names[i] = infos[i].name;
+		}
+		err = virtio_find_vqs(vdev, n, vqs, callbacks, names, NULL);
+	}
+	kfree(names);
+	kfree(callbacks);
+	return err;
+}
+
+#else
+
+static inline int ddebug_find_vqs(struct virtio_device *vdev, unsigned int n,
+				  struct virtqueue *vqs[],
+				  struct virtqueue_info infos[])
+{
+	return virtio_find_vqs(vdev, n, vqs, infos, NULL);
+}
+
+#endif
+
+#endif /* _DDEBUG_COMPAT_H */
