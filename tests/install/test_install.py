@@ -261,7 +261,8 @@ class Install(unittest.TestCase):
         return here
 
     def modprobe(self, kernel, *arguments):
-        return run("modprobe", "-C", "/dev/null", "-d", self.path("root"), "-S", kernel["release"], *arguments)
+        return run("modprobe", "-C", "/dev/null", "-d", self.path("root"), "-S", kernel["release"],
+                   *arguments)
 
     def test_modprobe_finds_the_modules_and_udev_the_device(self):
         for name, kernel in kernels().items():
@@ -272,9 +273,11 @@ class Install(unittest.TestCase):
                              set(MODULES))
             status, output = self.modprobe(kernel, "--show-depends", "virtio_ddebug")
             self.assertEqual(status, 0, output)
-            self.assertEqual(
-                [os.path.basename(line.split()[1]).split(".")[0] for line in output.splitlines()],
-                ["virtio_ring", "virtio", *MODULES])
+            paths = [line.split()[1] for line in output.splitlines() if line.startswith("insmod ")]
+            self.assertEqual([os.path.basename(path).split(".")[0] for path in paths[-2:]], [*MODULES])
+            # before them what the kernel itself has of virtio, which may be built in
+            for path in paths[:-2]:
+                self.assertTrue(path.startswith(folder + "/kernel/drivers/virtio/"), path)
             # as the kernel names the device: virtio id 60 of any vendor
             device = "virtio:d0000003Cv00001AF4"
             self.assertEqual(self.modprobe(kernel, "-R", device), (0, "virtio_ddebug\n"))
@@ -295,7 +298,7 @@ class Install(unittest.TestCase):
             self.make("uninstall-guest", *arguments)
             self.assertEqual(tree(self.path("root")), ({}, set()))
         output = self.make("install-guest", f"DESTDIR={self.path('root')}", "KERNEL=2.6", fails=True)
-        self.assertIn("nothing is built for KERNEL=2.6", output)
+        self.assertIn("KERNEL=2.6 is not known", output)
 
     def test_the_source_for_dkms_builds_what_it_says(self):
         """Without dkms, which hooks itself into the machine's apt: its file is a
