@@ -43,6 +43,7 @@ help:
 	@echo '         6.12         of its backports'
 	@echo '  ACCEL=tcg           no KVM needed (default)'
 	@echo '        kvm           guests run under KVM'
+	@echo 'PARALLEL=2 runs so many tests with guests at a time (1); each wants a CPU or two of its own.'
 	@echo
 	@echo 'Built files go to build/, downloads to $${XDG_CACHE_HOME:-~/.cache}/virtio-ddebug.'
 
@@ -60,6 +61,8 @@ $(call choose,ACCEL,tcg kvm)
 export DDEBUG_QEMU := $(QEMU)
 export DDEBUG_KERNEL := $(KERNEL)
 export DDEBUG_ACCEL := $(ACCEL)
+PARALLEL ?= 1
+export DDEBUG_PARALLEL := $(PARALLEL)
 
 # The variants that the sources are ready for.
 READY := LOADABLES=loadable-7.2

@@ -102,10 +102,13 @@
  * --------
  *   label       what                                       pairs with
  *   producer:A  virt_wmb() between the store of reserve    device:B, rmb between
- *               and the stores of data                     copy and load of reserve
+ *               and the stores of data                     copy and load of reserve;
+ *                                                          device:D, load-acquire
+ *                                                          of reserve before a load
+ *                                                          of head
  *   producer:B  store-release of head, behind the stores   device:A, load-acquire
  *               of data                                    of head
- *   producer:C  compiler barriers round the claim          an interrupting writer
+ *   producer:C  compiler barriers round the claim, 1 to 4  an interrupting writer
  *               on the same CPU
  *   kick:A      virt_mb() between the store of head and    device:C, full barrier
  *               the load of want_kick (ddebug_transport.c) between the store of
@@ -117,12 +120,24 @@
  * above q before that byte (A).  The device loads reserve after the copy (B), so
  * it sees at least that, and drops everything up to q - size.
  *
+ * producer:A / device:D.  The device takes a reserve that is too far ahead of head
+ * for a breach of the rules.  The store of reserve may be seen before stores of head
+ * that came before it (a release does not hold back what follows), but not before
+ * those that came before the last store of reserve: its producer:A orders them.  So
+ * a head loaded after reserve (D) is behind it by what two reserves were published
+ * for, at most: by less than the smallest sub-buffer.
+ *
  * producer:B / device:A.  If the device sees a head (A), it sees all data before
  * it (B); of these bytes those that it copies are the committed ones, or later
  * ones, which the pair above finds.
  *
  * producer:C.  On one CPU everything is seen in program order; the compiler alone
- * must not move accesses of the stream out of the claim.
+ * must not move accesses of the stream out of the claim.  It keeps volatile ones
+ * (->task, ->known) in order by itself; the barriers are for the others.
+ *
+ * tests/litmus/ has a model of each pair, in which it holds, on x86 and on weaker
+ * machines, and fails if either side is taken away.  tests/ring/ runs this very
+ * file against the device's reader.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -150,6 +165,8 @@
 /* So ddebug_slot_next() needs to be called once at most. */
 static_assert(DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
 static_assert(DDEBUG_MESSAGE_MAX % DDEBUG_REC_ALIGN == 0);
+/* What two reserves are published for, one of them at the end of a sub-buffer. */
+static_assert(3 * DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
 static_assert(sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX <= DDEBUG_REC_LEN_MASK);
 
 #define DDEBUG_PIECE_ORDER	get_order(SZ_64K)
@@ -221,22 +238,20 @@ static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
 	struct ddebug_owner *o = &r->owner;
 
 	WRITE_ONCE(o->known, false);	/* set, if the last owner died */
-	barrier();			/* producer:C */
 	WRITE_ONCE(o->task, current);
-	barrier();			/* producer:C */
+	barrier();	/* producer:C1: nobody else fills in the rest */
 	o->start = current->start_time;
 	o->sp = sp;
 	o->exiting = current->flags & PF_EXITING;
-	barrier();			/* producer:C */
+	barrier();	/* producer:C2: nobody judges by half of it */
 	WRITE_ONCE(o->known, true);
-	barrier();			/* producer:C */
+	barrier();	/* producer:C3: who dies from here on is known */
 }
 
 static void ddebug_unclaim(struct ddebug_ring *r)
 {
-	barrier();			/* producer:C */
+	barrier();	/* producer:C4: the stream is as it should be */
 	WRITE_ONCE(r->owner.known, false);
-	barrier();			/* producer:C */
 	WRITE_ONCE(r->owner.task, NULL);
 }
 

@@ -13,21 +13,6 @@
  * streams' words, or, by the BQL side when the VM stops or the device is reset,
  * for copying what is left in the rings (DDEBUG_STAGING_MAX at most).
  *
- * Barriers
- * --------
- *   label     what                                 pairs with, in the guest
- *   device:A  load-acquire of head, before the     producer:B, store-release
- *             copy                                 of head behind the data
- *   device:B  rmb between the copy and the         producer:A, wmb between
- *             second load of reserve               reserve and the data
- *   device:C  full barrier between the stores of   kick:A, full barrier between
- *             want_kick and the next look at head  head and want_kick
- *
- * A and B: the bytes copied are those that were committed, unless the second
- * reserve says that they were being overwritten.  C: either this look sees the
- * new head, or the driver sees want_kick, so that no message is left behind
- * while the thread sleeps.
- *
  * Sleeping
  * --------
  * After a look that has found something the thread looks again, after 1, 2, 4,
@@ -49,14 +34,11 @@
 #include <sys/inotify.h>
 #include "qapi/error.h"
 #include "qemu/atomic.h"
-#include "qemu/bswap.h"
 #include "qemu/error-report.h"
-#include "qemu/iov.h"
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
 #include "ddebug-drain.h"
-#include "ddebug_record.h"
 
 /* What may wait for the disk: payloads of staged chunks and of requests. */
 #define DDEBUG_STAGING_MAX (32u << 20)
@@ -69,20 +51,8 @@
 /* Is the file still whole?  Asked before a sleep, and so often under load. */
 #define DDEBUG_CHECK_PERIOD_MS 1000
 
-/*
- * A producer that laps the copy again and again is faster than memcpy(); the
- * other streams have a right to be looked at too.
- */
-#define DDEBUG_LAPS_MAX 4
-
 /* A guest may break the rules as often as it likes, but not fill our stderr. */
 #define DDEBUG_COMPLAINTS_MAX 16
-
-#define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
-#define CHUNK_MAX (SUBBUF_HDR + (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
-
-/* A span that begins inside its sub-buffer is shorter by its header or more. */
-QEMU_BUILD_BUG_ON(CHUNK_MAX - SUBBUF_HDR > DDEBUG_LOG_PAYLOAD_MAX);
 
 static const int naps_ms[] = { 1, 2, 4, 8, 16, 16 };
 
@@ -141,24 +111,18 @@ struct DdebugDrain {
     bool look_found;            /* the look in progress has found something */
     char *complaint;
     unsigned complaints;
-    uint8_t *stage;             /* CHUNK_MAX bytes, BQL side */
+    uint8_t *stage;             /* DDEBUG_STREAM_SPAN_MAX bytes, BQL side */
     DdebugCounters counters;    /* written by whoever has the lock or the log */
 
     /* the thread's */
     DdebugLog *log;
-    uint8_t *bounce;            /* CHUNK_MAX bytes */
+    uint8_t *bounce;            /* DDEBUG_STREAM_SPAN_MAX bytes */
     unsigned nap;
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
     bool io_told;
 };
-
-void ddebug_stream_free(DdebugStream *st)
-{
-    g_free(st->ring);
-    g_free(st);
-}
 
 static int64_t now_ms(void)
 {
@@ -213,175 +177,44 @@ static void wake(DdebugDrain *d)
 
 /* Guest memory: everything below is called with the lock. */
 
-static uint64_t load_word(const __le64 *p)
-{
-    return le64_to_cpu(qatomic_read((const uint64_t *)p));
-}
-
 static void mark_status_dirty(DdebugStream *st)
 {
-    memory_region_set_dirty(st->status_mr, st->status_off,
-                            sizeof(*st->status));
-}
-
-static void store_consumed(DdebugStream *st)
-{
-    qatomic_set((uint64_t *)&st->status->consumed, cpu_to_le64(st->consumed));
-    mark_status_dirty(st);
-}
-
-static void store_want_kick(DdebugStream *st, bool want)
-{
-    if (st->wants_kick == want) {
-        return;
+    if (st->status_written) {
+        memory_region_set_dirty(st->status_mr, st->status_off,
+                                sizeof(*st->status));
+        st->status_written = false;
     }
-    st->wants_kick = want;
-    qatomic_set((uint32_t *)&st->status->want_kick, cpu_to_le32(want));
-    mark_status_dirty(st);
 }
 
-static bool broken(DdebugDrain *d, DdebugStream *st, const char *what,
-                   uint64_t value)
+static void complain(DdebugDrain *d, const DdebugStream *st)
 {
-    st->stopped = true;
     if (d->complaints < DDEBUG_COMPLAINTS_MAX && !d->complaint) {
         d->complaints++;
         d->complaint = g_strdup_printf(
             "virtio-ddebug: stream %u of the guest is not read any more, until "
             "its driver posts it anew: %s (%" PRIu64 ", read up to %" PRIu64
-            ")%s", st->id, what, value, st->consumed,
+            ")%s", st->id, st->broken_rule, st->broken_value, st->consumed,
             d->complaints == DDEBUG_COMPLAINTS_MAX ?
             "; further ones are not reported" : "");
     }
-    return false;
 }
 
-/*
- * head and reserve, as far as the rules for them can be checked.
- *
- * The producer goes on meanwhile, so the two are not of one moment: reserve,
- * loaded second, may be any number of messages ahead of head.  But a head that
- * is loaded after it is behind it by no more than what was being written when
- * reserve was published.
- */
-static bool load_positions(DdebugDrain *d, DdebugStream *st, uint64_t *head,
-                           uint64_t *reserve)
-{
-    uint64_t later_head;
-
-    /* device:A pairs with producer:B: data, and reserve, before head */
-    *head = le64_to_cpu(
-        qatomic_load_acquire((const uint64_t *)&st->hdr->head));
-    *reserve = le64_to_cpu(
-        qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
-    later_head = load_word(&st->hdr->head);
-    if (*head < st->consumed) {
-        return broken(d, st, "its head went back", *head);
-    }
-    /* nobody writes as much; below it sums of positions do not wrap */
-    if (*head > INT64_MAX) {
-        return broken(d, st, "its head is beyond 2^63", *head);
-    }
-    if (*head % DDEBUG_REC_ALIGN) {
-        return broken(d, st, "its head is not a multiple of eight", *head);
-    }
-    if (*reserve < *head) {
-        return broken(d, st, "its reserve is behind its head", *reserve);
-    }
-    /* Less than that behind head is always whole, so that a copy gets on. */
-    if (*reserve > later_head &&
-        *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
-        return broken(d, st, "its reserve is too far ahead", *reserve);
-    }
-    return true;
-}
-
-/*
- * The first position that is whole and has the header of its sub-buffer before
- * it, if the bytes from @from on are not all there: the begin of a sub-buffer.
- */
-static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
-                             uint64_t reserve)
-{
-    const uint64_t subbuf = 1ull << st->subbuf_shift;
-
-    if (reserve <= st->ring_size || from >= reserve - st->ring_size) {
-        return from;
-    }
-    return ROUND_UP(reserve - st->ring_size, subbuf);
-}
-
-static void copy_ring(const DdebugStream *st, uint64_t pos, void *buf,
-                      size_t len)
-{
-    iov_to_buf(st->ring, st->nr_pieces, pos % st->ring_size, buf, len);
-}
-
-/*
- * Copies the next span below @limit of the stream, with a copy of its
- * sub-buffer's header before it where it does not begin with one.
- *
- * Returns: the bytes in @buf, described in @data; 0: nothing is there.
- */
+/* The next span of @st below @limit; returns its bytes, or 0. */
 static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
                         uint8_t *buf, DdebugLogData *data)
 {
-    const uint64_t subbuf = 1ull << st->subbuf_shift;
-    uint64_t head, reserve, pos, begin, end;
-    size_t extra;
-    int laps;
+    const bool stopped = st->stopped;
+    const size_t len = ddebug_stream_copy(st, limit, buf, data);
 
-    if (st->stopped || !load_positions(d, st, &head, &reserve)) {
-        return 0;
+    if (len) {
+        data->epoch = d->epoch;
+        data->pass = d->pass + 1;
+        d->look_found = true;
+        mark_status_dirty(st);
+    } else if (st->stopped && !stopped) {
+        complain(d, st);
     }
-    limit = MIN(limit, head);
-    pos = st->consumed;
-    for (laps = 0; laps < DDEBUG_LAPS_MAX; laps++) {
-        begin = ROUND_DOWN(pos, subbuf);
-        if (oldest_whole(st, begin, reserve) != begin) {
-            pos = begin = oldest_whole(st, begin, reserve);
-        }
-        if (pos >= limit) {
-            return 0;
-        }
-        end = MIN(begin + subbuf, limit);
-        extra = pos == begin ? 0 : SUBBUF_HDR;
-        if (extra && pos - begin < SUBBUF_HDR) {
-            broken(d, st, "it stands inside the header of a sub-buffer", pos);
-            return 0;
-        }
-        if (extra) {
-            copy_ring(st, begin, buf, extra);
-        }
-        copy_ring(st, pos, buf + extra, end - pos);
-        /* device:B pairs with producer:A: reserve before data */
-        smp_rmb();
-        reserve = load_word(&st->hdr->reserve);
-        if (oldest_whole(st, begin, reserve) == begin) {
-            break;
-        }
-    }
-    if (laps == DDEBUG_LAPS_MAX) {
-        return 0;
-    }
-    *data = (DdebugLogData) {
-        .epoch = d->epoch,
-        .stream = st->id,
-        .generation = st->generation,
-        .cpu = st->cpu,
-        .context = st->context,
-        .subbuf_shift = st->subbuf_shift,
-        .pass = d->pass + 1,
-        .pos = pos,
-        .produced = load_word(&st->hdr->seq),
-        .recursed = load_word(&st->hdr->recursed),
-        .torn = load_word(&st->hdr->torn),
-        .clamped = load_word(&st->hdr->clamped),
-    };
-    st->consumed = end;
-    store_consumed(st);
-    d->look_found = true;
-    return extra + (end - pos);
+    return len;
 }
 
 static DdebugStream *stream_at(const DdebugDrain *d, guint i)
@@ -401,38 +234,31 @@ static bool may_stage(const DdebugDrain *d)
     return !d->out_of_reach && d->attached;
 }
 
-static void want_kicks(DdebugDrain *d, bool want)
+static void mark_all_dirty(DdebugDrain *d)
 {
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        store_want_kick(stream_at(d, i), want);
+        mark_status_dirty(stream_at(d, i));
     }
 }
 
-static bool anything_new(DdebugDrain *d)
+static void want_no_kicks(DdebugDrain *d)
 {
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        DdebugStream *st = stream_at(d, i);
-
-        if (!st->stopped && load_word(&st->hdr->head) != st->consumed) {
-            return true;
-        }
+        ddebug_stream_want_kick(stream_at(d, i), false);
     }
-    return false;
+    mark_all_dirty(d);
 }
 
-/* May the guest log something that it can no longer kick for? */
 static bool any_active(DdebugDrain *d)
 {
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        const DdebugStream *st = stream_at(d, i);
-
-        if (!st->stopped && qatomic_read((const uint32_t *)&st->hdr->active)) {
+        if (ddebug_stream_is_active(stream_at(d, i))) {
             return true;
         }
     }
@@ -442,13 +268,15 @@ static bool any_active(DdebugDrain *d)
 /* Returns whether the thread may sleep until it is kicked. */
 static bool ask_for_kicks(DdebugDrain *d)
 {
+    bool nothing_new;
+
     if (!may_touch(d)) {
         return true;
     }
-    want_kicks(d, true);
-    /* device:C pairs with kick:A: want_kick before head */
-    smp_mb();
-    return !anything_new(d);
+    nothing_new = ddebug_streams_ask_for_kicks(
+        (DdebugStream *const *)d->streams->pdata, d->streams->len);
+    mark_all_dirty(d);
+    return nothing_new;
 }
 
 /* Jobs: what the BQL side hands over.  With the lock. */
@@ -479,7 +307,7 @@ static void stage_all(DdebugDrain *d)
     d->intrusions++;
     if (may_stage(d)) {
         for (i = 0; i < d->streams->len; i++) {
-            while (has_room(d, CHUNK_MAX) &&
+            while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
                    (len = copy_span(d, stream_at(d, i), UINT64_MAX, d->stage,
                                     &data))) {
                 DdebugJob *job = g_new0(DdebugJob, 1);
@@ -506,7 +334,7 @@ static uint64_t unstaged(const DdebugDrain *d)
 
     for (i = 0; may_stage(d) && i < d->streams->len; i++) {
         DdebugStream *st = stream_at(d, i);
-        uint64_t head = load_word(&st->hdr->head);
+        uint64_t head = ddebug_stream_head(st);
 
         if (!st->stopped && head > st->consumed) {
             bytes += MIN(head - st->consumed, st->ring_size);
@@ -822,7 +650,7 @@ static bool look(DdebugDrain *d)
 
     for (i = 0; may_touch(d) && i < d->streams->len; i++) {
         DdebugStream *st = stream_at(d, i);
-        const uint64_t limit = load_word(&st->hdr->head);
+        const uint64_t limit = ddebug_stream_head(st);
 
         while ((len = copy_span(d, st, limit, d->bounce, &data))) {
             found = true;
@@ -863,7 +691,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
     if (found) {
         d->nap = 0;
         if (may_touch(d)) {
-            want_kicks(d, false);
+            want_no_kicks(d);
         }
     }
     if (!QSIMPLEQ_EMPTY(&d->jobs) || d->quit) {
@@ -1025,8 +853,8 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     QSIMPLEQ_INIT(&d->done);
     d->paused = true;
     d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(log);
-    d->stage = g_malloc(CHUNK_MAX);
-    d->bounce = g_malloc(CHUNK_MAX);
+    d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
+    d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());

@@ -11,37 +11,9 @@
 #define DDEBUG_DRAIN_H
 
 #include "exec/memory.h"
-#include "ddebug-log.h"
-#include "virtio_ddebug.h"
+#include "ddebug-stream.h"
 
 typedef struct DdebugDrain DdebugDrain;
-
-/*
- * A posted element.  The device fills in all but the last three, checked, and
- * sees to it that the memory stays mapped until the stream is forgotten.
- */
-typedef struct DdebugStream {
-    uint32_t id;
-    uint32_t generation;
-    uint32_t cpu;
-    uint8_t context;
-    uint8_t subbuf_shift;
-    uint32_t ring_size;
-    const struct virtio_ddebug_stream_hdr *hdr;
-    struct virtio_ddebug_status *status;
-    MemoryRegion *status_mr;    /* where status lies, to mark it dirty */
-    hwaddr status_off;
-    struct iovec *ring;         /* the pieces, ring_size bytes in all; owned */
-    unsigned nr_pieces;
-    unsigned queue;             /* it was posted on */
-    void *element;              /* the device's */
-
-    uint64_t consumed;          /* copied up to here; the start at first */
-    bool wants_kick;            /* what status->want_kick is */
-    bool stopped;               /* broke the rules: not read any more */
-} DdebugStream;
-
-void ddebug_stream_free(DdebugStream *st);
 
 /* An answer to ddebug_drain_request(). */
 typedef struct DdebugAnswer {

@@ -14,7 +14,7 @@
  *       bare, an eventfd that wakes a thread that writes to a pipe.
  *
  * What QEMU gives to the drain (threads, locks) is written anew on top of
- * pthread; its checksum and its iovec copy are compiled from its own source.
+ * pthread; its checksum is compiled from its own source.
  */
 #include "qemu/osdep.h"
 #include <poll.h>

@@ -12,12 +12,12 @@ check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
 
 A variant is a QEMU and a kernel; DDEBUG_QEMU, DDEBUG_KERNEL and DDEBUG_ACCEL
-choose it.  The last line is "N passed, N failed, N skipped" over all suites.
-The exit status is 0 only if nothing failed and every suite has run something.
+choose it.  DDEBUG_PARALLEL tests with guests run at a time (1).  The last line
+is "N passed, N failed, N skipped" over all suites.  The exit
+status is 0 only if nothing failed and every suite has run something.
 """
 
 import collections
-import functools
 import glob
 import json
 import os
@@ -182,22 +182,21 @@ def why_not(qemu, kernel):
     return None
 
 
-@functools.cache
 def why_no_kvm(qemu, kernel):
     """Why guests cannot run under KVM on this machine: what can be seen of the
     device, then a guest of the stock kernel without anything of ours."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "no KVM: /dev/kvm is not there, or not for this user"
-    folder = os.path.join(BUILD, "kvm-probe")
+    folder = os.path.join(BUILD, "kvm-probe", f"{qemu}-kernel-{kernel}")
     shutil.rmtree(folder, ignore_errors=True)
     probe = subprocess.run([sys.executable, os.path.join(AVOCADO, "kvm_probe.py"), folder,
                             str(KVM_PROBE_TIMEOUT)],
                            env=variant_environment(qemu, kernel), check=False, text=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    if probe.returncode:
-        print(probe.stdout, flush=True)
-        return f"no KVM: a guest of the stock kernel did not come up under it (see {folder})"
-    return None
+    if probe.returncode == 0:
+        return None
+    print(probe.stdout, end="", flush=True)
+    return f"no KVM: a guest of the stock kernel did not come up under it, see {folder}"
 
 
 def variant_environment(qemu, kernel):
@@ -211,7 +210,7 @@ def avocado(command, *arguments, smoke, files, **options):
 
 
 def guest(qemu, kernel, wanted=(), smoke=False):
-    """The tests with guests on a variant, by Avocado, one after the other."""
+    """The tests with guests on a variant, by Avocado."""
     count = Count()
     files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
         or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
@@ -219,7 +218,7 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     if reason:
         count.failed.append(f"no test could be run: {reason}")
         return count
-    reason = why_no_kvm(*CHOSEN) if ddebug_guest.ACCEL == "kvm" else None
+    reason = why_no_kvm(qemu, kernel) if ddebug_guest.ACCEL == "kvm" else None
     if reason:
         listed = avocado("list", smoke=smoke, files=files, stdout=subprocess.PIPE, text=True).stdout
         count.skipped = [reason] * len(re.findall(r"^avocado-instrumented ", listed, re.M))
@@ -228,7 +227,8 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     shutil.rmtree(results, ignore_errors=True)
     os.makedirs(results)
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
-                     "--job-timeout", str(GUEST_JOB_TIMEOUT), "--max-parallel-tasks", "1",
+                     "--job-timeout", str(GUEST_JOB_TIMEOUT),
+                     "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
                      smoke=smoke, files=files, env=variant_environment(qemu, kernel)).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:

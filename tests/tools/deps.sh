@@ -341,4 +341,4 @@ choose_qemu
 # A function in a condition would go on after an error in it, so not "get_all ||".
 get_all
 write_config
-say "All there: kernels ${kernel_names[*]}; QEMU ${qemu_names[*]}"
+say "There: kernel ${kernel_names[*]}; QEMU ${qemu_names[*]}"

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Reading a stream while the guest writes it, by the rules of
+ * docs/spec/virtio-ddebug.md ("Stream header", "Status").  The writer's side,
+ * with the same labels: guest-driver/ddebug_ring.c.
+ *
+ * The guest may break any of the rules.  Each word of it is loaded once where a
+ * bound depends on it, so that what was checked is what is used; a position
+ * becomes an address only modulo ring_size, and a length only within a
+ * sub-buffer.  So a guest that lies gets wrong bytes copied from its own ring,
+ * and nothing else.
+ *
+ * Barriers
+ * --------
+ *   label     what                                 pairs with, in the guest
+ *   device:A  load-acquire of head, before the     producer:B, store-release
+ *             copy                                 of head behind the data
+ *   device:B  rmb between the copy and the         producer:A, wmb between
+ *             second load of reserve               reserve and the data
+ *   device:C  full barrier between the stores of   kick:A, full barrier between
+ *             want_kick and the next look at head  head and want_kick
+ *   device:D  load-acquire of reserve, before the  producer:A, wmb behind
+ *             second load of head                  reserve
+ *
+ * A and B: the bytes copied are those that were committed, unless the second
+ * reserve says that they were being overwritten.  C: either this look sees the
+ * new head, or the driver sees want_kick, so that no message is left behind
+ * while the thread sleeps.  D: the second head is not so old that a producer
+ * that keeps the rules seems to break them.  tests/litmus/ has a model of each
+ * pair.
+ */
+#include "qemu/osdep.h"
+#include "qemu/atomic.h"
+#include "qemu/bswap.h"
+#include "ddebug-stream.h"
+
+/*
+ * A producer that laps the copy again and again is faster than memcpy(); the
+ * other streams have a right to be looked at too.
+ */
+#define DDEBUG_LAPS_MAX 4
+
+#define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
+
+/* A span that begins inside its sub-buffer is shorter by its header or more. */
+QEMU_BUILD_BUG_ON((1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) >
+                  DDEBUG_LOG_PAYLOAD_MAX);
+
+void ddebug_stream_free(DdebugStream *st)
+{
+    g_free(st->ring);
+    g_free(st);
+}
+
+static uint64_t load_word(const __le64 *p)
+{
+    return le64_to_cpu(qatomic_read((const uint64_t *)p));
+}
+
+uint64_t ddebug_stream_head(const DdebugStream *st)
+{
+    return load_word(&st->hdr->head);
+}
+
+bool ddebug_stream_is_active(const DdebugStream *st)
+{
+    return !st->stopped && qatomic_read((const uint32_t *)&st->hdr->active);
+}
+
+static void store_consumed(DdebugStream *st)
+{
+    qatomic_set((uint64_t *)&st->status->consumed, cpu_to_le64(st->consumed));
+    st->status_written = true;
+}
+
+void ddebug_stream_want_kick(DdebugStream *st, bool want)
+{
+    if (st->wants_kick == want) {
+        return;
+    }
+    st->wants_kick = want;
+    qatomic_set((uint32_t *)&st->status->want_kick, cpu_to_le32(want));
+    st->status_written = true;
+}
+
+bool ddebug_streams_ask_for_kicks(DdebugStream *const *streams, size_t count)
+{
+    size_t i;
+
+    for (i = 0; i < count; i++) {
+        ddebug_stream_want_kick(streams[i], true);
+    }
+    /* device:C pairs with kick:A: want_kick before head */
+    smp_mb();
+    for (i = 0; i < count; i++) {
+        const DdebugStream *st = streams[i];
+
+        if (!st->stopped && ddebug_stream_head(st) != st->consumed) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool broken(DdebugStream *st, const char *rule, uint64_t value)
+{
+    st->stopped = true;
+    st->broken_rule = rule;
+    st->broken_value = value;
+    return false;
+}
+
+/*
+ * head and reserve, as far as the rules for them can be checked.
+ *
+ * The producer goes on meanwhile, so the two are not of one moment: reserve,
+ * loaded second, may be any number of messages ahead of head.  But a head that
+ * is loaded after it (device:D) is behind it by no more than what reserve was
+ * published for; and, on machines where that store may pass the stores of head
+ * before it, by what the reserve before it was published for, since the wmb
+ * behind that one has ordered all that came before.  A reserve is published for
+ * less than 1.1 KiB, twice as much where a message ends a sub-buffer, so that
+ * both together are less than the smallest sub-buffer.
+ */
+static bool load_positions(DdebugStream *st, uint64_t *head, uint64_t *reserve)
+{
+    uint64_t later_head;
+
+    /* device:A pairs with producer:B: data, and reserve, before head */
+    *head = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->head));
+    /* device:D pairs with producer:A: the heads before reserve */
+    *reserve = le64_to_cpu(
+        qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
+    later_head = ddebug_stream_head(st);
+    if (*head < st->consumed) {
+        return broken(st, "its head went back", *head);
+    }
+    /* nobody writes as much; below it sums of positions do not wrap */
+    if (*head > INT64_MAX) {
+        return broken(st, "its head is beyond 2^63", *head);
+    }
+    if (*head % DDEBUG_REC_ALIGN) {
+        return broken(st, "its head is not a multiple of eight", *head);
+    }
+    if (*reserve < *head) {
+        return broken(st, "its reserve is behind its head", *reserve);
+    }
+    /* Less than that behind head is always whole, so that a copy gets on. */
+    if (*reserve > later_head &&
+        *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
+        return broken(st, "its reserve is too far ahead", *reserve);
+    }
+    return true;
+}
+
+/*
+ * The first position that is whole and has the header of its sub-buffer before
+ * it, if the bytes from @from on are not all there: the begin of a sub-buffer.
+ */
+static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
+                             uint64_t reserve)
+{
+    const uint64_t subbuf = 1ull << st->subbuf_shift;
+
+    if (reserve <= st->ring_size || from >= reserve - st->ring_size) {
+        return from;
+    }
+    return ROUND_UP(reserve - st->ring_size, subbuf);
+}
+
+/*
+ * The one place where bytes are loaded that somebody may be storing, with
+ * nothing between the two but the words of the header: a data race, as C
+ * defines it, and meant to be one.
+ *
+ * Why it does no harm: the device never looks at a byte copied here, and
+ * ddebug_stream_copy() hands none out unless the span was whole after the copy.
+ * Let a byte of it be other than the one committed at its position p.  It is
+ * not older: the head that was loaded first (device:A) is above p, so the
+ * committed byte was there to be seen.  So it is of p + k * ring_size, k > 0,
+ * and before it was stored the producer had stored a reserve above
+ * p + ring_size, which the load behind device:B sees.  Then oldest_whole() is
+ * above p, and the span is dropped.  The compiler may split or repeat the
+ * loads, since none of this depends on how often, or in what order, the bytes
+ * are loaded; it may not move them over device:A or device:B.
+ *
+ * So ThreadSanitizer is told to look away, here and nowhere else.  It checks
+ * memcpy() whoever calls it, hence the loop.
+ */
+static void __attribute__((no_sanitize("thread")))
+copy_racing(void *to, const void *from, size_t len)
+{
+#ifdef __SANITIZE_THREAD__
+    const volatile uint8_t *bytes = from;
+    size_t i;
+
+    for (i = 0; i < len; i++) {
+        ((uint8_t *)to)[i] = bytes[i];
+    }
+#else
+    memcpy(to, from, len);
+#endif
+}
+
+/* Within a sub-buffer, so that it does not go round. */
+static void copy_ring(const DdebugStream *st, uint64_t pos, uint8_t *buf,
+                      size_t len)
+{
+    size_t off = pos % st->ring_size;
+    unsigned i;
+
+    for (i = 0; len && i < st->nr_pieces; i++) {
+        const struct iovec *piece = &st->ring[i];
+        size_t n;
+
+        if (off >= piece->iov_len) {
+            off -= piece->iov_len;
+            continue;
+        }
+        n = MIN(piece->iov_len - off, len);
+        copy_racing(buf, (const uint8_t *)piece->iov_base + off, n);
+        buf += n;
+        len -= n;
+        off = 0;
+    }
+}
+
+size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
+                          DdebugLogData *data)
+{
+    const uint64_t subbuf = 1ull << st->subbuf_shift;
+    uint64_t head, reserve, pos, begin, end;
+    size_t extra;
+    int laps;
+
+    if (st->stopped || !load_positions(st, &head, &reserve)) {
+        return 0;
+    }
+    limit = MIN(limit, head);
+    pos = st->consumed;
+    for (laps = 0; laps < DDEBUG_LAPS_MAX; laps++) {
+        begin = ROUND_DOWN(pos, subbuf);
+        if (oldest_whole(st, begin, reserve) != begin) {
+            pos = begin = oldest_whole(st, begin, reserve);
+        }
+        if (pos >= limit) {
+            return 0;
+        }
+        end = MIN(begin + subbuf, limit);
+        extra = pos == begin ? 0 : SUBBUF_HDR;
+        if (extra && pos - begin < SUBBUF_HDR) {
+            broken(st, "it stands inside the header of a sub-buffer", pos);
+            return 0;
+        }
+        if (extra) {
+            copy_ring(st, begin, buf, extra);
+        }
+        copy_ring(st, pos, buf + extra, end - pos);
+        /* device:B pairs with producer:A: reserve before data */
+        smp_rmb();
+        reserve = load_word(&st->hdr->reserve);
+        if (oldest_whole(st, begin, reserve) == begin) {
+            break;
+        }
+    }
+    if (laps == DDEBUG_LAPS_MAX) {
+        return 0;
+    }
+    *data = (DdebugLogData) {
+        .stream = st->id,
+        .generation = st->generation,
+        .cpu = st->cpu,
+        .context = st->context,
+        .subbuf_shift = st->subbuf_shift,
+        .pos = pos,
+        .produced = load_word(&st->hdr->seq),
+        .recursed = load_word(&st->hdr->recursed),
+        .torn = load_word(&st->hdr->torn),
+        .clamped = load_word(&st->hdr->clamped),
+    };
+    st->consumed = end;
+    store_consumed(st);
+    return extra + (end - pos);
+}
