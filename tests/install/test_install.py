@@ -199,7 +199,7 @@ class Install(unittest.TestCase):
         status, output = self.qemu("-device", f"virtio-ddebug-pci,file={log}")
         self.assertNotEqual(status, 0)
         for words in ("not built for this QEMU", self.path("lib/virtio-ddebug/virtio-ddebug-"),
-                      "make build", "make install"):
+                      "make build && make install", "O=../build/qemu-device && make install"):
             self.assertIn(words, output)
 
     def test_completion_knows_the_options(self):
