@@ -41,7 +41,7 @@ KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
-GUEST_JOB_TIMEOUT = 3600
+GUEST_JOB_TIMEOUT = 2 * 3600
 # Until the agent of a guest under KVM speaks; it takes a few seconds.
 KVM_PROBE_TIMEOUT = 30
 
