@@ -32,6 +32,8 @@ cpio: packs the image of the guests
 kmod: finds out which modules need which
 e2fsprogs: makes file systems for the guests
 squashfs-tools: makes file systems for the guests
+man-db: checks of the manual pages
+mandoc: checks of the manual pages
 strace: shows in tests which system calls the tool makes
 '
 
