@@ -2,10 +2,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit tests, the guest tests on the chosen variant, their
+check         style, unit and install tests, the guest tests on the chosen variant, their
               smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests
+check-install the tests of make install
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
@@ -122,12 +123,11 @@ def style():
     return count
 
 
-def unit():
-    """The unit tests print TAP."""
+def tap(name, *command):
+    """Run tests that print TAP."""
     count = Count()
     process = subprocess.Popen(
-        ["make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit"],
-        cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        command, cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
         match = re.match(r"(not )?ok\b(?:\s+\d+)?\s*-?\s*(.*?)(\s*# SKIP.*)?$", line, re.I)
@@ -141,8 +141,17 @@ def unit():
             count.passed += 1
     status = process.wait()
     if status and not count.failed:
-        count.failed.append(f"make -C tests/unit check: exit status {status}")
+        count.failed.append(f"{name}: exit status {status}")
     return count
+
+
+def unit():
+    return tap("make -C tests/unit check",
+               "make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit")
+
+
+def install():
+    return tap("tests/install", sys.executable, "tests/install/test_install.py")
 
 
 def end_of_log(path, lines=20):
@@ -155,10 +164,6 @@ def end_of_log(path, lines=20):
                 (line for line in stripped if not re.match(r"[ ^~]*$", line)), lines))
     except OSError:
         return ""
-
-
-def variant_name(qemu, kernel):
-    return f"{qemu}, kernel {kernel}"
 
 
 def why_not(qemu, kernel):
@@ -245,19 +250,25 @@ def guest(qemu, kernel, wanted=(), smoke=False):
 
 def suites(target, wanted):
     """[(name, function that returns its Count)]"""
-    def tests(variant, smoke=False):
-        return (f"guest: {variant_name(*variant)}" + (", smoke" if smoke else ""),
-                lambda: guest(*variant, wanted=wanted, smoke=smoke))
+    def name(qemu, kernel):
+        return f"{qemu}, kernel {kernel}"
+
+    def tests(variant):
+        return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted)
+
+    def smoke(variant):
+        return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
         "check-unit": [("unit", unit)],
+        "check-install": [("install", install)],
         "check-guest": [tests(CHOSEN)],
-        "check-smoke": [tests(variant, smoke=True) for variant in variants],
+        "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), ("unit", unit), tests(CHOSEN)] +
-                 [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
+        "check": [("style", style), ("unit", unit), ("install", install), tests(CHOSEN)] +
+                 [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 
 
