@@ -38,6 +38,7 @@
 #include "qemu/queue.h"
 #include "qemu/rcu.h"
 #include "qemu/thread.h"
+#include "trace.h"
 #include "ddebug-drain.h"
 
 /* What may wait for the disk: payloads of staged chunks and of requests. */
@@ -188,6 +189,8 @@ static void mark_status_dirty(DdebugStream *st)
 
 static void complain(DdebugDrain *d, const DdebugStream *st)
 {
+    trace_virtio_ddebug_drain_broken(d, st->id, st->broken_rule,
+                                     st->broken_value);
     if (d->complaints < DDEBUG_COMPLAINTS_MAX && !d->complaint) {
         d->complaints++;
         d->complaint = g_strdup_printf(
@@ -211,10 +214,21 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
         data->pass = d->pass + 1;
         d->look_found = true;
         mark_status_dirty(st);
+        trace_virtio_ddebug_drain_span(d, st->id, data->pos, len);
     } else if (st->stopped && !stopped) {
         complain(d, st);
     }
     return len;
+}
+
+/* All streams were looked at. */
+static void end_look(DdebugDrain *d)
+{
+    if (d->look_found) {
+        d->pass++;
+        d->look_found = false;
+        trace_virtio_ddebug_drain_pass(d, d->pass);
+    }
 }
 
 static DdebugStream *stream_at(const DdebugDrain *d, guint i)
@@ -320,10 +334,7 @@ static void stage_all(DdebugDrain *d)
             }
         }
     }
-    if (d->look_found) {
-        d->pass++;
-        d->look_found = false;
-    }
+    end_look(d);
 }
 
 /* What is still in the rings, and had no room: bytes. */
@@ -364,6 +375,7 @@ static void push_lost(DdebugDrain *d)
     uint64_t lost = unstaged(d);
 
     if (lost) {
+        trace_virtio_ddebug_drain_unstaged(d, lost);
         push_event(d, DDEBUG_JOB_LOST, 0, lost);
     }
 }
@@ -411,6 +423,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     qemu_mutex_lock(&d->lock);
     stage_all(d);
     d->paused = true;
+    trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
         push_lost(d);
         d->out_of_reach = true;
@@ -421,6 +434,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
 
 void ddebug_drain_resume(DdebugDrain *d)
 {
+    trace_virtio_ddebug_drain_resume(d);
     qemu_mutex_lock(&d->lock);
     d->paused = false;
     d->out_of_reach = false;
@@ -520,6 +534,9 @@ void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
 
 static void check_io(DdebugDrain *d, int r)
 {
+    if (r < 0) {
+        trace_virtio_ddebug_drain_io_error(d, -r, ddebug_log_io_lost(d->log));
+    }
     if (r < 0 && !d->io_told) {
         d->io_told = true;
         warn_report("virtio-ddebug: cannot write '%s': %s; the VM runs on, and "
@@ -661,10 +678,7 @@ static bool look(DdebugDrain *d)
             }
         }
     }
-    if (d->look_found) {
-        d->pass++;
-        d->look_found = false;
-    }
+    end_look(d);
     return found;
 }
 
@@ -681,6 +695,7 @@ static void settle(DdebugDrain *d)
     if (ddebug_log_write_state(d->log, pass) == 0) {
         d->settled_pass = pass;
         d->settled_lost = ddebug_log_io_lost(d->log);
+        trace_virtio_ddebug_drain_settled(d, pass);
     }
     relock_counting(d, 0, 0);
 }
@@ -790,6 +805,7 @@ static void *drain_thread(void *opaque)
         unlock_and_complain(d);
         check_log(d, timeout < 0);
         if (timeout) {
+            trace_virtio_ddebug_drain_sleep(d, timeout);
             sleep_until_woken(d, timeout);
         }
         qemu_mutex_lock(&d->lock);
@@ -858,6 +874,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
+    trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
     return d;
@@ -880,6 +897,7 @@ void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
     ended = d->ended;
     left = d->staged;
     qemu_mutex_unlock(&d->lock);
+    trace_virtio_ddebug_drain_stop(d, ended, left);
     if (!ended) {
         warn_report("virtio-ddebug: the disk has not taken the log within "
                     "%d ms: %zu bytes are given up", timeout_ms, left);

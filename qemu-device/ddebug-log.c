@@ -12,7 +12,7 @@
  * hands, and written after it; the superblock is written once what it speaks
  * of is in place; the file is cut only after that.
  */
-#ifdef DDEBUG_IN_QEMU
+#if __has_include("qemu/osdep.h")
 #include "qemu/osdep.h"
 #include "qemu/crc32c.h"
 #define ddebug_crc32c(data, len) \

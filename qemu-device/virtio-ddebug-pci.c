@@ -10,7 +10,6 @@
 #include "virtio-ddebug.h"
 
 #define TYPE_VIRTIO_DDEBUG_PCI "virtio-ddebug-pci"
-#define TYPE_VIRTIO_DDEBUG_SHORT "virtio-ddebug"
 OBJECT_DECLARE_SIMPLE_TYPE(VirtIODDebugPCI, VIRTIO_DDEBUG_PCI)
 
 /* configuration change, control queue, event queue; ring queues need none */
@@ -35,6 +34,7 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
     if (!qdev_realize(DEVICE(&dev->vdev), BUS(&vpci_dev->bus), errp)) {
         return;
     }
+#ifdef DDEBUG_LOADABLE
     /*
      * A QEMU that does not know the virtio id aborts where it looks its name
      * up, so the device bears another one inside (virtio_ddebug_init_id());
@@ -42,6 +42,7 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
      */
     pci_set_word(vpci_dev->pci_dev.config + PCI_DEVICE_ID,
                  PCI_DEVICE_ID_VIRTIO_10_BASE + VIRTIO_ID_DDEBUG);
+#endif
 }
 
 static void virtio_ddebug_pci_class_init(ObjectClass *klass, void *data)
@@ -54,6 +55,13 @@ static void virtio_ddebug_pci_class_init(ObjectClass *klass, void *data)
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
     device_class_set_props(dc, virtio_ddebug_pci_properties);
+    object_class_property_set_description(
+        klass, "ioeventfd",
+        "on: a notification of the driver does not hold up its CPU");
+    object_class_property_set_description(
+        klass, "vectors",
+        "MSI-X vectors: configuration, control queue, event queue; the ring "
+        "queues need none");
     pcidev_k->vendor_id = PCI_VENDOR_ID_REDHAT_QUMRANET;
     pcidev_k->revision = VIRTIO_PCI_ABI_VERSION;
     pcidev_k->class_id = PCI_CLASS_OTHERS;
@@ -81,25 +89,25 @@ static const VirtioPCIDeviceTypeInfo virtio_ddebug_pci_info = {
     .class_init    = virtio_ddebug_pci_class_init,
 };
 
+static void virtio_ddebug_pci_register_types(void)
+{
+    virtio_pci_types_register(&virtio_ddebug_pci_info);
+}
+
+#ifdef DDEBUG_LOADABLE
 /*
  * A type of its own: the table of aliases (virtio-net for virtio-net-pci and so
  * on) is inside QEMU.
  */
-static const TypeInfo virtio_ddebug_short_info = {
-    .name   = TYPE_VIRTIO_DDEBUG_SHORT,
+static const TypeInfo virtio_ddebug_alias_info = {
+    .name   = "virtio-ddebug",
     .parent = TYPE_VIRTIO_DDEBUG_PCI,
 };
 
-static void virtio_ddebug_pci_register_types(void)
-{
-    virtio_pci_types_register(&virtio_ddebug_pci_info);
-    type_register_static(&virtio_ddebug_short_info);
-}
-
-#ifdef DDEBUG_LOADABLE
 void virtio_ddebug_pci_register(void)
 {
     virtio_ddebug_pci_register_types();
+    type_register_static(&virtio_ddebug_alias_info);
 }
 #else
 type_init(virtio_ddebug_pci_register_types)

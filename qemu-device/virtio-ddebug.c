@@ -17,6 +17,7 @@
 #include "qemu/module.h"
 #include "qemu/uuid.h"
 #include "standard-headers/linux/virtio_ids.h"
+#include "trace.h"
 #include "ddebug-compat.h"
 #include "ddebug_version.h"
 #include "virtio-ddebug.h"
@@ -55,6 +56,7 @@ static void virtio_ddebug_respond(VirtIODDebug *s, VirtQueueElement *elem,
     };
 
     iov_from_buf(elem->in_sg, elem->in_num, 0, &resp, sizeof(resp));
+    trace_virtio_ddebug_respond(s, status, value);
     virtqueue_push(s->control_vq, elem, sizeof(resp));
     virtio_notify(VIRTIO_DEVICE(s), s->control_vq);
     g_free(elem);
@@ -80,6 +82,7 @@ static void virtio_ddebug_fetch_answers(void *opaque)
     }
     ddebug_drain_counters(s->drain, &counters);
     if (counters.log_size != s->told_size) {
+        trace_virtio_ddebug_log_size(s, s->told_size, counters.log_size);
         s->told_size = counters.log_size;
         virtio_notify_config(VIRTIO_DEVICE(s));
     }
@@ -124,6 +127,7 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     const uint64_t id = s->next_request++;
     uint32_t status;
 
+    trace_virtio_ddebug_request(s, id, type, len);
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
     status = virtio_ddebug_check_request(s, type, payload, len);
@@ -307,6 +311,9 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
         ddebug_stream_free(st);
         return NULL;
     }
+    trace_virtio_ddebug_stream_post(s, st->id, st->generation, st->cpu,
+                                    st->context, st->ring_size,
+                                    le64_to_cpu(desc.start));
     return st;
 }
 
@@ -320,9 +327,12 @@ static void virtio_ddebug_handle_ring(VirtIODevice *vdev, VirtQueue *vq)
         return;
     }
     s->kicks++;
+    trace_virtio_ddebug_kick(s, virtio_get_queue_index(vq));
     while ((elem = virtqueue_pop(vq, sizeof(*elem)))) {
         if (!virtio_ddebug_new_stream(s, virtio_get_queue_index(vq), elem,
                                       &why)) {
+            trace_virtio_ddebug_stream_refuse(s, virtio_get_queue_index(vq),
+                                              why);
             virtio_error(vdev, "virtio-ddebug: a stream that cannot be: %s",
                          why);
             virtqueue_detach_element(vq, elem, 0);
@@ -340,6 +350,7 @@ static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
     g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
     guint i;
 
+    trace_virtio_ddebug_streams_forget(s, gone->len);
     for (i = 0; i < gone->len; i++) {
         DdebugStream *st = g_ptr_array_index(gone, i);
 
@@ -371,6 +382,7 @@ static void virtio_ddebug_set_running(VirtIODDebug *s, bool running,
     if (running == s->running && !driver_gone) {
         return;
     }
+    trace_virtio_ddebug_set_running(s, running, driver_gone);
     s->running = running;
     if (running) {
         ddebug_drain_resume(s->drain);
@@ -395,6 +407,7 @@ static void virtio_ddebug_reset(VirtIODevice *vdev)
 {
     VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
 
+    trace_virtio_ddebug_reset(s);
     if (s->drain) {
         virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
         virtio_ddebug_forget_requests(s);
@@ -514,6 +527,7 @@ static bool virtio_ddebug_block_migration(VirtIODDebug *s, Error **errp)
     return migrate_add_blocker(&s->migration_blocker, errp) == 0;
 }
 
+#ifdef DDEBUG_LOADABLE
 /*
  * virtio_init() and the introspection of virtio devices look the id up in
  * tables inside QEMU and abort if it is not there.  So a device that is loaded
@@ -524,6 +538,12 @@ static void virtio_ddebug_init_id(VirtIODevice *vdev)
     virtio_init(vdev, VIRTIO_ID_CLOCK, sizeof(struct virtio_ddebug_config));
     vdev->name = "virtio-ddebug";
 }
+#else
+static void virtio_ddebug_init_id(VirtIODevice *vdev)
+{
+    virtio_init(vdev, VIRTIO_ID_DDEBUG, sizeof(struct virtio_ddebug_config));
+}
+#endif
 
 static void virtio_ddebug_add_queues(VirtIODDebug *s)
 {
@@ -573,6 +593,8 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         dev, virtio_ddebug_vm_state_change, s);
     s->exit_notifier.notify = virtio_ddebug_exit;
     qemu_add_exit_notifier(&s->exit_notifier);
+    trace_virtio_ddebug_realize(s, s->file, s->size, s->num_ring_queues,
+                                s->max_streams);
 }
 
 static void virtio_ddebug_unrealize(DeviceState *dev)
@@ -581,6 +603,7 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
     VirtIODDebug *s = VIRTIO_DDEBUG(dev);
     unsigned i;
 
+    trace_virtio_ddebug_unrealize(s);
     virtio_ddebug_end(s);
     qemu_remove_exit_notifier(&s->exit_notifier);
     qemu_del_vm_change_state_handler(s->vmstate);
@@ -609,7 +632,7 @@ typedef struct VirtIODDebugCounter {
 } VirtIODDebugCounter;
 
 #define COUNTER(name, field, description) \
-    { name, offsetof(DdebugCounters, field), description }
+    { name, offsetof(DdebugCounters, field), "read-only: " description }
 
 static const VirtIODDebugCounter virtio_ddebug_counters[] = {
     COUNTER("wakeups", wakeups, "times the drain thread has woken up"),
@@ -657,7 +680,8 @@ static void virtio_ddebug_add_counters(ObjectClass *klass)
     object_class_property_add(klass, "kicks", "uint64",
                               virtio_ddebug_get_kicks, NULL, NULL, NULL);
     object_class_property_set_description(
-        klass, "kicks", "notifications of the driver for its streams");
+        klass, "kicks",
+        "read-only: notifications of the driver for its streams");
     for (i = 0; i < ARRAY_SIZE(virtio_ddebug_counters); i++) {
         const VirtIODDebugCounter *counter = &virtio_ddebug_counters[i];
 

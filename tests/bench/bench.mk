@@ -31,7 +31,7 @@ $(BENCH_OUT):
 BENCH_QEMU = $(firstword $(wildcard $(BUILD)/qemu-device/7.2*))
 BENCH_QEMU_CONF = $(BENCH_QEMU)/qemu
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
-	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDDEBUG_IN_QEMU \
+	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
 	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
 	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC_loadable-7.2) -iquote $(QEMU_SRC_loadable-7.2)/include \
 	-I$(QEMU_SRC_loadable-7.2)/include -isystem $(QEMU_SRC_loadable-7.2)/linux-headers -Wall -Wno-unused-parameter
