@@ -39,6 +39,12 @@ strace: shows in tests which system calls the tool makes
 
 # Needed for "make qemu" only.
 overlay_packages='
+patch: puts the device into the source of QEMU
+libslirp-dev: user networking in our QEMU
+libattr1-dev: shared folders (virtfs) in our QEMU
+libcap-ng-dev: shared folders (virtfs) in our QEMU
+libaio-dev: linux-aio in our QEMU
+libseccomp-dev: -sandbox in our QEMU
 '
 
 check_host() {
