@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc)
 # What tests/tools/deps.sh has chosen: kernels, QEMUs, cache.
 -include build/config.mk
 
-MODULES := ddebug_rb virtio_ddebug ddebug_test
+MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 # What configures QEMU 10.0.
 QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3
@@ -32,6 +32,7 @@ help:
 	@echo 'make qemu          build QEMU 7.2 with the device as a part of it, in build/qemu'
 	@echo 'make deps          install what is missing (apt-get), get kernels and the sources of QEMU'
 	@echo 'make bench         measure: instructions, kicks, traps, against the goals (docs/performance.md)'
+	@echo 'make callsites     which callsites print through what, in both kernels (docs/callsites.md)'
 	@echo 'make install       tool, device, manuals, source for DKMS: DESTDIR=, PREFIX=/usr/local; make uninstall'
 	@echo 'make install-guest modules for the guest'\''s kernel: DESTDIR=, KERNEL=; make uninstall-guest'
 	@echo 'make clean         remove what was built'
@@ -149,6 +150,7 @@ $(CHECKS): venv
 	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
 
 include tests/bench/bench.mk
+include tests/tools/callsites.mk
 include tests/tools/install.mk
 
 .PHONY: clean distclean

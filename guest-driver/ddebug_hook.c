@@ -14,7 +14,8 @@
  * gone to by the breakpoint's IRET needs none.
  *
  *   print side    __dynamic_pr_debug(), __dynamic_dev_dbg(),
- *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg()
+ *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg(),
+ *                 print_hex_dump() where ddebug_callsite.c knows who calls
  *   control side  ddebug_proc_write(), ddebug_proc_show(),
  *                 ddebug_dyndbg_module_param_cb(), param_set_dyndbg_classes()
  *
@@ -69,8 +70,11 @@
  * - A breakpoint hit while its CPU is handling another one is not handed to
  *   us: the stock function runs.  This takes an NMI in the few instructions of
  *   a kprobe handler.  The messages are counted, and printed.
- * - Messages that do not go through the four functions (hex dumps,
- *   btrfs_debug() and such) are printed when their callsite has 'r'.
+ * - Messages that do not go through these functions (btrfs_debug() and a few
+ *   more) are printed when their callsite has 'r'.  The log says so when such a
+ *   callsite gets it, and a file in debugfs lists them.
+ * - A hex dump whose callsite loses 'r' between its branch and the breakpoint is
+ *   printed: the same call may be one of somebody who asks no flag.
  * - A call whose arguments sleep while they are worked out may come to the
  *   print function after the probes are gone: its one message is printed.
  * - After "echo 0 > /sys/kernel/debug/kprobes/enabled" nothing is handed to us.
@@ -96,6 +100,7 @@
 #include <linux/string.h>
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
+#include "ddebug_callsite.h"
 #include "ddebug_query.h"
 #include "ddebug_rb.h"
 
@@ -122,7 +127,7 @@ static_assert(!((_DPRINTK_FLAGS_INCL_ANY | _DPRINTK_FLAGS_PRINT) & FLAG_R),
  * struct ddebug_hook - one function of the kernel, and ours instead of it
  * @kp: the probe at its entry
  * @instead: where to go; a function of the same prototype
- * @fmt_arg: print side: which argument the format is, from 0
+ * @fmt_arg: ddebug_print_hit(): which argument the format is, from 0
  * @stock: the function's own address, once @kp is registered
  * @registered: @kp is
  * @wanted: @kp is to be armed
@@ -150,6 +155,11 @@ static bool stopping;		/* no callsite gets 'r' any more */
 static bool probes_lost;	/* armed, but the breakpoints are not there */
 static unsigned int nr_r;	/* callsites with 'r', when they were last walked */
 static unsigned long set_count;	/* how often callsites got 'r' */
+static struct {
+	unsigned int count;	/* callsites that got 'r' and are not recorded */
+	char first[80];
+} uncaptured;			/* what ddebug_say_uncaptured() has to say */
+static bool missed_said;
 
 /* Written under control_lock, and under ddebug_lock. */
 static struct task_struct *stock_caller;
@@ -289,6 +299,65 @@ void ddebug_ibdev_dbg(struct _ddebug *d, const struct ib_device *dev,
 }
 #endif
 
+#ifdef DDEBUG_CALLSITE_CODE
+
+/* Levels stand before the text, and are not what vsnprintf() is about. */
+static __printf(3, 4)
+void ddebug_hex_line(const struct _ddebug *d, unsigned int flags,
+		     const char *fmt, ...)
+{
+	va_list args;
+
+	if (flags & FLAG_R) {
+		va_start(args, fmt);
+		ddebug_emit(d, DDEBUG_KIND_HEX_DUMP, NULL,
+			    printk_skip_level(fmt), args);
+		va_end(args);
+	}
+	if (flags & FLAG_P) {
+		ddebug_enter_print();
+		va_start(args, fmt);
+		vprintk(fmt, args);
+		va_end(args);
+		ddebug_leave_print();
+	}
+}
+
+/*
+ * Line by line, as print_hex_dump(): with both flags a line is recorded, then
+ * printed.  The callsite was known when the probe was hit; should it be none's
+ * by now, its dump is printed, as any other.
+ */
+static notrace
+void ddebug_hex_dump(const char *level, const char *prefix, int prefix_type,
+		     int rowsize, int groupsize, const void *buf, size_t len,
+		     bool ascii)
+{
+	const struct _ddebug *d =
+		ddebug_callsite_at((unsigned long)__builtin_return_address(0));
+	unsigned int flags = d ? ddebug_flags(d) : FLAG_P;
+	char line[32 * 3 + 2 + 32 + 1];	/* as there */
+	size_t i;
+
+	if (rowsize != 16 && rowsize != 32)
+		rowsize = 16;
+	for (i = 0; i < len; i += rowsize) {
+		hex_dump_to_buffer(buf + i, min_t(size_t, len - i, rowsize),
+				   rowsize, groupsize, line, sizeof(line), ascii);
+		if (prefix_type == DUMP_PREFIX_ADDRESS)
+			ddebug_hex_line(d, flags, KERN_DEBUG "%s%p: %s\n",
+					prefix, buf + i, line);
+		else if (prefix_type == DUMP_PREFIX_OFFSET)
+			ddebug_hex_line(d, flags, KERN_DEBUG "%s%.8x: %s\n",
+					prefix, (unsigned int)i, line);
+		else
+			ddebug_hex_line(d, flags, KERN_DEBUG "%s%s\n",
+					prefix, line);
+	}
+}
+
+#endif
+
 /*
  * The kprobe handlers
  */
@@ -305,6 +374,42 @@ static int ddebug_print_hit(struct kprobe *kp, struct pt_regs *regs)
 	instruction_pointer_set(regs, h->instead);
 	return 1;
 }
+
+#ifdef DDEBUG_CALLSITE_CODE
+
+/*
+ * A callsite's format is the prefix of its dumps, or "hexdump" if that is not a
+ * constant.  Anything else comes from somebody else's code, which the compiler
+ * let end in the same call.
+ */
+static bool ddebug_is_hex_dump_of(const struct _ddebug *d, const char *level,
+				  const char *prefix)
+{
+	if (printk_get_level(level) != KERN_DEBUG[1])
+		return false;
+	return prefix == d->format || !strcmp(d->format, "hexdump") ||
+	       !strcmp(prefix, d->format);
+}
+
+static int ddebug_hex_dump_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
+	const struct _ddebug *d;
+
+	/* at a function's entry the stack ends with the return address */
+	d = ddebug_callsite_at(*(unsigned long *)kernel_stack_pointer(regs));
+	if (!d || !(ddebug_flags(d) & FLAG_R))
+		return 0;
+	if (!ddebug_is_hex_dump_of(d, (void *)regs_get_kernel_argument(regs, 0),
+				   (void *)regs_get_kernel_argument(regs, 1)))
+		return 0;
+	instruction_pointer_set(regs, h->instead);
+	return 1;
+}
+NOKPROBE_SYMBOL(ddebug_is_hex_dump_of);
+NOKPROBE_SYMBOL(ddebug_hex_dump_hit);
+
+#endif
 
 static int ddebug_control_hit(struct kprobe *kp, struct pt_regs *regs)
 {
@@ -363,6 +468,9 @@ static struct ddebug_hook print_hooks[] = {
 #endif
 #if IS_ENABLED(CONFIG_INFINIBAND)
 	HOOK("__dynamic_ibdev_dbg", ddebug_print_hit, ddebug_ibdev_dbg, 2),
+#endif
+#ifdef DDEBUG_CALLSITE_CODE
+	HOOK("print_hex_dump", ddebug_hex_dump_hit, ddebug_hex_dump, 0),
 #endif
 };
 
@@ -800,6 +908,22 @@ static bool ddebug_print_wanted(void)
 	return print_hooks[0].wanted;
 }
 
+/* Once: who then looks for messages knows where, and what counts them. */
+static void ddebug_say_missed(void)
+{
+	unsigned long n = 0;
+	int i;
+
+	lockdep_assert_held(&control_lock);
+	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
+		n += print_hooks[i].kp.nmissed;
+	if (!n || missed_said)
+		return;
+	missed_said = true;
+	pr_notice("%lu calls of printing functions from within a kprobe could not be recorded, their messages are in the kernel log; missed_* in the statistics goes on counting\n",
+		  n);
+}
+
 /* With 'r' somewhere: look after the probes.  Without: disarm those of print. */
 static void ddebug_tend(struct work_struct *work)
 {
@@ -809,6 +933,7 @@ static void ddebug_tend(struct work_struct *work)
 
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
+	ddebug_say_missed();
 	ddebug_count();
 	idle = !nr_r;
 	count = set_count;
@@ -829,7 +954,45 @@ static void ddebug_tend(struct work_struct *work)
 }
 
 /*
- * Modules come: their keys are tied to code, and may follow their flags.
+ * Callsites that are not recorded
+ */
+
+/* Of @mod, which comes, or with NULL: all.  The calls of hex dumps are found. */
+static void ddebug_learn(const struct module *mod)
+{
+	struct _ddebug *d;
+
+	for (d = ddebug_first(); d; d = ddebug_next())
+		if (!mod || within_module((unsigned long)d, mod))
+			ddebug_callsite_learn(d, mod);
+	ddebug_done();
+}
+
+/* @d gets 'r', what for?  Called while it is visited. */
+static void ddebug_note_uncaptured(struct _ddebug *d)
+{
+	struct ddebug_site site;
+
+	if (!ddebug_callsite_obstacle(d) || uncaptured.count++)
+		return;
+	ddebug_describe(&site, d);
+	scnprintf(uncaptured.first, sizeof(uncaptured.first), "%s:%u",
+		  site.shown_file, site.line);
+}
+
+static void ddebug_say_uncaptured(void)
+{
+	lockdep_assert_held(&control_lock);
+	if (uncaptured.count)
+		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; dynamic_debug_rb/uncaptured in debugfs lists such callsites\n",
+			  uncaptured.count, uncaptured.first,
+			  uncaptured.count > 1 ? ", ..." : "");
+	uncaptured.count = 0;
+}
+
+/*
+ * Modules come: their keys are tied to code, and may follow their flags.  They
+ * are live: their __init text goes.
  * Modules go: their exit function has run, so nobody is in their code.
  */
 static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
@@ -839,13 +1002,24 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 	unsigned int n = 0;
 	struct _ddebug *d;
 
+	if (event == MODULE_STATE_LIVE) {
+		mutex_lock(&control_lock);
+		ddebug_callsite_forget_init(mod);
+		mutex_unlock(&control_lock);
+	}
 	if (event != MODULE_STATE_COMING && event != MODULE_STATE_GOING)
 		return NOTIFY_DONE;
 
 	mutex_lock(&control_lock);
+	if (event == MODULE_STATE_COMING)
+		ddebug_learn(mod);
+	else
+		ddebug_callsite_forget(mod);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
 		if (within_module((unsigned long)d, mod)) {
 			if (event == MODULE_STATE_COMING) {
+				if (d->flags & FLAG_R)
+					ddebug_note_uncaptured(d);
 				ddebug_set_key(d, d->flags & ddebug_flags_on());
 			} else {
 				ddebug_set_flags(d, d->flags & ~FLAG_R);
@@ -858,6 +1032,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 	if (nr_r && !n)
 		mod_delayed_work(system_unbound_wq, &tend_work, DISARM_DELAY);
 	ddebug_set_nr_r(n);
+	ddebug_say_uncaptured();
 	mutex_unlock(&control_lock);
 	return NOTIFY_OK;
 }
@@ -904,10 +1079,13 @@ static int ddebug_set_matching(const struct ddebug_query *q)
 		if (ddebug_matches(q, d)) {
 			if (q->set & FLAG_R)
 				rc = ddebug_dict_add(d);
-			if (rc < 0)
+			if (rc < 0) {
 				err = rc;
-			else
+			} else {
+				if (q->set & FLAG_R)
+					ddebug_note_uncaptured(d);
 				ddebug_set_flags(d, (d->flags & q->keep) | q->set);
+			}
 		}
 		n += !!(d->flags & FLAG_R);
 	}
@@ -934,6 +1112,7 @@ static int ddebug_apply(const struct ddebug_query *q)
 	if (!rc)
 		rc = ddebug_announce(q);
 	if (!rc) {
+		ddebug_learn(NULL);
 		rc = ddebug_set_matching(q);
 		ddebug_dict_announce();
 	}
@@ -975,6 +1154,7 @@ static int ddebug_run(char *text, const char *module)
 			err = rc;
 	}
 	kfree(copy);
+	ddebug_say_uncaptured();
 	return err;
 }
 
@@ -1339,6 +1519,8 @@ void ddebug_hook_stop(void)
 	stopping = true;
 	if (control_hooks[CONTROL_SHOW].wanted)
 		ddebug_clear();
+	/* Modules that go are not noticed any more. */
+	ddebug_callsite_forget(NULL);
 	mutex_unlock(&control_lock);
 	if (watching)
 		unregister_module_notifier(&module_nb);
@@ -1363,6 +1545,17 @@ void ddebug_hook_stop(void)
 	walk.m.buf = NULL;
 }
 
+static unsigned int ddebug_count_uncaptured(void)
+{
+	unsigned int n = 0;
+	struct _ddebug *d;
+
+	for (d = ddebug_first(); d; d = ddebug_next())
+		n += (d->flags & FLAG_R) && ddebug_callsite_obstacle(d);
+	ddebug_done();
+	return n;
+}
+
 static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
 				int n)
 {
@@ -1380,6 +1573,8 @@ static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
  *   kprobes_disabled    1 while somebody keeps that from working
  *   missed_FUNCTION     calls of it that were not handed to us: from inside of
  *                       a kprobe handler, or an NMI that hit one
+ *   callsites_r_uncaptured  of those with 'r', the ones that print to the kernel
+ *                       log instead of being recorded
  *
  * Sleeps.
  */
@@ -1387,11 +1582,39 @@ void ddebug_hook_stats(struct seq_file *m)
 {
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
+	ddebug_say_missed();
 	ddebug_count();
 	seq_printf(m, "callsites_r: %u\n", nr_r);
+	seq_printf(m, "callsites_r_uncaptured: %u\n", ddebug_count_uncaptured());
 	seq_printf(m, "print_probes_armed: %d\n", ddebug_print_wanted());
 	seq_printf(m, "kprobes_disabled: %d\n", probes_lost);
 	ddebug_missed_stats(m, print_hooks, ARRAY_SIZE(print_hooks));
 	ddebug_missed_stats(m, control_hooks, ARRAY_SIZE(control_hooks));
+	mutex_unlock(&control_lock);
+}
+
+/**
+ * ddebug_hook_uncaptured() - the callsites that 'r' would not record
+ * @m: where to write lines "file:line [module]function reason"
+ *
+ * Sleeps.
+ */
+void ddebug_hook_uncaptured(struct seq_file *m)
+{
+	struct ddebug_site site;
+	const char *obstacle;
+	struct _ddebug *d;
+
+	mutex_lock(&control_lock);
+	ddebug_learn(NULL);
+	for (d = ddebug_first(); d; d = ddebug_next()) {
+		obstacle = ddebug_callsite_obstacle(d);
+		if (!obstacle)
+			continue;
+		ddebug_describe(&site, d);
+		seq_printf(m, "%s:%u [%s]%s %s\n", site.shown_file, site.line,
+			   site.module, site.function, obstacle);
+	}
+	ddebug_done();
 	mutex_unlock(&control_lock);
 }

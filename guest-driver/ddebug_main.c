@@ -57,6 +57,13 @@ static int ddebug_stats_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(ddebug_stats);
 
+static int ddebug_uncaptured_show(struct seq_file *m, void *v)
+{
+	ddebug_hook_uncaptured(m);
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(ddebug_uncaptured);
+
 static int __init ddebug_init(void)
 {
 	int err;
@@ -75,6 +82,8 @@ static int __init ddebug_init(void)
 	/* a help to the eye only: errors of debugfs are not errors of ours */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
+	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,
+			    &ddebug_uncaptured_fops);
 	return 0;
 
 err_ring:

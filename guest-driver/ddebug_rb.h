@@ -19,12 +19,14 @@ struct seq_file;
  * @DDEBUG_KIND_DEV: __dynamic_dev_dbg(); the object is a struct device or NULL
  * @DDEBUG_KIND_NETDEV: __dynamic_netdev_dbg(); a struct net_device or NULL
  * @DDEBUG_KIND_IBDEV: __dynamic_ibdev_dbg(); a struct ib_device or NULL
+ * @DDEBUG_KIND_HEX_DUMP: a line of print_hex_dump(); there is no object
  */
 enum ddebug_kind {
 	DDEBUG_KIND_PR,
 	DDEBUG_KIND_DEV,
 	DDEBUG_KIND_NETDEV,
 	DDEBUG_KIND_IBDEV,
+	DDEBUG_KIND_HEX_DUMP,
 };
 
 /* ddebug_record.c, called by the hook */
@@ -56,10 +58,12 @@ void ddebug_ring_stats(struct seq_file *m);
  * ddebug_hook_start() returns 0 or -errno, and has undone what it did in the
  * latter case.  After ddebug_hook_stop() nobody is, or will be, in
  * ddebug_emit(), ddebug_dict_add() or ddebug_dict_announce().  Both sleep.
- * ddebug_hook_stats() adds the hook's "name: value" lines.
+ * ddebug_hook_stats() adds the hook's "name: value" lines,
+ * ddebug_hook_uncaptured() a line for each callsite that cannot be recorded.
  */
 int ddebug_hook_start(void);
 void ddebug_hook_stop(void);
 void ddebug_hook_stats(struct seq_file *m);
+void ddebug_hook_uncaptured(struct seq_file *m);
 
 #endif /* _DDEBUG_RB_H */

@@ -14,6 +14,7 @@
  *   __dynamic_ibdev_dbg     PREFIX driver parent ibdev: text
  *                           ibdev: text                    no parent
  *                           (NULL ib_device): text
+ *   print_hex_dump          text
  *
  * PREFIX is of the flags m, f, s, l, t.  After that printk() cuts the line, takes off
  * one newline at its end, and levels (KERN_*) at its begin.
@@ -114,6 +115,7 @@ static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
 
 	switch (kind) {
 	case DDEBUG_KIND_PR:
+	case DDEBUG_KIND_HEX_DUMP:
 		break;
 	case DDEBUG_KIND_DEV:
 		if (obj)

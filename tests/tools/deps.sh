@@ -24,6 +24,7 @@ ninja-build: generates the QEMU headers
 libisal-dev: checksums of the log file
 dpkg-dev: unpacks the source of the QEMU package
 xz-utils: unpacks packages
+zstd: unpacks kernels
 ca-certificates: downloads
 python3-venv: the environment of the guest tests (Avocado)
 qemu-system-x86: runs the guests

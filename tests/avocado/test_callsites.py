@@ -1,0 +1,259 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that 'r' records every callsite that it can, and says so of the others:
+hex dumps, which do not tell who prints them, are in the log as dmesg would have
+them; what the driver believes of each callsite is what the binaries say; and a
+message that the hook cannot get hold of is printed and counted."""
+
+import collections
+import glob
+import os
+import re
+import subprocess
+import sys
+
+from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, Log, chosen_kernel
+from ddebug_test import DdebugTest
+
+sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
+import callsites    # pylint: disable=wrong-import-position
+
+ODD = "/sys/kernel/debug/ddebug_odd/run"
+UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"
+
+# Modules that load without hardware, with callsites of all kinds that Debian's
+# modules have, and much else.
+MODULES = """btrfs carl9170 ib_srp irdma wil6210 usbtmc at76c50x_usb nfit pn533_usb rts5208
+             dlm stmmac usb_storage usbhid xhci_pci ehci_pci sctp squashfs ubifs e1000e nfsd
+             snd_hda_intel cifs""".split()
+
+WARNING = re.compile(r"ddebug_rb: (\d+) of the callsites given 'r' cannot be recorded, "
+                     r"their messages go to the kernel log: (\S+?:\d+)(, \.\.\.)?;")
+MISSED = "ddebug_rb: 2 calls of printing functions from within a kprobe could not be recorded"
+
+
+def is_dump(text):
+    return re.match(rb"ddebug_odd: (task|hardirq) ", text)
+
+
+class Callsites(DdebugTest):
+    timeout = 900
+
+    def odd(self, guest, request, flags, query="module ddebug_odd"):
+        """What is logged, and what printed, when this is done with these flags."""
+        log = Log(guest.log_file)
+        guest.control(f"{query} ={flags}")
+        before, last = len(log.settled().messages), guest.kmsg()[-1].seq
+        status, output = guest.write(ODD, request)
+        self.assertEqual(status, 0, output)
+        guest.control(f"{query} =_")
+        logged = sorted(log.settled().messages[before:], key=lambda m: m.time)
+        return logged, [r for r in guest.kmsg() if r.seq > last]
+
+    def by_context(self, texts, addresses=True):
+        """A dump from a hardirq may be stamped by another CPU's clock."""
+        found = collections.defaultdict(list)
+        for text in texts:
+            if not addresses:
+                text = re.sub(rb"address [0-9a-f]+", b"address", text)
+            found[is_dump(text).group(1)].append(text)
+        return found
+
+    def warnings(self, guest, last):
+        return [match for r in guest.kmsg() if r.seq > last
+                for match in [WARNING.match(r.text.decode())] if match]
+
+    def test_hex_dumps_are_recorded_as_dmesg_has_them(self):
+        """
+        :avocado: tags=smoke
+        """
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        logged, printed = self.odd(guest, "dumps", "pr")
+        expect = self.by_context([r.text for r in printed])
+        self.assertGreater(len(expect[b"task"]), 150, "not a test")
+        self.assertGreater(len(expect[b"hardirq"]), 20, "not a test")
+        self.assertEqual(self.by_context([m.text for m in logged]), expect)
+        self.assertEqual({m.callsite.function for m in logged}, {"odd_dumps", "odd_hardirq"})
+        for message in logged:
+            self.assertEqual(message.context, is_dump(message.text).group(1).decode())
+            dump = b"after" not in message.text
+            self.assertTrue(not dump or message.callsite.format == "hexdump" or
+                            message.text.startswith(message.callsite.format.encode()),
+                            (message, message.callsite.format))
+        self.assertEqual(len({m.callsite.format for m in logged if b"unknown" in m.text}), 1)
+
+        # with r alone the same, but nothing in dmesg; the kernel's prefixes do not matter
+        logged, printed = self.odd(guest, "dumps", "r")
+        self.assertEqual(self.by_context([m.text for m in logged]), expect)
+        self.assertFalse(printed)
+        logged, printed = self.odd(guest, "dumps", "rmfl", "module ddebug_odd format ^ddebug_odd")
+        self.assertEqual(self.by_context([m.text for m in logged]), self.by_context(
+            [t for texts in expect.values() for t in texts
+             if b"after" not in t and b"unknown" not in t]))
+        self.assertFalse(printed)
+        for flags, least in (("p", 170), ("_", 0)):
+            logged, printed = self.odd(guest, "dumps", flags)
+            self.assertFalse(logged)
+            self.assertEqual(self.by_context([r.text for r in printed]), expect if least else {})
+
+        # loaded again, probably to the same place
+        for flags in ("pr", "r"):
+            before, last = len(Log(guest.log_file).settled().messages), guest.kmsg()[-1].seq
+            guest.must(f"rmmod ddebug_odd; modprobe ddebug_odd dyndbg=+{flags}")
+            found = Log(guest.log_file).settled().messages[before:]
+            texts = [r.text for r in guest.kmsg() if r.seq > last and b"init" in r.text]
+            if flags == "pr":
+                expect_init = texts
+                self.assertEqual(len(texts), 1, "not a test")
+            self.assertEqual(texts, expect_init if flags == "pr" else [])
+            self.assertEqual([(m.text, m.callsite.function) for m in found],
+                             [(expect_init[0], "odd_init")])
+        logged, printed = self.odd(guest, "dumps", "r")
+        self.assertEqual(self.by_context([m.text for m in logged], addresses=False),
+                         self.by_context([t for texts in expect.values() for t in texts], addresses=False))
+        self.assertFalse(printed)
+
+    def test_who_cannot_be_recorded_is_said_and_printed(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        stats = guest.stats()
+        self.assertEqual((stats["callsites_r"], stats["callsites_r_uncaptured"]), (0, 0))
+
+        last = guest.kmsg()[-1].seq
+        guest.control("module ddebug_odd func odd_hardirq +r; module ddebug_odd func odd_dumps +r")
+        self.assertFalse(self.warnings(guest, last))
+        self.assertEqual(guest.stats()["callsites_r_uncaptured"], 0)
+
+        # once for each write, also of several queries
+        guest.control("module ddebug_odd func odd_shared +r; module ddebug_odd func odd_own_way +r")
+        said, = self.warnings(guest, last)
+        self.assertEqual((said.group(1), said.group(3)), ("3", ", ..."))
+        self.assertEqual(guest.stats()["callsites_r_uncaptured"], 3)
+        listed = [line for line in guest.read(UNCAPTURED).splitlines() if "[ddebug_odd]" in line]
+        self.assertEqual([re.sub(r"^.*\[ddebug_odd\]", "", line) for line in listed], [
+            "odd_shared its call of print_hex_dump is also another callsite's",
+            "odd_shared its call of print_hex_dump is also another callsite's",
+            "odd_own_way it prints through functions that do not know its descriptor"])
+        self.assertIn(said.group(2), [line.split(" ")[0] for line in listed])
+
+        last = guest.kmsg()[-1].seq
+        guest.control("module ddebug_odd func odd_own_way =_; module ddebug_odd func odd_own_way +rp")
+        said, = self.warnings(guest, last)
+        self.assertEqual((said.group(1), said.group(3)), ("1", None))
+
+        # with r they print as with p, and nobody else's dump is taken for theirs
+        texts = {}
+        for flags in ("r", "p"):
+            logged, printed = self.odd(guest, "others", flags)
+            self.assertFalse(logged)
+            texts[flags] = [r.text for r in printed]
+        self.assertEqual(texts["r"], texts["p"])
+        self.assertEqual([re.sub(rb"( [0-9a-f]{2})+$", b"", t) for t in texts["p"]],
+                         [b"ddebug_odd: nobody's", b"ddebug_odd: shared", b"ddebug_odd: its own way"])
+
+        last = guest.kmsg()[-1].seq
+        guest.must("rmmod ddebug_odd; modprobe ddebug_odd dyndbg=+r")
+        said, = self.warnings(guest, last)
+        self.assertEqual(said.group(1), "3")
+
+    def test_a_message_from_within_a_kprobe_is_printed_and_counted(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        logged, printed = self.odd(guest, "kprobe", "p")
+        texts = [r.text for r in printed]
+        self.assertEqual(len(texts), 2)
+        self.assertFalse(logged)
+        self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 0)
+
+        logged, printed = self.odd(guest, "kprobe", "r")
+        self.assertEqual([r.text for r in printed if b"kprobe could not be" not in r.text], texts)
+        self.assertFalse(logged)
+        stats = guest.stats()
+        self.assertEqual((stats["missed___dynamic_pr_debug"], stats["missed_print_hex_dump"],
+                          stats["missed___dynamic_dev_dbg"]), (1, 1, 0))
+        # said when the statistics are asked for, or within seconds; once
+        self.assertEqual(guest.dmesg().count(MISSED), 1)
+        self.odd(guest, "kprobe", "r")
+        self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 2)
+        self.assertEqual(guest.dmesg().count("from within a kprobe could not"), 1)
+
+    # -- the driver's belief against the binaries ------------------------------
+
+    def disk_of_modules(self, names):
+        """A disk with modules and what they need: its options, paths in order."""
+        kernel = chosen_kernel()
+        tree, image = self.scratch("modules"), self.scratch("modules.img")
+        os.mkdir(tree)
+        order = {}
+        for name in names:
+            shown = subprocess.run(
+                ["modprobe", "-d", kernel["root"], "-S", kernel["release"], "--show-depends", name],
+                check=True, stdout=subprocess.PIPE, encoding="utf-8",
+                env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}).stdout
+            for path in re.findall(r"^insmod (\S+)", shown, re.M):
+                order.setdefault(os.path.basename(path).removesuffix(".xz"), path)
+        for name, path in order.items():
+            with open(os.path.join(tree, name), "wb") as file:
+                file.write(callsites.read(path))
+        subprocess.run(["mksquashfs", tree, image, "-quiet", "-no-progress", "-processors", "1"],
+                       check=True, stdout=subprocess.DEVNULL)
+        return ["-drive", f"if=none,id=modules,format=raw,readonly=on,file={image}",
+                "-device", "virtio-blk-pci,drive=modules"], list(order)
+
+    def load(self, guest, names):
+        guest.must("modprobe virtio_blk; modprobe squashfs; mkdir -p /mnt; "
+                   "while [ ! -b /dev/vda ]; do sleep 0.1; done; mount -r -t squashfs /dev/vda /mnt")
+        guest.must("".join(
+            f"grep -q '^{name[:-3].replace('-', '_')} ' /proc/modules || insmod /mnt/{name} || exit 1\n"
+            for name in names), timeout=150)
+
+    def survey(self, guest):
+        """What the binaries say of the callsites that the guest has: modules, kernel."""
+        kernel = chosen_kernel()
+        loaded = set(re.findall(r"^(\S+)", guest.read("/proc/modules"), re.M))
+        files = callsites.module_files(os.path.join(kernel["root"], "lib")) + \
+            glob.glob(os.path.join(BUILD, "guest-driver", KERNEL, "*.ko"))
+        files = [path for path in files
+                 if os.path.basename(path).split(".")[0].replace("-", "_") in loaded]
+        self.assertEqual(len(files), len(loaded))
+        sites = callsites.survey_kernel(kernel["image"], guest.read("/proc/kallsyms", 150))
+        for path in files:
+            sites += callsites.survey_module(path)
+        return sites
+
+    def test_the_driver_and_the_binaries_say_the_same_of_each_callsite(self):
+        args, names = self.disk_of_modules(MODULES)
+        guest = self.boot(args=args, append="nokaslr")
+        self.load(guest, names)
+        guest.must("modprobe ddebug_odd")
+        sites = self.survey(guest)
+        self.assertEqual(sum(1 for line in guest.read(CONTROL).splitlines() if " =" in line),
+                         len(sites))
+        odd = [site for site in sites if not site.recorded and not site.init]
+        self.log.info("%d callsites, %d of them not recorded, %d hex dumps", len(sites), len(odd),
+                      sum(1 for site in sites if site.recorded and not site.passed))
+        self.assertGreater(len(sites), 5000, "not a test")
+        # nothing is said of __init code, nor has to be
+        self.assertFalse([site for site in sites if site.init and not site.recorded])
+        self.assertLessEqual({"btrfs", "ib_srp", "carl9170", "page_alloc", "ddebug_odd"},
+                             {site.module for site in odd}, "not a test")
+        self.assertGreater(sum(1 for site in sites if site.recorded and not site.passed), 100,
+                           "not a test")
+
+        listed = collections.Counter()
+        for line in guest.read(UNCAPTURED, 150).splitlines():
+            match = re.match(r"(.+):(\d+) \[(.+?)\](\S+) (.+)$", line)
+            listed[os.path.basename(match.group(1)), int(match.group(2)), match.group(3),
+                   match.group(4), "also another" in match.group(5)] += 1
+        self.assertEqual(listed, collections.Counter(
+            (os.path.basename(site.file), site.line, site.module, site.function, site.shared)
+            for site in odd))
+
+        last = guest.kmsg()[-1].seq
+        guest.control("+r")
+        stats = guest.stats()
+        guest.control("-r")
+        self.assertEqual((stats["callsites_r"], stats["callsites_r_uncaptured"]),
+                         (len(sites), len(odd)))
+        said, = self.warnings(guest, last)
+        self.assertEqual(int(said.group(1)), len(odd))
