@@ -15,6 +15,8 @@ JOBS ?= $(shell nproc)
 
 MODULES := ddebug_rb virtio_ddebug ddebug_test
 VENV_PYTHON = $(CACHE)/venv/bin/python3
+# What configures QEMU 10.0.
+QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3
 
 .PHONY: help
 help:
@@ -40,6 +42,7 @@ help:
 	@echo '         6.12         of its backports'
 	@echo '  ACCEL=tcg           no KVM needed (default)'
 	@echo '        kvm           guests run under KVM'
+	@echo 'PARALLEL=2 runs so many tests with guests at a time (1); each wants a CPU or two of its own.'
 	@echo
 	@echo 'Built files go to build/, downloads to $${XDG_CACHE_HOME:-~/.cache}/virtio-ddebug.'
 
@@ -57,9 +60,8 @@ $(call choose,ACCEL,tcg kvm)
 export DDEBUG_QEMU := $(QEMU)
 export DDEBUG_KERNEL := $(KERNEL)
 export DDEBUG_ACCEL := $(ACCEL)
-
-# The variants that the sources are ready for.
-READY := LOADABLES=loadable-7.2
+PARALLEL ?= 1
+export DDEBUG_PARALLEL := $(PARALLEL)
 
 # deps.sh writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
@@ -69,7 +71,7 @@ deps:
 .PHONY: build qemu check check-smoke check-matrix check-unit check-style
 build:
 	@tests/tools/deps.sh backports
-	@$(MAKE) -j$(JOBS) $(READY) parts
+	@$(MAKE) -j$(JOBS) parts
 qemu:
 	@tests/tools/deps.sh overlay
 	@$(MAKE) overlay
@@ -100,8 +102,9 @@ parts: modules device tool images
 
 # One after the other: they share the small object that opens the others.
 device:
+	@$(if $(filter loadable-10.0,$(LOADABLES)),tests/tools/venv.sh venv-qemu qemu-device/requirements.txt)
 	@$(foreach qemu,$(LOADABLES),echo '== Device, for QEMU $(QEMU_PACKAGE_$(qemu))'; \
-		$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC_$(qemu))' \
+		$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC_$(qemu))' QEMU_PYTHON='$(QEMU_PYTHON)' \
 			QEMU_BINARY='$(QEMU_BINARY_$(qemu))' O='$(BUILD)/qemu-device';)
 
 overlay:

@@ -21,7 +21,6 @@
 #define _DPRINTK_FLAGS_INCL_FUNCNAME	BIT(2)
 #define _DPRINTK_FLAGS_INCL_LINENO	BIT(3)
 #define _DPRINTK_FLAGS_INCL_TID		BIT(4)
-#define _DPRINTK_FLAGS_INCL_ANY		(0x1eu)
 
 #define ARRAY_SIZE(a)			(sizeof(a) / sizeof((a)[0]))
 #define UNESCAPE_SPACE			1u

@@ -21,6 +21,7 @@
  *         or one of
  *
  *           solitary    one message
+ *           classes     one message each of the classes TEST_ONE and TEST_TWO
  *           oops        a thread oopses inside a message, on a wild %s, and
  *                       logs again while it dies
  *           spin        every CPU logs one last message, then spins for ever
@@ -41,15 +42,19 @@
  * a thread sends NMIs to its own CPU only and waits for them with interrupts
  * off, so none comes while this CPU has the lock.
  *
- * The commands' threads are 900 for solitary (its numbers go on from one to
- * the next), 901 for oops (0 before, 1 is the message that is never finished,
- * 2 while dying), and 1000 + CPU for spin.
+ * The commands' threads are 900 for solitary and 902 for classes (their numbers
+ * go on from one to the next), 901 for oops (0 before, 1 is the message that is
+ * never finished, 2 while dying), and 1000 + CPU for spin.
+ *
+ * The module's parameter classes sets 'p' as DRM's debug would: bit 0 for
+ * TEST_ONE, bit 1 for TEST_TWO.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/completion.h>
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
+#include <linux/dynamic_debug.h>
 #include <linux/etherdevice.h>
 #include <linux/fs.h>
 #include <linux/hrtimer.h>
@@ -58,6 +63,7 @@
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/netdevice.h>
 #include <linux/percpu.h>
@@ -87,6 +93,7 @@
 
 #define THREAD_SOLITARY	900
 #define THREAD_OOPS	901
+#define THREAD_CLASSES	902
 #define THREAD_SPIN	1000
 
 /* How many messages a thread makes before it lets others run. */
@@ -94,6 +101,9 @@
 
 /* How long an interrupt that we send ourselves may take. */
 #define INTERRUPT_TIMEOUT	(5 * NSEC_PER_SEC)
+
+/* How long a CPU waits for the others with interrupts off. */
+#define SPIN_WAIT	(20 * NSEC_PER_MSEC)
 
 enum test_context {
 	CONTEXT_TASK,
@@ -485,6 +495,33 @@ static void test_solitary(void)
 }
 
 /*
+ * classes
+ */
+
+enum { CLASS_ONE, CLASS_TWO };
+
+DECLARE_DYNDBG_CLASSMAP(test_classmap, DD_CLASS_TYPE_DISJOINT_BITS, CLASS_ONE,
+			"TEST_ONE", "TEST_TWO");
+
+static unsigned long class_bits;
+
+static struct ddebug_class_param class_param = {
+	.bits = &class_bits,
+	.flags = "p",
+	.map = &test_classmap,
+};
+module_param_cb(classes, &param_ops_dyndbg_classes, &class_param, 0600);
+MODULE_PARM_DESC(classes, "Classes whose messages are printed: 1 TEST_ONE, 2 TEST_TWO");
+
+static void test_classes(void)
+{
+	static unsigned int n;
+
+	__pr_debug_cls(CLASS_ONE, "t%u n%u of class one\n", THREAD_CLASSES, n++);
+	__pr_debug_cls(CLASS_TWO, "t%u n%u of class two\n", THREAD_CLASSES, n++);
+}
+
+/*
  * oops
  *
  * The tracepoint in do_exit() is where the dying task logs once more.
@@ -546,23 +583,37 @@ static int test_oops(void)
  * spin
  */
 
-static atomic_t spin_here, spin_off;
+static atomic_t spin_off;	/* CPUs that take no interrupts */
 static unsigned int spin_cpus;
 
 /*
- * First all threads meet with interrupts on, since waking the others takes
- * interrupts; then with interrupts off, so that the last message of each CPU is
- * made when no CPU takes interrupts any more.
+ * Waking a thread, and whatever else tasks do, may take an interrupt of another
+ * CPU.  So a CPU waits for the others with interrupts off for a while only, and
+ * takes back that it was there.  Once all are counted none can.
  */
+static bool test_spin_meet(void)
+{
+	u64 until = ktime_get_ns() + SPIN_WAIT;
+	int n;
+
+	local_irq_disable();
+	n = atomic_inc_return(&spin_off);
+	while (n < spin_cpus) {
+		if (ktime_get_ns() > until && atomic_try_cmpxchg(&spin_off, &n, n - 1)) {
+			local_irq_enable();
+			return false;
+		}
+		cpu_relax();
+		n = atomic_read(&spin_off);
+	}
+	return true;
+}
+
+/* The last message of each CPU is made when no CPU takes interrupts any more. */
 static int test_spin_thread(void *unused)
 {
-	atomic_inc(&spin_here);
-	while (atomic_read(&spin_here) < spin_cpus)
+	while (!test_spin_meet())
 		cond_resched();
-	local_irq_disable();
-	atomic_inc(&spin_off);
-	while (atomic_read(&spin_off) < spin_cpus)
-		cpu_relax();
 	pr_debug("t%u n0 the last message of this CPU\n",
 		 THREAD_SPIN + smp_processor_id());
 	for (;;)
@@ -626,7 +677,7 @@ static int test_parse_word(struct test_params *p, char *word)
 	char *value = strchr(word, '=');
 
 	if (!value) {
-		pr_err("%s: give NAME=VALUE words, or solitary, oops or spin alone\n",
+		pr_err("%s: give NAME=VALUE words, or solitary, classes, oops or spin alone\n",
 		       word);
 		return -EINVAL;
 	}
@@ -692,6 +743,10 @@ static int test_request(char *text)
 	text = strim(text);
 	if (!strcmp(text, "solitary")) {
 		test_solitary();
+		return 0;
+	}
+	if (!strcmp(text, "classes")) {
+		test_classes();
 		return 0;
 	}
 	if (!strcmp(text, "oops"))

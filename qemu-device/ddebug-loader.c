@@ -23,7 +23,7 @@
 #define OBJECT_PREFIX "virtio-ddebug-"
 #define OBJECT_SUFFIX ".so"
 
-/* The lowest version of the plugin interface: all have what is used here. */
+/* QEMU reads it before it calls the other one; see choose_plugin_version(). */
 EXPORT extern int qemu_plugin_version;
 int qemu_plugin_version;
 
@@ -58,7 +58,20 @@ static void complain(const char *fmt, ...)
     fputc('\n', stderr);
 }
 
-/* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)", as --version has it. */
+/*
+ * The version of the plugin interface must lie in a range: from 0 on up to QEMU
+ * 8.2, from 2 on since 9.0.  What is used here is the same in all, so the one
+ * that this QEMU takes is named, while it opens the plugin.
+ */
+__attribute__((constructor))
+static void choose_plugin_version(void)
+{
+    if (qmp_query_version && qmp_query_version(NULL)->qemu->major >= 9) {
+        qemu_plugin_version = 2;
+    }
+}
+
+/* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)" or "7.2.22", as --version has it. */
 static char *running_version(void)
 {
     struct version_info *v;
@@ -67,9 +80,10 @@ static char *running_version(void)
         return NULL;
     }
     v = qmp_query_version(NULL);
-    return g_strdup_printf("%d.%d.%d (%s)", (int)v->qemu->major,
+    return g_strdup_printf("%d.%d.%d%s%s%s", (int)v->qemu->major,
                            (int)v->qemu->minor, (int)v->qemu->micro,
-                           v->package);
+                           *v->package ? " (" : "", v->package,
+                           *v->package ? ")" : "");
 }
 
 /* What a version is called in a file name; the Makefile does the same. */
@@ -92,52 +106,69 @@ static char *own_directory(void)
     return g_path_get_dirname(info.dli_fname);
 }
 
-static char *list_built(const char *dir)
+static int compare_names(const void *a, const void *b)
 {
-    g_autoptr(GString) list = g_string_new(NULL);
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* One a line, each beginning with @indent but the first. */
+static char *list_built(const char *dir, const char *indent)
+{
+    g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
     struct dirent *entry;
     DIR *d = opendir(dir);
 
     while (d && (entry = readdir(d))) {
         if (g_str_has_prefix(entry->d_name, OBJECT_PREFIX) &&
             g_str_has_suffix(entry->d_name, OBJECT_SUFFIX)) {
-            g_string_append_printf(list, "%s%s", list->len ? ", " : "",
-                                   entry->d_name);
+            g_ptr_array_add(names, g_strdup(entry->d_name));
         }
     }
     if (d) {
         closedir(d);
     }
-    if (!list->len) {
-        g_string_append(list, "none");
+    if (!names->len) {
+        return g_strdup("none");
     }
-    return g_string_free(g_steal_pointer(&list), FALSE);
+    g_ptr_array_sort(names, compare_names);
+    g_ptr_array_add(names, NULL);
+    return g_strjoinv(indent, (char **)names->pdata);
+}
+
+/* The make command that builds the object for this very QEMU. */
+static char *build_command(const char *version, const char *dir)
+{
+    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+
+    return g_strdup_printf("make -C qemu-device QEMU_SRC=<unpacked source of "
+                           "QEMU %s> QEMU_BINARY=%s O=%s", version,
+                           program ? program : "<this QEMU>", dir);
 }
 
 static int install_object(const char *dir, const char *path,
                           const char *version)
 {
     void *handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    g_autofree char *command = build_command(version, dir);
     g_autofree char *why = NULL;
     char *(*install)(void);
 
     if (!handle) {
         complain("cannot load the object for this QEMU: %s\n"
-                 "Remedy: build it anew: make -C qemu-device "
-                 "QEMU_SRC=<source of this QEMU> QEMU_BINARY=<this QEMU> O=%s",
-                 dlerror(), dir);
+                 "Remedy: build the object anew: %s", dlerror(), command);
         return 1;
     }
     install = (char *(*)(void))dlsym(handle, "virtio_ddebug_install");
     if (!install) {
-        complain("%s is not an object of virtio-ddebug: %s", path, dlerror());
+        complain("%s is not an object of virtio-ddebug: %s\n"
+                 "Remedy: build the object anew: %s", path, dlerror(), command);
         return 1;
     }
     why = install();
     if (why) {
         complain("%s: %s\nThis is QEMU %s\n"
-                 "Remedy: build the object anew from the source package of "
-                 "this QEMU.", path, why, version);
+                 "Remedy: build the object anew, from the source package of "
+                 "just this QEMU: %s", path, why, version, command);
         return 1;
     }
     return 0;
@@ -149,6 +180,7 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
     g_autofree char *version = running_version();
     g_autofree char *dir = own_directory();
     g_autofree char *in_name = NULL, *name = NULL, *path = NULL, *built = NULL;
+    g_autofree char *command = NULL;
 
     (void)id;
     (void)info;
@@ -168,14 +200,16 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
     name = g_strconcat(OBJECT_PREFIX, in_name, OBJECT_SUFFIX, NULL);
     path = g_build_filename(dir, name, NULL);
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
-        built = list_built(dir);
+        built = list_built(dir, "\n               ");
+        command = build_command(version, dir);
         complain("it was not built for this QEMU\n"
                  "This is QEMU:  %s\n"
                  "Wanted:        %s\n"
-                 "Built for:     %s\n"
-                 "Remedy:        build it for this QEMU, from the source "
-                 "package of just this version: make build",
-                 version, path, built);
+                 "There is:      %s\n"
+                 "Remedy:        make build, if this QEMU is Debian 12's or its "
+                 "backports'; for any:\n"
+                 "               %s",
+                 version, path, built, command);
         return 1;
     }
     return install_object(dir, path, version);

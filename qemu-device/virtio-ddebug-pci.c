@@ -3,10 +3,10 @@
  * virtio-ddebug on PCI: "virtio-ddebug-pci", and "virtio-ddebug" for short.
  */
 #include "qemu/osdep.h"
-#include "hw/qdev-properties.h"
 #include "hw/virtio/virtio-pci.h"
 #include "qapi/error.h"
 #include "qemu/module.h"
+#include "ddebug-compat.h"
 #include "virtio-ddebug.h"
 
 #define TYPE_VIRTIO_DDEBUG_PCI "virtio-ddebug-pci"
@@ -21,11 +21,10 @@ struct VirtIODDebugPCI {
     VirtIODDebug vdev;
 };
 
-static Property virtio_ddebug_pci_properties[] = {
+static const Property virtio_ddebug_pci_properties[] = {
     DEFINE_PROP_BIT("ioeventfd", VirtIOPCIProxy, flags,
                     VIRTIO_PCI_FLAG_USE_IOEVENTFD_BIT, true),
     DEFINE_PROP_UINT32("vectors", VirtIOPCIProxy, nvectors, DDEBUG_VECTORS),
-    DEFINE_PROP_END_OF_LIST(),
 };
 
 static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
@@ -67,8 +66,11 @@ static void virtio_ddebug_pci_init(Object *obj)
 
     virtio_instance_init_common(obj, &dev->vdev, sizeof(dev->vdev),
                                 TYPE_VIRTIO_DDEBUG);
+    /* a newer QEMU has done it: it takes all properties, not only qdev's */
     for (name = virtio_ddebug_counter_names; *name; name++) {
-        object_property_add_alias(obj, *name, OBJECT(&dev->vdev), *name);
+        if (!object_property_find(obj, *name)) {
+            object_property_add_alias(obj, *name, OBJECT(&dev->vdev), *name);
+        }
     }
 }
 

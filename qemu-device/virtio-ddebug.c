@@ -8,9 +8,7 @@
  */
 #include "qemu/osdep.h"
 #include "hw/boards.h"
-#include "hw/qdev-properties.h"
 #include "hw/virtio/virtio.h"
-#include "migration/blocker.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
 #include "qemu/error-report.h"
@@ -19,8 +17,7 @@
 #include "qemu/module.h"
 #include "qemu/uuid.h"
 #include "standard-headers/linux/virtio_ids.h"
-#include "sysemu/runstate.h"
-#include "sysemu/sysemu.h"
+#include "ddebug-compat.h"
 #include "virtio-ddebug.h"
 
 /* A request is answered when the disk has it: a few on their way are plenty. */
@@ -513,19 +510,7 @@ static bool virtio_ddebug_block_migration(VirtIODDebug *s, Error **errp)
     error_setg(&s->migration_blocker, "virtio-ddebug: the device reads rings "
                "in the guest's memory and cannot be moved: unplug it before "
                "(device_del), and plug it in again afterwards");
-    if (migrate_add_blocker(s->migration_blocker, errp) < 0) {
-        error_free(s->migration_blocker);
-        s->migration_blocker = NULL;
-        return false;
-    }
-    return true;
-}
-
-static void virtio_ddebug_unblock_migration(VirtIODDebug *s)
-{
-    migrate_del_blocker(s->migration_blocker);
-    error_free(s->migration_blocker);
-    s->migration_blocker = NULL;
+    return migrate_add_blocker(&s->migration_blocker, errp) == 0;
 }
 
 /*
@@ -567,7 +552,7 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     }
     log = virtio_ddebug_open_log(s, errp);
     if (!log) {
-        virtio_ddebug_unblock_migration(s);
+        migrate_del_blocker(&s->migration_blocker);
         return;
     }
     s->told_size = ddebug_log_size(log);
@@ -576,7 +561,7 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     if (!s->drain) {
         qemu_bh_delete(s->bh);
         ddebug_log_close(log);
-        virtio_ddebug_unblock_migration(s);
+        migrate_del_blocker(&s->migration_blocker);
         return;
     }
     s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
@@ -604,17 +589,16 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
         virtio_del_queue(vdev, i);
     }
     virtio_cleanup(vdev);
-    virtio_ddebug_unblock_migration(s);
+    migrate_del_blocker(&s->migration_blocker);
 }
 
 /* Properties */
 
-static Property virtio_ddebug_properties[] = {
+static const Property virtio_ddebug_properties[] = {
     DEFINE_PROP_STRING("file", VirtIODDebug, file),
     /* no default: a log keeps its size, which ddebug-host may have changed */
     DEFINE_PROP_UNSIGNED_NODEFAULT("size", VirtIODDebug, size, qdev_prop_size,
                                    uint64_t),
-    DEFINE_PROP_END_OF_LIST(),
 };
 
 typedef struct VirtIODDebugCounter {

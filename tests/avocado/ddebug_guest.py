@@ -36,6 +36,9 @@ QEMU = os.environ.get("DDEBUG_QEMU", "loadable-7.2")
 KERNEL = os.environ.get("DDEBUG_KERNEL", "6.1")
 ACCEL = os.environ.get("DDEBUG_ACCEL", "tcg")
 
+# What the kernel puts before a message if asked to, by flags in this order.
+PREFIX_LETTERS = {"6.1": "mflt", "6.12": "mfslt"}[KERNEL]
+
 
 def config():
     """What `make` has chosen: kernels, QEMUs, where things are built."""

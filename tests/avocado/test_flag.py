@@ -4,8 +4,9 @@ forms, all operators, both control files, module parameters, errors explained,
 writers at the same time, and nothing left of it after rmmod."""
 
 import re
+import string
 
-from ddebug_guest import CONTROL, PROC_CONTROL
+from ddebug_guest import CONTROL, LOAD, Log, PREFIX_LETTERS, PROC_CONTROL
 from ddebug_test import DdebugTest
 
 USB = ["-device", "qemu-xhci,id=xhci", "-device", "usb-kbd,bus=xhci.0"]
@@ -104,8 +105,11 @@ class Flag(DdebugTest):
     def test_operators_and_other_flags_combine_as_the_kernel_combines_them(self):
         guest = self.boot_usb()
         state = set()
-        for change in ("+r", "+mflt", "-m", "+p", "-r", "+rm", "=r", "=pr", "-p", "=rmflt", "+rmflt",
-                       "-rt", "+_", "-_", "=prl", "=_", "+prmflt", "-prmflt", "+r", "=p", "=_"):
+        every = PREFIX_LETTERS
+        for change in ("+r", f"+{every}", "-m", "+p", "-r", "+rm", "=r", "=pr", "-p",
+                       f"=r{every}", f"+r{every}", "-rt", "+_", "-_", "=prl", "=_",
+                       f"+pr{every}", f"-pr{every}", "+r",
+                       *(f"{op}{letter}" for letter in every for op in "+-"), "=p", "=_"):
             guest.control(f"func hub_port_init {change}")
             letters = set(change[1:]) - {"_"}
             state = {"+": state | letters, "-": state - letters, "=": letters}[change[0]]
@@ -118,6 +122,20 @@ class Flag(DdebugTest):
                     self.assertEqual(set(shown), state or {"_"}, f"{change}: {line}")
                     self.assertEqual(len(shown), max(len(state), 1), line)
         self.assertFalse(self.sites(guest, "r"))
+
+    def test_letters_that_the_kernel_does_not_have_are_refused(self):
+        guest = self.boot_usb()
+        for letter in string.ascii_letters:
+            status, output, said = self.explained(guest, f"func hub_port_init +r{letter}")
+            if letter in "pr" + PREFIX_LETTERS:
+                self.assertEqual((status, said), (0, []), letter)
+            else:
+                self.assertNotEqual(status, 0, letter)
+                self.assertIn("Invalid argument", output)
+                self.assertIn(f"unknown flag '{letter}'", said[0])
+        # those that were refused have changed nothing, those that were not have
+        for module, flags in (found for site, found in guest.flags().items() if site[2] == "hub_port_init"):
+            self.assertEqual((module, set(flags)), ("usbcore", set("pr" + PREFIX_LETTERS)))
 
     def test_both_control_files_take_the_flag(self):
         guest = self.boot_usb()
@@ -192,6 +210,39 @@ class Flag(DdebugTest):
         status, _ = guest.run("rmmod squashfs; modprobe squashfs dyndbg=+rq")
         self.assertIn("unknown flag 'q'", guest.dmesg())
         self.assertFalse(self.sites(guest, "r") & of_squashfs(guest))
+
+    def test_classes_are_meant_by_name_only_and_keep_r_beside_their_parameter(self):
+        def classes():
+            return {line.rpartition(" class:")[2]: re.search(r" =(\S+) ", line).group(1)
+                    for line in guest.read(CONTROL).splitlines() if " class:TEST_" in line}
+
+        def said():
+            """Numbers of the classes that were printed, and of those that were recorded."""
+            last, before = guest.kmsg()[-1].seq, len(log.settled().messages)
+            guest.write(f"{LOAD}/run", "classes")
+            printed = [r.text for r in guest.kmsg() if r.seq > last and b"ddebug_test: t902" in r.text]
+            recorded = [m.text for m in log.settled().messages[before:]]
+            return [[name for name in ("one", "two") if any(b"class " + name.encode() in t for t in texts)]
+                    for texts in (printed, recorded)]
+
+        guest = self.boot()
+        log = Log(guest.log_file)
+        guest.must("modprobe ddebug_test")
+        param = "/sys/module/ddebug_test/parameters/classes"
+        for query, one, two, where in (
+                ("module ddebug_test +pr", "_", "_", ([], [])),
+                ("class TEST_NONE +r", "_", "_", ([], [])),
+                ("class TEST_ONE module ddebug_test +r", "r", "_", ([], ["one"])),
+                ("class TEST_TWO =pr", "r", "pr", (["two"], ["one", "two"])),
+                ("3", "pr", "pr", (["one", "two"], ["one", "two"])),
+                ("1", "pr", "r", (["one"], ["one", "two"])),
+                ("0", "r", "r", ([], ["one", "two"])),
+                ("class TEST_TWO -r", "r", "_", ([], ["one"])),
+                ("class TEST_ONE =_", "_", "_", ([], []))):
+            status, output = guest.write(param if query.isdigit() else CONTROL, query)
+            self.assertEqual(status, 0, output)
+            self.assertEqual(classes(), {"TEST_ONE": one, "TEST_TWO": two}, query)
+            self.assertEqual(said(), list(where), query)
 
     def test_writers_at_the_same_time_leave_every_callsite_right(self):
         guest = self.boot_usb()

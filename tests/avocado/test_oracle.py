@@ -4,9 +4,10 @@ with +pr each is in both, text for text, with the same time, in the same order
 for each thread; with r alone the log has the same and dmesg nothing."""
 
 import collections
+import itertools
 import re
 
-from ddebug_guest import Log, shown
+from ddebug_guest import Log, PREFIX_LETTERS, shown
 from ddebug_test import DdebugTest
 import workload
 
@@ -141,6 +142,24 @@ class Oracle(DdebugTest):
 
     def test_log_equals_dmesg_for_file_systems(self):
         self.compare_work(workload.SQUASHFS, workload.FLASH)
+
+    def test_each_combination_of_flags_prefixes_the_log_as_dmesg(self):
+        guest = self.boot_all([])
+        log = Log(guest.log_file)
+        guest.must("modprobe ddebug_test")
+        before = len(log.settled().messages)
+        last = guest.kmsg()[-1].seq
+        flags = ["".join(letters) for n in range(len(PREFIX_LETTERS) + 1)
+                 for letters in itertools.combinations(PREFIX_LETTERS, n)]
+        for letters in flags:
+            guest.control(f"module ddebug_test =pr{letters}")
+            guest.load("threads=1 count=16 context=all shape=mixed")
+        logged = sorted(log.settled().messages[before:], key=lambda m: m.time)
+        printed = [r.text for r in guest.kmsg() if r.seq > last and b"ddebug_test: t0 n" in r.text]
+        self.assertEqual([m.text for m in logged], printed)
+        self.assertEqual(len(printed), 16 * len(flags))
+        prefixes = {text.partition(b"ddebug_test: t0 n0 ")[0] for text in printed if b" t0 n0 " in text}
+        self.assertEqual(len(prefixes), len(flags), "not a test")
 
     def assert_same_work(self, one, other):
         for only, where in ((one - other, "first"), (other - one, "second")):

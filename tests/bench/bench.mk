@@ -6,11 +6,16 @@
 BENCH := tests/bench
 BENCH_OUT := $(BUILD)/bench
 
+# Figures are compared from run to run, so all are of one variant.
+BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
+
 .PHONY: bench bench-docs bench-repeat
-bench bench-docs bench-repeat: build
+bench bench-docs bench-repeat:
+	@tests/tools/deps.sh
+	@$(MAKE) -j$(JOBS) $(BENCH_VARIANT) ONE_VARIANT=yes parts
 	@$(BENCH)/deps.sh
-	@$(MAKE) bench-parts
-	@$(MAKE) run-$@
+	@$(MAKE) $(BENCH_VARIANT) bench-parts
+	@$(MAKE) $(BENCH_VARIANT) run-$@
 
 .PHONY: bench-parts bench-module run-bench run-bench-docs run-bench-repeat
 bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BENCH_OUT)/bench-ust
@@ -23,13 +28,14 @@ $(BENCH_OUT):
 	@mkdir -p $@
 
 # Headers as the device was compiled with; the checksum is QEMU's.
-BENCH_QEMU_CONF = $(firstword $(wildcard $(BUILD)/qemu-device/qemu-*))
+BENCH_QEMU = $(firstword $(wildcard $(BUILD)/qemu-device/7.2*))
+BENCH_QEMU_CONF = $(BENCH_QEMU)/qemu
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
 	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DDDEBUG_IN_QEMU \
 	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
 	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC_loadable-7.2) -iquote $(QEMU_SRC_loadable-7.2)/include \
 	-I$(QEMU_SRC_loadable-7.2)/include -isystem $(QEMU_SRC_loadable-7.2)/linux-headers -Wall -Wno-unused-parameter
-BENCH_DRAIN_OBJECTS := $(addprefix $(BUILD)/qemu-device/,ddebug-drain.o ddebug-stream.o ddebug-log.o)
+BENCH_DRAIN_OBJECTS = $(addprefix $(BENCH_QEMU)/,ddebug-drain.o ddebug-stream.o ddebug-log.o)
 
 $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
 	@echo '  CC      bench-drain'

@@ -11,8 +11,9 @@ check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
 
 A variant is a QEMU and a kernel; DDEBUG_QEMU, DDEBUG_KERNEL and DDEBUG_ACCEL
-choose it.  The last line is "N passed, N failed, N skipped" over all suites.
-The exit status is 0 only if nothing failed and every suite has run something.
+choose it.  DDEBUG_PARALLEL tests with guests run at a time (1).  The last line
+is "N passed, N failed, N skipped" over all suites.  The exit
+status is 0 only if nothing failed and every suite has run something.
 """
 
 import collections
@@ -39,7 +40,7 @@ KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
-GUEST_JOB_TIMEOUT = 3600
+GUEST_JOB_TIMEOUT = 2 * 3600
 # Until the agent of a guest under KVM speaks; it takes a few seconds.
 KVM_PROBE_TIMEOUT = 30
 
@@ -200,7 +201,7 @@ def avocado(command, *arguments, smoke, files, **options):
 
 
 def guest(qemu, kernel, wanted=(), smoke=False):
-    """The tests with guests on a variant, by Avocado, one after the other."""
+    """The tests with guests on a variant, by Avocado."""
     count = Count()
     files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
         or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
@@ -217,7 +218,8 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     shutil.rmtree(results, ignore_errors=True)
     os.makedirs(results)
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
-                     "--job-timeout", str(GUEST_JOB_TIMEOUT), "--max-parallel-tasks", "1",
+                     "--job-timeout", str(GUEST_JOB_TIMEOUT),
+                     "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
                      smoke=smoke, files=files, env=variant_environment(qemu, kernel)).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:

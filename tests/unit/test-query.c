@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's query parser takes what the kernel's takes, means the same by it, and refuses what that refuses: the
- * expectations are those of admin-guide/dynamic-debug-howto and of a stock 6.1.
+ * expectations are those of admin-guide/dynamic-debug-howto and of stock kernels.  It is built for 6.1, and once more
+ * for 6.12, whose query language has the letter 's' besides.
  */
 #include <glib.h>
 #include <limits.h>
@@ -14,6 +15,7 @@
 #define F 0x04u
 #define L 0x08u
 #define T 0x10u
+#define S 0x20u
 #define R 0x80u
 #define ALL UINT_MAX
 
@@ -38,6 +40,12 @@ static const Accepted accepted[] = {
   { "=tlfmrp_", { .set = P | R | M | F | L | T } },
   { "-prmflt", { .keep = ~(P | R | M | F | L | T) } },
   { "+rrp", { .set = P | R, .keep = ALL } },
+#ifdef _DPRINTK_FLAGS_INCL_SOURCENAME
+  { "+rs", { .set = R | S, .keep = ALL } },
+  { "=tslfmrp", { .set = P | R | M | F | S | L | T } },
+  { "-s", { .keep = ~S } },
+  { "class DRM_UT_CORE =rs", { .class_name = "DRM_UT_CORE", .set = R | S } },
+#endif
   { "module foo +r", { .module = "foo", .set = R, .keep = ALL } },
   { "module \"foo\" '+r'", { .module = "foo", .set = R, .keep = ALL } },
   { "'module''foo'+r", { .module = "foo", .set = R, .keep = ALL } },
@@ -127,6 +135,10 @@ static const struct
   { "module foo +rx", "module foo +x" },
   { "module foo +xr", "module foo +x" },
   { "module foo =rrprq", "module foo =pq" },
+#ifndef _DPRINTK_FLAGS_INCL_SOURCENAME
+  { "module foo +s", NULL },
+  { "module foo =rs", "module foo =s" },
+#endif
   { "module foo '-rx' # r", "module foo '-x' # r" },
   { "module +r", "module +" },
   { "modul rrr +r", "modul rrr +" },

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * One source for several versions of QEMU.
+ *
+ * The sources of the device are written for QEMU 10.0; what is below makes an
+ * older one look like it.  They are compiled with 7.2 and 10.0; of versions in
+ * between, the changes are told apart as far as they are known.  No other file
+ * asks for the version, which is that of the generated config-host.h.
+ *
+ * To be included after "qemu/osdep.h".
+ */
+#ifndef HW_VIRTIO_DDEBUG_COMPAT_H
+#define HW_VIRTIO_DDEBUG_COMPAT_H
+
+#define DDEBUG_QEMU_AT_LEAST(major, minor) \
+    (QEMU_VERSION_MAJOR > (major) || \
+     (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
+
+#if !DDEBUG_QEMU_AT_LEAST(7, 2) || DDEBUG_QEMU_AT_LEAST(10, 1)
+#error "virtio-ddebug is made for QEMU 7.2 to 10.0"
+#endif
+
+#include "hw/qdev-properties.h"
+#include "migration/blocker.h"
+#include "qapi/error.h"
+#if DDEBUG_QEMU_AT_LEAST(10, 0)
+#include "system/runstate.h"
+#include "system/system.h"
+#else
+#include "sysemu/runstate.h"
+#include "sysemu/sysemu.h"
+#endif
+
+#if !DDEBUG_QEMU_AT_LEAST(10, 0)
+/* An array of properties ended with an empty one; now it is const, and its
+ * size is passed. */
+#define device_class_set_props(dc, props) \
+    do { \
+        static Property props_ended_[ARRAY_SIZE(props) + 1]; \
+        memcpy(props_ended_, props, sizeof(props)); \
+        (device_class_set_props)(dc, props_ended_); \
+    } while (0)
+#endif
+
+#if !DDEBUG_QEMU_AT_LEAST(8, 2)
+/* The reason was the caller's; now QEMU takes, frees and clears it. */
+static inline int ddebug_add_blocker(Error **reason, Error **errp)
+{
+    int r = migrate_add_blocker(*reason, errp);
+
+    if (r < 0) {
+        error_free(*reason);
+        *reason = NULL;
+    }
+    return r;
+}
+
+static inline void ddebug_del_blocker(Error **reason)
+{
+    if (*reason) {
+        migrate_del_blocker(*reason);
+        error_free(*reason);
+        *reason = NULL;
+    }
+}
+
+#define migrate_add_blocker ddebug_add_blocker
+#define migrate_del_blocker ddebug_del_blocker
+#endif
+
+#endif /* HW_VIRTIO_DDEBUG_COMPAT_H */
