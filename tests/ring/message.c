@@ -75,6 +75,7 @@ void stress_fail(const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(line, sizeof(line), fmt, args);
     va_end(args);
+    fflush(stdout);
     fprintf(stderr, "stress: FAILED: %s\n", line);
     _exit(1);
 }

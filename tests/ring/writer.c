@@ -57,6 +57,12 @@ static bool one_in(unsigned int n)
 	return stress_random(&w->random) % n == 0;
 }
 
+/* Also in signal handlers, which may interrupt this. */
+static void count(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
 static __printf(2, 3) void emit(const struct _ddebug *d, const char *fmt, ...)
 {
 	va_list args;
@@ -94,7 +100,7 @@ static void interrupt(u8 level)
 {
 	u8 old = sim_enter(level);
 
-	w->nested++;
+	count(&w->nested);
 	say();
 	if (one_in(4))
 		say();
@@ -106,22 +112,27 @@ static u8 level_above(u8 level)
 	return level + 1 + stress_random(&w->random) % (VIRTIO_DDEBUG_CTX_NMI - level);
 }
 
+/* A signal may come in between: it must not find a task that was there before. */
 static void next_task(void)
 {
-	current = &w->tasks[current == &w->tasks[0]];
-	current->start_time++;
-	current->flags = 0;
+	struct task_struct *next = &w->tasks[current == &w->tasks[0]];
+
+	next->start_time++;
+	next->flags = 0;
+	sim_compiler_barrier();
+	current = next;
+	sim_compiler_barrier();
 }
 
 #ifdef SIM_POINTS
 
 static __attribute__((noreturn)) void die(void)
 {
-	w->deaths++;
+	count(&w->deaths);
 	w->inside = 0;
 	if (sim_cpu.level || current->flags & PF_EXITING) {
-		sim_cpu.level = VIRTIO_DDEBUG_CTX_TASK;
 		next_task();
+		sim_cpu.level = VIRTIO_DDEBUG_CTX_TASK;
 		siglongjmp(w->alive, 1);
 	}
 	switch (stress_random(&w->random) % 4) {
@@ -152,7 +163,7 @@ static void in_format(void)
 	if (w->may_die && w->inside == 1 && !w->asynchronous && !sim_cpu.working && one_in(300))
 		die();
 	if (one_in(200)) {
-		w->recursions++;
+		count(&w->recursions);
 		say();
 	}
 }
@@ -195,7 +206,7 @@ static int post(struct ddebug_transport *t, struct ddebug_stream *s)
 static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	if (w && one_in(8)) {
-		w->own++;
+		count(&w->own);
 		emit(&callsites[0], "a message about a message");
 	}
 	notify_device();

@@ -2,10 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit tests, the guest tests on the chosen variant, their
-              smoke part on all other variants
+check         style, unit tests, models of the rings' barriers, the rings under
+              stress for some seconds, the guest tests on the chosen variant,
+              their smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests
+check-stress  the models, and the rings under stress for some minutes
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
@@ -122,11 +124,12 @@ def style():
     return count
 
 
-def unit():
-    """The unit tests print TAP."""
+def tap(folder, target):
+    """What a Makefile runs prints TAP."""
     count = Count()
     process = subprocess.Popen(
-        ["make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit"],
+        ["make", "--no-print-directory", "-C", f"tests/{folder}", target,
+         f"O={BUILD}/{folder}"],
         cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
@@ -141,7 +144,7 @@ def unit():
             count.passed += 1
     status = process.wait()
     if status and not count.failed:
-        count.failed.append(f"make -C tests/unit check: exit status {status}")
+        count.failed.append(f"make -C tests/{folder} {target}: exit status {status}")
     return count
 
 
@@ -250,13 +253,16 @@ def suites(target, wanted):
                 lambda: guest(*variant, wanted=wanted, smoke=smoke))
 
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
+    unit = [("unit", lambda: tap("unit", "check"))]
+    litmus = ("litmus", lambda: tap("litmus", "check"))
     return {
         "check-style": [("style", style)],
-        "check-unit": [("unit", unit)],
+        "check-unit": unit,
+        "check-stress": [litmus, ("rings", lambda: tap("ring", "check-long"))],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [tests(variant, smoke=True) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), ("unit", unit), tests(CHOSEN)] +
+        "check": [("style", style), *unit, litmus, ("rings", lambda: tap("ring", "check")), tests(CHOSEN)] +
                  [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
     }.get(target)
 

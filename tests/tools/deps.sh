@@ -33,6 +33,7 @@ kmod: finds out which modules need which
 e2fsprogs: makes file systems for the guests
 squashfs-tools: makes file systems for the guests
 strace: shows in tests which system calls the tool makes
+spin: searches the models of the barriers
 '
 
 # Needed for "make qemu" only.
