@@ -27,15 +27,18 @@ help:
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
+	@echo 'make check-install only the tests of make install (no guest)'
 	@echo 'make check-style   only the checks of the source text'
 	@echo 'make build         modules, device, tool, guest images; nothing is run'
 	@echo 'make qemu          build QEMU 7.2 with the device as a part of it, in build/qemu'
 	@echo 'make deps          install what is missing (apt-get), get kernels and the sources of QEMU'
 	@echo 'make bench         measure: instructions, kicks, traps, against the goals (docs/performance.md)'
+	@echo 'make install       tool, device, manuals, source for DKMS: DESTDIR=, PREFIX=/usr/local; make uninstall'
+	@echo 'make install-guest modules for the guest'\''s kernel: DESTDIR=, KERNEL=; make uninstall-guest'
 	@echo 'make clean         remove what was built'
 	@echo 'make distclean     as well as what was downloaded'
 	@echo
-	@echo 'The variant, for demo, check and check-guest:'
+	@echo 'The variant, for demo, check and check-guest (KERNEL also for install-guest):'
 	@echo '  QEMU=loadable-7.2   the QEMU of Debian 12, which loads the device (default)'
 	@echo '       overlay-7.2    what make qemu builds'
 	@echo '       loadable-10.0  the QEMU of its backports, which loads the device'
@@ -148,6 +151,7 @@ $(CHECKS): venv
 
 include tests/bench/bench.mk
 include tests/ring/ring.mk
+include tests/tools/install.mk
 
 .PHONY: clean distclean
 clean:

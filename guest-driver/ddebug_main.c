@@ -12,6 +12,7 @@
 #include <linux/seq_file.h>
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
+#include "ddebug_version.h"
 
 static struct dentry *ddebug_dir;
 static u64 ddebug_instance;
@@ -95,4 +96,5 @@ module_init(ddebug_init);
 module_exit(ddebug_exit);
 
 MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in rings");
+MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");

@@ -28,9 +28,10 @@
 #include "ddebug_compat.h"
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
+#include "ddebug_version.h"
 #include "virtio_ddebug.h"
 
-#define VIRTIO_DDEBUG_DRIVER	"virtio_ddebug 0.1"
+#define VIRTIO_DDEBUG_DRIVER	"virtio_ddebug " DDEBUG_VERSION
 
 /*
  * How long the device may take to answer.  It has a disk to write to; but a user
@@ -568,4 +569,5 @@ static struct virtio_driver virtio_ddebug_driver = {
 module_virtio_driver(virtio_ddebug_driver);
 
 MODULE_DESCRIPTION("Carries ddebug_rb's streams to a virtio-ddebug device");
+MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");

@@ -15,6 +15,7 @@
 #include "ddebug-format.h"
 #include "ddebug-output.h"
 #include "ddebug-request.h"
+#include "ddebug_version.h"
 
 typedef struct
 {
@@ -453,7 +454,7 @@ print_about (const Arguments *a, DdebugWait *wait)
   if (a->help)
     add_all_help (text);
   else
-    g_string_append (text, "ddebug-host (virtio-ddebug) " DDEBUG_HOST_VERSION "\n");
+    g_string_append (text, "ddebug-host (virtio-ddebug) " DDEBUG_VERSION "\n");
   return print (wait, text);
 }
 

@@ -14,6 +14,7 @@
 #include <dirent.h>
 #include <dlfcn.h>
 #include <glib.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,14 +136,28 @@ static char *list_built(const char *dir, const char *indent)
     return g_strjoinv(indent, (char **)names->pdata);
 }
 
-/* The make command that builds the object for this very QEMU. */
+/* make install leaves its list beside the plugin. */
+static bool is_installed(const char *dir)
+{
+    g_autofree char *manifest = g_build_filename(dir, "manifest", NULL);
+
+    return g_file_test(manifest, G_FILE_TEST_EXISTS);
+}
+
+/*
+ * The make command that builds the object for this very QEMU.  What lies between
+ * source and object is no business of the folder of an installed plugin.
+ */
 static char *build_command(const char *version, const char *dir)
 {
     g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    bool installed = is_installed(dir);
 
     return g_strdup_printf("make -C qemu-device QEMU_SRC=<unpacked source of "
-                           "QEMU %s> QEMU_BINARY=%s O=%s", version,
-                           program ? program : "<this QEMU>", dir);
+                           "QEMU %s> QEMU_BINARY=%s O=%s%s", version,
+                           program ? program : "<this QEMU>",
+                           installed ? "../build/qemu-device" : dir,
+                           installed ? " && make install" : "");
 }
 
 static int install_object(const char *dir, const char *path,
@@ -206,10 +221,11 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
                  "This is QEMU:  %s\n"
                  "Wanted:        %s\n"
                  "There is:      %s\n"
-                 "Remedy:        make build, if this QEMU is Debian 12's or its "
-                 "backports'; for any:\n"
+                 "Remedy:        make build%s, if this QEMU is Debian 12's or "
+                 "its backports'; for any:\n"
                  "               %s",
-                 version, path, built, command);
+                 version, path, built,
+                 is_installed(dir) ? " && make install" : "", command);
         return 1;
     }
     return install_object(dir, path, version);

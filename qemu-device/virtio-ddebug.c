@@ -18,6 +18,7 @@
 #include "qemu/uuid.h"
 #include "standard-headers/linux/virtio_ids.h"
 #include "ddebug-compat.h"
+#include "ddebug_version.h"
 #include "virtio-ddebug.h"
 
 /* A request is answered when the disk has it: a few on their way are plenty. */
@@ -480,7 +481,7 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
     const DdebugLogInfo info = {
         .vm_name = qemu_get_vm_name(),
         .vm_uuid = qemu_uuid_set ? qemu_uuid.data : NULL,
-        .writer = "virtio-ddebug 0, QEMU " QEMU_VERSION,
+        .writer = "virtio-ddebug " DDEBUG_VERSION ", QEMU " QEMU_VERSION,
     };
     const uint64_t size = s->size == SIZE_UNSET ? 0 : s->size;
     g_autoptr(GError) error = NULL;

@@ -212,10 +212,16 @@ class Guest:
         self._sockets[1].close()
         self._qmp_pair[1].close()
         self._agent = self._sockets[0]
-        self._timer = threading.Timer(self.life, self._expire)
+        self.expire_in(self.life)
+        return self
+
+    def expire_in(self, seconds):
+        """From now on; instead of what was said before."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
         self._timer.start()
-        return self
 
     def boot(self):
         """Start QEMU, wait for the guest's agent, load our modules."""
@@ -234,7 +240,7 @@ class Guest:
         except Exception as error:
             raise GuestError(f"QEMU did not start: {self.qemu_output()}") from error
 
-    def wait_ready(self, timeout=90):
+    def wait_ready(self, timeout=200):
         self._buffer = b""
         line = self._read_line(time.monotonic() + timeout)
         if line != b"agent ready":

@@ -29,7 +29,7 @@ def drop_capabilities(*capabilities):
 
 
 class DeviceErrors(DdebugTest):
-    timeout = 120
+    timeout = 300
 
     def qemu(self, *options, plugin_file=None, modes_hold=False, timeout=20):
         """Start a QEMU that ends at once if it is not refused: (status, words).

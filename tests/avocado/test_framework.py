@@ -3,14 +3,13 @@
 output, the kernel's log, and that no guest outlives its time."""
 
 import signal
-import time
 
 from ddebug_guest import CommandFailed, GuestError
 from ddebug_test import DdebugTest
 
 
 class Framework(DdebugTest):
-    timeout = 120
+    timeout = 300
 
     def test_commands_and_kernel_log_come_back_whole(self):
         guest = self.boot(log=None, modules=())
@@ -29,10 +28,8 @@ class Framework(DdebugTest):
         self.assertEqual(guest.shut_down(), 0)
 
     def test_a_guest_that_hangs_is_killed(self):
-        guest = self.new_guest(log=None, modules=(), life=20)
-        guest.boot()
-        begin = time.monotonic()
-        with self.assertRaises(GuestError):
-            guest.run("sleep 1000", timeout=100)
-        self.assertLess(time.monotonic() - begin, 20)
+        guest = self.boot(log=None, modules=())
+        guest.expire_in(3)
+        with self.assertRaisesRegex(GuestError, "lived longer than it may"):
+            guest.run("sleep 1000", timeout=1000)
         self.assertEqual(guest.wait(), -signal.SIGKILL)

@@ -121,12 +121,9 @@ resolve_kernel() {
 }
 
 get_kernel() {
-    local current release
+    local release
 
-    current=$(cat "$cache/kernel/current-6.12" 2>/dev/null || true)
-    if [ -n "$current" ] && [ -e "$cache/kernel/$current/complete" ]; then
-        return
-    fi
+    [ -z "$(backports_kernel)" ] || return 0
     enter_scratch "$cache/kernel"
     obtain backports-kernel "the kernel 6.12" resolve_kernel
     release=${packages[0]%%=*}
@@ -175,12 +172,9 @@ get_qemu_source() {
 }
 
 get_qemu() {
-    local current version lacking
+    local version lacking
 
-    current=$(cat "$cache/qemu/current-10.0" 2>/dev/null || true)
-    if [ -n "$current" ] && [ -e "$(qemu_folder "$current")/complete" ]; then
-        return
-    fi
+    [ -z "$(backports_qemu)" ] || return 0
     enter_scratch "$cache/qemu"
     obtain backports-qemu "QEMU 10.0" resolve_qemu
     version=${packages[0]#*=}

@@ -2,11 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit tests, models of the rings' barriers, the rings under
-              stress for some seconds, the guest tests on the chosen variant,
+check         style, unit and install tests, models of the rings' barriers, the rings
+              under stress for some seconds, the guest tests on the chosen variant,
               their smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests
+check-install the tests of make install
 check-stress  the models, and the rings under stress for some minutes
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
@@ -124,13 +125,11 @@ def style():
     return count
 
 
-def tap(folder, target):
-    """What a Makefile runs prints TAP."""
+def tap(name, *command):
+    """Run tests that print TAP."""
     count = Count()
     process = subprocess.Popen(
-        ["make", "--no-print-directory", "-C", f"tests/{folder}", target,
-         f"O={BUILD}/{folder}"],
-        cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
+        command, cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
         match = re.match(r"(not )?ok\b(?:\s+\d+)?\s*-?\s*(.*?)(\s*# SKIP.*)?$", line, re.I)
@@ -144,8 +143,26 @@ def tap(folder, target):
             count.passed += 1
     status = process.wait()
     if status and not count.failed:
-        count.failed.append(f"make -C tests/{folder} {target}: exit status {status}")
+        count.failed.append(f"{name}: exit status {status}")
     return count
+
+
+def unit():
+    return tap("make -C tests/unit check",
+               "make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit")
+
+
+def install():
+    return tap("tests/install", sys.executable, "tests/install/test_install.py")
+
+
+def litmus():
+    return tap("tests/litmus", "tests/litmus/litmus.py")
+
+
+def rings(target):
+    return tap(f"make -C tests/ring {target}",
+               "make", "--no-print-directory", "-C", "tests/ring", target, f"O={BUILD}/ring")
 
 
 def end_of_log(path, lines=20):
@@ -158,10 +175,6 @@ def end_of_log(path, lines=20):
                 (line for line in stripped if not re.match(r"[ ^~]*$", line)), lines))
     except OSError:
         return ""
-
-
-def variant_name(qemu, kernel):
-    return f"{qemu}, kernel {kernel}"
 
 
 def why_not(qemu, kernel):
@@ -248,22 +261,27 @@ def guest(qemu, kernel, wanted=(), smoke=False):
 
 def suites(target, wanted):
     """[(name, function that returns its Count)]"""
-    def tests(variant, smoke=False):
-        return (f"guest: {variant_name(*variant)}" + (", smoke" if smoke else ""),
-                lambda: guest(*variant, wanted=wanted, smoke=smoke))
+    def name(qemu, kernel):
+        return f"{qemu}, kernel {kernel}"
+
+    def tests(variant):
+        return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted)
+
+    def smoke(variant):
+        return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
-    unit = [("unit", lambda: tap("unit", "check"))]
-    litmus = ("litmus", lambda: tap("litmus", "check"))
     return {
         "check-style": [("style", style)],
-        "check-unit": unit,
-        "check-stress": [litmus, ("rings", lambda: tap("ring", "check-long"))],
+        "check-unit": [("unit", unit)],
+        "check-install": [("install", install)],
+        "check-stress": [("litmus", litmus), ("rings", lambda: rings("check-long"))],
         "check-guest": [tests(CHOSEN)],
-        "check-smoke": [tests(variant, smoke=True) for variant in variants],
+        "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), *unit, litmus, ("rings", lambda: tap("ring", "check")), tests(CHOSEN)] +
-                 [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
+        "check": [("style", style), ("unit", unit), ("install", install), ("litmus", litmus),
+                  ("rings", lambda: rings("check")), tests(CHOSEN)] +
+                 [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 
 

@@ -32,6 +32,8 @@ cpio: packs the image of the guests
 kmod: finds out which modules need which
 e2fsprogs: makes file systems for the guests
 squashfs-tools: makes file systems for the guests
+man-db: checks of the manual pages
+mandoc: checks of the manual pages
 strace: shows in tests which system calls the tool makes
 spin: searches the models of the barriers
 '
@@ -284,7 +286,7 @@ write_config() {
     qemus=$(qemu_json loadable-7.2 /usr/bin/qemu-system-x86_64 "$qemu_package" "$plugin" single '[]' '{}')
     qemus+=,$'\n'$(qemu_json overlay-7.2 "$build/qemu/qemu-system-x86_64" "$qemu_package" null single '[]' '{}')
 
-    release=$(cat "$cache/kernel/current-6.12" 2>/dev/null || true)
+    release=$(backports_kernel)
     if [ -n "$release" ]; then
         kernel_names+=("$release")
         root=$cache/kernel/$release
@@ -293,7 +295,7 @@ write_config() {
     else
         absent+=("\"6.12\": \"$(why_absent kernel)\"")
     fi
-    package=$(cat "$cache/qemu/current-10.0" 2>/dev/null || true)
+    package=$(backports_qemu)
     if [ -n "$package" ]; then
         qemu_names+=("$package")
         root=$(qemu_folder "$package")/root/usr

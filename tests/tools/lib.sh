@@ -117,3 +117,22 @@ debian_archives() {
 qemu_folder() {
     printf '%s\n' "$cache/qemu/${1//[:~]/_}"
 }
+
+# What was chosen of the backports, if it is there: the kernel's release, QEMU's version.
+backports_kernel() {
+    local release
+
+    release=$(cat "$cache/kernel/current-6.12" 2>/dev/null || true)
+    if [ -n "$release" ] && [ -e "$cache/kernel/$release/complete" ]; then
+        printf '%s\n' "$release"
+    fi
+}
+
+backports_qemu() {
+    local version
+
+    version=$(cat "$cache/qemu/current-10.0" 2>/dev/null || true)
+    if [ -n "$version" ] && [ -e "$(qemu_folder "$version")/complete" ]; then
+        printf '%s\n' "$version"
+    fi
+}
