@@ -26,6 +26,9 @@ help:
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
+	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
+	@echo 'make fuzz          fuzzes the tool; FUZZ_SECONDS=10 for each target and fuzzer'
+	@echo 'make coverage      the branches of the codec that the unit tests take'
 	@echo 'make check-style   only the checks of the source text'
 	@echo 'make build         modules, device, tool, guest images; nothing is run'
 	@echo 'make qemu          build QEMU 7.2 with the device as a part of it, in build/qemu'
@@ -135,6 +138,7 @@ endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
 CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style
+include tests/fuzz/fuzz.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh

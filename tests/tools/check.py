@@ -5,7 +5,10 @@
 check         style, unit tests, the guest tests on the chosen variant, their
               smoke part on all other variants
 check-style   the source text
-check-unit    the unit tests
+check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
+check-damage  a log damaged in every place
+fuzz          the fuzz targets by libFuzzer and AFL++
+coverage      the branches of the codec that the unit tests take
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
@@ -83,7 +86,8 @@ def sources():
         names = [os.path.relpath(os.path.join(top, name), REPO)
                  for top, dirs, files in os.walk(REPO) for name in files
                  if "build" not in os.path.relpath(top, REPO).split(os.sep)]
-    return [name for name in names if os.path.isfile(os.path.join(REPO, name))]
+    return [name for name in names if os.path.isfile(os.path.join(REPO, name)) and
+            not name.startswith("tests/fuzz/corpus/")]
 
 
 def read(name):
@@ -122,11 +126,12 @@ def style():
     return count
 
 
-def unit():
-    """The unit tests print TAP."""
+def tap(folder, target):
+    """What a Makefile runs prints TAP."""
     count = Count()
     process = subprocess.Popen(
-        ["make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit"],
+        ["make", "--no-print-directory", "-C", f"tests/{folder}", target,
+         f"O={BUILD}/{folder}", f"UNIT={BUILD}/unit"],
         cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
     for line in process.stdout:
         print(line, end="", flush=True)
@@ -141,7 +146,7 @@ def unit():
             count.passed += 1
     status = process.wait()
     if status and not count.failed:
-        count.failed.append(f"make -C tests/unit check: exit status {status}")
+        count.failed.append(f"make -C tests/{folder} {target}: exit status {status}")
     return count
 
 
@@ -249,14 +254,20 @@ def suites(target, wanted):
         return (f"guest: {variant_name(*variant)}" + (", smoke" if smoke else ""),
                 lambda: guest(*variant, wanted=wanted, smoke=smoke))
 
+    unit = [("unit", lambda: tap("unit", "check")),
+            ("corpus", lambda: tap("fuzz", "check")),
+            ("damage", lambda: tap("fuzz", "damage-short"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
-        "check-unit": [("unit", unit)],
+        "check-unit": unit,
+        "check-damage": [("damage", lambda: tap("fuzz", "damage"))],
+        "fuzz": [("fuzz", lambda: tap("fuzz", "fuzz"))],
+        "coverage": [("coverage", lambda: tap("unit", "coverage"))],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [tests(variant, smoke=True) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), ("unit", unit), tests(CHOSEN)] +
+        "check": [("style", style), *unit, tests(CHOSEN)] +
                  [tests(variant, smoke=True) for variant in variants if variant != CHOSEN],
     }.get(target)
 
