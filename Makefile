@@ -23,10 +23,14 @@ help:
 	@echo 'make demo          build and see a stock guest'\''s messages arrive on the host'
 	@echo 'make check         build everything and run all tests: with guests on one variant, their smoke part on the others'
 	@echo 'make check-unit    only the unit tests (no guest)'
+	@echo 'make check-stress  models of the rings'\'' barriers; the rings outside of a guest for some minutes'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
 	@echo 'make check-install only the tests of make install (no guest)'
+	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
+	@echo 'make fuzz          fuzzes the tool; FUZZ_SECONDS=10 for each target and fuzzer'
+	@echo 'make coverage      the branches of the codec that the unit tests take'
 	@echo 'make check-style   only the checks of the source text'
 	@echo 'make build         modules, device, tool, guest images; nothing is run'
 	@echo 'make qemu          build QEMU 7.2 with the device as a part of it, in build/qemu'
@@ -79,7 +83,7 @@ build:
 qemu:
 	@tests/tools/deps.sh overlay
 	@$(MAKE) overlay
-check check-smoke check-matrix: build $(if $(wildcard qemu-device/overlay/Makefile),qemu)
+check check-smoke check-matrix: build qemu
 	@$(MAKE) run-$@
 check-unit check-style:
 	@tests/tools/deps.sh
@@ -139,6 +143,7 @@ endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
 CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style
+include tests/fuzz/fuzz.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh
@@ -151,6 +156,7 @@ $(CHECKS): venv
 
 include tests/bench/bench.mk
 include tests/tools/callsites.mk
+include tests/ring/ring.mk
 include tests/tools/install.mk
 
 .PHONY: clean distclean

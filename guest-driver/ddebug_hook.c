@@ -10,8 +10,6 @@
  * the same prototype, which so runs in the caller's own context, with the
  * caller's own arguments.  An empty post_handler keeps the kernel from
  * replacing the breakpoint by a jump, which would ignore the new pointer.
- * Where functions begin with ENDBR the breakpoint stands behind it, and what is
- * gone to by the breakpoint's IRET needs none.
  *
  *   print side    __dynamic_pr_debug(), __dynamic_dev_dbg(),
  *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg(),

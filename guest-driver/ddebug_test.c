@@ -102,9 +102,6 @@
 /* How long an interrupt that we send ourselves may take. */
 #define INTERRUPT_TIMEOUT	(5 * NSEC_PER_SEC)
 
-/* How long a CPU waits for the others with interrupts off. */
-#define SPIN_WAIT	(20 * NSEC_PER_MSEC)
-
 enum test_context {
 	CONTEXT_TASK,
 	CONTEXT_SOFTIRQ,
@@ -583,37 +580,23 @@ static int test_oops(void)
  * spin
  */
 
-static atomic_t spin_off;	/* CPUs that take no interrupts */
+static atomic_t spin_here, spin_off;
 static unsigned int spin_cpus;
 
 /*
- * Waking a thread, and whatever else tasks do, may take an interrupt of another
- * CPU.  So a CPU waits for the others with interrupts off for a while only, and
- * takes back that it was there.  Once all are counted none can.
+ * First all threads meet with interrupts on, since waking the others takes
+ * interrupts; then with interrupts off, so that the last message of each CPU is
+ * made when no CPU takes interrupts any more.
  */
-static bool test_spin_meet(void)
-{
-	u64 until = ktime_get_ns() + SPIN_WAIT;
-	int n;
-
-	local_irq_disable();
-	n = atomic_inc_return(&spin_off);
-	while (n < spin_cpus) {
-		if (ktime_get_ns() > until && atomic_try_cmpxchg(&spin_off, &n, n - 1)) {
-			local_irq_enable();
-			return false;
-		}
-		cpu_relax();
-		n = atomic_read(&spin_off);
-	}
-	return true;
-}
-
-/* The last message of each CPU is made when no CPU takes interrupts any more. */
 static int test_spin_thread(void *unused)
 {
-	while (!test_spin_meet())
+	atomic_inc(&spin_here);
+	while (atomic_read(&spin_here) < spin_cpus)
 		cond_resched();
+	local_irq_disable();
+	atomic_inc(&spin_off);
+	while (atomic_read(&spin_off) < spin_cpus)
+		cpu_relax();
 	pr_debug("t%u n0 the last message of this CPU\n",
 		 THREAD_SPIN + smp_processor_id());
 	for (;;)

@@ -3,6 +3,9 @@
  * Payloads are kept as they came, and entries found in them when they are
  * needed: the memory taken is that of the dictionary in the file, and a few
  * words for each entry of at least 24 bytes.
+ *
+ * Guests choose the numbers of callsites and the names of lives.  None of the
+ * tables may become slow by that choice.
  */
 #include "ddebug-dict.h"
 
@@ -15,7 +18,7 @@ struct DdebugDict
   GHashTable *epochs;       /* number -> DdebugEpoch */
   GTree *with_callsites;    /* number -> DdebugEpoch, those that have any, in order */
   GPtrArray *lives;
-  GHashTable *lives_by_name;
+  GTree *lives_by_name;
   GDestroyNotify free_stream;
 };
 
@@ -45,6 +48,23 @@ life_free (gpointer data)
   g_free (life);
 }
 
+guint
+ddebug_dict_hash (gconstpointer number)
+{
+  /* Multiply and shift: a universal hash as long as nobody can guess the factor, which is odd. */
+  static guint64 factor;
+
+  if (factor == 0)
+    factor = (guint64) g_random_int () << 32 | g_random_int () | 1;
+  return GPOINTER_TO_UINT (number) * factor >> 32;
+}
+
+static int
+compare_names (gconstpointer a, gconstpointer b)
+{
+  return strcmp (a, b);
+}
+
 static int
 compare_numbers (gconstpointer a, gconstpointer b)
 {
@@ -58,10 +78,10 @@ ddebug_dict_new (GDestroyNotify free_stream)
 {
   DdebugDict *dict = g_new0 (DdebugDict, 1);
 
-  dict->epochs = g_hash_table_new_full (NULL, NULL, NULL, epoch_free);
+  dict->epochs = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, epoch_free);
   dict->with_callsites = g_tree_new (compare_numbers);
   dict->lives = g_ptr_array_new_with_free_func (life_free);
-  dict->lives_by_name = g_hash_table_new (g_str_hash, g_str_equal);
+  dict->lives_by_name = g_tree_new (compare_names);
   dict->free_stream = free_stream;
   return dict;
 }
@@ -71,7 +91,7 @@ ddebug_dict_free (DdebugDict *dict)
 {
   if (!dict)
     return;
-  g_hash_table_unref (dict->lives_by_name);
+  g_tree_unref (dict->lives_by_name);
   g_ptr_array_unref (dict->lives);
   g_tree_unref (dict->with_callsites);
   g_hash_table_unref (dict->epochs);
@@ -109,7 +129,7 @@ ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
   if (epoch->life)
     return epoch->life;
   name = life_name (epoch);
-  life = g_hash_table_lookup (dict->lives_by_name, name);
+  life = g_tree_lookup (dict->lives_by_name, name);
   if (life)
     {
       life->epoch = MAX (life->epoch, epoch->number);
@@ -118,9 +138,9 @@ ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
   life = g_new0 (DdebugLife, 1);
   life->name = g_steal_pointer (&name);
   life->epoch = epoch->number;
-  life->streams = g_hash_table_new_full (NULL, NULL, NULL, dict->free_stream);
+  life->streams = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, dict->free_stream);
   g_ptr_array_add (dict->lives, life);
-  g_hash_table_insert (dict->lives_by_name, life->name, life);
+  g_tree_insert (dict->lives_by_name, life->name, life);
   return epoch->life = life;
 }
 
@@ -185,25 +205,22 @@ ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
   guint8 *payload = g_memdup2 (chunk->payload, chunk->len);
   DdebugCallsite callsite;
   gsize at = 0;
+  guint32 len;
 
   if (!epoch->by_id)
     {
-      epoch->by_id = g_hash_table_new (NULL, NULL);
+      epoch->by_id = g_hash_table_new (ddebug_dict_hash, NULL);
       epoch->payloads = g_ptr_array_new_with_free_func (g_free);
       g_tree_insert (dict->with_callsites, GUINT_TO_POINTER (epoch->number), epoch);
     }
   g_ptr_array_add (epoch->payloads, payload);
-  while (at < chunk->len)
+  while ((len = parse_callsite (payload + at, chunk->len - at, &callsite)) != 0)
     {
-      guint32 len = parse_callsite (payload + at, chunk->len - at, &callsite);
-
-      if (len == 0)
-        return FALSE;
       g_hash_table_insert (epoch->by_id, GUINT_TO_POINTER (callsite.id), payload + at);
       at += len;
     }
   epoch->callsites = g_hash_table_size (epoch->by_id);
-  return TRUE;
+  return at == chunk->len;
 }
 
 gboolean
@@ -211,8 +228,11 @@ ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsi
 {
   const guint8 *entry = epoch->by_id ? g_hash_table_lookup (epoch->by_id, GUINT_TO_POINTER (id)) : NULL;
 
+  if (!entry)
+    return FALSE;
   /* Only entries that were found well-formed are in the table. */
-  return entry && parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite) != 0;
+  parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite);
+  return TRUE;
 }
 
 void

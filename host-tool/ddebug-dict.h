@@ -84,6 +84,9 @@ gboolean ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsit
 /* Forgets the callsites of all epochs before @number: their messages are all out. */
 void ddebug_dict_forget_before (DdebugDict *dict, guint32 number);
 
+/* For tables of numbers that a guest or a log chooses: a hash that cannot be foreseen. */
+guint ddebug_dict_hash (gconstpointer number);
+
 /* All epochs, by number. (transfer container) */
 GPtrArray *ddebug_dict_epochs (DdebugDict *dict);
 /* All lives, in the order in which they were met. (transfer none) */

@@ -41,6 +41,33 @@ append_hex (GString *out, guint8 c)
 }
 
 /*
+ * What Unicode calls Default_Ignorable_Code_Point and GLib printable: it takes
+ * part in a text without being seen.
+ */
+static gboolean
+is_invisible (gunichar c)
+{
+  static const struct
+  {
+    gunichar first, last;
+  } ranges[] = {
+    { 0x034f, 0x034f },     /* combining grapheme joiner */
+    { 0x115f, 0x1160 },     /* Hangul fillers */
+    { 0x17b4, 0x17b5 },     /* Khmer inherent vowels */
+    { 0x180b, 0x180f },     /* Mongolian selectors */
+    { 0x3164, 0x3164 },     /* Hangul filler */
+    { 0xfe00, 0xfe0f },     /* variation selectors */
+    { 0xffa0, 0xffa0 },     /* halfwidth Hangul filler */
+    { 0xe0000, 0xe0fff },   /* tags, more variation selectors */
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (ranges); i++)
+    if (c >= ranges[i].first && c <= ranges[i].last)
+      return TRUE;
+  return FALSE;
+}
+
+/*
  * Bytes of the character at @p that may be shown as it is; 0 if there is none.
  * GLib's idea of printable leaves out controls, formats (all bidirectional ones
  * among them), surrogates and what Unicode has not assigned.
@@ -54,7 +81,7 @@ printable_utf8 (const guint8 *p, gsize len)
   if (c == (gunichar) -1 || c == (gunichar) -2 || !g_unichar_isprint (c))
     return 0;
   type = g_unichar_type (c);
-  if (type == G_UNICODE_LINE_SEPARATOR || type == G_UNICODE_PARAGRAPH_SEPARATOR)
+  if (type == G_UNICODE_LINE_SEPARATOR || type == G_UNICODE_PARAGRAPH_SEPARATOR || is_invisible (c))
     return 0;
   return g_utf8_skip[*p];
 }
@@ -104,8 +131,12 @@ escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint 
 void
 ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, guint indent)
 {
-  const guint8 *p = text, *end = p + len;
+  const guint8 *p = text, *end;
 
+  /* There may be no text at all: an offset from NULL is not defined. */
+  if (len == 0)
+    return;
+  end = p + len;
   while (p < end)
     {
       const guint8 *run = p;

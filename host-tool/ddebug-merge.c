@@ -62,6 +62,7 @@ typedef struct
   DdebugMessage message;    /* for HEAD_MESSAGE */
   guint64 time;             /* of the head */
   gboolean begun;           /* a message was met */
+  gboolean in_life;         /* a chunk of it came since a life was ended last */
   DdebugMarks marks;        /* of the span of the last message */
   guint64 end_pos;          /* behind the last span read */
 } Stream;
@@ -76,6 +77,7 @@ struct DdebugMerger
   guint64 window;           /* ns of the device's clock */
   gsize held_bytes;
   guint64 order;
+  GQueue in_life;           /* of Stream, those that are in the life that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
   DdebugStreamFunc stream_func;
   gpointer stream_data;
@@ -389,6 +391,7 @@ ddebug_merger_new (void)
 
   merger->heap = g_ptr_array_new ();
   g_queue_init (&merger->held);
+  g_queue_init (&merger->in_life);
   g_queue_init (&merger->tails);
   return merger;
 }
@@ -400,6 +403,7 @@ ddebug_merger_free (DdebugMerger *merger)
     return;
   g_ptr_array_unref (merger->heap);
   g_queue_clear (&merger->held);
+  g_queue_clear (&merger->in_life);
   g_queue_clear (&merger->tails);
   g_free (merger);
 }
@@ -464,6 +468,9 @@ ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch 
 
   /* The heap is in order only when what was taken from its top is settled. */
   settle_taken (merger);
+  if (!stream->in_life)
+    g_queue_push_tail (&merger->in_life, stream);
+  stream->in_life = TRUE;
   stream->stream.epoch = epoch;
   stream->stream.cpu = chunk->cpu;
   stream->stream.context = chunk->context;
@@ -492,14 +499,16 @@ ddebug_merger_release (DdebugMerger *merger, guint64 pass)
 }
 
 void
-ddebug_merger_end_life (DdebugMerger *merger, DdebugLife *life)
+ddebug_merger_end_life (DdebugMerger *merger)
 {
-  GHashTableIter iter;
-  gpointer stream;
+  Stream *stream;
 
-  g_hash_table_iter_init (&iter, life->streams);
-  while (g_hash_table_iter_next (&iter, NULL, &stream))
-    g_queue_push_tail (&merger->tails, stream);
+  /* Not all of the life's: a log may go to and fro between lives of many streams. */
+  while ((stream = g_queue_pop_head (&merger->in_life)))
+    {
+      stream->in_life = FALSE;
+      g_queue_push_tail (&merger->tails, stream);
+    }
 }
 
 gboolean

@@ -104,8 +104,8 @@ void ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugE
 /* Makes all of passes up to @pass due; G_MAXUINT64: all there is. */
 void ddebug_merger_release (DdebugMerger *merger, guint64 pass);
 
-/* No more comes of @life: what is known to be missing at its streams' ends becomes due. */
-void ddebug_merger_end_life (DdebugMerger *merger, DdebugLife *life);
+/* No more comes of the life that was pushed: what is known to be missing at its streams' ends becomes due. */
+void ddebug_merger_end_life (DdebugMerger *merger);
 
 /* Whether messages are held back for their order. */
 gboolean ddebug_merger_is_holding (DdebugMerger *merger);

@@ -24,7 +24,17 @@
  *                                         read again, since it may have been
  *                                         written after it was read first; then it
  *                                         is the segment's end, or damage if a valid
- *                                         chunk of this segment lies behind it.
+ *                                         chunk of this segment lies behind it, or if
+ *                                         most of a header that belongs there is left.
+ *
+ * A writer begins a chunk when the one before is whole.  So also in a segment
+ * that is still written, a place with a valid chunk behind it is damaged if it
+ * is unreadable when it is read again.
+ *
+ * What reading costs grows with the bytes that the file has on disk, and with
+ * nothing that it says of itself: the headers of all slots are read into tables
+ * sorted by number, holes are skipped, and the tables are read again only where
+ * a writer can have changed what they say.
  */
 #define _GNU_SOURCE
 #include "ddebug-reader.h"
@@ -42,13 +52,22 @@
 #define COPY_MAX (256u << 10)
 
 #define CHUNK_HEADER ((guint32) sizeof (struct ddebug_log_chunk))
+#define CHUNK_ALIGN 8u
 
+#define SEGMENT_HEADER ((guint32) sizeof (struct ddebug_log_seg))
+
+/* A slot that holds a segment. */
 typedef struct
 {
-  guint64 seq;              /* 0: unused, or its header is not valid */
+  guint64 seq;              /* not 0 */
+  guint64 slot;
   guint32 type;
   guint32 epoch;
-} Slot;
+  gboolean headless;        /* its header is damaged: known from its first chunk */
+} Segment;
+
+/* By type: DDEBUG_LOG_SEG_DATA, DDEBUG_LOG_SEG_DICT; 0: of types not known. */
+#define N_TABLES 3
 
 typedef struct
 {
@@ -63,10 +82,12 @@ typedef struct
   guint32 copy_want;
   gboolean fresh;           /* the copy was made at off, and nothing taken from it yet */
   gboolean complete;        /* the segment was known complete before the copy was made */
+  gboolean passed;          /* the chunk at off was, since one behind it was there */
   gboolean exhausted;       /* nothing is behind off, and nothing ever will be */
   gboolean peeked;
   DdebugRead result;
   DdebugChunk chunk;
+  guint32 next_off;         /* where off goes when the result is taken */
 } Walk;
 
 struct DdebugReader
@@ -74,10 +95,12 @@ struct DdebugReader
   int fd;
   char *path;
   DdebugSuper super;
-  Slot *slots;
-  guint64 nr_slots;
-  guint64 missing;
-  gboolean slots_fresh;     /* read after the last copy of data */
+  GArray *tables[N_TABLES]; /* of Segment, sorted by seq, each seq once */
+  guint64 nr_slots;         /* whose headers are in the file */
+  GArray *lost_slots;       /* of guint64: slots whose segment cannot be told */
+  guint lost_told;          /* how many of them were reported */
+  gboolean tables_read;     /* since the end of data was met */
+  gboolean tables_fresh;    /* since the last copy of data */
   gboolean live;
   gboolean other;
   gboolean snapshot;
@@ -264,94 +287,7 @@ read_super (int fd, DdebugSuper *super, guint32 *detail)
   return state[best];
 }
 
-/* ---- slots ---- */
-
-static guint64
-slot_offset (DdebugReader *reader, guint64 slot)
-{
-  return DDEBUG_LOG_SEGS_OFF + slot * reader->super.seg_size;
-}
-
-/* FALSE if the file ends before the slot's header does. */
-static gboolean
-read_slot (DdebugReader *reader, guint64 slot)
-{
-  struct ddebug_log_seg seg;
-  gssize n = pread (reader->fd, &seg, sizeof seg, slot_offset (reader, slot));
-
-  reader->slots[slot].seq = 0;
-  if (n != sizeof seg)
-    return FALSE;
-  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
-      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
-    {
-      reader->slots[slot].seq = GUINT64_FROM_LE (seg.seq);
-      reader->slots[slot].type = GUINT32_FROM_LE (seg.type);
-      reader->slots[slot].epoch = GUINT32_FROM_LE (seg.epoch);
-    }
-  return TRUE;
-}
-
-/* Reads the geometry and the headers of all slots anew. */
-static void
-read_slots (DdebugReader *reader)
-{
-  DdebugSuper super;
-  guint32 detail;
-
-  /* While one copy is written the other is good; if neither is, the file was cut or overwritten. */
-  if (read_super (reader->fd, &super, &detail) == COPY_GOOD)
-    {
-      if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
-          || super.seg_size != reader->super.seg_size)
-        reader->other = TRUE;
-      else
-        reader->super = super;
-    }
-  if (reader->nr_slots != reader->super.nr_segs)
-    {
-      reader->nr_slots = reader->super.nr_segs;
-      reader->slots = g_renew (Slot, reader->slots, reader->nr_slots);
-    }
-  reader->missing = 0;
-  for (guint64 slot = 0; slot < reader->nr_slots; slot++)
-    reader->missing += !read_slot (reader, slot);
-  reader->slots_fresh = TRUE;
-}
-
-static gboolean
-slot_counts (DdebugReader *reader, const Slot *slot, guint32 type)
-{
-  return slot->seq != 0 && slot->type == type
-         && (type != DDEBUG_LOG_SEG_DATA || slot->seq >= reader->super.first_seg);
-}
-
-/* The slot of segment @seq, or nr_slots. */
-static guint64
-find_segment (DdebugReader *reader, guint32 type, guint64 seq)
-{
-  guint64 i;
-
-  for (i = 0; i < reader->nr_slots; i++)
-    if (reader->slots[i].seq == seq && slot_counts (reader, &reader->slots[i], type))
-      break;
-  return i;
-}
-
-/* The slot of the oldest segment after @seq, or nr_slots. */
-static guint64
-find_segment_after (DdebugReader *reader, guint32 type, guint64 seq)
-{
-  guint64 best = reader->nr_slots;
-
-  for (guint64 i = 0; i < reader->nr_slots; i++)
-    if (reader->slots[i].seq > seq && slot_counts (reader, &reader->slots[i], type)
-        && (best == reader->nr_slots || reader->slots[i].seq < reader->slots[best].seq))
-      best = i;
-  return best;
-}
-
-/* ---- chunks ---- */
+/* ---- chunk headers ---- */
 
 static void
 chunk_from_disk (const struct ddebug_log_chunk *disk, DdebugChunk *chunk)
@@ -378,17 +314,9 @@ chunk_from_disk (const struct ddebug_log_chunk *disk, DdebugChunk *chunk)
   chunk->payload = NULL;
 }
 
-/* Bytes from the begin of a chunk to the next; len was checked against the segment. */
-static guint32
-chunk_span (const DdebugChunk *chunk)
-{
-  return CHUNK_HEADER + ((chunk->len + 7) & ~7u);
-}
-
-/* Whether @p, with @avail bytes behind it, is a header that belongs at @off of the segment. */
+/* Whether @p, with @avail bytes behind it, is the header of a chunk, of any place. */
 static gboolean
-parse_header (DdebugReader *reader, Walk *walk, const guint8 *p, guint32 avail, guint32 off,
-              DdebugChunk *chunk, guint32 *payload_crc)
+parse_any_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *payload_crc)
 {
   struct ddebug_log_chunk disk;
 
@@ -402,9 +330,245 @@ parse_header (DdebugReader *reader, Walk *walk, const guint8 *p, guint32 avail, 
     return FALSE;
   chunk_from_disk (&disk, chunk);
   *payload_crc = GUINT32_FROM_LE (disk.payload_crc);
-  return chunk->seg_seq == walk->seq && chunk->off == off && off <= reader->super.seg_size - CHUNK_HEADER
-         && chunk->len <= reader->super.seg_size - off - CHUNK_HEADER
-         && chunk_span (chunk) <= reader->super.seg_size - off;
+  return TRUE;
+}
+
+/* ---- slots ---- */
+
+static guint64
+slot_offset (DdebugReader *reader, guint64 slot)
+{
+  return DDEBUG_LOG_SEGS_OFF + slot * reader->super.seg_size;
+}
+
+static gboolean
+read_segment_header (DdebugReader *reader, guint64 slot, struct ddebug_log_seg *seg)
+{
+  return pread (reader->fd, seg, sizeof *seg, slot_offset (reader, slot)) == sizeof *seg;
+}
+
+static guint32
+table_of (guint32 type)
+{
+  return type < N_TABLES ? type : 0;
+}
+
+/*
+ * A segment whose header is damaged is known by its first chunk, if the header
+ * has its magic or its number left.  A slot that was given up has neither: what
+ * lies in it stays hidden.
+ */
+static gboolean
+recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg, Segment *segment)
+{
+  guint8 bytes[sizeof (struct ddebug_log_chunk)];
+  DdebugChunk chunk;
+  guint32 payload_crc;
+
+  if (pread (reader->fd, bytes, sizeof bytes, slot_offset (reader, slot) + SEGMENT_HEADER) != sizeof bytes
+      || !parse_any_header (bytes, sizeof bytes, &chunk, &payload_crc) || chunk.off != SEGMENT_HEADER
+      || (GUINT32_FROM_LE (seg->magic) != DDEBUG_LOG_SEG_MAGIC && GUINT64_FROM_LE (seg->seq) != chunk.seg_seq))
+    return FALSE;
+  segment->seq = chunk.seg_seq;
+  segment->type = chunk.type == DDEBUG_LOG_CHUNK_ATTACH || chunk.type == DDEBUG_LOG_CHUNK_DICT
+                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
+  segment->epoch = chunk.epoch;
+  segment->headless = TRUE;
+  return TRUE;
+}
+
+typedef enum
+{
+  SLOT_UNUSED,
+  SLOT_SEGMENT,
+  SLOT_LOST,                /* something was there, what cannot be told */
+} SlotState;
+
+static SlotState
+read_slot (DdebugReader *reader, guint64 slot, Segment *segment)
+{
+  struct ddebug_log_seg seg, again;
+
+  *segment = (Segment){ .slot = slot };
+  if (!read_segment_header (reader, slot, &seg) || is_zero (&seg, sizeof seg))
+    return SLOT_UNUSED;
+  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
+      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
+    {
+      segment->seq = GUINT64_FROM_LE (seg.seq);
+      segment->type = GUINT32_FROM_LE (seg.type);
+      segment->epoch = GUINT32_FROM_LE (seg.epoch);
+      return segment->seq ? SLOT_SEGMENT : SLOT_UNUSED;
+    }
+  /* The writer may have been in the midst of it. */
+  if (!read_segment_header (reader, slot, &again) || memcmp (&seg, &again, sizeof seg) != 0)
+    return SLOT_UNUSED;
+  return recognize_headless (reader, slot, &seg, segment) ? SLOT_SEGMENT : SLOT_LOST;
+}
+
+/* The slot after @slot, which is unused, and after the hole that it may lie in. */
+static guint64
+next_slot (DdebugReader *reader, guint64 slot)
+{
+  gint64 data = lseek (reader->fd, slot_offset (reader, slot), SEEK_DATA);
+  guint64 next = slot + 1;
+
+  if (data < 0)
+    return errno == ENXIO ? reader->nr_slots : next;
+  return MAX (next, ((guint64) data - DDEBUG_LOG_SEGS_OFF) / reader->super.seg_size);
+}
+
+static int
+compare_segments (gconstpointer a, gconstpointer b)
+{
+  const Segment *x = a, *y = b;
+
+  if (x->seq != y->seq)
+    return x->seq < y->seq ? -1 : 1;
+  return x->slot < y->slot ? -1 : 1;
+}
+
+/* While segments are moved one may be there twice: both are the same. */
+static void
+sort_table (GArray *table)
+{
+  guint n = 0;
+
+  g_array_sort (table, compare_segments);
+  for (guint i = 0; i < table->len; i++)
+    if (n == 0 || g_array_index (table, Segment, n - 1).seq != g_array_index (table, Segment, i).seq)
+      g_array_index (table, Segment, n++) = g_array_index (table, Segment, i);
+  g_array_set_size (table, n);
+}
+
+/* Takes over the geometry, if it has changed. */
+static void
+read_geometry (DdebugReader *reader)
+{
+  DdebugSuper super;
+  guint32 detail;
+  guint64 there;
+
+  /* While one copy is written the other is good; if neither is, the file was cut or overwritten. */
+  if (read_super (reader->fd, &super, &detail) == COPY_GOOD)
+    {
+      if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
+          || super.seg_size != reader->super.seg_size)
+        reader->other = TRUE;
+      else
+        reader->super = super;
+    }
+  there = ddebug_reader_file_size (reader);
+  reader->nr_slots = there < DDEBUG_LOG_SEGS_OFF + SEGMENT_HEADER
+                         ? 0 : (there - DDEBUG_LOG_SEGS_OFF - SEGMENT_HEADER) / reader->super.seg_size + 1;
+  reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
+}
+
+/* Reads the geometry and the headers of all slots anew. */
+static void
+read_tables (DdebugReader *reader)
+{
+  guint64 slot = 0;
+
+  read_geometry (reader);
+  for (guint i = 0; i < N_TABLES; i++)
+    g_array_set_size (reader->tables[i], 0);
+  g_array_set_size (reader->lost_slots, 0);
+  while (slot < reader->nr_slots)
+    {
+      Segment segment;
+      SlotState state = read_slot (reader, slot, &segment);
+
+      if (state == SLOT_SEGMENT)
+        g_array_append_val (reader->tables[table_of (segment.type)], segment);
+      else if (state == SLOT_LOST)
+        g_array_append_val (reader->lost_slots, slot);
+      slot = state == SLOT_UNUSED ? next_slot (reader, slot) : slot + 1;
+    }
+  for (guint i = 0; i < N_TABLES; i++)
+    sort_table (reader->tables[i]);
+  reader->tables_read = TRUE;
+  reader->tables_fresh = TRUE;
+}
+
+/* Whether what the tables say may have changed, other than by what every use of them looks at again. */
+static gboolean
+are_tables_old (DdebugReader *reader)
+{
+  return reader->live ? !reader->tables_fresh : !reader->tables_read;
+}
+
+/* Index of the first segment after @seq in @table. */
+static guint
+table_after (GArray *table, guint64 seq)
+{
+  guint low = 0, high = table->len;
+
+  while (low < high)
+    {
+      guint middle = low + (high - low) / 2;
+
+      if (g_array_index (table, Segment, middle).seq > seq)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+  return low;
+}
+
+/* The oldest segment after @seq that is not cleared, or NULL. */
+static const Segment *
+find_segment_after (DdebugReader *reader, guint32 type, guint64 seq)
+{
+  GArray *table = reader->tables[type];
+  guint i;
+
+  if (type == DDEBUG_LOG_SEG_DATA && reader->super.first_seg > 0)
+    seq = MAX (seq, reader->super.first_seg - 1);
+  i = table_after (table, seq);
+  return i < table->len ? &g_array_index (table, Segment, i) : NULL;
+}
+
+static const Segment *
+find_segment (DdebugReader *reader, guint32 type, guint64 seq)
+{
+  const Segment *segment = find_segment_after (reader, type, seq - 1);
+
+  return segment && segment->seq == seq ? segment : NULL;
+}
+
+/* Whether segments between @before and @seq, of any type, are not in the tables. */
+static gboolean
+is_gap (DdebugReader *reader, guint64 before, guint64 seq)
+{
+  guint64 there = 0;
+
+  for (guint i = 0; i < N_TABLES; i++)
+    there += table_after (reader->tables[i], seq - 1) - table_after (reader->tables[i], before);
+  return there < seq - before - 1;
+}
+
+/* ---- chunks ---- */
+
+/* Bytes from the begin of a chunk to the next; len was checked against the segment. */
+static guint32
+chunk_span (const DdebugChunk *chunk)
+{
+  return CHUNK_HEADER + ((chunk->len + 7) & ~7u);
+}
+
+/*
+ * Whether @p, with @avail bytes behind it in the segment, is a header that belongs
+ * at @off of it.  off and seg_size are multiples of eight, so that the padding is
+ * within the segment where the payload is.
+ */
+static gboolean
+parse_header (DdebugReader *reader, Walk *walk, const guint8 *p, guint32 avail, guint32 off,
+              DdebugChunk *chunk, guint32 *payload_crc)
+{
+  return parse_any_header (p, avail, chunk, payload_crc)
+         && chunk->seg_seq == walk->seq && chunk->off == off
+         && chunk->len <= reader->super.seg_size - off - CHUNK_HEADER;
 }
 
 typedef enum
@@ -457,40 +621,78 @@ copy_on (DdebugReader *reader, Walk *walk, GError **error)
   if (walk->type == DDEBUG_LOG_SEG_DATA)
     {
       reader->look_at_dict = TRUE;
-      reader->slots_fresh = FALSE;
+      reader->tables_fresh = FALSE;
     }
   return TRUE;
 }
 
+/* In the place of a segment's header: it is damaged, and has to be reported. */
+#define OFF_HEADLESS 0
+
 static void
-enter_segment (DdebugReader *reader, Walk *walk, guint64 slot)
+enter_segment (DdebugReader *reader, Walk *walk, const Segment *segment)
 {
-  walk->seq = walk->last_seq = reader->slots[slot].seq;
-  walk->slot = slot;
-  walk->off = sizeof (struct ddebug_log_seg);
+  walk->seq = walk->last_seq = segment->seq;
+  walk->slot = segment->slot;
+  walk->off = segment->headless ? OFF_HEADLESS : SEGMENT_HEADER;
   walk->copy_off = walk->off;
   walk->copy_len = 0;
   walk->fresh = FALSE;
-  walk->complete = FALSE;
+  /* A younger one was there before anything of this one is copied. */
+  walk->complete = find_segment_after (reader, walk->type, segment->seq) != NULL;
+  walk->passed = FALSE;
   walk->exhausted = FALSE;
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->segments_left > 0)
     reader->segments_left--;
 }
 
 /*
- * The next valid chunk of this segment behind off, as the number of bytes to
- * skip; 0 if there is none.  A guest could have put the likeness of a chunk
- * into its text; it would have to know the segment and the offset beforehand,
- * and could deceive only about its own log.
+ * Whether most of what tells a chunk of this place is there, although it is no
+ * valid header; then how many bytes it seems to have taken.  What an earlier use
+ * of the slot has left there is of another segment.
  */
 static guint32
-find_chunk_behind (DdebugReader *reader, Walk *walk)
+damaged_span (DdebugReader *reader, Walk *walk)
+{
+  guint32 rest = reader->super.seg_size - walk->off;
+  struct ddebug_log_chunk disk;
+  guint32 len;
+
+  if (walk->copy_len < sizeof disk)
+    return 0;
+  memcpy (&disk, walk->copy, sizeof disk);
+  if ((GUINT32_FROM_LE (disk.magic) == DDEBUG_LOG_CHUNK_MAGIC) + (GUINT64_FROM_LE (disk.seg_seq) == walk->seq)
+          + (GUINT32_FROM_LE (disk.off) == walk->off) < 2
+      || ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) == GUINT32_FROM_LE (disk.crc))
+    return 0;
+  len = GUINT32_FROM_LE (disk.len);
+  return len <= rest - CHUNK_HEADER ? CHUNK_HEADER + ((len + 7) & ~7u) : rest;
+}
+
+static gboolean
+is_chunk_at (DdebugReader *reader, Walk *walk, guint32 at)
 {
   DdebugChunk chunk;
   guint32 crc;
 
-  for (guint32 at = 8; at + CHUNK_HEADER <= walk->copy_len; at += 8)
-    if (parse_header (reader, walk, walk->copy + at, walk->copy_len - at, walk->off + at, &chunk, &crc))
+  return at <= walk->copy_len
+         && parse_header (reader, walk, walk->copy + at, walk->copy_len - at, walk->off + at, &chunk, &crc);
+}
+
+/*
+ * The next valid chunk of this segment behind off, as the number of bytes to
+ * skip; 0 if there is none.  The place where the damaged one seems to end is
+ * looked at first: within it a guest could have put the likeness of a chunk into
+ * its text.  It would have to know the segment and the offset beforehand, and
+ * could deceive only about its own log.
+ */
+static guint32
+find_chunk_behind (DdebugReader *reader, Walk *walk, guint32 seeming)
+{
+  if (seeming && is_chunk_at (reader, walk, seeming))
+    return seeming;
+  for (guint32 at = CHUNK_ALIGN; at + CHUNK_HEADER <= walk->copy_len; at += CHUNK_ALIGN)
+    if (is_chunk_at (reader, walk, at))
       return at;
   return 0;
 }
@@ -505,117 +707,186 @@ static Step
 report (Walk *walk, DdebugRead result)
 {
   walk->result = result;
+  walk->next_off = walk->off;
+  return STEP_REPORT;
+}
+
+static Step
+report_chunk (Walk *walk)
+{
+  report (walk, DDEBUG_READ_CHUNK);
+  walk->next_off = walk->off + chunk_span (&walk->chunk);
+  return STEP_REPORT;
+}
+
+static Step
+report_damage (Walk *walk, guint32 skip)
+{
+  report (walk, DDEBUG_READ_DAMAGE);
+  memset (&walk->chunk, 0, sizeof walk->chunk);
+  walk->chunk.seg_seq = walk->seq;
+  walk->chunk.off = walk->off;
+  walk->chunk.len = skip;
+  walk->next_off = walk->off + skip;
+  return STEP_REPORT;
+}
+
+/* A slot whose segment cannot be told; where its chunks are missing is not known. */
+static Step
+report_lost_slot (DdebugReader *reader, Walk *walk)
+{
+  report (walk, DDEBUG_READ_DAMAGE);
+  memset (&walk->chunk, 0, sizeof walk->chunk);
+  walk->chunk.pos = g_array_index (reader->lost_slots, guint64, reader->lost_told++);
+  walk->chunk.len = reader->super.seg_size;
   return STEP_REPORT;
 }
 
 /* Whether the slot that is read belongs to the same segment still. */
 static gboolean
-is_in_slot (DdebugReader *reader, Walk *walk)
+is_in_slot (DdebugReader *reader, guint64 slot, guint64 seq)
 {
+  Segment segment;
+
   /* A log that was shrunk may not have the slot any more. */
-  return walk->slot < reader->nr_slots && read_slot (reader, walk->slot)
-         && reader->slots[walk->slot].seq == walk->seq;
+  return slot < reader->nr_slots && read_slot (reader, slot, &segment) == SLOT_SEGMENT && segment.seq == seq;
 }
 
-static Step
-step_over_damage (DdebugReader *reader, Walk *walk, guint32 skip)
+/* Looks for a chunk behind off, in all of the segment if need be; -1 with @error set. */
+static gint64
+search_behind (DdebugReader *reader, Walk *walk, GError **error)
 {
-  /* The search made a copy of its own, and the writer may have come to it by then. */
-  if (!is_in_slot (reader, walk))
-    {
-      walk->fresh = FALSE;
-      return STEP_AGAIN;
-    }
-  memset (&walk->chunk, 0, sizeof walk->chunk);
-  walk->chunk.seg_seq = walk->seq;
-  walk->chunk.off = walk->off;
-  walk->chunk.len = skip;
-  return report (walk, DDEBUG_READ_DAMAGE);
-}
+  guint32 seeming = damaged_span (reader, walk);
+  guint32 skip = find_chunk_behind (reader, walk, seeming);
 
-/* No valid chunk at off, in a copy made when the segment was complete, which is still in its slot. */
-static Step
-step_at_complete_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
-{
-  guint32 skip;
-
-  if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
-    return report (walk, DDEBUG_READ_CHUNK);
-  skip = find_chunk_behind (reader, walk);
   if (!skip && walk->copy_len < reader->super.seg_size - walk->off)
     {
       walk->copy_want = reader->super.seg_size;
       if (!copy_on (reader, walk, error))
-        return report (walk, DDEBUG_READ_ERROR);
-      skip = find_chunk_behind (reader, walk);
+        return -1;
+      skip = find_chunk_behind (reader, walk, seeming);
     }
   walk->copy_want = COPY_MIN;
-  if (skip)
-    return step_over_damage (reader, walk, skip);
+  return skip ? skip : seeming;
+}
+
+/* No valid chunk at off, in a copy made when what is there was complete; it is still in its slot. */
+static Step
+step_at_complete_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
+{
+  gint64 skip;
+
+  if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
+    return report_chunk (walk);
+  skip = search_behind (reader, walk, error);
+  if (skip < 0)
+    return report (walk, DDEBUG_READ_ERROR);
+  /* The search made a copy of its own, and the writer may have come to it by then. */
+  if (skip > 0 && is_in_slot (reader, walk->slot, walk->seq))
+    return report_damage (walk, skip);
   /* Its writer has gone on to the next segment, or is gone: the next writer begins one of its own. */
-  walk->exhausted = TRUE;
+  walk->exhausted = walk->complete && skip == 0;
+  walk->passed = FALSE;
+  walk->fresh = FALSE;
   return STEP_AGAIN;
+}
+
+/* Whether a valid chunk is @skip bytes behind off, in the file. */
+static gboolean
+is_chunk_in_file (DdebugReader *reader, Walk *walk, guint32 skip)
+{
+  guint8 bytes[sizeof (struct ddebug_log_chunk)];
+  guint64 at = slot_offset (reader, walk->slot) + walk->off + skip;
+  DdebugChunk chunk;
+  guint32 crc;
+
+  return walk->off + skip <= reader->super.seg_size - CHUNK_HEADER
+         && pread (reader->fd, bytes, sizeof bytes, at) == sizeof bytes
+         && parse_header (reader, walk, bytes, sizeof bytes, walk->off + skip, &chunk, &crc);
+}
+
+/* Whether the writer has passed off, where a copy holds no valid chunk, in a segment that is not complete. */
+static gboolean
+is_passed (DdebugReader *reader, Walk *walk, Parse parse)
+{
+  guint32 seeming;
+
+  if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
+    return is_chunk_in_file (reader, walk, chunk_span (&walk->chunk));
+  seeming = damaged_span (reader, walk);
+  return seeming && (is_chunk_in_file (reader, walk, seeming) || find_chunk_behind (reader, walk, seeming));
 }
 
 /* A fresh copy holds no valid chunk at off: which of the cases above is it? */
 static Step
 step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
 {
-  guint64 slot;
+  const Segment *segment;
 
-  if (walk->complete && is_in_slot (reader, walk))
+  if ((walk->complete || walk->passed) && is_in_slot (reader, walk->slot, walk->seq))
     return step_at_complete_end (reader, walk, parse, error);
-  if (walk->complete || !reader->slots_fresh)
-    read_slots (reader);
+  if (walk->complete || walk->passed || are_tables_old (reader))
+    read_tables (reader);
   if (reader->other)
     return report (walk, DDEBUG_READ_OTHER);
-  slot = find_segment (reader, walk->type, walk->seq);
-  if (slot == reader->nr_slots)
+  segment = find_segment (reader, walk->type, walk->seq);
+  if (!segment)
     {
       /* It is in no slot any more: it was overwritten, or cleared. */
       walk->seq = 0;
       return report (walk, DDEBUG_READ_LAPPED);
     }
-  if (slot == walk->slot && reader->live
-      && find_segment_after (reader, walk->type, walk->seq) == reader->nr_slots)
+  walk->complete = segment->slot == walk->slot
+                   && (!reader->live || find_segment_after (reader, walk->type, walk->seq));
+  walk->passed = segment->slot == walk->slot && !walk->complete && is_passed (reader, walk, parse);
+  if (segment->slot == walk->slot && !walk->complete && !walk->passed)
     {
       walk->copy_want = COPY_MIN;
       return report (walk, DDEBUG_READ_END);
     }
-  walk->complete = slot == walk->slot;
-  walk->slot = slot;
+  walk->slot = segment->slot;
   walk->fresh = FALSE;
   return STEP_AGAIN;
 }
 
-/* Whether segments between @before and @seq, of any type, are not there any more. */
-static gboolean
-is_gap (DdebugReader *reader, guint64 before, guint64 seq)
+/* The segment that comes next, which is where the tables say; NULL if there is none. */
+static const Segment *
+choose_segment (DdebugReader *reader, Walk *walk)
 {
-  guint64 there = 0;
+  const Segment *next = find_segment_after (reader, walk->type, walk->last_seq);
 
-  for (guint64 i = 0; i < reader->nr_slots; i++)
-    there += reader->slots[i].seq > before && reader->slots[i].seq < seq;
-  return there < seq - before - 1;
+  /* Nothing can have come between two that follow each other. */
+  if (are_tables_old (reader) && (!next || walk->last_seq == 0 || is_gap (reader, walk->last_seq, next->seq)))
+    {
+      read_tables (reader);
+      next = find_segment_after (reader, walk->type, walk->last_seq);
+    }
+  while (next && !reader->tables_fresh && !is_in_slot (reader, next->slot, next->seq))
+    {
+      read_tables (reader);
+      next = find_segment_after (reader, walk->type, walk->last_seq);
+    }
+  return next;
 }
 
 static Step
 step_to_next_segment (DdebugReader *reader, Walk *walk)
 {
   guint64 before = walk->last_seq;
-  guint64 slot;
+  const Segment *next = choose_segment (reader, walk);
+  gboolean gap;
 
-  if (!reader->slots_fresh)
-    read_slots (reader);
   if (reader->other)
     return report (walk, DDEBUG_READ_OTHER);
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->snapshot && reader->segments_left == 0)
     return report (walk, DDEBUG_READ_END);
-  slot = find_segment_after (reader, walk->type, walk->last_seq);
-  if (slot == reader->nr_slots)
+  gap = next && before && is_gap (reader, before, next->seq);
+  if (walk->type == DDEBUG_LOG_SEG_DATA && (gap || !next) && reader->lost_told < reader->lost_slots->len)
+    return report_lost_slot (reader, walk);
+  if (!next)
     return report (walk, DDEBUG_READ_END);
-  enter_segment (reader, walk, slot);
-  return before && is_gap (reader, before, walk->seq) ? report (walk, DDEBUG_READ_LAPPED) : STEP_AGAIN;
+  enter_segment (reader, walk, next);
+  return gap ? report (walk, DDEBUG_READ_LAPPED) : STEP_AGAIN;
 }
 
 static Step
@@ -625,10 +896,12 @@ step (DdebugReader *reader, Walk *walk, GError **error)
 
   if (walk->seq == 0 || walk->exhausted)
     return step_to_next_segment (reader, walk);
+  if (walk->off == OFF_HEADLESS)
+    return report_damage (walk, SEGMENT_HEADER);
   parse = walk->off >= walk->copy_off && walk->off - walk->copy_off <= walk->copy_len
               ? parse_chunk (reader, walk) : PARSE_CUT_HEADER;
   if (parse == PARSE_CHUNK)
-    return report (walk, DDEBUG_READ_CHUNK);
+    return report_chunk (walk);
   if (!walk->fresh)
     {
       walk->copy_want = MIN (walk->copy_want * 2, COPY_MAX);
@@ -654,7 +927,7 @@ peek (DdebugReader *reader, Walk *walk, GError **error)
     {
       walk->fresh = FALSE;
       if (walk->type == DDEBUG_LOG_SEG_DATA)
-        reader->slots_fresh = FALSE;
+        reader->tables_read = reader->tables_fresh = FALSE;
     }
   while (step (reader, walk, error) == STEP_AGAIN)
     ;
@@ -667,12 +940,10 @@ static void
 take (Walk *walk, DdebugChunk *chunk)
 {
   *chunk = walk->chunk;
-  if (walk->result == DDEBUG_READ_CHUNK)
-    walk->off += chunk_span (chunk);
-  else if (walk->result == DDEBUG_READ_DAMAGE)
-    walk->off += chunk->len;
+  walk->off = walk->next_off;
   walk->peeked = FALSE;
   walk->fresh = FALSE;
+  walk->passed = FALSE;
 }
 
 /* ---- interface ---- */
@@ -698,6 +969,9 @@ ddebug_reader_open (const char *path, GError **error)
   reader->look_at_dict = TRUE;
   reader->data.type = DDEBUG_LOG_SEG_DATA;
   reader->dict.type = DDEBUG_LOG_SEG_DICT;
+  for (guint i = 0; i < N_TABLES; i++)
+    reader->tables[i] = g_array_new (FALSE, FALSE, sizeof (Segment));
+  reader->lost_slots = g_array_new (FALSE, FALSE, sizeof (guint64));
   reader->data.copy = g_malloc (reader->super.seg_size);
   reader->dict.copy = g_malloc (reader->super.seg_size);
   /* The slots are read when the first chunk is asked for: who watches the file does so before. */
@@ -713,7 +987,9 @@ ddebug_reader_free (DdebugReader *reader)
   if (reader->fd >= 0)
     close (reader->fd);
   g_free (reader->path);
-  g_free (reader->slots);
+  for (guint i = 0; i < N_TABLES; i++)
+    g_clear_pointer (&reader->tables[i], g_array_unref);
+  g_clear_pointer (&reader->lost_slots, g_array_unref);
   g_free (reader->data.copy);
   g_free (reader->dict.copy);
   g_free (reader);
@@ -773,6 +1049,7 @@ void
 ddebug_reader_set_live (DdebugReader *reader, gboolean live)
 {
   reader->live = live;
+  reader->tables_read = FALSE;
 }
 
 void
@@ -822,30 +1099,22 @@ ddebug_reader_state (DdebugReader *reader, DdebugState *state)
 void
 ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage)
 {
-  memset (usage, 0, sizeof *usage);
-  for (guint64 i = 0; i < reader->nr_slots; i++)
-    {
-      const Slot *slot = &reader->slots[i];
+  GArray *data = reader->tables[DDEBUG_LOG_SEG_DATA];
 
-      if (slot_counts (reader, slot, DDEBUG_LOG_SEG_DATA))
-        usage->data++;
-      else if (slot_counts (reader, slot, DDEBUG_LOG_SEG_DICT))
-        usage->dict++;
-      else if (slot->seq != 0 && slot->type == DDEBUG_LOG_SEG_DATA)
-        usage->cleared++;
-      else
-        usage->unused++;
-    }
-  usage->missing = reader->missing;
-  usage->unused -= reader->missing;
+  memset (usage, 0, sizeof *usage);
+  usage->dict = reader->tables[DDEBUG_LOG_SEG_DICT]->len;
+  usage->cleared = reader->super.first_seg ? table_after (data, reader->super.first_seg - 1) : 0;
+  usage->data = data->len - usage->cleared;
+  usage->unused = reader->nr_slots - data->len - usage->dict;
+  usage->missing = reader->super.nr_segs - reader->nr_slots;
 }
 
 guint32
 ddebug_reader_oldest_epoch (DdebugReader *reader)
 {
-  guint64 slot = find_segment_after (reader, DDEBUG_LOG_SEG_DATA, 0);
+  const Segment *oldest = find_segment_after (reader, DDEBUG_LOG_SEG_DATA, 0);
 
-  return slot == reader->nr_slots ? 0 : reader->slots[slot].epoch;
+  return oldest ? oldest->epoch : 0;
 }
 
 guint64

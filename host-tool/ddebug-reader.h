@@ -64,7 +64,11 @@ typedef struct
 typedef enum
 {
   DDEBUG_READ_CHUNK,        /* a chunk; its payload is NULL if only the header was whole */
-  DDEBUG_READ_DAMAGE,       /* chunk.len bytes at chunk.off of segment chunk.seg_seq were skipped */
+  /*
+   * chunk.len bytes at chunk.off of segment chunk.seg_seq were skipped; if that
+   * is 0, the segment in slot chunk.pos, which cannot be told any more
+   */
+  DDEBUG_READ_DAMAGE,
   DDEBUG_READ_LAPPED,       /* segments were overwritten or cleared before they were read */
   DDEBUG_READ_END,          /* nothing more now */
   DDEBUG_READ_OTHER,        /* another log was formatted in this file: open it anew */

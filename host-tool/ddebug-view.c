@@ -67,8 +67,12 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   memset (item, 0, sizeof *item);
   item->type = DDEBUG_ITEM_BAD_CHUNK;
   item->count = bytes;
-  g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
-              chunk->off, chunk->seg_seq);
+  if (chunk->seg_seq)
+    g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
+                chunk->off, chunk->seg_seq);
+  else
+    g_snprintf (view->where, sizeof view->where, "a segment, not known which, in slot %" G_GUINT64_FORMAT,
+                chunk->pos);
   item->text = view->where;
   return TRUE;
 }
@@ -116,7 +120,7 @@ change_epoch (DdebugView *view, const DdebugChunk *chunk)
     {
       ddebug_merger_release (view->merger, G_MAXUINT64);
       if (life != view->life)
-        ddebug_merger_end_life (view->merger, view->life);
+        ddebug_merger_end_life (view->merger);
       view->life = NULL;
       return FALSE;
     }
@@ -264,8 +268,7 @@ void
 ddebug_view_finish (DdebugView *view)
 {
   ddebug_merger_release (view->merger, G_MAXUINT64);
-  if (view->life)
-    ddebug_merger_end_life (view->merger, view->life);
+  ddebug_merger_end_life (view->merger);
 }
 
 gboolean

@@ -15,7 +15,7 @@ from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, Log, chosen_kernel
 from ddebug_test import DdebugTest
 
 sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
-import callsites    # pylint: disable=wrong-import-position
+import callsites    # noqa: E402
 
 ODD = "/sys/kernel/debug/ddebug_odd/run"
 UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"

@@ -419,11 +419,13 @@ def facts(kernels):
     passed = sorted(site.distance for site in sites if site.passed)
     runs_once = sum(1 for site in sites if site.init and not site.passed)
     tails = sum(1 for site in sites if not site.passed and site.tail)
+    near = sum(1 for d in passed if d <= 64) * 1000 // len(passed) / 10
+    far = sum(1 for d in passed if d > 4096)
     return ["", f"Of {len(passed)} callsites that pass their descriptor, its address lies at most 64 bytes "
-            f"from where the branch leads in {sum(1 for d in passed if d <= 64) * 1000 // len(passed) / 10} %, "
-            f"at most 4 KiB in all but {sum(1 for d in passed if d > 4096)}, at most {passed[-1]} bytes in all.",
-            f"Callsites that do not pass it, in code that runs once: {runs_once}; that leave by a jump instead of "
-            f"a call: {tails}."]
+            f"from where the branch leads in {near} %, at most 4 KiB in all but {far}, at most "
+            f"{passed[-1]} bytes in all.",
+            f"Callsites that do not pass it, in code that runs once: {runs_once}; that leave by a jump "
+            f"instead of a call: {tails}."]
 
 
 def kernel_symbols(name):

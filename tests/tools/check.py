@@ -2,11 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit and install tests, the guest tests on the chosen variant, their
-              smoke part on all other variants
+check         style, unit and install tests, models of the rings' barriers, the rings
+              under stress for some seconds, the guest tests on the chosen variant,
+              their smoke part on all other variants
 check-style   the source text
-check-unit    the unit tests
+check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
+check-stress  the models, and the rings under stress for some minutes
+check-damage  a log damaged in every place
+fuzz          the fuzz targets by libFuzzer and AFL++
+coverage      the branches of the codec that the unit tests take
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
@@ -84,7 +89,8 @@ def sources():
         names = [os.path.relpath(os.path.join(top, name), REPO)
                  for top, dirs, files in os.walk(REPO) for name in files
                  if "build" not in os.path.relpath(top, REPO).split(os.sep)]
-    return [name for name in names if os.path.isfile(os.path.join(REPO, name))]
+    return [name for name in names if os.path.isfile(os.path.join(REPO, name)) and
+            not name.startswith("tests/fuzz/corpus/")]
 
 
 def read(name):
@@ -146,13 +152,19 @@ def tap(name, *command):
     return count
 
 
-def unit():
-    return tap("make -C tests/unit check",
-               "make", "--no-print-directory", "-C", "tests/unit", "check", f"O={BUILD}/unit")
+def made(folder, target):
+    """The function that runs what a Makefile of the tests makes and runs."""
+    return lambda: tap(f"make -C tests/{folder} {target}",
+                       "make", "--no-print-directory", "-C", f"tests/{folder}", target,
+                       f"O={BUILD}/{folder}", f"UNIT={BUILD}/unit")
 
 
 def install():
     return tap("tests/install", sys.executable, "tests/install/test_install.py")
+
+
+def litmus():
+    return tap("tests/litmus", "tests/litmus/litmus.py")
 
 
 def end_of_log(path, lines=20):
@@ -260,15 +272,22 @@ def suites(target, wanted):
     def smoke(variant):
         return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
+    unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
+            ("damage", made("fuzz", "damage-short"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
-        "check-unit": [("unit", unit)],
+        "check-unit": unit,
         "check-install": [("install", install)],
+        "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
+        "check-damage": [("damage", made("fuzz", "damage"))],
+        "fuzz": [("fuzz", made("fuzz", "fuzz"))],
+        "coverage": [("coverage", made("unit", "coverage"))],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), ("unit", unit), ("install", install), tests(CHOSEN)] +
+        "check": [("style", style), *unit, ("install", install), ("litmus", litmus),
+                  ("rings", made("ring", "check")), tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 

@@ -36,6 +36,7 @@ squashfs-tools: makes file systems for the guests
 man-db: checks of the manual pages
 mandoc: checks of the manual pages
 strace: shows in tests which system calls the tool makes
+spin: searches the models of the barriers
 '
 
 # Needed for "make qemu" only.

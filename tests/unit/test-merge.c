@@ -384,12 +384,12 @@ test_tail (Fixture *f, gconstpointer data)
   ddebug_merger_release (f->merger, G_MAXUINT64);
   for (guint i = 0; ddebug_merger_next (f->merger, &item); i++)
     g_assert_cmpuint (item.message.number, ==, i);
-  ddebug_merger_end_life (f->merger, f->life);
+  ddebug_merger_end_life (f->merger);
   g_assert_true (ddebug_merger_next (f->merger, &item));
   g_assert_cmpint (item.type, ==, DDEBUG_ITEM_LOST);
   g_assert_cmpint (item.reason, ==, DDEBUG_LOST_TAIL);
   g_assert_cmpuint (item.count + item.stream->received, ==, 300);
-  ddebug_merger_end_life (f->merger, f->life);
+  ddebug_merger_end_life (f->merger);
   g_assert_false (ddebug_merger_next (f->merger, &item));
 }
 
@@ -404,7 +404,7 @@ test_damaged_payload (Fixture *f, gconstpointer data)
   push (f, a, 1);
   ddebug_merger_push (f->merger, &chunk, f->epoch, f->life, &f->marks);
   ddebug_merger_release (f->merger, G_MAXUINT64);
-  ddebug_merger_end_life (f->merger, f->life);
+  ddebug_merger_end_life (f->merger);
   assert_due (f, "x0 -2/6 ");
 }
 
@@ -462,7 +462,7 @@ test_account (Fixture *f, gconstpointer data)
       produced += p->number + p->recursed + p->torn;
     }
   ddebug_merger_release (f->merger, G_MAXUINT64);
-  ddebug_merger_end_life (f->merger, f->life);
+  ddebug_merger_end_life (f->merger);
   while (ddebug_merger_next (f->merger, &item))
     heard += item.type == DDEBUG_ITEM_MESSAGE ? 1 : item.count;
   g_assert_cmpuint (heard, ==, produced);

@@ -1,0 +1,18 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Included by the top Makefile: make fuzz, coverage, check-damage.
+
+.PHONY: fuzz coverage check-damage
+fuzz:
+	@tests/tools/deps.sh
+	@tests/fuzz/deps.sh clang libclang-rt-14-dev afl++
+	@$(MAKE) run-$@
+coverage:
+	@tests/tools/deps.sh
+	@tests/fuzz/deps.sh gcovr
+	@$(MAKE) run-$@
+check-damage:
+	@tests/tools/deps.sh
+	@$(MAKE) run-$@
+
+CHECKS += run-fuzz run-coverage run-check-damage

@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The parts of kernel.h that are not macros, and what other files of the module give. */
+#include <sys/mman.h>
+#include <time.h>
+#include "../../guest-driver/ddebug_rb.h"
+#include "../../guest-driver/ddebug_ring.h"
+
+unsigned int sim_nr_cpus = 1;
+char *sim_percpu[SIM_CPUS];
+__thread struct sim_cpu sim_cpu;
+
+/* -- CPUs ------------------------------------------------------------------------ */
+
+void sim_init(unsigned int nr_cpus)
+{
+	unsigned int cpu;
+
+	sim_nr_cpus = nr_cpus;
+	for_each_possible_cpu(cpu) {
+		sim_percpu[cpu] = aligned_alloc(64, ALIGN(__stop_sim_template - __start_sim_template,
+							  64));
+		memcpy(sim_percpu[cpu], __start_sim_template,
+		       __stop_sim_template - __start_sim_template);
+	}
+}
+
+void sim_cpu_begin(unsigned int cpu, struct task_struct *task)
+{
+	sim_cpu.cpu = cpu;
+	sim_cpu.level = VIRTIO_DDEBUG_CTX_TASK;
+	sim_cpu.task = task;
+}
+
+u8 sim_enter(u8 level)
+{
+	u8 old = sim_cpu.level;
+
+	sim_cpu.level = level;
+	sim_compiler_barrier();
+	return old;
+}
+
+static void sim_run(struct irq_work *work)
+{
+	u8 level;
+
+	if (!sim_plain_read(work->pending))
+		return;
+	level = sim_enter(VIRTIO_DDEBUG_CTX_HARDIRQ);
+	/* as the kernel: no longer pending before it runs */
+	sim_plain_write(work->pending, false);
+	sim_cpu.working++;
+	sim_compiler_barrier();
+	work->func(work);
+	sim_compiler_barrier();
+	sim_cpu.working--;
+	sim_cpu.level = level;
+}
+
+/* An interrupt that was held back comes as soon as it may. */
+void sim_leave(u8 level)
+{
+	sim_compiler_barrier();
+	sim_cpu.level = level;
+	if (level < VIRTIO_DDEBUG_CTX_HARDIRQ)
+		sim_run(&this_cpu_ptr(&ddebug_cpu)->now);
+}
+
+bool irq_work_queue(struct irq_work *work)
+{
+	bool was = sim_plain_read(work->pending);
+
+	sim_plain_write(work->pending, true);
+	sim_compiler_barrier();
+	if (!(work->flags & IRQ_WORK_LAZY) && sim_cpu.level < VIRTIO_DDEBUG_CTX_HARDIRQ)
+		sim_run(work);
+	return !was;
+}
+
+void sim_tick(void)
+{
+	sim_run(&this_cpu_ptr(&ddebug_cpu)->lazy);
+	sim_run(&this_cpu_ptr(&ddebug_cpu)->now);
+}
+
+int cpuhp_setup_state(enum cpuhp_state state, const char *name,
+		      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu))
+{
+	unsigned int cpu;
+	int err = 0;
+
+	(void)name;
+	(void)teardown;
+	for (cpu = 0; cpu < sim_nr_cpus && !err; cpu++)
+		err = startup(cpu);
+	return err ? err : (int)state + 1;
+}
+
+void on_each_cpu(void (*f)(void *info), void *info, int wait)
+{
+	const struct sim_cpu was = sim_cpu;
+
+	(void)wait;
+	for_each_possible_cpu(sim_cpu.cpu)
+		f(info);
+	sim_cpu = was;
+}
+
+/* Where there are points, it steps back now and then. */
+u64 local_clock(void)
+{
+	struct timespec ts;
+	u64 now;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	now = ts.tv_sec * 1000000000ull + ts.tv_nsec;
+#ifdef SIM_POINTS
+	if (now % 1021 == 0)
+		now -= 100000;
+#endif
+	return now;
+}
+
+/* -- points ------------------------------------------------------------------------ */
+
+#ifdef SIM_POINTS
+__thread void (*sim_format_hook)(void);
+__thread void (*sim_point_hook)(void);
+
+void sim_point(void)
+{
+	if (sim_point_hook)
+		sim_point_hook();
+}
+
+#undef vsnprintf
+int sim_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
+{
+	int len;
+
+	if (sim_format_hook)
+		sim_format_hook();
+	len = vsnprintf(buf, size, fmt, args);
+	if (sim_format_hook)
+		sim_format_hook();
+	return len;
+}
+#endif
+
+/* -- stores that are seen late --------------------------------------------------------- */
+
+#ifdef SIM_WEAK
+/*
+ * What this CPU has stored and others do not see yet, the oldest first.  Nothing
+ * interrupts these functions: the weak build has no signals, and they no points.
+ */
+static __thread struct {
+	u64 *p;
+	u64 value;
+} sim_late[4];
+
+static __thread unsigned int sim_nr_late;
+
+static void sim_show(unsigned int i)
+{
+	__atomic_store_n(sim_late[i].p, sim_late[i].value, __ATOMIC_RELEASE);
+	sim_nr_late--;
+	memmove(&sim_late[i], &sim_late[i + 1], (sim_nr_late - i) * sizeof(sim_late[0]));
+}
+
+void sim_drain(void)
+{
+	while (sim_nr_late)
+		sim_show(0);
+}
+
+/* Any may be seen first, but of those to one word the oldest. */
+void sim_store(u64 *p, u64 value)
+{
+	static __thread unsigned int lot;
+	unsigned int i;
+
+	for (i = 0; i < sim_nr_late; i++)
+		if (sim_late[i].p == p)
+			sim_show(i--);
+	if (sim_nr_late == ARRAY_SIZE(sim_late))
+		sim_show(lot++ % sim_nr_late);
+	sim_late[sim_nr_late].p = p;
+	sim_late[sim_nr_late++].value = value;
+}
+
+void sim_store_release(u64 *p, u64 value)
+{
+	sim_drain();
+	sim_store(p, value);
+}
+
+u64 sim_load(const u64 *p)
+{
+	unsigned int i;
+
+	for (i = sim_nr_late; i-- > 0; )
+		if (sim_late[i].p == p)
+			return sim_late[i].value;
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+#endif
+
+void sim_idle(void)
+{
+#ifdef SIM_WEAK
+	sim_drain();
+#endif
+}
+
+#ifdef SIM_BREAK_PRODUCER_B
+/*
+ * As if the header of the first record were stored behind head: for a moment there
+ * is what was there before it.
+ */
+void sim_head_before_data(u64 *p, u64 value)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	volatile u64 *word, was;
+	unsigned int i;
+
+	for (i = 0; &c->ring[i]->hdr->head != (__le64 *)p; i++)
+		;
+	word = (volatile u64 *)(c->ring[i]->data + *p % c->ring[i]->size);
+	was = *word;
+	*word = 0;
+	__atomic_store_n(p, value, __ATOMIC_RELEASE);
+	for (i = 0; i < 1000; i++)
+		sim_compiler_barrier();
+	*word = was;
+}
+#endif
+
+/* -- pages -------------------------------------------------------------------------------- */
+
+#define SIM_PAGES	65536u
+
+/* What a page is known by; pages that are not in use cannot be touched. */
+static struct page sim_pages[SIM_PAGES];
+static char *sim_arena;
+static unsigned int sim_nr_pages;
+
+void *page_address(const struct page *page)
+{
+	return sim_arena + (page - sim_pages) * PAGE_SIZE;
+}
+
+/*
+ * Fails now and then for large pieces, so that there are small ones, too.
+ */
+struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
+{
+	static unsigned int calls;
+	struct page *page;
+
+	(void)node;
+	(void)gfp;
+	if (!sim_arena)
+		sim_arena = mmap(NULL, SIM_PAGES * PAGE_SIZE, PROT_NONE,
+				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (sim_arena == MAP_FAILED || sim_nr_pages + (1u << order) > SIM_PAGES ||
+	    (order && ++calls % 4 == 0))
+		return NULL;
+	page = &sim_pages[sim_nr_pages];
+	sim_nr_pages += 1u << order;
+	if (mprotect(page_address(page), PAGE_SIZE << order, PROT_READ | PROT_WRITE))
+		return NULL;
+	return page;
+}
+
+/* For good: who touches it again is found out. */
+void __free_page(struct page *page)
+{
+	mprotect(page_address(page), PAGE_SIZE, PROT_NONE);
+}
+
+void sim_free_address(unsigned long address)
+{
+	if (address)
+		__free_page(&sim_pages[((char *)address - sim_arena) / PAGE_SIZE]);
+}
+
+/* They lie side by side; the page behind them is never used. */
+void *vmap(struct page **pages, unsigned int count, unsigned long flags, int prot)
+{
+	unsigned int i;
+
+	(void)flags;
+	(void)prot;
+	for (i = 1; i < count; i++)
+		if (pages[i] != pages[0] + i)
+			return NULL;
+	sim_nr_pages++;
+	return page_address(pages[0]);
+}
+
+/* -- what the module's other files give --------------------------------------------------- */
+
+u32 ddebug_dict_id(const struct _ddebug *d)
+{
+	return d->lineno;
+}
+
+int ddebug_dict_announce_all(struct ddebug_transport *t)
+{
+	(void)t;
+	return 0;
+}

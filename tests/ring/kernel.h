@@ -1,0 +1,381 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What guest-driver/ddebug_{ring,record,transport}.c take from the kernel, for
+ * building them as a part of an ordinary program: each thing does what the
+ * kernel's of the same name does, as far as those files can tell.
+ *
+ * A CPU is a thread that has called sim_cpu_begin().  Its interrupts are calls of
+ * sim_enter() and sim_leave(), made in signal handlers or at a point (sim_point()):
+ * the barriers and marked accesses of the code under test are such points.
+ * What the kernel does on all CPUs, or waits for, is done while no CPU runs.
+ *
+ * SIM_POINTS  there are points; without it nothing is added to the code under test
+ * SIM_WEAK    stores to the header shared with the device may be seen late, as on
+ *             arm64: in any order but that of barriers and releases
+ *
+ * So that tests can show that they would notice, one thing can be taken away:
+ *
+ * SIM_BREAK_PRODUCER_A  virt_wmb() orders nothing (with SIM_WEAK)
+ * SIM_BREAK_KICK_A      virt_mb() orders nothing (with SIM_WEAK)
+ * SIM_BREAK_PRODUCER_B  head is seen before data that was stored before it
+ * SIM_BREAK_RELEASE     head is stored without release, which ThreadSanitizer sees
+ * SIM_BREAK_CLAIM       nobody sees that a stream is claimed
+ */
+#ifndef SIM_KERNEL_H
+#define SIM_KERNEL_H
+
+#include <errno.h>
+#include <linux/stddef.h>
+#include <linux/types.h>
+#include <pthread.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef unsigned long long u64;
+typedef unsigned int gfp_t;
+
+#define CONFIG_64BIT	1
+#define IS_ENABLED(option)	0	/* CONFIG_NET, CONFIG_INFINIBAND: not here */
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions are none");
+#define cpu_to_le16(x)	((__le16)(x))
+#define cpu_to_le32(x)	((__le32)(x))
+#define cpu_to_le64(x)	((__le64)(x))
+#define le64_to_cpu(x)	((u64)(x))
+
+#define U32_MAX		UINT32_MAX
+#define U64_MAX		UINT64_MAX
+#define SZ_64K		0x10000
+#define NSEC_PER_MSEC	1000000ull
+#define ARRAY_SIZE(a)	(sizeof(a) / sizeof((a)[0]))
+#define BIT(n)		(1ul << (n))
+#define ALIGN(x, a)	(((x) + (a) - 1) & ~((typeof(x))(a) - 1))
+#define IS_ALIGNED(x, a)	(((x) & ((a) - 1)) == 0)
+#define round_up(x, a)	ALIGN(x, (typeof(x))(a))
+#define round_down(x, a)	((x) & ~((typeof(x))(a) - 1))
+#define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
+#define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
+#define min(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })
+#define array_size(n, size)	((size_t)(n) * (size))
+#define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
+#define likely(x)	__builtin_expect(!!(x), 1)
+#define unlikely(x)	__builtin_expect(!!(x), 0)
+#define static_assert	_Static_assert
+#define noinline	__attribute__((noinline))
+#define __aligned(n)	__attribute__((aligned(n)))
+#define __printf(fmt, args)	__attribute__((format(printf, fmt, args)))
+#define __init
+#define __rcu
+#define EXPORT_SYMBOL_GPL(symbol)	extern int sim_nothing
+#define KBUILD_MODNAME	"ddebug_rb"
+
+/* A parameter's value can be set by a test: *sim_param_NAME() = ...; */
+#define module_param(name, type, perm)	typeof(name) *sim_param_##name(void) { return &name; }	\
+					extern int sim_nothing
+#define MODULE_PARM_DESC(name, text)	extern int sim_nothing
+
+#define pr_err(...)		fprintf(stderr, __VA_ARGS__)
+#define pr_warn(...)		fprintf(stderr, __VA_ARGS__)
+#define pr_warn_once(...)	fprintf(stderr, __VA_ARGS__)
+
+/* -- interrupts that come in between ----------------------------------------- */
+
+#ifdef SIM_POINTS
+extern __thread void (*sim_point_hook)(void);
+void sim_point(void);
+#else
+static inline void sim_point(void)
+{
+}
+#endif
+
+#define sim_compiler_barrier()	__asm__ __volatile__("" : : : "memory")
+#define barrier()		do { sim_compiler_barrier(); sim_point(); } while (0)
+
+/* -- memory -------------------------------------------------------------------- */
+
+#define sim_plain_read(x)	__atomic_load_n((volatile typeof(x) *)&(x), __ATOMIC_RELAXED)
+#define sim_plain_write(x, v)	\
+	__atomic_store_n((volatile typeof(x) *)&(x), (typeof(x))(v), __ATOMIC_RELAXED)
+
+#ifdef SIM_WEAK
+/* Stores to a stream's header, known by how the code calls it. */
+#define sim_is_shared(text)	(!__builtin_strncmp(text, "r->hdr->", 8) && \
+				 __builtin_strcmp(text, "r->hdr->active"))
+void sim_store(u64 *p, u64 value);
+void sim_store_release(u64 *p, u64 value);
+u64 sim_load(const u64 *p);
+void sim_drain(void);
+
+#define READ_ONCE(x)	(sizeof(x) == 8 && sim_is_shared(#x) ?			\
+			 (typeof(x))sim_load((const u64 *)&(x)) : sim_plain_read(x))
+#define WRITE_ONCE(x, v)							\
+do {										\
+	if (sizeof(x) == 8 && sim_is_shared(#x))				\
+		sim_store((u64 *)&(x), (u64)(v));				\
+	else									\
+		sim_plain_write(x, v);						\
+	sim_point();								\
+} while (0)
+#define virt_store_release(p, v)	\
+	do { sim_point(); sim_store_release((u64 *)(p), v); sim_point(); } while (0)
+#ifdef SIM_BREAK_PRODUCER_A
+#define virt_wmb()	barrier()
+#else
+#define virt_wmb()	do { sim_drain(); barrier(); } while (0)
+#endif
+#ifdef SIM_BREAK_KICK_A
+#define virt_mb()	barrier()
+#else
+#define virt_mb()	do { sim_drain(); __atomic_thread_fence(__ATOMIC_SEQ_CST); barrier(); } while (0)
+#endif
+
+#else
+
+#ifdef SIM_BREAK_CLAIM
+/* Nobody ever seems to have claimed a stream. */
+#define READ_ONCE(x)	(__builtin_strcmp(#x, "r->owner.task") ? sim_plain_read(x) : (typeof(x))0)
+#else
+#define READ_ONCE(x)	sim_plain_read(x)
+#endif
+#define WRITE_ONCE(x, v)	do { sim_plain_write(x, v); sim_point(); } while (0)
+#define virt_wmb()	do { __atomic_thread_fence(__ATOMIC_RELEASE); barrier(); } while (0)
+#define virt_mb()	do { __atomic_thread_fence(__ATOMIC_SEQ_CST); barrier(); } while (0)
+#if defined(SIM_BREAK_PRODUCER_B)
+void sim_head_before_data(u64 *p, u64 value);
+#define virt_store_release(p, v)	sim_head_before_data((u64 *)(p), v)
+#elif defined(SIM_BREAK_RELEASE)
+#define virt_store_release(p, v)	sim_plain_write(*(p), v)
+#else
+#define virt_store_release(p, v)	\
+	do { sim_point(); __atomic_store_n(p, v, __ATOMIC_RELEASE); sim_point(); } while (0)
+#endif
+
+#endif
+
+/* -- CPUs ------------------------------------------------------------------------ */
+
+#define SIM_CPUS	8	/* possible ones */
+
+extern unsigned int sim_nr_cpus;	/* those that there are; below SIM_CPUS */
+
+/*
+ * As in the kernel: the variable is a template in a section of its own, each CPU
+ * has a copy of the section.
+ */
+extern char __start_sim_template[], __stop_sim_template[];
+extern char *sim_percpu[SIM_CPUS];
+
+#define DECLARE_PER_CPU(type, name)	extern type name
+#define DEFINE_PER_CPU(type, name)	type name __attribute__((section("sim_template")))
+#define per_cpu_ptr(p, cpu)	\
+	((typeof(p))(sim_percpu[cpu] + ((char *)(p) - __start_sim_template)))
+#define per_cpu(name, cpu)	(*per_cpu_ptr(&(name), cpu))
+#define this_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
+#define this_cpu_inc(name)	((*this_cpu_ptr(&(name)))++)
+#define get_cpu_ptr(p)		this_cpu_ptr(p)
+#define put_cpu_ptr(p)		((void)(p))
+#define get_cpu()		raw_smp_processor_id()
+#define put_cpu()
+#define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < sim_nr_cpus; (cpu)++)
+#define cpu_online(cpu)		true
+#define cpu_to_node(cpu)	((int)(cpu))
+
+#define PF_EXITING	0x00000004
+
+struct task_struct {
+	u64 start_time;
+	unsigned int flags;
+	int pid;
+};
+
+struct sim_cpu {
+	unsigned int cpu;
+	u8 level;			/* VIRTIO_DDEBUG_CTX_* */
+	u8 working;			/* inside an irq_work */
+	struct task_struct *task;
+};
+
+extern __thread struct sim_cpu sim_cpu;
+
+#define raw_smp_processor_id()	(sim_cpu.cpu)
+#define current			(sim_cpu.task)
+#define interrupt_context_level()	(sim_cpu.level)
+#define in_interrupt()		(sim_cpu.level != 0)
+#define is_idle_task(task)	false
+#define task_pid_nr(task)	((task)->pid)
+#define task_pid_vnr(task)	((task)->pid)
+#define preempt_disable()	sim_compiler_barrier()
+#define preempt_enable()	sim_compiler_barrier()
+#define preempt_disable_notrace()	sim_compiler_barrier()
+#define preempt_enable_notrace()	sim_compiler_barrier()
+
+/* First of all, and once. */
+void sim_init(unsigned int nr_cpus);
+/* The calling thread is @cpu from now on. */
+void sim_cpu_begin(unsigned int cpu, struct task_struct *task);
+/* What an interrupt of a higher level begins and ends with. */
+u8 sim_enter(u8 level);
+void sim_leave(u8 level);
+/* Runs the work that waits for the tick. */
+void sim_tick(void);
+/* Nothing that this CPU has stored stays with it. */
+void sim_idle(void);
+
+u64 local_clock(void);
+
+enum cpuhp_state {
+	CPUHP_BP_PREPARE_DYN,
+	CPUHP_AP_ONLINE_DYN,
+};
+
+int cpuhp_setup_state(enum cpuhp_state state, const char *name,
+		      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu));
+#define cpuhp_setup_state_nocalls(state, name, startup, teardown)	\
+	((void)(startup), (void)(teardown), 2)
+#define cpuhp_remove_state_nocalls(state)	((void)(state))
+#define smp_call_function_single(cpu, f, info, wait)	((void)(cpu), f(info))
+void on_each_cpu(void (*f)(void *info), void *info, int wait);
+
+#define IRQ_WORK_LAZY		1
+#define IRQ_WORK_HARD_IRQ	2
+
+struct irq_work {
+	void (*func)(struct irq_work *work);
+	int flags;
+	bool pending;
+};
+
+#define __IRQ_WORK_INIT(f, how)	((struct irq_work){ .func = (f), .flags = (how) })
+#define IRQ_WORK_INIT_HARD(f)	__IRQ_WORK_INIT(f, IRQ_WORK_HARD_IRQ)
+
+bool irq_work_queue(struct irq_work *work);
+#define irq_work_sync(work)	((void)(work))
+
+/* -- locks: taken while no CPU runs ----------------------------------------------- */
+
+struct mutex {
+	pthread_mutex_t lock;
+};
+
+#define DEFINE_MUTEX(name)	struct mutex name = { PTHREAD_MUTEX_INITIALIZER }
+#define mutex_lock(m)		pthread_mutex_lock(&(m)->lock)
+#define mutex_unlock(m)		pthread_mutex_unlock(&(m)->lock)
+#define lockdep_is_held(m)	true
+#define rcu_read_lock()
+#define rcu_read_unlock()
+#define synchronize_rcu()
+#define rcu_dereference(p)	__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
+#define rcu_dereference_protected(p, held)	sim_plain_read(p)
+#define rcu_access_pointer(p)	sim_plain_read(p)
+#define rcu_assign_pointer(p, v)	__atomic_store_n(&(p), v, __ATOMIC_RELEASE)
+#define RCU_INIT_POINTER(p, v)	sim_plain_write(p, v)
+
+/* -- pages: from one arena, so that a ring is mapped in one piece already ---------- */
+
+#define PAGE_SIZE	4096ul
+#define PAGE_ALIGN(x)	ALIGN(x, PAGE_SIZE)
+#define VM_MAP		0
+#define PAGE_KERNEL	0
+#define GFP_KERNEL	0
+#define __GFP_ZERO	0
+#define __GFP_RETRY_MAYFAIL	0
+#define __GFP_NOWARN	0
+#define __GFP_NORETRY	0
+
+struct page {
+	char nothing;
+};
+
+static inline unsigned int get_order(size_t size)
+{
+	unsigned int order = 0;
+
+	while (PAGE_SIZE << order < size)
+		order++;
+	return order;
+}
+
+struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order);
+void __free_page(struct page *page);
+void *page_address(const struct page *page);
+void *vmap(struct page **pages, unsigned int count, unsigned long flags, int prot);
+#define vunmap(p)		((void)(p))
+#define nth_page(page, n)	((page) + (n))
+#define split_page(page, order)	((void)(page))
+#define free_page(address)	sim_free_address(address)
+void sim_free_address(unsigned long address);
+
+#define kcalloc_node(n, size, gfp, node)	((void)(node), calloc(n, size))
+#define kvmalloc_array(n, size, gfp)		calloc(n, size)
+#define kvmalloc_node(size, gfp, node)		((void)(node), malloc(size))
+#define kfree(p)	free(p)
+#define kvfree(p)	free(p)
+
+/* -- what ddebug_compat.h wants to see ------------------------------------------------ */
+
+#define KERNEL_VERSION(a, b, c)	((a) << 16 | (b) << 8 | (c))
+#define LINUX_VERSION_CODE	KERNEL_VERSION(6, 12, 0)
+
+struct virtio_device;
+struct virtqueue;
+struct virtqueue_info {
+	const char *name;
+};
+
+#define virtio_find_vqs(vdev, n, vqs, infos, desc)	\
+	((void)(vdev), (void)(n), (void)(vqs), (void)(infos), -ENOENT)
+
+/* -- text --------------------------------------------------------------------------- */
+
+#define KERN_SOH_ASCII	'\001'
+
+#define _DPRINTK_FLAGS_INCL_MODNAME	(1 << 1)
+#define _DPRINTK_FLAGS_INCL_FUNCNAME	(1 << 2)
+#define _DPRINTK_FLAGS_INCL_LINENO	(1 << 3)
+#define _DPRINTK_FLAGS_INCL_TID		(1 << 4)
+#define _DPRINTK_FLAGS_INCL_ANY		0x1e
+
+struct _ddebug {
+	const char *modname;
+	const char *function;
+	const char *filename;
+	const char *format;
+	unsigned int lineno;
+	unsigned int flags;
+};
+
+struct device {
+	const char *name;
+	const char *driver;
+};
+
+#define dev_name(dev)		((dev)->name)
+#define dev_driver_string(dev)	((dev)->driver)
+
+struct seq_file {
+	FILE *file;
+};
+
+#define seq_printf(m, ...)	fprintf((m)->file, __VA_ARGS__)
+
+/*
+ * Formatting is where a message can fault, or log itself: hook runs before and
+ * after it, if there is one.
+ */
+#ifdef SIM_POINTS
+extern __thread void (*sim_format_hook)(void);
+int sim_vsnprintf(char *buf, size_t size, const char *fmt, va_list args);
+#define vsnprintf	sim_vsnprintf
+#endif
+
+#endif /* SIM_KERNEL_H */

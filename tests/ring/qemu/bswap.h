@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What qemu-device/ddebug-stream.c takes from QEMU's header of this name. */
+#ifndef QEMU_BSWAP_H
+#define QEMU_BSWAP_H
+
+#include <endian.h>
+
+#define le64_to_cpu(x) le64toh(x)
+#define cpu_to_le32(x) htole32(x)
+#define cpu_to_le64(x) htole64(x)
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What qemu-device/ddebug-stream.c takes from QEMU's headers. */
+#ifndef QEMU_OSDEP_H
+#define QEMU_OSDEP_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#define QEMU_BUILD_BUG_ON(x) _Static_assert(!(x), #x)
+#define ROUND_DOWN(n, d) ((n) & -(0 ? (n) : (d)))
+#define ROUND_UP(n, d) ROUND_DOWN((n) + (d) - 1, (d))
+
+#endif

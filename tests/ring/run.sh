@@ -1,0 +1,89 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# run.sh short|long, with O=folder: runs the programs that the Makefile has built.
+# Those that are whole must find nothing; those that lack something must find just
+# that, or the others' silence would mean nothing.  Output is TAP.
+set -euo pipefail
+
+length=$1
+case $length in
+short) bursts=20 seeds=1 ;;
+long) bursts=500 seeds=8 ;;
+*) echo "run.sh: '$length' is not known: short or long" >&2; exit 2 ;;
+esac
+
+log=$O/log
+number=0
+bad=0
+# Far above what any of them takes: one that hangs is killed.
+limit='timeout -s KILL 3600'
+
+# result NAME yes|no, of what has written the log
+result() {
+    number=$((number + 1))
+    if [ "$2" = yes ]; then
+        echo "ok $number - $1"
+        awk '/^# sent:/ { sent += $3 } / messages in / { got += $3 }
+             END { if (sent) print "# " sent " messages sent, " got " received and checked" }' "$log"
+    else
+        bad=1
+        echo "not ok $number - $1"
+        head -n 60 "$log" | sed 's/^/# /'
+    fi
+}
+
+# holds NAME PROGRAM [OPTION...]: it finds nothing, with any seed
+holds() {
+    local name=$1 program=$2 seed good=yes
+    shift 2
+
+    : >"$log"
+    for ((seed = 1; seed <= seeds; seed++)); do
+        if ! $limit "$O/stress-$program" --seed="$seed" "$@" >>"$log" 2>&1; then
+            echo "with --seed=$seed $*" >>"$log"
+            good=no
+            break
+        fi
+    done
+    result "$name" "$good"
+}
+
+# finds NAME PATTERN PROGRAM [OPTION...]: it says so, with one of the seeds
+finds() {
+    local name=$1 pattern=$2 program=$3 seed good=no
+    shift 3
+
+    for ((seed = 1; seed <= 50; seed++)); do
+        if ! $limit "$O/stress-$program" --seed="$seed" "$@" >"$log" 2>&1; then
+            if grep -q "$pattern" "$log"; then
+                good=yes
+            fi
+            break
+        fi
+    done
+    result "$name" "$good"
+}
+
+# Rings that are never lapped: nothing races, so nothing needs to be exempt.
+unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
+
+export TSAN_OPTIONS='halt_on_error=1 exitcode=66'
+export ASAN_OPTIONS='detect_leaks=0'
+
+echo '1..12'
+holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
+holds 'rings: recursion, deaths, contexts within contexts' points --bursts="$bursts" --cpus=3
+holds 'rings: the same with ASan and UBSan' asan --bursts="$bursts"
+holds 'rings: the same with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
+holds 'rings: stores that are seen late and out of order' weak --no-signals --bursts="$bursts"
+holds 'rings: without a lap ThreadSanitizer needs no exemption' checked-copy "${unlapped[@]}"
+finds 'rings: with laps the copy races, and ThreadSanitizer would say so' \
+    'copy_racing' checked-copy --no-signals
+finds 'rings: without release ThreadSanitizer finds a race' 'data race' no-release "${unlapped[@]}"
+finds 'rings: data behind head are found' 'FAILED: .*a record of no type\|FAILED: .*not said' \
+    late-data --no-signals --bursts=200
+finds 'rings: without producer:A torn messages are found' 'FAILED: ' no-wmb --no-signals --bursts=200
+finds 'rings: without kick:A a message left behind is found' 'FAILED: .*asleep' no-mb --no-signals
+finds 'rings: without the claim overwritten messages are found' 'FAILED: ' no-claim --no-signals
+exit "$bad"

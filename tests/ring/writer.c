@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The guest's side of the stress test: CPUs whose tasks, softirqs, hard interrupts
+ * and NMIs log through guest-driver/ddebug_{record,ring,transport}.c.
+ *
+ * Interrupts come at the points of kernel.h, that is between the accesses whose
+ * order matters, and, with signals, at any instruction.  A message may log another
+ * one while it is formatted (a recursion), or its writer may die there.  Who dies
+ * goes back to where the task began, as after an oops; what logs next is another
+ * task, the same one on its way out, or the same one with less on its stack.
+ * Interrupts die only where they have interrupted nothing of ours: else it would
+ * be a panic, after which nobody logs.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <unistd.h>
+#include "../../guest-driver/ddebug_rb.h"
+#include "../../guest-driver/ddebug_ring.h"
+#include "stress.h"
+
+unsigned int *sim_param_rb_size_kb(void);
+
+#define SIGNAL(level)	(SIGRTMIN + (level))
+
+/* What a CPU's thread has. */
+struct writer {
+	unsigned int cpu;
+	uint64_t random;
+	u64 said;
+	u64 sent[STRESS_LEVELS];
+	u64 own;
+	u64 nested, recursions, deaths;
+	unsigned int inside;		/* messages that are being written */
+	unsigned int depth;		/* of the task's stack */
+	bool asynchronous;		/* in a signal handler */
+	bool may_die;
+	bool rewound;			/* died, and is the same task */
+	sigjmp_buf alive;
+	struct task_struct tasks[2];
+};
+
+static StressOptions options;
+static void (*notify_device)(void);
+static struct writer writers[STRESS_CPUS_MAX];
+static __thread struct writer *w;
+
+static struct ddebug_stream *posted[STRESS_STREAMS_MAX];
+static unsigned int nr_posted;
+
+static const struct _ddebug callsites[STRESS_LEVELS] = {
+	{ .lineno = STRESS_CALLSITE(0) }, { .lineno = STRESS_CALLSITE(1) },
+	{ .lineno = STRESS_CALLSITE(2) }, { .lineno = STRESS_CALLSITE(3) },
+};
+
+static bool one_in(unsigned int n)
+{
+	return stress_random(&w->random) % n == 0;
+}
+
+/* Also in signal handlers, which may interrupt this. */
+static void count(u64 *counter)
+{
+	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
+}
+
+static __printf(2, 3) void emit(const struct _ddebug *d, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	ddebug_emit(d, DDEBUG_KIND_PR, NULL, fmt, args);
+	va_end(args);
+}
+
+static noinline void say(void)
+{
+	u8 level = interrupt_context_level();
+	char text[STRESS_TEXT_MAX];
+
+	stress_text(text, w->cpu, level, w->sent[level]++);
+	w->inside++;
+	emit(&callsites[level], "%s", text);
+	w->inside--;
+}
+
+/* As say(), with more on the stack. */
+static noinline void say_deep(unsigned int depth)
+{
+	volatile char frame[64];
+
+	frame[0] = depth;
+	if (depth)
+		say_deep(depth - 1);
+	else
+		say();
+	frame[1] = frame[0];
+}
+
+static void interrupt(u8 level)
+{
+	u8 old = sim_enter(level);
+
+	count(&w->nested);
+	say();
+	if (one_in(4))
+		say();
+	sim_leave(old);
+}
+
+static u8 level_above(u8 level)
+{
+	return level + 1 + stress_random(&w->random) % (VIRTIO_DDEBUG_CTX_NMI - level);
+}
+
+/* A signal may come in between: it must not find a task that was there before. */
+static void next_task(void)
+{
+	struct task_struct *next = &w->tasks[current == &w->tasks[0]];
+
+	next->start_time++;
+	next->flags = 0;
+	sim_compiler_barrier();
+	current = next;
+	sim_compiler_barrier();
+}
+
+#ifdef SIM_POINTS
+
+static __attribute__((noreturn)) void die(void)
+{
+	count(&w->deaths);
+	w->inside = 0;
+	if (sim_cpu.level || current->flags & PF_EXITING) {
+		next_task();
+		sim_cpu.level = VIRTIO_DDEBUG_CTX_TASK;
+		siglongjmp(w->alive, 1);
+	}
+	switch (stress_random(&w->random) % 4) {
+	case 0:		/* the structure is another task's now */
+		current->start_time++;
+		break;
+	case 1:
+		current->flags |= PF_EXITING;
+		break;
+	case 2:		/* see ddebug_owner_died(): where it began it cannot be told */
+		if (w->depth) {
+			w->rewound = true;
+			break;
+		}
+		/* fall through */
+	default:
+		next_task();
+		break;
+	}
+	siglongjmp(w->alive, 1);
+}
+
+/* While a message is formatted; now and then it takes long, so that readers come by. */
+static void in_format(void)
+{
+	if (one_in(100))
+		usleep(10);
+	if (w->may_die && w->inside == 1 && !w->asynchronous && !sim_cpu.working && one_in(300))
+		die();
+	if (one_in(200)) {
+		count(&w->recursions);
+		say();
+	}
+}
+
+/* Between two accesses. */
+static void at_point(void)
+{
+	if (sim_cpu.level < VIRTIO_DDEBUG_CTX_NMI && one_in(100))
+		interrupt(level_above(sim_cpu.level));
+}
+
+#endif
+
+/* At any instruction. */
+static void on_signal(int number)
+{
+	u8 level = number - SIGNAL(0);
+	int error = errno;
+	bool was;
+
+	if (!w || sim_cpu.level >= level)
+		return;
+	was = w->asynchronous;
+	w->asynchronous = true;
+	interrupt(level);
+	w->asynchronous = was;
+	errno = error;
+}
+
+/* -- the transport ------------------------------------------------------------- */
+
+static int post(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	s->queue = s->id / VIRTIO_DDEBUG_NR_CTX;
+	posted[nr_posted++] = s;
+	return 0;
+}
+
+/* The transport's own work logs, too: such messages are dropped. */
+static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	if (w && one_in(8)) {
+		count(&w->own);
+		emit(&callsites[0], "a message about a message");
+	}
+	notify_device();
+}
+
+static const struct ddebug_transport_ops transport_ops = {
+	.post = post,
+	.notify = notify,
+};
+
+static struct ddebug_transport transport = { .ops = &transport_ops };
+
+/* -- for the other side ----------------------------------------------------------- */
+
+void writer_init(const StressOptions *o, void (*notify_fn)(void))
+{
+	static struct task_struct boot = { .start_time = 1 };
+	struct sigaction action = { .sa_handler = on_signal, .sa_flags = SA_RESTART };
+	u8 level;
+
+	options = *o;
+	notify_device = notify_fn;
+	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
+		sigaction(SIGNAL(level), &action, NULL);
+	sim_init(options.cpus);
+	sim_cpu_begin(0, &boot);
+	*sim_param_rb_size_kb() = options.rb_size_kb;
+	if (ddebug_ring_init() || ddebug_transport_attach(&transport))
+		stress_fail("the rings cannot be made");
+	ddebug_ring_set_active(true);
+}
+
+unsigned writer_streams(StressStream *streams)
+{
+	unsigned int i, k;
+
+	for (i = 0; i < nr_posted; i++) {
+		const struct virtio_ddebug_stream_desc *desc = &posted[i]->shared->desc;
+
+		streams[i] = (StressStream) {
+			.hdr = &posted[i]->shared->hdr,
+			.status = posted[i]->status,
+			.ring = calloc(posted[i]->nr_pieces, sizeof(struct iovec)),
+			.nr_pieces = posted[i]->nr_pieces,
+			.id = desc->stream,
+			.cpu = desc->cpu,
+			.context = desc->context,
+			.subbuf_shift = desc->subbuf_shift,
+			.ring_size = desc->ring_size,
+		};
+		for (k = 0; k < posted[i]->nr_pieces; k++) {
+			streams[i].ring[k].iov_base = page_address(posted[i]->pieces[k].page);
+			streams[i].ring[k].iov_len = posted[i]->pieces[k].len;
+		}
+	}
+	return nr_posted;
+}
+
+void writer_begin(unsigned cpu)
+{
+	w = &writers[cpu];
+	w->cpu = cpu;
+	w->random = options.seed * STRESS_CPUS_MAX + cpu + 1;
+	w->tasks[0].start_time = w->tasks[1].start_time = 1;
+	w->tasks[0].pid = 1000 + cpu;
+	w->tasks[1].pid = 2000 + cpu;
+	sim_cpu_begin(cpu, &w->tasks[0]);
+#ifdef SIM_POINTS
+	if (options.interrupts) {
+		sim_point_hook = at_point;
+		sim_format_hook = in_format;
+	}
+#endif
+}
+
+void writer_burst(void)
+{
+	const u64 target = w->said + options.messages;
+
+	if (sigsetjmp(w->alive, 0)) {
+		/* last words, from a frame above the one that has died */
+		w->may_die = false;
+		if (w->rewound || current->flags & PF_EXITING)
+			say();
+		if (current->flags & PF_EXITING)
+			next_task();
+		w->rewound = false;
+	}
+	w->may_die = true;
+	while (w->said < target) {
+		w->said++;
+		w->depth = stress_random(&w->random) % 4;
+		say_deep(w->depth);
+		if (options.interrupts && one_in(20))
+			interrupt(level_above(VIRTIO_DDEBUG_CTX_TASK));
+		if (one_in(64))
+			sim_tick();
+	}
+	w->may_die = false;
+	sim_tick();
+	sim_idle();
+}
+
+void writer_end(unsigned cpu)
+{
+	static struct task_struct last = { .start_time = 1, .pid = 1 };
+	u8 level;
+
+	w = &writers[cpu];
+	sim_cpu_begin(cpu, &last);
+	for (level = 0; level < STRESS_LEVELS; level++) {
+		u8 old = sim_enter(level);
+
+		say();
+		sim_leave(old);
+	}
+	sim_tick();
+	sim_idle();
+	w = NULL;
+}
+
+StressCount writer_count(unsigned cpu, unsigned level)
+{
+	const struct virtio_ddebug_stream_hdr *hdr = per_cpu(ddebug_cpu, cpu).ring[level]->hdr;
+
+	return (StressCount) {
+		.sent = writers[cpu].sent[level],
+		.committed = hdr->seq,
+		.recursed = hdr->recursed,
+		.torn = hdr->torn,
+		.clamped = hdr->clamped,
+	};
+}
+
+void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own)
+{
+	unsigned int cpu;
+
+	*nested = *recursions = *deaths = *own = 0;
+	for_each_possible_cpu(cpu) {
+		const struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+
+		*nested += writers[cpu].nested;
+		*recursions += writers[cpu].recursions;
+		*deaths += writers[cpu].deaths;
+		*own += writers[cpu].own;
+		if (c->own != writers[cpu].own || c->nostream)
+			stress_fail("CPU %u: %lu messages of the transport were dropped, %lu for want of a "
+				    "stream; it was %llu and 0", cpu, c->own, c->nostream,
+				    writers[cpu].own);
+	}
+}
