@@ -198,7 +198,7 @@ static void G_GNUC_PRINTF(2, 3) virtio_ddebug_note(char **why, const char *fmt,
 
 /*
  * Everything has to be the guest's RAM: what is not is mapped by QEMU as a
- * copy, of which there is one for all devices and which must not be kept.
+ * copy, which the guest does not see until it is given back.
  */
 static bool virtio_ddebug_is_ram(const struct iovec *iov, unsigned num)
 {

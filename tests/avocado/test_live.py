@@ -6,7 +6,7 @@ comes, without harm."""
 import re
 import time
 
-from ddebug_guest import LOAD, Log
+from ddebug_guest import LOAD, Log, one_thread
 from ddebug_test import DdebugTest
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
@@ -86,7 +86,7 @@ class Live(DdebugTest):
 
     def test_a_device_plugged_in_later_gets_the_earlier_messages(self):
         guest = self.new_guest(log=None, load_plugin=True, modules=("virtio_ddebug", "ddebug_test"),
-                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
+                               accel=one_thread(), args=["-device", "pcie-root-port,id=port1,chassis=1"])
         guest.boot()
         guest.log_file = guest.path("late.log")
         log = Log(guest.log_file)
@@ -108,7 +108,7 @@ class Live(DdebugTest):
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
     def test_hundred_loads_and_unloads_under_load(self):
-        guest = self.boot(modules=("ddebug_test",), props="size=64M")
+        guest = self.boot(modules=("ddebug_test",), props="size=64M", accel=one_thread())
         log = Log(guest.log_file)
         # flat out, unloading waits long for tasks that never sleep
         for cycles, rate in ((10, 0), (90, 10000)):
