@@ -48,7 +48,7 @@ list_files() {
     add 644 "$DOCDIR/docs/licenses/" docs/licenses/*.txt
 
     for file in guest-driver/*.[ch]; do
-        [ "$file" = guest-driver/ddebug_test.c ] || sources+=("$file")
+        [[ $file =~ ^guest-driver/ddebug_(test|odd)\.c$ ]] || sources+=("$file")
     done
     add 644 "$source_tree/" guest-driver/Kbuild "${sources[@]}" COPYING
     add 644 "$source_tree/dkms.conf" guest-driver/dkms.conf.in
@@ -174,7 +174,7 @@ run_depmod() {
 }
 
 # By the kernel's own makefile, which signs and compresses as that kernel wants
-# it, of a folder that does not have the load for tests.
+# it, of a folder that does not have those for tests.
 do_install_guest() {
     local built=$build/guest-driver/$KERNEL module folder log key sign=()
 
@@ -185,9 +185,9 @@ do_install_guest() {
     trap 'rm -rf "$scratch"' EXIT
     for module in "${guest_modules[@]}"; do
         ln -s "$built/$module.ko" "$scratch/"
-    done
-    sed -e '/ddebug_test/d' -e "s|^$built/|$scratch/|" "$built/modules.order" \
-        >"$scratch/modules.order"
+        # .ko until 6.1, then .o
+        sed -n "s|^$built/\($module\.k\?o\)$|$scratch/\1|p" "$built/modules.order"
+    done >"$scratch/modules.order"
     # distributions keep their keys to themselves
     key=$(sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"$/\1/p' "$KDIR/.config" 2>/dev/null || true)
     case $key in
