@@ -219,10 +219,19 @@ word_flags (const DdebugFormat *format)
   return format->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
 }
 
+/* What a guest wrote into a message or its callsite's names. */
+static void
+append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags, guint indent)
+{
+  if (format->raw)
+    g_string_append_len (out, (const char *) text, len);
+  else
+    ddebug_escape (out, text, len, word_flags (format) | flags, indent);
+}
+
 static void
 append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
-  DdebugEscape flags = word_flags (format);
   DdebugCallsite callsite;
 
   if (!ddebug_dict_lookup (item->epoch, item->message.callsite, &callsite))
@@ -230,9 +239,9 @@ append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
       g_string_append (out, "?:?:?: ");
       return;
     }
-  ddebug_escape (out, callsite.module, callsite.module_len, flags, 0);
+  append_text (format, out, callsite.module, callsite.module_len, 0, 0);
   g_string_append_c (out, ':');
-  ddebug_escape (out, callsite.function, callsite.function_len, flags, 0);
+  append_text (format, out, callsite.function, callsite.function_len, 0, 0);
   g_string_append_printf (out, ":%u: ", callsite.line);
 }
 
@@ -263,7 +272,7 @@ append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
 
   if (format->callsite)
     append_callsite (format, item, out);
-  ddebug_escape (out, item->message.text, item->message.len, word_flags (format) | DDEBUG_ESCAPE_LINES, indent);
+  append_text (format, out, item->message.text, item->message.len, DDEBUG_ESCAPE_LINES, indent);
   g_string_append_c (out, '\n');
 }
 

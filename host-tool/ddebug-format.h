@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * Turns items into lines.  Everything that a guest can choose goes through
- * here, and leaves as text that is safe for a terminal.
+ * here, and leaves as text that is safe for a terminal, unless raw was asked for.
  */
 #ifndef DDEBUG_FORMAT_H
 #define DDEBUG_FORMAT_H
@@ -30,6 +30,7 @@ void ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flag
 typedef struct
 {
   gboolean utf8;            /* the output understands UTF-8 */
+  gboolean raw;             /* texts and names as the guest wrote them: never for a terminal */
   gboolean callsite;        /* module:function:line: before the text */
   gboolean quiet;           /* messages only */
   const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item() */
@@ -40,8 +41,8 @@ typedef struct
  *
  * Appends the lines of @item to @out: a message as dmesg shows it, a notice as
  * "-- text --".  A message that begins another epoch, with other rings, gets a
- * notice before it.  No line of a message can be taken for a notice: it begins
- * with a bracket, or with a blank.
+ * notice before it.  No line of a message can be taken for a notice, unless it is
+ * raw: it begins with a bracket, or with a blank.
  */
 void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);
 

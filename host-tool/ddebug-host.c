@@ -28,6 +28,7 @@ typedef struct
   gboolean clear;
   gboolean wait;
   gboolean callsite;
+  gboolean raw;
   gboolean quiet;
   gboolean help;
   gboolean version;
@@ -120,6 +121,7 @@ static const HelpLine help_commands[] = {
 static const HelpLine help_options[] = {
   { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
   { "-c, --callsite", "print module:function:line: before each message" },
+  { "    --raw", "print messages byte for byte, nothing escaped; not to a terminal" },
   { "-q, --quiet", "print messages only, no notices of losses, boots and damage" },
 };
 
@@ -198,6 +200,7 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
+    { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, NULL, NULL },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &a->help, NULL, NULL },
     { "version", 'V', 0, G_OPTION_ARG_NONE, &a->version, NULL, NULL },
@@ -249,8 +252,13 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->files[1])
     return fail_usage ("%s: one FILE is read at a time%s", a->files[1],
                        a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
-  if ((a->callsite || a->quiet) && !shows)
-    return fail_usage ("%s goes with --trace, --follow and --pipe only", a->callsite ? "--callsite" : "--quiet");
+  if ((a->callsite || a->quiet || a->raw) && !shows)
+    return fail_usage ("%s goes with --trace, --follow and --pipe only",
+                       a->callsite ? "--callsite" : a->quiet ? "--quiet" : "--raw");
+  /* What the guest wrote would be commands to it. */
+  if (a->raw && isatty (STDOUT_FILENO))
+    return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
+                       "redirect it to a file or a pipe, or leave --raw out");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
   if (a->size && !parse_size (a->size, size))
@@ -427,6 +435,7 @@ run (const Arguments *a, DdebugWait *wait, guint64 size)
     .path = a->files[0],
     .wait = a->wait,
     .callsite = a->callsite,
+    .raw = a->raw,
     .quiet = a->quiet,
     .utf8 = g_get_charset (NULL),
   };

@@ -30,6 +30,7 @@ typedef struct
   const char *path;
   gboolean wait;
   gboolean callsite;
+  gboolean raw;
   gboolean quiet;
   gboolean utf8;
 } DdebugOptions;

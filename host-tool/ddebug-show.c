@@ -402,6 +402,7 @@ show_log (Show *show, DdebugReader *reader)
   show->format = (DdebugFormat){
     .utf8 = show->options->utf8,
     .callsite = show->options->callsite,
+    .raw = show->options->raw,
     .quiet = show->options->quiet,
   };
   if (show->show == DDEBUG_SHOW_PIPE)
