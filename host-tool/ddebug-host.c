@@ -321,13 +321,27 @@ open_or_wait (const DdebugOptions *options, DdebugWait *wait, GError **error)
     }
 }
 
+/*
+ * A writer makes the superblock first and the room after it, so a log that
+ * somebody has may lack some for a moment.  The writer is asked for first: when
+ * it has gone the size is what it has left.
+ */
+gboolean
+ddebug_host_is_cut (DdebugReader *reader, guint64 *there)
+{
+  if (ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE)
+    return FALSE;
+  *there = ddebug_reader_file_size (reader);
+  return *there < ddebug_reader_super (reader)->size;
+}
+
 static void
 warn_if_cut (const DdebugOptions *options, DdebugReader *reader)
 {
-  guint64 there = ddebug_reader_file_size (reader);
   guint64 size = ddebug_reader_super (reader)->size;
+  guint64 there;
 
-  if (there < size)
+  if (ddebug_host_is_cut (reader, &there))
     ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                      " bytes are there; reading what is left",
                      options->path, there, size);

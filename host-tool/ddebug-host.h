@@ -52,6 +52,8 @@ DdebugReader *ddebug_host_open (const DdebugOptions *options, DdebugWait *wait, 
 
 /* Whether somebody may be writing; @closed: the log says that its writer is done. */
 gboolean ddebug_host_is_live (DdebugReader *reader, gboolean closed);
+/* Whether the file is shorter than its log, and will stay so; @there: what it has. */
+gboolean ddebug_host_is_cut (DdebugReader *reader, guint64 *there);
 
 /* The commands; each returns the exit status, or does not return because of a signal. */
 int ddebug_host_show (const DdebugOptions *options, DdebugShow show, DdebugWait *wait);

@@ -51,12 +51,12 @@ static void
 add_size (const Info *info)
 {
   const DdebugSuper *super = ddebug_reader_super (info->reader);
-  guint64 there = ddebug_reader_file_size (info->reader);
   DdebugUsage usage;
+  guint64 there;
 
   add_name (info->text, "size:");
   add_bytes (info->text, super->size);
-  if (there < super->size)
+  if (ddebug_host_is_cut (info->reader, &there))
     g_string_append_printf (info->text, ", cut short to %" G_GUINT64_FORMAT, there);
   ddebug_reader_usage (info->reader, &usage);
   g_string_append_c (info->text, '\n');

@@ -60,16 +60,23 @@ tear_down (Fixture *f, gconstpointer data)
   scratch_free (f->dir);
 }
 
-/* A QEMU opens the log, a guest boots, its driver attaches. */
+/* A QEMU opens the log. */
 static void
-start_vm (Fixture *f, guint64 size, guint64 instance)
+open_log (Fixture *f, guint64 size)
 {
   const DdebugLogInfo info = { .vm_name = "test", .writer = "test-live" };
-  struct virtio_ddebug_attach attach = { .instance = GUINT64_TO_LE (instance) };
   g_autoptr (GError) error = NULL;
 
   f->log = ddebug_log_open (f->path, size, &info, DDEBUG_LOG_OPEN_CREATE, &error);
   g_assert_no_error (error);
+}
+
+/* A guest boots, its driver attaches. */
+static void
+boot (Fixture *f, guint64 instance)
+{
+  struct virtio_ddebug_attach attach = { .instance = GUINT64_TO_LE (instance) };
+
   memset (attach.boot_id, (int) instance, sizeof attach.boot_id);
   strcpy ((char *) attach.release, "6.1.0-test");
   g_assert_cmpint (ddebug_log_append_event (f->log, DDEBUG_LOG_EVENT_OPEN, getpid (), 0, 0), ==, 0);
@@ -77,6 +84,13 @@ start_vm (Fixture *f, guint64 size, guint64 instance)
   f->pass = ddebug_log_last_pass (f->log);
   for (guint i = 0; i < CPUS; i++)
     f->cpu[i] = producer_new (i * VIRTIO_DDEBUG_NR_CTX, i, VIRTIO_DDEBUG_CTX_TASK);
+}
+
+static void
+start_vm (Fixture *f, guint64 size, guint64 instance)
+{
+  open_log (f, size);
+  boot (f, instance);
 }
 
 static void
@@ -266,6 +280,34 @@ test_wait_for_file (Fixture *f, gconstpointer data)
   tool_expect (tool, "number0;");
   stop_vm (f);
   g_assert_cmpint (tool_finish (tool), ==, 0);
+  tool_free (tool);
+}
+
+/* Its writer has come as far as the superblock when the tool opens it: that is no damage. */
+static void
+test_being_made (Fixture *f, gconstpointer data)
+{
+  g_autofree char *errors = NULL;
+  Tool *tool;
+  Result r;
+
+  (void) data;
+  open_log (f, 0);
+  g_assert_cmpint (truncate (f->path, 8192), ==, 0);
+  tool = tool_start ("--follow", f->path, NULL);
+  tool_wait_asleep (tool);
+  r = tool_run ("--info", f->path, NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  g_assert_null (strstr (r.out, "cut short"));
+  result_clear (&r);
+  g_assert_cmpint (truncate (f->path, ddebug_log_size (f->log)), ==, 0);
+  boot (f, 1);
+  say_and_settle (f, 0);
+  tool_expect (tool, "number0;");
+  stop_vm (f);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  errors = tool_errors (tool);
+  g_assert_cmpstr (errors, ==, "");
   tool_free (tool);
 }
 
@@ -877,6 +919,7 @@ main (int argc, char **argv)
   ADD ("what a stopped VM has not settled is shown after a second", test_stopped_writer);
   ADD ("waiting makes no system calls", test_no_polling);
   ADD ("--wait waits for the file", test_wait_for_file);
+  ADD ("a log that is just being made is whole", test_being_made);
   ADD ("--wait waits for a VM", test_wait_for_vm);
   ADD ("a killed VM's messages are all shown", test_killed_vm);
   ADD ("a file that is moved, replaced or removed is read on and said", test_removed);
