@@ -143,7 +143,9 @@ endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
 CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style
+# These add to CHECKS.
 include tests/fuzz/fuzz.mk
+include tests/ring/ring.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh
@@ -156,7 +158,6 @@ $(CHECKS): venv
 
 include tests/bench/bench.mk
 include tests/tools/callsites.mk
-include tests/ring/ring.mk
 include tests/tools/install.mk
 
 .PHONY: clean distclean

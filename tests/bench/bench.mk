@@ -5,6 +5,8 @@
 
 BENCH := tests/bench
 BENCH_OUT := $(BUILD)/bench
+# The instrument, and the peers.
+BENCH_PACKAGES := valgrind binutils trace-cmd babeltrace2 lttng-tools liblttng-ust-dev
 
 # Figures are compared from run to run, so all are of one variant.
 BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
@@ -13,7 +15,7 @@ BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
 bench bench-docs bench-repeat:
 	@tests/tools/deps.sh
 	@$(MAKE) -j$(JOBS) $(BENCH_VARIANT) ONE_VARIANT=yes parts
-	@$(BENCH)/deps.sh
+	@tests/tools/more-deps.sh bench $(BENCH_PACKAGES)
 	@$(MAKE) $(BENCH_VARIANT) bench-parts
 	@$(MAKE) $(BENCH_VARIANT) run-$@
 

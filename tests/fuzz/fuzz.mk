@@ -5,11 +5,11 @@
 .PHONY: fuzz coverage check-damage
 fuzz:
 	@tests/tools/deps.sh
-	@tests/fuzz/deps.sh clang libclang-rt-14-dev afl++
+	@tests/tools/more-deps.sh $@ clang libclang-rt-14-dev afl++
 	@$(MAKE) run-$@
 coverage:
 	@tests/tools/deps.sh
-	@tests/fuzz/deps.sh gcovr
+	@tests/tools/more-deps.sh $@ gcovr
 	@$(MAKE) run-$@
 check-damage:
 	@tests/tools/deps.sh

@@ -3,10 +3,9 @@
 # Included by the top Makefile: make check-stress, the rings outside of a guest, for
 # some minutes.  make check has some seconds of it.
 
-.PHONY: check-stress run-check-stress
+.PHONY: check-stress
 check-stress:
 	@tests/tools/deps.sh
 	@$(MAKE) run-$@
 
-run-check-stress: venv
-	@$(VENV_PYTHON) tests/tools/check.py check-stress
+CHECKS += run-check-stress

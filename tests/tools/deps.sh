@@ -105,24 +105,18 @@ list_missing() {
 linux-headers-$kernel: builds the guest's modules"
 }
 
-apt_install() {
-    run_logged apt-install as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
-        apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 \
-        -o DPkg::Lock::Timeout=300 install "${missing[@]}"
-}
-
 install_missing() {
     list_missing
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${#missing[@]} packages"
     # A list that is too old names files that the archive no longer has.
-    if apt_install; then
+    if apt_install apt-install "${missing[@]}"; then
         return 0
     fi
     apt_update_once || die "apt-get could not install the packages" "see build/logs/apt-install.log"
     choose_kernel
     list_missing
-    apt_install || die "apt-get could not install the packages" "see build/logs/apt-install.log"
+    apt_install apt-install "${missing[@]}" || die "apt-get could not install the packages" "see build/logs/apt-install.log"
 }
 
 download_kernel() {

@@ -83,6 +83,16 @@ pkg_installed() {
     [ "$(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null)" = installed ]
 }
 
+# apt_install LOG PACKAGE...
+apt_install() {
+    local log=$1
+    shift
+
+    run_logged "$log" as_root env DEBIAN_FRONTEND=noninteractive NEEDRESTART_MODE=l \
+        apt-get -q -y --no-install-recommends -o Dpkg::Use-Pty=0 \
+        -o DPkg::Lock::Timeout=300 install "$@"
+}
+
 # An apt of our own, for what the system's does not look at: the archives are
 # those of the system, lists and state lie in the folder that is named first.
 private_apt_folders() {
