@@ -220,7 +220,8 @@ class Guest:
 
     def command_line(self):
         line = [
-            *qemu_command(self.accel), "-cpu", "host" if ACCEL == "kvm" else "max",
+            # threads have names: test_load looks for the device's
+            *qemu_command(self.accel), "-name", "debug-threads=on", "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
             "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
@@ -468,6 +469,11 @@ class Guest:
         """Messages that the driver has put into its rings, all contexts."""
         return sum(value for name, value in self.stats().items() if name.endswith("_committed"))
 
+    def log(self):
+        """Its log, which settles when all is there that the driver has committed: for
+        a guest that runs, and has not made ddebug_rb anew without a device since."""
+        return Log(self.log_file, self)
+
     def dropped(self):
         """Messages that the driver has counted instead."""
         return sum(value for name, value in self.stats().items()
@@ -495,8 +501,9 @@ class Guest:
 class Log:
     """A log on the host, through the tool and by its format's description."""
 
-    def __init__(self, path):
+    def __init__(self, path, guest=None):
         self.path = path
+        self.guest = guest
 
     def read(self):
         return LogFile(self.path)
@@ -510,9 +517,19 @@ class Log:
             time.sleep(0.05)
 
     def settled(self):
-        """What is in the log once the device has nothing more to write."""
-        self.wait_quiet()
-        return self.read()
+        """What is in the log once the device has nothing more to write.
+
+        That nothing was written for a while does not say that nothing is on its way: so
+        if the guest can be asked, what it has committed by now is waited for.  Should it
+        not come, the log is returned as it is, for the test to complain of."""
+        wanted = self.guest.committed() if self.guest else 0
+        deadline = time.monotonic() + 60
+        while True:
+            self.wait_quiet()
+            found = self.read()
+            if found.committed >= wanted or time.monotonic() > deadline:
+                return found
+            time.sleep(0.1)
 
     def tool(self, *options, check=True, timeout=120, **more):
         """Run ddebug-host on the log; the completed process, output as bytes."""

@@ -255,6 +255,12 @@ class LogFile:
             at += (length + 7) // 8 * 8
 
     @property
+    def committed(self):
+        """Messages that the newest rings have had, by the numbers of their last ones."""
+        instance = self.epochs[max(self.epochs)]["instance"] if self.epochs else None
+        return sum(expected for (life, _), expected in self._expected.items() if life == instance)
+
+    @property
     def total_lost(self):
         return sum(self.lost.values())
 

@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 
-from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, Log, chosen_kernel
+from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
 from ddebug_test import DdebugTest
 
 sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
@@ -40,7 +40,7 @@ class Callsites(DdebugTest):
 
     def odd(self, guest, request, flags, query="module ddebug_odd"):
         """What is logged, and what printed, when this is done with these flags."""
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control(f"{query} ={flags}")
         before, last = len(log.settled().messages), guest.kmsg()[-1].seq
         status, output = guest.write(ODD, request)
@@ -98,9 +98,9 @@ class Callsites(DdebugTest):
 
         # loaded again, probably to the same place
         for flags in ("pr", "r"):
-            before, last = len(Log(guest.log_file).settled().messages), guest.kmsg()[-1].seq
+            before, last = len(guest.log().settled().messages), guest.kmsg()[-1].seq
             guest.must(f"rmmod ddebug_odd; modprobe ddebug_odd dyndbg=+{flags}")
-            found = Log(guest.log_file).settled().messages[before:]
+            found = guest.log().settled().messages[before:]
             texts = [r.text for r in guest.kmsg() if r.seq > last and b"init" in r.text]
             if flags == "pr":
                 expect_init = texts

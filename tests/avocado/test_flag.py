@@ -6,7 +6,7 @@ writers at the same time, and nothing left of it after rmmod."""
 import re
 import string
 
-from ddebug_guest import CONTROL, LOAD, Log, PREFIX_LETTERS, PROC_CONTROL
+from ddebug_guest import CONTROL, LOAD, PREFIX_LETTERS, PROC_CONTROL
 from ddebug_test import DdebugTest
 
 USB = ["-device", "qemu-xhci,id=xhci", "-device", "usb-kbd,bus=xhci.0"]
@@ -226,7 +226,7 @@ class Flag(DdebugTest):
                     for texts in (printed, recorded)]
 
         guest = self.boot()
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.must("modprobe ddebug_test")
         param = "/sys/module/ddebug_test/parameters/classes"
         for query, one, two, where in (

@@ -85,7 +85,7 @@ class Hotplug(DdebugTest):
 
     def test_four_cpus_at_once_flat_out(self):
         guest = self.boot(smp=4, modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         self.start_endless(guest, rate=0)
         for size in ("4M", "32M", "2M", "16M"):
             time.sleep(2)
@@ -105,7 +105,7 @@ class Hotplug(DdebugTest):
                                args=["-device", "pcie-root-port,id=port1,chassis=1"])
         guest.boot()
         guest.log_file = guest.path("log")
-        log = Log(guest.log_file)
+        log = guest.log()
         sent = 0
         # flat out, so that rings are lapped and the log wraps; and so slowly that they are not
         for rate in (0, 1000):
@@ -127,7 +127,7 @@ class Hotplug(DdebugTest):
 
     def test_in_the_sandbox(self):
         guest = self.boot(args=["-sandbox", SANDBOX], modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +r")
         guest.load("threads=2 count=500")
         log.tool("--size=8M")

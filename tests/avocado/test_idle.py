@@ -6,7 +6,6 @@ that waits makes no system call."""
 import re
 import time
 
-from ddebug_guest import Log
 from ddebug_test import DdebugTest
 
 
@@ -31,7 +30,7 @@ class Idle(DdebugTest):
 
     def test_a_solitary_message_kicks_once(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +r")
         time.sleep(3)
         for number in range(5):
@@ -54,7 +53,7 @@ class Idle(DdebugTest):
 
     def test_a_waiting_tool_makes_no_system_call(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +r")
         tools = {}
         for option in ("--pipe", "--follow"):

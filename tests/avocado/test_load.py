@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from ddebug_guest import LOAD, Log
+from ddebug_guest import LOAD
 from ddebug_test import DdebugTest
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -84,7 +84,7 @@ class Load(DdebugTest):
 
     def test_a_million_messages_flat_out_are_received_or_reported_lost(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +r")
         report = guest.load("threads=4 count=250000 rate=0 shape=int3", timeout=300)
         self.log.info("a million messages in %.1f s of the guest", report["elapsed_us"] / 1e6)
@@ -128,7 +128,7 @@ class Load(DdebugTest):
 
     def test_ten_thousand_a_second_for_a_minute_lose_nothing(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +r")
         holds = RING_MESSAGES / 10000.0
         for attempt in range(1, 4):
@@ -160,7 +160,7 @@ class Load(DdebugTest):
 
     def test_every_context_and_shape_arrives_as_made(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.control("module ddebug_test +pr")
         last = guest.kmsg()[-1].seq
         expect = collections.Counter()

@@ -7,7 +7,7 @@ import collections
 import itertools
 import re
 
-from ddebug_guest import Log, PREFIX_LETTERS, shown
+from ddebug_guest import PREFIX_LETTERS, shown
 from ddebug_test import DdebugTest
 import workload
 
@@ -100,7 +100,7 @@ class Oracle(DdebugTest):
 
     def compare_work(self, *works):
         guest = self.boot_all(works)
-        log = Log(guest.log_file)
+        log = guest.log()
         for work in works:
             before = len(log.settled().messages)
             last = guest.kmsg()[-1].seq
@@ -145,7 +145,7 @@ class Oracle(DdebugTest):
 
     def test_each_combination_of_flags_prefixes_the_log_as_dmesg(self):
         guest = self.boot_all([])
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.must("modprobe ddebug_test")
         before = len(log.settled().messages)
         last = guest.kmsg()[-1].seq
@@ -170,7 +170,7 @@ class Oracle(DdebugTest):
 
     def test_r_alone_records_the_same_and_leaves_dmesg_silent(self):
         guest = self.boot_all([workload.SQUASHFS])
-        log = Log(guest.log_file)
+        log = guest.log()
         guest.must("modprobe squashfs; modprobe virtio_blk; modprobe ddebug_test; "
                    "while [ ! -b /dev/vda ]; do sleep 0.1; done")
         runs = {}

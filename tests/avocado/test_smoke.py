@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from ddebug_guest import CONTROL, KERNEL, PROC_CONTROL, QEMU, Log, chosen_kernel
+from ddebug_guest import CONTROL, KERNEL, PROC_CONTROL, QEMU, chosen_kernel
 from ddebug_test import DdebugTest
 
 COUNT = 10000
@@ -36,7 +36,7 @@ class Smoke(DdebugTest):
         self.is_of_the_variant(guest)
         before = guest.flags()
         guest.must("modprobe virtio_ddebug")
-        log = Log(guest.log_file)
+        log = guest.log()
         for control in (CONTROL, PROC_CONTROL):
             guest.must(f"echo 'module ddebug_test +r' > {control}")
             for shown in (CONTROL, PROC_CONTROL):

@@ -22,7 +22,7 @@ class Tool(DdebugTest):
     def boot_load(self, **options):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), **options)
         guest.control("module ddebug_test +r")
-        return guest, Log(guest.log_file)
+        return guest, guest.log()
 
     def numbers(self, path):
         with open(path, "rb") as file:
@@ -106,7 +106,7 @@ class Tool(DdebugTest):
 
     def test_a_reader_started_before_the_file_and_left_after_the_vm(self):
         guest = self.new_guest(modules=("virtio_ddebug", "ddebug_test"))
-        log = Log(guest.log_file)
+        log = guest.log()
         missing = log.tool("--trace", check=False)
         self.assertNotEqual(missing.returncode, 0)
         self.assertIn(guest.log_file.encode(), missing.stderr)
@@ -176,7 +176,7 @@ class Tool(DdebugTest):
         folder, text, link, short = (self.scratch(n) for n in ("folder", "text", "link", "short"))
         guest, log = self.boot_load(props="size=1M")
         guest.load("threads=1 count=1000")
-        log.wait_quiet()
+        log.settled()
         guest.kill()
         os.mkdir(folder)
         with open(text, "wb") as file:
