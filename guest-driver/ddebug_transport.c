@@ -19,9 +19,9 @@
  * what everybody there sees.)
  *
  *   commit:   C1 store head       handler:  H1 armed = 0
- *             C2 load armed                 H2 full barrier
- *             C3 armed = level              H3 load heads, load want_kick
- *             C4 irq_work_queue()
+ *             C2 load armed                 H2 load heads
+ *             C3 armed = level              H3 full barrier
+ *             C4 irq_work_queue()           H4 load want_kick
  *
  *  - C2 finds 0: C4 is reached, for nothing from C2 to C4 can fault.  C4 makes the
  *    work pending, or finds it pending; in both cases the handler begins after
@@ -32,7 +32,7 @@
  *     - Its C4 has not been done: we have interrupted it between C3 and C4.  It
  *       goes on when we return, and its C4 is followed by a handler run.
  *  - The handler is itself interrupted (NMI, or on PREEMPT_RT, where the lazy work
- *    is a thread's, anything).  Before H1: H3 is later than the commit.  After H1:
+ *    is a thread's, anything).  Before H1: H2 is later than the commit.  After H1:
  *    C2 finds 0, the first case.
  *
  * A CPU that is going down runs pending work after it has been marked offline,
@@ -43,6 +43,9 @@
  * The device, for its part, stores want_kick, then looks at head again before it
  * sleeps.  kick:A pairs with device:C: of "head, barrier, want_kick" here and
  * "want_kick, barrier, head" there, at least one load sees the other's store.
+ * The heads are loaded before the barrier, since a head that was looked at is not
+ * looked at again: one that an NMI stores between H3 and H4 has no barrier behind
+ * it yet, and is left to the run of the handler that this NMI has asked for.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -122,10 +125,10 @@ static bool ddebug_told(const struct ddebug_cpu *c, unsigned long told, u8 i)
 	return false;
 }
 
-/* Preemption is off, and nobody else looks at this CPU's streams. */
-static void ddebug_look(struct ddebug_cpu *c, struct ddebug_transport *t)
+/* Which streams have a head that was not looked at yet. */
+static unsigned long ddebug_news(struct ddebug_cpu *c)
 {
-	unsigned long told = 0;
+	unsigned long news = 0;
 	u8 i;
 
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
@@ -138,7 +141,21 @@ static void ddebug_look(struct ddebug_cpu *c, struct ddebug_transport *t)
 		if (head == r->seen)
 			continue;
 		r->seen = head;
-		if (!READ_ONCE(r->stream.status->want_kick))
+		news |= BIT(i);
+	}
+	return news;
+}
+
+/* Tell the device of @news, where it wants to be told. */
+static void ddebug_tell(struct ddebug_cpu *c, struct ddebug_transport *t, unsigned long news)
+{
+	unsigned long told = 0;
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		struct ddebug_ring *r = c->ring[i];
+
+		if (!(news & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
 			continue;
 		if (!ddebug_told(c, told, i)) {
 			t->ops->notify(t, &r->stream);
@@ -148,6 +165,7 @@ static void ddebug_look(struct ddebug_cpu *c, struct ddebug_transport *t)
 	}
 }
 
+/* Nobody else looks at the streams of @c. */
 static void ddebug_work(struct ddebug_cpu *c)
 {
 	struct ddebug_transport *t;
@@ -155,15 +173,17 @@ static void ddebug_work(struct ddebug_cpu *c)
 	preempt_disable();
 	rcu_read_lock();
 	WRITE_ONCE(c->armed, DDEBUG_ARMED_NOT);
-	/* kick:A pairs with device:C: head before want_kick */
-	virt_mb();
 	t = rcu_dereference(ddebug_transport);
 	if (t) {
 		u8 level = c->own_level;
+		unsigned long news;
 
 		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
 		barrier();
-		ddebug_look(c, t);
+		news = ddebug_news(c);
+		/* kick:A pairs with device:C: head before want_kick */
+		virt_mb();
+		ddebug_tell(c, t, news);
 		barrier();
 		WRITE_ONCE(c->own_level, level);
 	}
