@@ -7,7 +7,7 @@
  *
  * -DCOMMIT_LATE  C2 before C1: asks whether work is armed, then commits
  * -DARM_LATE     C4 before C3: asks for work, then says that it did
- * -DCLEAR_LATE   H1 behind H3: looks, then says that it will look no more
+ * -DCLEAR_LATE   H1 behind H2: looks, then says that it will look no more
  */
 #define MESSAGES 3
 #define NMIS 2
@@ -15,7 +15,7 @@
 byte head;		/* C1 */
 bool armed;		/* C3, H1 */
 bool pending;		/* C4: irq_work_queue() */
-byte looked;		/* H3: the head it found */
+byte looked;		/* H2: the head it found */
 bool in_handler;	/* the task stands still meanwhile */
 
 active proctype Task()
@@ -75,7 +75,7 @@ end:
 	:: atomic { pending -> pending = false; in_handler = true };
 #ifndef CLEAR_LATE
 		armed = false;		/* H1 */
-		found = head;		/* H3 */
+		found = head;		/* H2 */
 #else
 		found = head;
 		armed = false;
