@@ -20,7 +20,8 @@ bench bench-docs bench-repeat:
 	@$(MAKE) $(BENCH_VARIANT) run-$@
 
 .PHONY: bench-parts bench-module run-bench run-bench-docs run-bench-repeat
-bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BENCH_OUT)/bench-ust
+bench-parts: bench-module $(BENCH_OUT)/bench-drain $(BENCH_OUT)/bench-merge $(BENCH_OUT)/bench-ust \
+	ring-bench
 
 bench-module:
 	@echo '== Module of the bench'
@@ -53,6 +54,15 @@ $(BENCH_OUT)/bench-merge: $(BENCH)/bench-merge.c $(BUILD)/host-tool/libddebug.a 
 $(BENCH_OUT)/bench-ust: $(BENCH)/bench-ust.c $(BENCH)/bench-ust-tp.h | $(BENCH_OUT)
 	@echo '  CC      bench-ust'
 	@$(CC) -std=gnu11 -O2 -g -Wall -I$(BENCH) -o $@ $< -llttng-ust -ldl
+
+# The producer's source as an ordinary program.
+.PHONY: ring-bench
+ring-bench: | $(BENCH_OUT)
+	@$(MAKE) -s -C tests/ring lib O='$(BENCH_OUT)/ring'
+	@echo '  CC      bench-ring'
+	@$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Wno-sign-compare -Wno-unused-parameter -pthread \
+		-I'$(BENCH_OUT)/ring/include' -Iinclude -Itests/ring -include kernel.h \
+		-o $(BENCH_OUT)/bench-ring $(BENCH)/bench-ring.c '$(BENCH_OUT)/ring/libddebug-ring.a'
 
 run-bench run-bench-docs run-bench-repeat: venv
 	@$(VENV_PYTHON) $(BENCH)/bench.py $(@:run-%=%)

@@ -19,6 +19,7 @@ PINGS = 51
 # Two sizes: their difference is what the messages cost, without start and end.
 SMALL, LARGE = 50000, 150000
 PEER_EVENTS = 100000
+NATIVE_EVENTS = 300000
 
 # A long rep movsb counts once a byte: glibc is told to copy by plain moves.
 TUNABLES = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=0x40000000"}
@@ -146,8 +147,43 @@ def ping(where):
 
 # -- the tools of others ---------------------------------------------------------
 
+def native(env):
+    """The ring natively against LTTng-UST: ns an event, medians, and of the ratios to theirs.
+
+    Ours again beside it, for what the ratio of equals is on this machine."""
+    programs = {"ust": "bench-ust", "ours": "bench-ring", "again": "bench-ring"}
+    rounds = {name: [] for name in programs}
+    # the oldest are overwritten, as in our rings: an event that finds no room would cost less
+    for words in (["create", "native", "--snapshot"],
+                  ["enable-channel", "-u", "--subbuf-size=64K", "--num-subbuf=4", "c"],
+                  ["enable-event", "-u", "ddebug_bench:urb", "-c", "c"], ["start"]):
+        run(["lttng", *words], env=env)
+    for number in range(ROUNDS):
+        for name in sorted(programs, reverse=number % 2 == 1):
+            out = run([os.path.join(BENCH, programs[name]), str(NATIVE_EVENTS)], env=env).stdout
+            rounds[name].append([float(word) for word in out.split()])
+    discarded = re.findall(r"<discarded_events>(\d+)<",
+                           run(["lttng", "--mi=xml", "list", "native"], env=env).stdout.decode())
+    run(["lttng", "destroy", "native"], env=env)
+    if not discarded or any(map(int, discarded)):
+        raise HostError(f"LTTng-UST has discarded events: {discarded}")
+
+    def times(name, column):
+        return [values[column] for values in rounds[name]]
+
+    def ratio(one, other):
+        return statistics.median(a / b for a, b in zip(one, other))
+
+    ust = times("ust", 0)
+    columns = {"ring": 0, "text": 1, "format": 2}
+    return {"events": NATIVE_EVENTS, "rounds": ROUNDS, "ust_ns": statistics.median(ust),
+            **{f"{name}_ns": statistics.median(times("ours", column)) for name, column in columns.items()},
+            **{f"{name}_ratio": ratio(times("ours", column), ust) for name, column in columns.items()},
+            "again": ratio(times("again", 0), times("ours", 0))}
+
+
 def record_lttng(where):
-    """The three-int message through LTTng-UST: the trace's folder, ns an event."""
+    """The three-int message through LTTng-UST: the trace's folder, and native()."""
     home = os.path.join(where, "home")
     trace = os.path.join(where, "ctf")
     os.makedirs(home)
@@ -165,9 +201,10 @@ def record_lttng(where):
                       ["enable-channel", "-u", "--subbuf-size=4M", "--num-subbuf=8", "c"],
                       ["enable-event", "-u", "ddebug_bench:urb", "-c", "c"], ["start"]):
             run(["lttng", *words], env=env)
-        nanoseconds = float(run([os.path.join(BENCH, "bench-ust"), str(PEER_EVENTS)], env=env).stdout)
+        run([os.path.join(BENCH, "bench-ust"), str(PEER_EVENTS)], env=env)
         run(["lttng", "stop"], env=env)
         run(["lttng", "destroy", "bench"], env=env)
+        rates = native(env)
     finally:
         daemon.send_signal(signal.SIGTERM)
         try:
@@ -175,7 +212,7 @@ def record_lttng(where):
         except subprocess.TimeoutExpired:
             daemon.kill()
             daemon.wait()
-    return trace, nanoseconds
+    return trace, rates
 
 
 def cpu_seconds(command):
@@ -188,7 +225,7 @@ def cpu_seconds(command):
 
 def peers(where, trace_dat):
     """Messages a CPU second of each tool: medians, and of the ratios to ours."""
-    ctf, ust = record_lttng(where)
+    ctf, rates = record_lttng(where)
     log = canned(where, PEER_EVENTS)
     ways = {
         "ddebug-host": [tool(), "--trace", log],
@@ -208,7 +245,7 @@ def peers(where, trace_dat):
             seconds[name].append(cpu_seconds(ways[name]))
     ours = seconds["ddebug-host"]
     return {
-        "events": PEER_EVENTS, "ust_ns": ust,
+        "events": PEER_EVENTS, "native": rates,
         "rate": {name: PEER_EVENTS / statistics.median(values) for name, values in seconds.items()},
         "ratio": {name: statistics.median(other / own for other, own in zip(values, ours))
                   for name, values in seconds.items()},

@@ -226,6 +226,8 @@ def markdown_variants(data):
                  + " | ".join(texts) + " |")
     proof = r.guest["cost"]["instrument"]
     flood = r.guest["cost"]["flood_icount"]
+    native = r.host["peers"]["native"]
+    trusted = abs(native["again"] - 1) <= PAIR_TOLERANCE
     lines += ["",
               f"Instrument: a loop of {proof['loop_known']} instructions is counted as "
               f"{proof['loop_counted']:.2f}; {r.guest['traps']['traps']['port proof']['known']} writes to a "
@@ -248,6 +250,11 @@ def markdown_variants(data):
               f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
               f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
               "",
-              f"LTTng-UST natively: {r.host['peers']['ust_ns']:.0f} ns an event of three ints on this "
-              "machine. Ours natively: the kernel's ring does not build in userspace yet."]
+              f"Natively, three ints, {native['events']} in a row, medians of "
+              f"{native['rounds']} interleaved rounds: LTTng-UST "
+              f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
+              f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our text record "
+              f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which {native['format_ns']:.0f} ns "
+              f"are glibc's vsnprintf(). A/A {native['again']:.2f}"
+              + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
     return "\n".join(lines)

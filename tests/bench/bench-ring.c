@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * bench-ring COUNT: the three-int message, so often, through the producer's own
+ * source (guest-driver/), built as tests/ring builds it.  Prints ns a message:
+ *
+ *   the ring alone: a record of three ints as they are, which is what a tracer
+ *   of binary events writes
+ *   a text record, as the driver makes it today
+ *   the formatting in that, by itself
+ *
+ * No device is attached, as no reader is woken for an event of LTTng-UST's; the
+ * clock is clock_gettime(CLOCK_MONOTONIC), as there.
+ */
+#include <time.h>
+#include "../../guest-driver/ddebug_rb.h"
+#include "../../guest-driver/ddebug_ring.h"
+
+static const struct _ddebug callsite = { .lineno = 1 };
+
+static double now(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1e9 + ts.tv_nsec;
+}
+
+static noinline void binary(int urb, int len, int status)
+{
+	const int args[] = { urb, len, status };
+	struct ddebug_slot slot;
+
+	if (!ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)))
+		abort();
+	if (slot.room < sizeof(args))
+		ddebug_slot_next(&slot);
+	memcpy(slot.text, args, sizeof(args));
+	ddebug_slot_commit(&slot, ddebug_dict_id(&callsite), current->pid, sizeof(args));
+}
+
+static noinline __printf(2, 3) void text(const struct _ddebug *d, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	ddebug_emit(d, DDEBUG_KIND_PR, NULL, fmt, args);
+	va_end(args);
+}
+
+static noinline __printf(2, 3) void format(char *buf, const char *fmt, ...)
+{
+	va_list args;
+
+	va_start(args, fmt);
+	vsnprintf(buf, DDEBUG_TEXT_MAX, fmt, args);
+	va_end(args);
+}
+
+#define MESSAGE(i)	"urb %d len %d status %d\n", (i) & 0xffff, (i) % 1500, -((i) % 133)
+
+/* ns a run of @statement, in which i counts. */
+#define TIMED(statement) ({						\
+	double begin = now();						\
+	for (int i = 0; i < count; i++)					\
+		statement;						\
+	(now() - begin) / count;					\
+})
+
+int main(int argc, char **argv)
+{
+	static struct task_struct task = { .start_time = 1, .pid = 1 };
+	const int count = argc == 2 ? atoi(argv[1]) : 0;
+	char buf[DDEBUG_TEXT_MAX];
+	const struct virtio_ddebug_stream_hdr *hdr;
+
+	if (count <= 0) {
+		fprintf(stderr, "usage: bench-ring COUNT\n");
+		return 2;
+	}
+	sim_init(1);
+	sim_cpu_begin(0, &task);
+	if (ddebug_ring_init())
+		return 1;
+	printf("%.1f ", TIMED(binary(i & 0xffff, i % 1500, -(i % 133))));
+	printf("%.1f ", TIMED(text(&callsite, MESSAGE(i))));
+	printf("%.1f\n", TIMED(format(buf, MESSAGE(i))));
+
+	hdr = per_cpu(ddebug_cpu, 0).ring[VIRTIO_DDEBUG_CTX_TASK]->hdr;
+	if (hdr->seq != 2ull * count) {
+		fprintf(stderr, "bench-ring: %llu messages were committed, not %llu\n",
+			(unsigned long long)hdr->seq, 2ull * count);
+		return 1;
+	}
+	return 0;
+}
