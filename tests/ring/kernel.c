@@ -77,10 +77,15 @@ bool irq_work_queue(struct irq_work *work)
 	return !was;
 }
 
+/* What an NMI has asked for meanwhile comes at the next tick, or as soon as it may. */
 void sim_tick(void)
 {
-	sim_run(&this_cpu_ptr(&ddebug_cpu)->lazy);
-	sim_run(&this_cpu_ptr(&ddebug_cpu)->now);
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+
+	do {
+		sim_run(&c->lazy);
+		sim_run(&c->now);
+	} while (sim_plain_read(c->lazy.pending) || sim_plain_read(c->now.pending));
 }
 
 int cpuhp_setup_state(enum cpuhp_state state, const char *name,
