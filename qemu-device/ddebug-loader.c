@@ -7,6 +7,11 @@
  * QEMU 0.14, and that weakly, so that it can be loaded into any program and
  * say what is wrong.  The object itself could not: a symbol that is missing
  * ends in a message of the dynamic linker.
+ *
+ * Missing it is in two kinds of QEMU.  One emulates processes, not a machine.
+ * The other was built without modules: then QEMU is linked with a list of what
+ * it exports, which has the interface of plugins (qemu_plugin_*) and no more.
+ * No object can be made for it, and the device can only be built in.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -46,6 +51,22 @@ struct version_info {
 extern struct version_info *qmp_query_version(void *error)
     __attribute__((weak));
 
+/*
+ * Came with version 2 of the interface of plugins, in the release that no longer
+ * takes what is older.  Exported by any QEMU that has it and loads plugins.
+ */
+extern int qemu_plugin_num_vcpus(void) __attribute__((weak));
+
+/* How qemu_info_t begins, which QEMU hands to plugins, in all versions. */
+struct plugin_info {
+    const char *target_name;
+    struct {
+        int min;
+        int cur;
+    } version;
+    bool system_emulation;
+};
+
 static void complain(const char *fmt, ...) G_GNUC_PRINTF(1, 2);
 
 static void complain(const char *fmt, ...)
@@ -67,20 +88,19 @@ static void complain(const char *fmt, ...)
 __attribute__((constructor))
 static void choose_plugin_version(void)
 {
-    if (qmp_query_version && qmp_query_version(NULL)->qemu->major >= 9) {
+    if (qemu_plugin_num_vcpus) {
         qemu_plugin_version = 2;
     }
 }
 
-/* "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)" or "7.2.22", as --version has it. */
+/*
+ * "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)" or "7.2.22", as --version has it.
+ * Only where QEMU exports qmp_query_version().
+ */
 static char *running_version(void)
 {
-    struct version_info *v;
+    struct version_info *v = qmp_query_version(NULL);
 
-    if (!qmp_query_version) {
-        return NULL;
-    }
-    v = qmp_query_version(NULL);
     return g_strdup_printf("%d.%d.%d%s%s%s", (int)v->qemu->major,
                            (int)v->qemu->minor, (int)v->qemu->micro,
                            *v->package ? " (" : "", v->package,
@@ -94,6 +114,14 @@ static char *file_version(const char *version)
 
     g_strcanon(name, G_CSET_a_2_z G_CSET_A_2_Z G_CSET_DIGITS ".+~-", '_');
     return name;
+}
+
+/* The path of this QEMU, or @unknown. */
+static char *running_program(const char *unknown)
+{
+    char *path = g_file_read_link("/proc/self/exe", NULL);
+
+    return path ? path : g_strdup(unknown);
 }
 
 /* Where this very object lies. */
@@ -150,12 +178,12 @@ static bool is_installed(const char *dir)
  */
 static char *build_command(const char *version, const char *dir)
 {
-    g_autofree char *program = g_file_read_link("/proc/self/exe", NULL);
+    g_autofree char *program = running_program("<this QEMU>");
     bool installed = is_installed(dir);
 
     return g_strdup_printf("make -C qemu-device QEMU_SRC=<unpacked source of "
                            "QEMU %s> QEMU_BINARY=%s O=%s%s", version,
-                           program ? program : "<this QEMU>",
+                           program,
                            installed ? "../build/qemu-device" : dir,
                            installed ? " && make install" : "");
 }
@@ -192,20 +220,30 @@ static int install_object(const char *dir, const char *path,
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
                                char **argv)
 {
-    g_autofree char *version = running_version();
+    const struct plugin_info *qemu = info;
+    g_autofree char *program = running_program("this program");
     g_autofree char *dir = own_directory();
-    g_autofree char *in_name = NULL, *name = NULL, *path = NULL, *built = NULL;
-    g_autofree char *command = NULL;
+    g_autofree char *version = NULL, *in_name = NULL, *name = NULL;
+    g_autofree char *path = NULL, *built = NULL, *command = NULL;
 
     (void)id;
-    (void)info;
     (void)argc;
     (void)argv;
-    if (!version) {
-        complain("this program is not a qemu-system-*: name the plugin to one "
-                 "that emulates a machine");
+    if (!qemu->system_emulation) {
+        complain("%s is not a qemu-system-*: name the plugin to one, which "
+                 "emulates a machine", program);
         return 1;
     }
+    if (!qmp_query_version) {
+        complain("%s lets no object that it loads use its functions: it was "
+                 "built without modules\n"
+                 "Remedy: leave -plugin away if the device is built in, as it "
+                 "is by make qemu (-device virtio-ddebug-pci,help tells);\n"
+                 "        else take a QEMU that is built with --enable-modules "
+                 "--enable-plugins, as Debian's are", program);
+        return 1;
+    }
+    version = running_version();
     if (!dir) {
         complain("cannot find out where this plugin lies: name it by its full "
                  "path");

@@ -63,6 +63,11 @@ def plugin():
     return chosen_qemu()["plugin"]
 
 
+def loadable():
+    """What brings the device to Debian's QEMUs, whichever QEMU is chosen."""
+    return config()["qemus"]["loadable-7.2"]["plugin"]
+
+
 def device_source(file=None):
     """The options by which QEMU learns the device: none where it is built in."""
     return ["-plugin", file or plugin()] if file or plugin() else []
