@@ -13,11 +13,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import traceback
 import unittest
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(REPO, "build")
+
+sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
+import tap      # noqa: E402
 
 MODULES = ("ddebug_rb", "virtio_ddebug")
 PAGES = ("man1/ddebug-host.1", "man4/ddebug-rb.4", "man7/virtio-ddebug.7")
@@ -341,36 +343,5 @@ class Install(unittest.TestCase):
             shutil.rmtree(place)
 
 
-class Tap(unittest.TestResult):
-    """One line a test."""
-
-    def addSuccess(self, test):
-        print(f"ok - {test.id().split('.')[-1]}", flush=True)
-
-    def _failed(self, test, error):
-        print(f"not ok - {test.id().split('.')[-1]}")
-        for line in "".join(traceback.format_exception(*error)).splitlines():
-            print(f"# {line}", flush=True)
-
-    def addFailure(self, test, err):
-        super().addFailure(test, err)
-        self._failed(test, err)
-
-    def addError(self, test, err):
-        super().addError(test, err)
-        self._failed(test, err)
-
-    def addSkip(self, test, reason):
-        super().addSkip(test, reason)
-        print(f"ok - {test.id().split('.')[-1]} # SKIP {reason}", flush=True)
-
-
-def main():
-    loader = unittest.defaultTestLoader
-    suite = loader.loadTestsFromNames(sys.argv[1:], Install) if sys.argv[1:] else \
-        loader.loadTestsFromTestCase(Install)
-    return 0 if suite.run(Tap()).wasSuccessful() else 1
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.main(Install))

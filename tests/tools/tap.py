@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Python's unittest with TAP for output, as tests/tools/check.py counts it."""
+
+import sys
+import traceback
+import unittest
+
+
+class Tap(unittest.TestResult):
+    """One line a test."""
+
+    def addSuccess(self, test):
+        print(f"ok - {test.id().split('.')[-1]}", flush=True)
+
+    def _failed(self, test, error):
+        print(f"not ok - {test.id().split('.')[-1]}")
+        for line in "".join(traceback.format_exception(*error)).splitlines():
+            print(f"# {line}", flush=True)
+
+    def addFailure(self, test, err):
+        super().addFailure(test, err)
+        self._failed(test, err)
+
+    def addError(self, test, err):
+        super().addError(test, err)
+        self._failed(test, err)
+
+    def addSkip(self, test, reason):
+        super().addSkip(test, reason)
+        print(f"ok - {test.id().split('.')[-1]} # SKIP {reason}", flush=True)
+
+
+def main(case):
+    """Run the tests of a class, or those that the command line names: the exit status."""
+    loader = unittest.defaultTestLoader
+    suite = loader.loadTestsFromNames(sys.argv[1:], case) if sys.argv[1:] else \
+        loader.loadTestsFromTestCase(case)
+    return 0 if suite.run(Tap()).wasSuccessful() else 1
