@@ -28,6 +28,7 @@ help:
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
 	@echo 'make check-install only the tests of make install (no guest)'
+	@echo 'make check-overlay only the tests of what puts the device into the source of QEMU (no guest)'
 	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
 	@echo 'make fuzz          fuzzes the tool; FUZZ_SECONDS=10 for each target and fuzzer'
 	@echo 'make coverage      the branches of the codec that the unit tests take'
@@ -76,7 +77,7 @@ export DDEBUG_PARALLEL := $(PARALLEL)
 deps:
 	@tests/tools/deps.sh backports overlay
 
-.PHONY: build qemu check check-smoke check-matrix check-unit check-style
+.PHONY: build qemu check check-smoke check-matrix check-unit check-style check-overlay
 build:
 	@tests/tools/deps.sh backports
 	@$(MAKE) -j$(JOBS) parts
@@ -85,7 +86,7 @@ qemu:
 	@$(MAKE) overlay
 check check-smoke check-matrix: build qemu
 	@$(MAKE) run-$@
-check-unit check-style:
+check-unit check-style check-overlay:
 	@tests/tools/deps.sh
 	@$(MAKE) run-$@
 
@@ -143,7 +144,8 @@ $(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(w
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
-CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style
+CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style \
+	run-check-overlay
 # These add to CHECKS.
 include tests/fuzz/fuzz.mk
 include tests/ring/ring.mk

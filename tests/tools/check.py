@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit and install tests, models of the rings' barriers, the rings
-              under stress for some seconds, the guest tests on the chosen variant,
+check         style, unit, install and overlay tests, models of the rings' barriers, the
+              rings under stress for some seconds, the guest tests on the chosen variant,
               their smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
+check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
@@ -163,6 +164,10 @@ def install():
     return tap("tests/install", sys.executable, "tests/install/test_install.py")
 
 
+def overlay():
+    return tap("tests/overlay", sys.executable, "tests/overlay/test_overlay.py")
+
+
 def litmus():
     return tap("tests/litmus", "tests/litmus/litmus.py")
 
@@ -279,6 +284,7 @@ def suites(target, wanted):
         "check-style": [("style", style)],
         "check-unit": unit,
         "check-install": [("install", install)],
+        "check-overlay": [("overlay", overlay)],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
@@ -286,8 +292,8 @@ def suites(target, wanted):
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), *unit, ("install", install), ("litmus", litmus),
-                  ("rings", made("ring", "check")), tests(CHOSEN)] +
+        "check": [("style", style), *unit, ("install", install), ("overlay", overlay),
+                  ("litmus", litmus), ("rings", made("ring", "check")), tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 
