@@ -8,7 +8,6 @@ import collections
 import glob
 import os
 import re
-import subprocess
 import sys
 
 from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
@@ -179,34 +178,6 @@ class Callsites(DdebugTest):
 
     # -- the driver's belief against the binaries ------------------------------
 
-    def disk_of_modules(self, names):
-        """A disk with modules and what they need: its options, paths in order."""
-        kernel = chosen_kernel()
-        tree, image = self.scratch("modules"), self.scratch("modules.img")
-        os.mkdir(tree)
-        order = {}
-        for name in names:
-            shown = subprocess.run(
-                ["modprobe", "-d", kernel["root"], "-S", kernel["release"], "--show-depends", name],
-                check=True, stdout=subprocess.PIPE, encoding="utf-8",
-                env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}).stdout
-            for path in re.findall(r"^insmod (\S+)", shown, re.M):
-                order.setdefault(os.path.basename(path).removesuffix(".xz"), path)
-        for name, path in order.items():
-            with open(os.path.join(tree, name), "wb") as file:
-                file.write(callsites.read(path))
-        subprocess.run(["mksquashfs", tree, image, "-quiet", "-no-progress", "-processors", "1"],
-                       check=True, stdout=subprocess.DEVNULL)
-        return ["-drive", f"if=none,id=modules,format=raw,readonly=on,file={image}",
-                "-device", "virtio-blk-pci,drive=modules"], list(order)
-
-    def load(self, guest, names):
-        guest.must("modprobe virtio_blk; modprobe squashfs; mkdir -p /mnt; "
-                   "while [ ! -b /dev/vda ]; do sleep 0.1; done; mount -r -t squashfs /dev/vda /mnt")
-        guest.must("".join(
-            f"grep -q '^{name[:-3].replace('-', '_')} ' /proc/modules || insmod /mnt/{name} || exit 1\n"
-            for name in names), timeout=150)
-
     def survey(self, guest):
         """What the binaries say of the callsites that the guest has: modules, kernel."""
         kernel = chosen_kernel()
@@ -222,9 +193,9 @@ class Callsites(DdebugTest):
         return sites
 
     def test_the_driver_and_the_binaries_say_the_same_of_each_callsite(self):
-        args, names = self.disk_of_modules(MODULES)
+        args, names = callsites.disk_of_modules(chosen_kernel(), MODULES, self.outputdir)
         guest = self.boot(args=args, append="nokaslr")
-        self.load(guest, names)
+        callsites.load_from_disk(guest, names)
         guest.must("modprobe ddebug_odd")
         sites = self.survey(guest)
         self.assertEqual(sum(1 for line in guest.read(CONTROL).splitlines() if " =" in line),

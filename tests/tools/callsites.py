@@ -4,7 +4,8 @@
 
 A survey of the binaries: modules as files with relocations, the kernel itself as
 the ELF file inside of vmlinuz, with the symbols that its /proc/kallsyms shows when
-it is booted with nokaslr.  For docs/callsites.md, and for tests.
+it is booted with nokaslr.  For docs/callsites.md, whose examples are what the driver
+says in that guest, and for tests.
 """
 
 import bisect
@@ -351,11 +352,44 @@ def survey_kernel(vmlinuz, kallsyms):
     return Kernel(vmlinux(vmlinuz), kallsyms).survey()
 
 
+# -- modules that the guests' image has not --------------------------------------
+
+def disk_of_modules(kernel, names, folder):
+    """A disk with modules and what they need, made in a folder: the options that QEMU
+    wants for it, the files' names in the order in which they can be loaded."""
+    tree, image = os.path.join(folder, "modules"), os.path.join(folder, "modules.img")
+    os.mkdir(tree)
+    order = {}
+    for name in names:
+        shown = subprocess.run(
+            ["modprobe", "-d", kernel["root"], "-S", kernel["release"], "--show-depends", name],
+            check=True, stdout=subprocess.PIPE, encoding="utf-8",
+            env={**os.environ, "PATH": os.environ["PATH"] + ":/sbin:/usr/sbin"}).stdout
+        for path in re.findall(r"^insmod (\S+)", shown, re.M):
+            order.setdefault(os.path.basename(path).removesuffix(".xz"), path)
+    for name, path in order.items():
+        with open(os.path.join(tree, name), "wb") as file:
+            file.write(read(path))
+    subprocess.run(["mksquashfs", tree, image, "-quiet", "-no-progress", "-processors", "1"],
+                   check=True, stdout=subprocess.DEVNULL)
+    return ["-drive", f"if=none,id=modules,format=raw,readonly=on,file={image}",
+            "-device", "virtio-blk-pci,drive=modules"], list(order)
+
+
+def load_from_disk(guest, names):
+    guest.must("modprobe virtio_blk; modprobe squashfs; mkdir -p /mnt; "
+               "while [ ! -b /dev/vda ]; do sleep 0.1; done; mount -r -t squashfs /dev/vda /mnt")
+    guest.must("".join(
+        f"grep -q '^{name[:-3].replace('-', '_')} ' /proc/modules || insmod /mnt/{name} || exit 1\n"
+        for name in names), timeout=150)
+
+
 # -- docs/callsites.md -----------------------------------------------------------
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = os.path.join(REPO, "docs", "callsites.md")
-BEGIN, END = "<!-- made by make callsites -->\n", "<!-- as far as here -->\n"
+# Around a part of the page that is made.
+BEGIN, END = "<!-- {}: made by make callsites -->\n", "<!-- {}: end -->\n"
 
 # (what callsites of a class are written with, what they print through, recorded)
 CLASSES = {
@@ -428,44 +462,69 @@ def facts(kernels):
             f"instead of a call: {tails}."]
 
 
-def kernel_symbols(name):
-    """/proc/kallsyms of a guest."""
+def ask_guest(name, kernel):
+    """Of a guest: its /proc/kallsyms, and what its driver says of callsites that it cannot
+    record, parts of the page."""
     sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
     os.environ["DDEBUG_KERNEL"] = name
     import ddebug_guest     # pylint: disable=import-outside-toplevel
     with tempfile.TemporaryDirectory() as folder:
-        guest = ddebug_guest.Guest(folder, log=None, modules=(), append="nokaslr")
+        args, names = disk_of_modules(kernel, ["btrfs"], folder)
+        guest = ddebug_guest.Guest(folder, log=None, modules=("ddebug_rb",), append="nokaslr", args=args)
         try:
             guest.boot()
-            return guest.read("/proc/kallsyms", 250)
+            symbols = guest.read("/proc/kallsyms", 250)
+            load_from_disk(guest, names)
+            listed = guest.read("/sys/kernel/debug/dynamic_debug_rb/uncaptured")
+            guest.control("module btrfs +r")
+            said = [record.text.decode() for record in guest.kmsg()
+                    if b"cannot be recorded" in record.text]
         finally:
             guest.close()
+    lines = [line for line in listed.splitlines() if "[page_alloc]" in line]
+    if len(said) != 1 or len(lines) != 1:
+        raise ValueError(f"the driver says {said} of btrfs and lists {lines}")
+    return symbols, {
+        "message": [f"Linux {kernel['release']}, at `module btrfs +r`:", "", f"    {said[0]}"],
+        "list": [f"Linux {kernel['release']}, of the kernel itself:", "", f"    {lines[0]}"]}
 
 
 def survey_all(name, kernel):
-    """Of a kernel of build/config.json: callsites of the image, and of all modules."""
+    """Of a kernel of build/config.json: callsites of the image, and of all modules; what its
+    driver says."""
     # in a process of its own: the kernel is chosen once for each
     with multiprocessing.Pool(1) as pool:
-        symbols = pool.apply(kernel_symbols, (name,))
+        symbols, said = pool.apply(ask_guest, (name, kernel))
     return (survey_kernel(kernel["image"], symbols),
-            survey_modules(module_files(os.path.join(kernel["root"], "lib"))))
+            survey_modules(module_files(os.path.join(kernel["root"], "lib")))), said
+
+
+def replace_part(page, part, lines):
+    """The page with new lines in one of its parts that are made."""
+    begin, end = BEGIN.format(part), END.format(part)
+    before, rest = page.split(begin)
+    _, after = rest.split(end)
+    return before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after
 
 
 def main():
     with open(os.path.join(REPO, "build", "config.json"), encoding="utf-8") as file:
         config = json.load(file)
-    kernels = {}
-    releases = []
+    with open(PAGE, encoding="utf-8") as file:
+        page = file.read()
+    kernels, said = {}, {}
     for name, kernel in config["kernels"].items():
         print(f"== Callsites of {kernel['release']}", flush=True)
-        kernels[name] = survey_all(name, kernel)
-        releases.append(kernel["release"])
-    with open(PAGE, encoding="utf-8") as file:
-        before, rest = file.read().split(BEGIN)
-    lines = [f"Debian's {' and '.join(releases)}, all modules:", "",
-             *table(kernels), *facts(kernels), *listing(kernels), ""]
+        kernels[name], said[name] = survey_all(name, kernel)
+    releases = " and ".join(kernel["release"] for kernel in config["kernels"].values())
+    # for an example the newest of the kernels is enough
+    parts = said[list(said)[-1]]
+    parts["survey"] = [f"Debian's {releases}, all modules:", "", *table(kernels),
+                       *facts(kernels), *listing(kernels)]
+    for part, lines in parts.items():
+        page = replace_part(page, part, lines)
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write(before + BEGIN + "\n" + "\n".join(lines) + END + rest.split(END)[1])
+        file.write(page)
     print(f"written to {os.path.relpath(PAGE)}")
 
 
