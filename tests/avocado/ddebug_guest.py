@@ -226,7 +226,8 @@ class Guest:
     def command_line(self):
         line = [
             # threads have names: test_load looks for the device's
-            *qemu_command(self.accel), "-name", "debug-threads=on", "-cpu", "host" if ACCEL == "kvm" else "max",
+            *qemu_command(self.accel), "-name", "debug-threads=on",
+            "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
             "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
