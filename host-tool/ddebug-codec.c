@@ -26,8 +26,8 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   struct ddebug_subbuf_hdr hdr;
   guint64 begin, len;
 
+  /* No records, until the span is known to have some: a payload of no bytes may be NULL. */
   memset (span, 0, sizeof *span);
-  span->at = span->end = chunk->payload + chunk->len;
   span->end_pos = chunk->pos;
   if (chunk->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN
       || chunk->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX || chunk->pos % DDEBUG_REC_ALIGN != 0)
@@ -54,6 +54,7 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   span->base = GUINT64_FROM_LE (hdr.base);
   span->lost = GUINT64_FROM_LE (hdr.lost);
   span->at = chunk->payload + hdr_len;
+  span->end = chunk->payload + chunk->len;
 }
 
 /* The text record at span->at, of @len bytes, which are there. */

@@ -38,7 +38,7 @@ typedef struct
 
 /**
  * ddebug_span_init:
- * @chunk: of type DATA, with a payload; it must outlive @span
+ * @chunk: of type DATA; its payload, which may be %NULL if len is 0, must outlive @span
  *
  * If the span as a whole makes no sense, it has no messages and damage is set.
  */

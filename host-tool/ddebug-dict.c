@@ -202,17 +202,21 @@ gboolean
 ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
 {
   DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
-  guint8 *payload = g_memdup2 (chunk->payload, chunk->len);
   DdebugCallsite callsite;
+  guint8 *payload;
   gsize at = 0;
   guint32 len;
 
+  /* No entries are no damage.  There is no copy of nothing: an offset from NULL is not defined. */
+  if (chunk->len == 0)
+    return TRUE;
   if (!epoch->by_id)
     {
       epoch->by_id = g_hash_table_new (ddebug_dict_hash, NULL);
       epoch->payloads = g_ptr_array_new_with_free_func (g_free);
       g_tree_insert (dict->with_callsites, GUINT_TO_POINTER (epoch->number), epoch);
     }
+  payload = g_memdup2 (chunk->payload, chunk->len);
   g_ptr_array_add (epoch->payloads, payload);
   while ((len = parse_callsite (payload + at, chunk->len - at, &callsite)) != 0)
     {

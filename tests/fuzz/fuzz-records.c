@@ -106,8 +106,8 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   if (size < 3)
     return 0;
   chunk.subbuf_shift = data[0];
-  chunk.payload = data + 3;
   chunk.len = size - 3;
+  chunk.payload = chunk.len ? data + 3 : NULL;
   /* The header in the payload is the guest's, the position the device's: mostly they fit. */
   chunk.pos = 8 * fuzz_le (data + 1, 2);
   if (chunk.len >= 8)

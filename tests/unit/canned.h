@@ -85,6 +85,15 @@ void canned_write (Canned *c, const char *path);
 
 guint32 canned_crc (const void *data, gsize len);
 
+/* ---- how often memory is allocated ---- */
+
+/* AddressSanitizer, which the tests are built with, tells; the build for the coverage is without. */
+#ifdef __SANITIZE_ADDRESS__
+#define COUNTS_ALLOCATIONS
+/* By this process so far: malloc() and the like.  GLib's slices count if G_SLICE is always-malloc. */
+guint64 allocations (void);
+#endif
+
 /* ---- a folder for a test's files ---- */
 
 char *scratch_new (void);

@@ -447,6 +447,59 @@ test_random (void)
     }
 }
 
+/* Nothing is no span, wherever it points. */
+static void
+test_empty (void)
+{
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  DdebugMessage m;
+  DdebugSpan span;
+  Payload payload;
+
+  for (guint64 pos = 0; pos < 128; pos += 64)
+    {
+      payload_set (&payload, p, pos, (const guint8 *) "", 0);
+      g_assert_null (payload.bytes);
+      ddebug_span_init (&span, &payload.chunk);
+      g_assert_nonnull (span.damage);
+      g_assert_false (ddebug_span_next (&span, &m));
+      payload.chunk.payload = (const guint8 *) "";
+      ddebug_span_init (&span, &payload.chunk);
+      g_assert_nonnull (span.damage);
+      g_assert_false (ddebug_span_next (&span, &m));
+    }
+}
+
+#ifdef COUNTS_ALLOCATIONS
+/* Reading a span allocates nothing, however many records it has. */
+static void
+test_no_allocation (void)
+{
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  guint64 before, messages = 0;
+  DdebugMessage m;
+  DdebugSpan span;
+  Payload payload;
+
+  for (guint i = 0; i < 20000; i++)
+    producer_printf (p, i * G_GUINT64_CONSTANT (1000000000) * (i % 7), "message %u", i);
+  while (payload_take (&payload, p))
+    {
+      before = allocations ();
+      ddebug_span_init (&span, &payload.chunk);
+      while (ddebug_span_next (&span, &m))
+        messages++;
+      g_assert_cmpuint (allocations () - before, ==, 0);
+      g_free (payload.bytes);
+    }
+  g_assert_cmpuint (messages, ==, 20000);
+  /* it does count */
+  before = allocations ();
+  g_free (g_malloc (1));
+  g_assert_cmpuint (allocations () - before, ==, 1);
+}
+#endif
+
 int
 main (int argc, char **argv)
 {
@@ -463,5 +516,9 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/every flipped bit stays within bounds", test_every_bit);
   g_test_add_func ("/codec/every truncation stays within bounds", test_every_length);
   g_test_add_func ("/codec/random payloads stay within bounds", test_random);
+  g_test_add_func ("/codec/an empty payload is refused", test_empty);
+#ifdef COUNTS_ALLOCATIONS
+  g_test_add_func ("/codec/nothing is allocated", test_no_allocation);
+#endif
   return g_test_run ();
 }

@@ -92,6 +92,25 @@ test_found (void)
   ddebug_dict_free (dict);
 }
 
+/* A chunk without entries is no damage, and no chunk has to have a payload to point to. */
+static void
+test_empty (void)
+{
+  DdebugDict *dict = ddebug_dict_new (NULL);
+  DdebugChunk chunk = { .epoch = 4 };
+  DdebugCallsite c;
+
+  g_assert_true (ddebug_dict_add (dict, &chunk));
+  chunk.payload = (const guint8 *) "";
+  g_assert_true (ddebug_dict_add (dict, &chunk));
+  g_assert_false (ddebug_dict_attach (dict, &chunk));
+  g_assert_cmpuint (ddebug_dict_epoch (dict, 4)->callsites, ==, 0);
+  g_assert_false (ddebug_dict_lookup (ddebug_dict_epoch (dict, 4), 0, &c));
+  /* the callsites of an epoch that has none can be forgotten */
+  ddebug_dict_forget_before (dict, 5);
+  ddebug_dict_free (dict);
+}
+
 /* What came before it counts, what comes behind it does not. */
 static void
 test_malformed (void)
@@ -259,6 +278,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   g_test_add_func ("/dict/callsites are found by epoch and number", test_found);
+  g_test_add_func ("/dict/a chunk may have no entries", test_empty);
   g_test_add_func ("/dict/a malformed entry ends its chunk", test_malformed);
   g_test_add_func ("/dict/the longest entry is read", test_longest);
   g_test_add_func ("/dict/callsites of old epochs are forgotten", test_forgotten);

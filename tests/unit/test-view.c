@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "canned.h"
+#include "ddebug-format.h"
 #include "ddebug-view.h"
 
 enum { STREAMS = 3, MESSAGES = 40 };
@@ -269,6 +270,64 @@ test_tedious (Fixture *f, gconstpointer data)
   ddebug_view_free (view);
 }
 
+#ifdef COUNTS_ALLOCATIONS
+/* Allocations that reading and formatting a log of 64 chunks costs, each of @records messages. */
+static guint64
+allocations_for (Fixture *f, guint records)
+{
+  g_autoptr (Canned) c = canned_new (9);
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  g_autoptr (GString) out = g_string_sized_new (1 << 20);
+  DdebugFormat format = { .utf8 = TRUE, .callsite = TRUE };
+  DdebugView *view;
+  DdebugItem item;
+  guint64 before;
+  guint n = 0;
+
+  p->shift = 13;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 1, 1);
+  canned_dict (c, 1, 1, 10, "module", "function");
+  for (guint i = 0; i < 64; i++)
+    {
+      if (i % 8 == 0)
+        canned_segment (c, 1 + i / 8, DDEBUG_LOG_SEG_DATA, 1);
+      for (guint j = 0; j < records; j++)
+        producer_say (p, n++, 1, "\xc3\xa4 text\x1b[31m", 12);
+      producer_turn (p, n);
+      canned_take (c, p, 1, i + 1);
+    }
+  canned_write (c, f->path);
+  before = allocations ();
+  view = ddebug_view_new (ddebug_reader_open (f->path, NULL));
+  ddebug_view_begin (view, FALSE);
+  for (guint round = 0; round < 2; round++)
+    {
+      while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
+        {
+          g_assert_cmpint (item.type, ==, DDEBUG_ITEM_MESSAGE);
+          ddebug_format_item (&format, &item, out);
+          n--;
+        }
+      ddebug_view_finish (view);
+    }
+  ddebug_view_free (view);
+  g_assert_cmpuint (n, ==, 0);
+  return allocations () - before;
+}
+
+/* From the file to the text: memory is allocated for chunks, not for the messages in them. */
+static void
+test_allocations (Fixture *f, gconstpointer data)
+{
+  guint64 few = allocations_for (f, 1);
+
+  (void) data;
+  g_assert_cmpuint (few, >=, 64);
+  g_assert_cmpuint (allocations_for (f, 200), ==, few);
+}
+#endif
+
 #define ADD(name, func) g_test_add ("/view/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -280,5 +339,8 @@ main (int argc, char **argv)
   ADD ("a cut makes no false text, at any length", test_lengths);
   ADD ("spliced pieces make no false text", test_splices);
   ADD ("a log made to be slow is read in time", test_tedious);
+#ifdef COUNTS_ALLOCATIONS
+  ADD ("nothing is allocated for a message", test_allocations);
+#endif
   return g_test_run ();
 }
