@@ -13,7 +13,8 @@
  * chunks are joined by chunk_seq.  A dictionary chunk is written before any
  * record refers to it, so all that precede the chunks in a copy of data were
  * in the file when that copy was made: the dictionary need not be looked at
- * more than once after each copy of data, and only where chunk_seq has a gap.
+ * more than once after each copy of data, or after the first of a segment that
+ * is complete, and only where chunk_seq has a gap.
  *
  * At a place that holds no valid chunk a walk must tell four cases apart:
  *
@@ -63,7 +64,8 @@ typedef struct
   guint64 slot;
   guint32 type;
   guint32 epoch;
-  gboolean headless;        /* its header is damaged: known from its first chunk */
+  gboolean headless;        /* its header is damaged: known from a chunk */
+  guint32 sum;              /* of the header, if it is damaged */
 } Segment;
 
 /* By type: DDEBUG_LOG_SEG_DATA, DDEBUG_LOG_SEG_DICT; 0: of types not known. */
@@ -73,6 +75,7 @@ typedef struct
 {
   guint32 type;             /* DDEBUG_LOG_SEG_* */
   guint64 seq;              /* segment that is read; 0: between two */
+  guint32 sum;              /* of its header, if that is damaged */
   guint64 last_seq;         /* segment that was left or entered last */
   guint64 slot;
   guint32 off;              /* of the next chunk in the segment */
@@ -82,7 +85,9 @@ typedef struct
   guint32 copy_want;
   gboolean fresh;           /* the copy was made at off, and nothing taken from it yet */
   gboolean complete;        /* the segment was known complete before the copy was made */
+  gboolean newly_complete;  /* nothing was copied of it since */
   gboolean passed;          /* the chunk at off was, since one behind it was there */
+  guint32 doubts;           /* bytes of this segment that is_payload_whole() may still look at */
   gboolean exhausted;       /* nothing is behind off, and nothing ever will be */
   gboolean peeked;
   DdebugRead result;
@@ -353,28 +358,51 @@ table_of (guint32 type)
   return type < N_TABLES ? type : 0;
 }
 
+/* Whether @segment can be that of @chunk; then it is. */
+static gboolean
+recognize (Segment *segment, const DdebugChunk *chunk)
+{
+  segment->seq = chunk->seg_seq;
+  segment->type = chunk->type == DDEBUG_LOG_CHUNK_ATTACH || chunk->type == DDEBUG_LOG_CHUNK_DICT
+                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
+  segment->epoch = chunk->epoch;
+  segment->headless = TRUE;
+  return segment->seq != 0;
+}
+
+/* By a chunk in the first @len bytes of @slot: see below. */
+static gboolean
+recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg, Segment *segment)
+{
+  g_autofree guint8 *bytes = g_malloc (len);
+  gssize n = pread (reader->fd, bytes, len, slot_offset (reader, slot));
+  DdebugChunk chunk;
+  guint32 crc;
+
+  for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
+    if (parse_any_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
+        && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
+            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC)))
+      return recognize (segment, &chunk);
+  return FALSE;
+}
+
 /*
  * A segment whose header is damaged is known by its first chunk, if the header
  * has its magic or its number left.  A slot that was given up has neither: what
  * lies in it stays hidden.
+ *
+ * The first chunk lies beside the header.  Where it is damaged as well the
+ * segment is known by a later one of the number in the header; what an earlier
+ * use of the slot has left has another.  No chunk is longer than the smallest
+ * segment, so there is none farther off if the damage is one.
  */
 static gboolean
 recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg, Segment *segment)
 {
-  guint8 bytes[sizeof (struct ddebug_log_chunk)];
-  DdebugChunk chunk;
-  guint32 payload_crc;
-
-  if (pread (reader->fd, bytes, sizeof bytes, slot_offset (reader, slot) + SEGMENT_HEADER) != sizeof bytes
-      || !parse_any_header (bytes, sizeof bytes, &chunk, &payload_crc) || chunk.off != SEGMENT_HEADER
-      || (GUINT32_FROM_LE (seg->magic) != DDEBUG_LOG_SEG_MAGIC && GUINT64_FROM_LE (seg->seq) != chunk.seg_seq))
-    return FALSE;
-  segment->seq = chunk.seg_seq;
-  segment->type = chunk.type == DDEBUG_LOG_CHUNK_ATTACH || chunk.type == DDEBUG_LOG_CHUNK_DICT
-                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
-  segment->epoch = chunk.epoch;
-  segment->headless = TRUE;
-  return TRUE;
+  segment->sum = ddebug_crc32c (seg, sizeof *seg);
+  return recognize_within (reader, slot, COPY_MIN, seg, segment)
+         || recognize_within (reader, slot, DDEBUG_LOG_SEG_SIZE_MIN, seg, segment);
 }
 
 typedef enum
@@ -620,7 +648,9 @@ copy_on (DdebugReader *reader, Walk *walk, GError **error)
   walk->fresh = TRUE;
   if (walk->type == DDEBUG_LOG_SEG_DATA)
     {
-      reader->look_at_dict = TRUE;
+      /* What a complete segment refers to was all there when it was first known to be complete. */
+      reader->look_at_dict |= !walk->complete || walk->newly_complete;
+      walk->newly_complete = FALSE;
       reader->tables_fresh = FALSE;
     }
   return TRUE;
@@ -634,67 +664,71 @@ enter_segment (DdebugReader *reader, Walk *walk, const Segment *segment)
 {
   walk->seq = walk->last_seq = segment->seq;
   walk->slot = segment->slot;
+  walk->sum = segment->sum;
   walk->off = segment->headless ? OFF_HEADLESS : SEGMENT_HEADER;
   walk->copy_off = walk->off;
   walk->copy_len = 0;
   walk->fresh = FALSE;
   /* A younger one was there before anything of this one is copied. */
   walk->complete = find_segment_after (reader, walk->type, segment->seq) != NULL;
+  walk->newly_complete = walk->complete;
   walk->passed = FALSE;
+  walk->doubts = reader->super.seg_size;
   walk->exhausted = FALSE;
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->segments_left > 0)
     reader->segments_left--;
 }
 
 /*
- * Whether most of what tells a chunk of this place is there, although it is no
- * valid header; then how many bytes it seems to have taken.  What an earlier use
- * of the slot has left there is of another segment.
+ * Whether most of what tells a chunk of this place is there, @at bytes behind
+ * off, although it is no valid header.  What an earlier use of the slot has left
+ * there is of another segment.
  */
-static guint32
-damaged_span (DdebugReader *reader, Walk *walk)
+static gboolean
+are_remains (Walk *walk, guint32 at, struct ddebug_log_chunk *disk)
 {
-  guint32 rest = reader->super.seg_size - walk->off;
-  struct ddebug_log_chunk disk;
-  guint32 len;
+  if (walk->copy_len < CHUNK_HEADER || at > walk->copy_len - CHUNK_HEADER)
+    return FALSE;
+  memcpy (disk, walk->copy + at, sizeof *disk);
+  return (GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_CHUNK_MAGIC) + (GUINT64_FROM_LE (disk->seg_seq) == walk->seq)
+                 + (GUINT32_FROM_LE (disk->off) == walk->off + at) >= 2
+         && ddebug_crc32c (disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk->crc);
+}
 
-  if (walk->copy_len < sizeof disk)
-    return 0;
-  memcpy (&disk, walk->copy, sizeof disk);
-  if ((GUINT32_FROM_LE (disk.magic) == DDEBUG_LOG_CHUNK_MAGIC) + (GUINT64_FROM_LE (disk.seg_seq) == walk->seq)
-          + (GUINT32_FROM_LE (disk.off) == walk->off) < 2
-      || ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) == GUINT32_FROM_LE (disk.crc))
-    return 0;
-  len = GUINT32_FROM_LE (disk.len);
+/* Bytes that the damaged chunk @at bytes behind off says it takes; the rest of the segment if it says more. */
+static guint32
+claimed_span (DdebugReader *reader, Walk *walk, guint32 at, const struct ddebug_log_chunk *disk)
+{
+  guint32 rest = reader->super.seg_size - walk->off - at;
+  guint32 len = GUINT32_FROM_LE (disk->len);
+
   return len <= rest - CHUNK_HEADER ? CHUNK_HEADER + ((len + 7) & ~7u) : rest;
 }
 
-static gboolean
-is_chunk_at (DdebugReader *reader, Walk *walk, guint32 at)
+/* The first valid chunk of this segment in the copy that is @from bytes behind off, or more; 0 if there is none. */
+static guint32
+find_chunk (DdebugReader *reader, Walk *walk, guint32 from)
 {
   DdebugChunk chunk;
   guint32 crc;
 
-  return at <= walk->copy_len
-         && parse_header (reader, walk, walk->copy + at, walk->copy_len - at, walk->off + at, &chunk, &crc);
-}
-
-/*
- * The next valid chunk of this segment behind off, as the number of bytes to
- * skip; 0 if there is none.  The place where the damaged one seems to end is
- * looked at first: within it a guest could have put the likeness of a chunk into
- * its text.  It would have to know the segment and the offset beforehand, and
- * could deceive only about its own log.
- */
-static guint32
-find_chunk_behind (DdebugReader *reader, Walk *walk, guint32 seeming)
-{
-  if (seeming && is_chunk_at (reader, walk, seeming))
-    return seeming;
-  for (guint32 at = CHUNK_ALIGN; at + CHUNK_HEADER <= walk->copy_len; at += CHUNK_ALIGN)
-    if (is_chunk_at (reader, walk, at))
+  for (guint32 at = from; at < walk->copy_len; at += CHUNK_ALIGN)
+    if (parse_header (reader, walk, walk->copy + at, walk->copy_len - at, walk->off + at, &chunk, &crc))
       return at;
   return 0;
+}
+
+/* How far what is left of damaged headers reaches behind off, in a copy without a valid one. */
+static guint32
+end_of_remains (DdebugReader *reader, Walk *walk)
+{
+  struct ddebug_log_chunk disk;
+  guint32 end = 0;
+
+  for (guint32 at = 0; at < walk->copy_len; at += CHUNK_ALIGN)
+    if (are_remains (walk, at, &disk))
+      end = MAX (end, at + claimed_span (reader, walk, at, &disk));
+  return end;
 }
 
 typedef enum
@@ -742,32 +776,92 @@ report_lost_slot (DdebugReader *reader, Walk *walk)
   return STEP_REPORT;
 }
 
-/* Whether the slot that is read belongs to the same segment still. */
+/* Whether @slot belongs to segment @seq still; @sum: of its header, if that was damaged. */
 static gboolean
-is_in_slot (DdebugReader *reader, guint64 slot, guint64 seq)
+is_in_slot (DdebugReader *reader, guint64 slot, guint64 seq, guint32 sum)
 {
+  struct ddebug_log_seg seg;
   Segment segment;
 
   /* A log that was shrunk may not have the slot any more. */
-  return slot < reader->nr_slots && read_slot (reader, slot, &segment) == SLOT_SEGMENT && segment.seq == seq;
+  if (slot >= reader->nr_slots)
+    return FALSE;
+  /* To recognize it anew each time would cost more than what is looked for. */
+  if (sum)
+    return read_segment_header (reader, slot, &seg) && ddebug_crc32c (&seg, sizeof seg) == sum;
+  return read_slot (reader, slot, &segment) == SLOT_SEGMENT && segment.seq == seq;
 }
 
-/* Looks for a chunk behind off, in all of the segment if need be; -1 with @error set. */
+/*
+ * Whether the chunk at off, whose header @disk is damaged, has a length and a
+ * payload that are not.  walk->doubts bounds what a segment can cost by headers
+ * that claim too much.
+ */
+static gboolean
+is_payload_whole (DdebugReader *reader, Walk *walk, const struct ddebug_log_chunk *disk)
+{
+  guint32 len = GUINT32_FROM_LE (disk->len);
+
+  if (len > reader->super.seg_size - walk->off - CHUNK_HEADER || len > walk->doubts)
+    return FALSE;
+  walk->doubts -= len;
+  if (walk->copy_len < CHUNK_HEADER + len)
+    {
+      walk->copy_want = CHUNK_HEADER + len;
+      if (!copy_on (reader, walk, NULL) || walk->copy_len < CHUNK_HEADER + len)
+        return FALSE;
+    }
+  return ddebug_crc32c (walk->copy + CHUNK_HEADER, len) == GUINT32_FROM_LE (disk->payload_crc);
+}
+
+/*
+ * The next valid chunk of this segment behind off, as the number of bytes to
+ * skip; 0 if there is none, -1 with @error set.  The copy grows by doubling: what
+ * is read and looked at grows with what is skipped.
+ */
 static gint64
 search_behind (DdebugReader *reader, Walk *walk, GError **error)
 {
-  guint32 seeming = damaged_span (reader, walk);
-  guint32 skip = find_chunk_behind (reader, walk, seeming);
+  guint32 rest = reader->super.seg_size - walk->off;
+  guint32 from = CHUNK_ALIGN, skip;
 
-  if (!skip && walk->copy_len < reader->super.seg_size - walk->off)
+  while (!(skip = find_chunk (reader, walk, from)) && walk->copy_len == MIN (walk->copy_want, rest)
+         && walk->copy_len < rest)
     {
-      walk->copy_want = reader->super.seg_size;
+      /* A header that the copy has cut is looked at again. */
+      from = (walk->copy_len - CHUNK_HEADER) & ~(CHUNK_ALIGN - 1);
+      walk->copy_want = MIN (walk->copy_len * 2, rest);
       if (!copy_on (reader, walk, error))
         return -1;
-      skip = find_chunk_behind (reader, walk, seeming);
     }
-  walk->copy_want = COPY_MIN;
-  return skip ? skip : seeming;
+  return skip;
+}
+
+/*
+ * How much to skip at a damaged place, in a segment that is complete up to there
+ * and farther; 0 if it is no damage but the end, -1 with @error set.
+ *
+ * The length in a damaged header may be what is damaged, so it is not followed:
+ * the first place that holds a valid header counts.  But within a payload a
+ * guest could have put the likeness of a chunk into its text (it would have to
+ * know segment and offset beforehand, and could deceive only about its own log).
+ * So where the length leads behind that place, and the checksum of the payload
+ * shows that it is right, it is followed after all.
+ */
+static gint64
+damaged_span (DdebugReader *reader, Walk *walk, GError **error)
+{
+  gint64 skip = search_behind (reader, walk, error);
+  struct ddebug_log_chunk disk;
+
+  if (skip < 0 || !are_remains (walk, 0, &disk))
+    return skip;
+  /* Nothing that is valid is behind it: all that is left of damaged chunks is one. */
+  if (skip == 0)
+    return walk->complete ? end_of_remains (reader, walk) : 0;
+  if (claimed_span (reader, walk, 0, &disk) > skip && is_payload_whole (reader, walk, &disk))
+    return claimed_span (reader, walk, 0, &disk);
+  return skip;
 }
 
 /* No valid chunk at off, in a copy made when what is there was complete; it is still in its slot. */
@@ -778,11 +872,12 @@ step_at_complete_end (DdebugReader *reader, Walk *walk, Parse parse, GError **er
 
   if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
     return report_chunk (walk);
-  skip = search_behind (reader, walk, error);
+  skip = damaged_span (reader, walk, error);
+  walk->copy_want = COPY_MIN;
   if (skip < 0)
     return report (walk, DDEBUG_READ_ERROR);
   /* The search made a copy of its own, and the writer may have come to it by then. */
-  if (skip > 0 && is_in_slot (reader, walk->slot, walk->seq))
+  if (skip > 0 && is_in_slot (reader, walk->slot, walk->seq, walk->sum))
     return report_damage (walk, skip);
   /* Its writer has gone on to the next segment, or is gone: the next writer begins one of its own. */
   walk->exhausted = walk->complete && skip == 0;
@@ -805,16 +900,21 @@ is_chunk_in_file (DdebugReader *reader, Walk *walk, guint32 skip)
          && parse_header (reader, walk, bytes, sizeof bytes, walk->off + skip, &chunk, &crc);
 }
 
-/* Whether the writer has passed off, where a copy holds no valid chunk, in a segment that is not complete. */
+/*
+ * Whether the writer has passed off, where a copy holds no valid chunk, in a
+ * segment that is not complete.  All of the segment is searched only where a
+ * damaged header is: waiting for the next chunk costs no more than the copy.
+ */
 static gboolean
 is_passed (DdebugReader *reader, Walk *walk, Parse parse)
 {
-  guint32 seeming;
+  struct ddebug_log_chunk disk;
 
   if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
-    return is_chunk_in_file (reader, walk, chunk_span (&walk->chunk));
-  seeming = damaged_span (reader, walk);
-  return seeming && (is_chunk_in_file (reader, walk, seeming) || find_chunk_behind (reader, walk, seeming));
+    return is_chunk_in_file (reader, walk, chunk_span (&walk->chunk))
+           || find_chunk (reader, walk, chunk_span (&walk->chunk));
+  return find_chunk (reader, walk, CHUNK_ALIGN)
+         || (are_remains (walk, 0, &disk) && search_behind (reader, walk, NULL) > 0);
 }
 
 /* A fresh copy holds no valid chunk at off: which of the cases above is it? */
@@ -823,8 +923,18 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
 {
   const Segment *segment;
 
-  if ((walk->complete || walk->passed) && is_in_slot (reader, walk->slot, walk->seq))
-    return step_at_complete_end (reader, walk, parse, error);
+  if (is_in_slot (reader, walk->slot, walk->seq, walk->sum))
+    {
+      if (walk->complete || walk->passed)
+        return step_at_complete_end (reader, walk, parse, error);
+      /* Not for the tables to say: they would be read once for each damage. */
+      walk->passed = is_passed (reader, walk, parse);
+      if (walk->passed)
+        {
+          walk->fresh = FALSE;
+          return STEP_AGAIN;
+        }
+    }
   if (walk->complete || walk->passed || are_tables_old (reader))
     read_tables (reader);
   if (reader->other)
@@ -838,13 +948,15 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
     }
   walk->complete = segment->slot == walk->slot
                    && (!reader->live || find_segment_after (reader, walk->type, walk->seq));
-  walk->passed = segment->slot == walk->slot && !walk->complete && is_passed (reader, walk, parse);
-  if (segment->slot == walk->slot && !walk->complete && !walk->passed)
+  walk->newly_complete = walk->complete;
+  walk->passed = FALSE;
+  if (segment->slot == walk->slot && !walk->complete)
     {
       walk->copy_want = COPY_MIN;
       return report (walk, DDEBUG_READ_END);
     }
   walk->slot = segment->slot;
+  walk->sum = segment->sum;
   walk->fresh = FALSE;
   return STEP_AGAIN;
 }
@@ -861,7 +973,7 @@ choose_segment (DdebugReader *reader, Walk *walk)
       read_tables (reader);
       next = find_segment_after (reader, walk->type, walk->last_seq);
     }
-  while (next && !reader->tables_fresh && !is_in_slot (reader, next->slot, next->seq))
+  while (next && !reader->tables_fresh && !is_in_slot (reader, next->slot, next->seq, next->sum))
     {
       read_tables (reader);
       next = find_segment_after (reader, walk->type, walk->last_seq);

@@ -77,6 +77,16 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   return TRUE;
 }
 
+/* Bytes that were skipped. */
+static gboolean
+make_bad_bytes (DdebugView *view, DdebugItem *item, const DdebugChunk *chunk)
+{
+  char what[32];
+
+  g_snprintf (what, sizeof what, "%u bytes skipped", chunk->len);
+  return make_bad_chunk (view, item, what, chunk, chunk->len);
+}
+
 static gboolean
 take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
 {
@@ -220,7 +230,7 @@ read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **
       return take_chunk (view, &chunk, item);
     case DDEBUG_READ_DAMAGE:
       view->totals.bad_bytes += chunk.len;
-      return make_bad_chunk (view, item, "something that is no chunk", &chunk, chunk.len);
+      return make_bad_bytes (view, item, &chunk);
     case DDEBUG_READ_LAPPED:
       view->marks.laps++;
       view->totals.laps++;

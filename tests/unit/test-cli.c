@@ -325,7 +325,7 @@ test_damage (Fixture *f, gconstpointer data)
   c->bytes[at[1]] ^= 1;
   canned_write (c, f->path);
   assert_prints (tool_run (f->path, NULL),
-                 "-- log damaged: something that is no chunk at offset 256 of segment 1 --\n"
+                 "-- log damaged: 192 bytes skipped at offset 256 of segment 1 --\n"
                  "[    0.000000] message 0\n"
                  "-- 1 message lost on cpu 0, task: the log is damaged there --\n"
                  "[    0.000000] message 2\n"

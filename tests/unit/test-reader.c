@@ -559,6 +559,177 @@ test_damaged_live (Fixture *f, gconstpointer data)
       }
 }
 
+/* A damaged length leads nowhere: not past whole chunks, nor out of the segment; live or not. */
+static void
+test_damaged_length (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  struct ddebug_log_chunk *chunk;
+  guint32 span = sizeof *chunk + 24;
+  gsize at[6];
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 0; i < 6; i++)
+    {
+      add_data (c, i, 3);
+      at[i] = canned_last (c);
+    }
+  chunk = (void *) (c->bytes + at[1]);
+  /* as if it took so many of those behind it, too; they end where a whole one stands */
+  for (guint more = 1; more <= 4; more++)
+    for (guint off_by = 0; off_by <= 16; off_by += 4)
+      {
+        chunk->len = GUINT32_TO_LE (24 + more * span - off_by);
+        assert_file_reads (c, f->path, FALSE, "0 x 2 3 4 5 ");
+        assert_file_reads (c, f->path, TRUE, "0 x 2 3 4 5 ");
+      }
+  for (guint bit = 0; bit < 32; bit++)
+    {
+      chunk->len = GUINT32_TO_LE (24 ^ 1u << bit);
+      assert_file_reads (c, f->path, FALSE, "0 x 2 3 4 5 ");
+      assert_file_reads (c, f->path, TRUE, "0 x 2 3 4 5 ");
+    }
+  /* the last one: nothing behind it, so it is waited for where someone may be writing */
+  chunk->len = GUINT32_TO_LE (24);
+  chunk = (void *) (c->bytes + at[5]);
+  for (guint bit = 0; bit < 32; bit++)
+    {
+      chunk->len = GUINT32_TO_LE (24 ^ 1u << bit);
+      assert_file_reads (c, f->path, FALSE, "0 1 2 3 4 x ");
+      assert_file_reads (c, f->path, TRUE, "0 1 2 3 4 ");
+    }
+}
+
+/* Bytes that the next notice of damage says are skipped. */
+static guint32
+damage_of (Canned *c, const char *path)
+{
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugRead result;
+  DdebugChunk chunk;
+
+  canned_write (c, path);
+  reader = open_good (path);
+  ddebug_reader_set_live (reader, FALSE);
+  while ((result = ddebug_reader_next (reader, &chunk, NULL)) == DDEBUG_READ_CHUNK)
+    ;
+  g_assert_cmpint (result, ==, DDEBUG_READ_DAMAGE);
+  return chunk.len;
+}
+
+/* A payload of @bytes, all zeros, in which at byte 64 a header stands that fits its place. */
+static void
+add_likeness (Canned *c, gsize bytes)
+{
+  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DATA) };
+  struct ddebug_log_chunk likeness = {
+    .magic = GUINT32_TO_LE (DDEBUG_LOG_CHUNK_MAGIC),
+    .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DATA),
+    .seg_seq = GUINT64_TO_LE (c->seq[DDEBUG_LOG_SEG_DATA]),
+    .off = GUINT32_TO_LE (c->off[DDEBUG_LOG_SEG_DATA] + sizeof chunk + 64),
+    .pos = GUINT64_TO_LE (666),
+  };
+  g_autofree guint8 *payload = g_malloc0 (bytes);
+
+  likeness.crc = GUINT32_TO_LE (canned_crc (&likeness, offsetof (struct ddebug_log_chunk, crc)));
+  memcpy (payload + 64, &likeness, sizeof likeness);
+  canned_chunk (c, chunk, payload, bytes);
+}
+
+/* The likeness of a chunk in a guest's text is none, though the header before it be damaged. */
+static void
+test_likeness (Fixture *f, gconstpointer data)
+{
+  static const gsize sizes[] = { 192, 8 << 10, 60 << 10 };
+
+  (void) data;
+  for (guint i = 0; i < G_N_ELEMENTS (sizes); i++)
+    for (guint byte = 0; byte < sizeof (struct ddebug_log_chunk); byte++)
+      {
+        g_autoptr (Canned) c = canned_new (4);
+        gboolean in_length = byte >= G_STRUCT_OFFSET (struct ddebug_log_chunk, len)
+                             && byte < G_STRUCT_OFFSET (struct ddebug_log_chunk, chunk_seq);
+        gboolean in_sum = byte >= G_STRUCT_OFFSET (struct ddebug_log_chunk, payload_crc)
+                          && byte < G_STRUCT_OFFSET (struct ddebug_log_chunk, stream);
+
+        /* Nobody can tell any more what the payload was. */
+        if (in_length || in_sum)
+          continue;
+        canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+        add_data (c, 0, 3);
+        add_likeness (c, sizes[i]);
+        c->bytes[canned_last (c) + byte] ^= 0x10;
+        add_data (c, 2, 3);
+        assert_file_reads (c, f->path, FALSE, "0 x 2 ");
+        assert_file_reads (c, f->path, TRUE, "0 x 2 ");
+        g_assert_cmpuint (damage_of (c, f->path), ==, sizeof (struct ddebug_log_chunk) + sizes[i]);
+      }
+}
+
+/* Headers of chunks that are lost at once, up to all that the smallest segment can hold, cost these chunks. */
+static void
+test_damaged_run (Fixture *f, gconstpointer data)
+{
+  guint32 span = sizeof (struct ddebug_log_chunk) + 24;
+
+  (void) data;
+  for (guint hit = 1; hit < 800; hit = hit * 3 + 1)
+    for (guint fill = 0; fill < 3; fill++)
+      {
+        g_autoptr (Canned) c = canned_new (4);
+        gsize at = 0;
+
+        canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+        for (guint i = 0; i < hit + 2; i++)
+          {
+            add_data (c, i, 3);
+            if (i == 1)
+              at = canned_last (c);
+          }
+        if (fill < 2)
+          memset (c->bytes + at, fill ? 0xff : 0, hit * span);
+        for (guint i = 0; i < hit; i++)
+          c->bytes[at + i * span + 90] ^= 1;
+        {
+          g_autofree char *expected = g_strdup_printf ("0 x %u ", hit + 1);
+
+          assert_file_reads (c, f->path, FALSE, expected);
+          g_assert_cmpuint (damage_of (c, f->path), ==, hit * span);
+          /* nothing is behind it */
+          memset (c->bytes + at + hit * span, 0, span);
+          assert_file_reads (c, f->path, FALSE, fill < 2 ? "0 " : "0 x ");
+          if (fill == 2)
+            g_assert_cmpuint (damage_of (c, f->path), ==, hit * span);
+        }
+      }
+}
+
+/* A segment whose header and first chunk are damaged at once is known by what is behind, as far off as may be. */
+static void
+test_damaged_begin (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint words = 1; words <= 8192; words = words * 8)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+      guint8 *slot = c->bytes + DDEBUG_LOG_SEGS_OFF;
+
+      canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+      add_data (c, 0, words);
+      add_data (c, 1, 3);
+      canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+      add_data (c, 2, 3);
+      /* from the end of the number to the end of the chunk's header */
+      memset (slot + 16, 0xee, sizeof (struct ddebug_log_seg) - 16 + sizeof (struct ddebug_log_chunk));
+      assert_file_reads (c, f->path, FALSE, "x x 1 2 ");
+      assert_file_reads (c, f->path, TRUE, "x x 1 2 ");
+      /* what an earlier use of the slot has left is none of it */
+      slot[8] ^= 1;
+      assert_file_reads (c, f->path, FALSE, "2 x ");
+    }
+}
+
 /* Processor time that reading the whole log takes. */
 static clock_t
 time_of (const char *path, gboolean live, const char *expected)
@@ -631,6 +802,64 @@ test_many_segments (Fixture *f, gconstpointer data)
 
   (void) data;
   g_assert_cmpint (time_of_segments (f->path, 6000), <, 8 * few);
+}
+
+enum
+{
+  ALL_REMAINS,              /* headers that are damaged, nothing behind them */
+  LONG_CLAIMS,              /* each second header damaged, and claims all that is behind it */
+  NO_HEADERS,               /* a whole chunk, then bytes of 0xff for more than a copy, and so on */
+  N_DAMAGES,
+};
+
+/* @n segments full of @damage, without their own headers if @headless. */
+static void
+write_damaged (const char *path, guint n, guint damage, gboolean headless)
+{
+  g_autoptr (Canned) c = canned_new (n);
+  struct ddebug_log_chunk *chunk;
+
+  for (guint slot = 0; slot < n; slot++)
+    {
+      guint64 begin = DDEBUG_LOG_SEGS_OFF + (guint64) slot * c->seg_size;
+
+      canned_segment (c, slot, DDEBUG_LOG_SEG_DATA, 1);
+      for (guint i = 0; c->off[DDEBUG_LOG_SEG_DATA] + 16384 < c->seg_size; i++)
+        {
+          add_data (c, i, damage == NO_HEADERS ? 1100 : 1);
+          chunk = (void *) (c->bytes + canned_last (c));
+          if (damage == NO_HEADERS && i % 2)
+            memset (chunk, 0xff, sizeof *chunk);
+          else if (damage == LONG_CLAIMS && i % 2)
+            chunk->len = GUINT32_TO_LE (begin + c->seg_size - canned_last (c) - sizeof *chunk);
+          else if (damage == ALL_REMAINS)
+            chunk->cpu ^= 1;
+        }
+      if (headless)
+        c->bytes[begin + 40] ^= 1;
+    }
+  canned_write (c, path);
+}
+
+/* The worst that a log can be: four times of it take about four times as long, live or not. */
+static void
+test_damage_is_linear (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint damage = 0; damage < N_DAMAGES; damage++)
+    for (guint how = 0; how < 4; how++)
+      {
+        clock_t little, much;
+
+        write_damaged (f->path, 16, damage, how & 1);
+        little = time_of (f->path, how & 2, NULL);
+        write_damaged (f->path, 64, damage, how & 1);
+        much = time_of (f->path, how & 2, NULL);
+        g_test_message ("damage %u, %u: %.3f s, four times as much: %.3f s", damage, how,
+                        (double) little / CLOCKS_PER_SEC, (double) much / CLOCKS_PER_SEC);
+        /* The clock is coarse where it takes no time at all. */
+        g_assert_cmpint (much, <, 8 * little + CLOCKS_PER_SEC / 20);
+      }
 }
 
 /* A file cut at any place reads up to there. */
@@ -952,6 +1181,11 @@ main (int argc, char **argv)
   ADD ("a dictionary without its header is recognized", test_headless_dictionary);
   ADD ("segments of other types are passed over", test_unknown_segment);
   ADD ("damage in a segment that is written costs what it hits", test_damaged_live);
+  ADD ("a damaged length does not lead past whole chunks", test_damaged_length);
+  ADD ("the likeness of a chunk in a payload is none", test_likeness);
+  ADD ("damage of many chunks at once costs these", test_damaged_run);
+  ADD ("a segment without header and first chunk is known by the next", test_damaged_begin);
+  ADD ("time grows with the size of a damaged log", test_damage_is_linear);
   ADD ("what the superblock claims costs nothing", test_claims);
   ADD ("time grows with the number of segments, not with its square", test_many_segments);
   ADD ("a damaged segment costs itself only", test_damaged_segment);
