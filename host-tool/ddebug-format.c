@@ -93,6 +93,17 @@ looks_escaped (const guint8 *p, gsize len)
   return len >= 4 && p[1] == 'x' && g_ascii_isxdigit (p[2]) && g_ascii_isxdigit (p[3]);
 }
 
+/* printf() would allocate: this is done for each line of a message. */
+static void
+append_new_line (GString *out, guint indent)
+{
+  gsize len = out->len + 1;
+
+  g_string_append_c (out, '\n');
+  g_string_set_size (out, len + indent);
+  memset (out->str + len, ' ', indent);
+}
+
 /* One character that is not plain; returns how many bytes it took. */
 static gsize
 escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint indent)
@@ -115,7 +126,7 @@ escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint 
   if ((flags & DDEBUG_ESCAPE_LINES) && *p == '\n')
     {
       if (len > 1)
-        g_string_append_printf (out, "\n%*s", (int) indent, "");
+        append_new_line (out, indent);
       return 1;
     }
   n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? printable_utf8 (p, len) : 0;
@@ -229,6 +240,18 @@ append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, 
     ddebug_escape (out, text, len, word_flags (format) | flags, indent);
 }
 
+/* printf() would allocate: this is done for each message. */
+static void
+append_number (GString *out, guint32 number)
+{
+  char text[10], *p = text + sizeof text;
+
+  do
+    *--p = '0' + number % 10;
+  while (number /= 10);
+  g_string_append_len (out, p, text + sizeof text - p);
+}
+
 static void
 append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
@@ -242,7 +265,9 @@ append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
   append_text (format, out, callsite.module, callsite.module_len, 0, 0);
   g_string_append_c (out, ':');
   append_text (format, out, callsite.function, callsite.function_len, 0, 0);
-  g_string_append_printf (out, ":%u: ", callsite.line);
+  g_string_append_c (out, ':');
+  append_number (out, callsite.line);
+  g_string_append_len (out, ": ", 2);
 }
 
 /* "[%5lu.%06lu] ", as the kernel prints a time, with microseconds cut off; returns its width. */

@@ -293,7 +293,7 @@ allocations_for (Fixture *f, guint records)
       if (i % 8 == 0)
         canned_segment (c, 1 + i / 8, DDEBUG_LOG_SEG_DATA, 1);
       for (guint j = 0; j < records; j++)
-        producer_say (p, n++, 1, "\xc3\xa4 text\x1b[31m", 12);
+        producer_say (p, n++, 1, "\xc3\xa4 text\n\x1b[m\n.", 13);
       producer_turn (p, n);
       canned_take (c, p, 1, i + 1);
     }
