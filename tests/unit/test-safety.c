@@ -110,10 +110,10 @@ add_callsite (Canned *c, guint32 id, const GString *text)
 }
 
 static void
-add_attach (Canned *c)
+add_attach (Canned *c, guint32 epoch)
 {
-  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_ATTACH), .epoch = GUINT32_TO_LE (1) };
-  struct virtio_ddebug_attach attach = { .instance = GUINT64_TO_LE (7) };
+  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_ATTACH), .epoch = GUINT32_TO_LE (epoch) };
+  struct virtio_ddebug_attach attach = { .instance = GUINT64_TO_LE (epoch) };
 
   memcpy (attach.release, "\x1b[31m\r\n\x9b\xe2\x80\xae\xff", 13);
   memset (attach.driver, 0x1b, sizeof attach.driver);
@@ -131,7 +131,7 @@ write_log (Fixture *f)
   memset (c->super.writer, 0x9b, sizeof c->super.writer);
   canned_super (c, 2);
   canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
-  add_attach (c);
+  add_attach (c, 1);
   for (guint i = 0; i < f->texts->len; i++)
     {
       if (c->off[DDEBUG_LOG_SEG_DICT] > c->seg_size - 4096)
@@ -330,6 +330,91 @@ test_errors (Fixture *f, gconstpointer data)
     }
 }
 
+/* Two boots of a guest, and damage: what makes notices. */
+static void
+write_eventful_log (const char *path)
+{
+  g_autoptr (Canned) c = canned_new (8);
+
+  memcpy (c->super.vm_name, "\x1b]0;vm\x07\r\xc2\x9b\xe2\x80\xae", 13);
+  canned_super (c, 2);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint32 epoch = 1; epoch <= 2; epoch++)
+    {
+      g_autoptr (Producer) p = producer_new (0, 0, 200);
+
+      p->recursed = 3;
+      add_attach (c, epoch);
+      for (guint i = 0; i < 3; i++)
+        {
+          producer_say (p, 1000 * i, 9, "\x1b[31m", 5);
+          canned_take (c, p, epoch, epoch);
+        }
+      canned_event (c, epoch, DDEBUG_LOG_EVENT_IO_LOST, 7, 700);
+    }
+  c->bytes[canned_last (c) - 1000] ^= 1;
+  canned_write (c, path);
+}
+
+/* A terminal, where the tool succeeds or says why not, in one line that has @text in it. */
+static void
+check_shown (const char *option, const char *path, int wanted, const char *text)
+{
+  g_autoptr (GString) shown = NULL;
+  int status;
+
+  shown = run_on_terminal (&status, option, path);
+  g_assert_cmpint (status, ==, wanted);
+  assert_safe (shown->str, shown->len, TRUE);
+  if (!strstr (shown->str, text))
+    g_error ("\"%s\" is not in: %s", text, shown->str);
+}
+
+/* A log whose name is hostile: all that is said of it, what is in it and what is wrong with it. */
+static void
+check_path (Fixture *f, const char *name)
+{
+  g_autofree char *path = g_build_filename (f->dir, name, NULL);
+  g_autofree char *cursor = g_strconcat (path, ".cursor", NULL);
+  g_autofree char *within = g_build_filename (path, "log", NULL);
+  g_autofree char *missing = g_build_filename (f->dir, "none", name, NULL);
+
+  write_eventful_log (path);
+  check_shown ("--trace", path, 0, "-- epoch 2: kernel \\x1b[31m");
+  check_shown ("--trace", path, 0, "log damaged");
+  check_shown ("--follow", path, 0, "-- epoch 2: kernel \\x1b[31m");
+  check_shown ("--info", path, 0, "\nvm:        \\x1b]0;vm\\x07\\x0d");
+  check_shown ("--pipe", path, 0, "-- 7 chunks (700 bytes)");
+  check_shown ("--size", path, 0, "(1.1 MiB)");
+  g_assert_true (g_file_set_contents (cursor, "\x1b[2J\r", -1, NULL));
+  check_shown ("--pipe", path, 3, ".cursor: ");
+  check_shown ("--size=2M", path, 0, "MiB)");
+  check_shown ("--clear", path, 0, "");
+  g_assert_cmpint (truncate (path, 70000), ==, 0);
+  check_shown ("--trace", path, 0, "was cut short");
+  check_shown ("--info", path, 0, "cut short to 70000");
+  g_assert_true (g_file_set_contents (path, "\x1b[2J\r", -1, NULL));
+  check_shown ("--trace", path, 3, "is not a log");
+  check_shown ("--clear", path, 3, ": ");
+  check_shown ("-w", within, 4, ": ");
+  check_shown ("-w", missing, 4, "cannot be waited in");
+  check_shown ("--size=2M", missing, 4, ": ");
+  g_assert_cmpint (unlink (path), ==, 0);
+  g_assert_cmpint (symlink ("\x1b[2J", path), ==, 0);
+  check_shown ("--trace", path, 4, "is a symbolic link");
+  g_assert_cmpint (unlink (path), ==, 0);
+  g_assert_cmpint (unlink (cursor), ==, 0);
+}
+
+static void
+test_paths (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint i = 0; i < G_N_ELEMENTS (sequences); i++)
+    check_path (f, sequences[i]);
+}
+
 static void
 test_raw (Fixture *f, gconstpointer data)
 {
@@ -388,6 +473,7 @@ main (int argc, char **argv)
   ADD ("nothing but ASCII where the locale has no UTF-8", test_ascii);
   ADD ("what is consumed on a terminal", test_consumed_on_terminal);
   ADD ("errors that name files and options", test_errors);
+  ADD ("logs with hostile names, notices, and what can be wrong", test_paths);
   ADD ("--raw is the guest's bytes", test_raw);
   ADD ("--raw refuses a terminal", test_raw_refused);
   return g_test_run ();
