@@ -31,6 +31,7 @@ help:
 	@echo 'make check-overlay only the tests of what puts the device into the source of QEMU (no guest)'
 	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
 	@echo 'make fuzz          fuzzes the tool; FUZZ_SECONDS=10 for each target and fuzzer'
+	@echo 'make fuzz-long     until there were FUZZ_TOTAL=100000000 executions in all (an hour or more)'
 	@echo 'make coverage      the branches of the codec that the unit tests take'
 	@echo 'make check-style   only the checks of the source text'
 	@echo 'make build         modules, device, tool, guest images; nothing is run'

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make fuzz, coverage, check-damage.
+# Included by the top Makefile: make fuzz, fuzz-long, coverage, check-damage.
 
-.PHONY: fuzz coverage check-damage
-fuzz:
+.PHONY: fuzz fuzz-long coverage check-damage
+fuzz fuzz-long:
 	@tests/tools/deps.sh
 	@tests/tools/more-deps.sh $@ clang libclang-rt-14-dev afl++
 	@$(MAKE) run-$@
@@ -15,4 +15,4 @@ check-damage:
 	@tests/tools/deps.sh
 	@$(MAKE) run-$@
 
-CHECKS += run-fuzz run-coverage run-check-damage
+CHECKS += run-fuzz run-fuzz-long run-coverage run-check-damage

@@ -12,6 +12,7 @@ check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
+fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
 coverage      the branches of the codec that the unit tests take
 check-guest   the guest tests, or those of the files TEST, on the chosen variant
 check-smoke   the smoke part of the guest tests on all variants
@@ -288,6 +289,7 @@ def suites(target, wanted):
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
+        "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
         "coverage": [("coverage", made("unit", "coverage"))],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],

@@ -215,6 +215,41 @@ test_continuation (void)
   g_assert_cmpstr (out->str, ==, "[    0.000000] a\n               -- 5 messages lost --\n");
 }
 
+/* A line as printf() would have it, known or not. */
+static void
+test_callsites (void)
+{
+  static const guint32 lines[] = { 0, 9, 10, 4711, G_MAXUINT32 };
+  DdebugDict *dict = ddebug_dict_new (NULL);
+  DdebugFormat format = { .callsite = TRUE };
+  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = ddebug_dict_epoch (dict, 1),
+                      .message = { .text = (void *) "x", .len = 1 } };
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  for (guint i = 0; i < G_N_ELEMENTS (lines); i++)
+    {
+      struct ddebug_callsite site = { .len = GUINT32_TO_LE (sizeof site + 8), .id = GUINT32_TO_LE (i + 1),
+                                      .line = GUINT32_TO_LE (lines[i]), .module_len = GUINT16_TO_LE (3),
+                                      .function_len = GUINT16_TO_LE (2) };
+      guint8 entry[sizeof site + 8] = { 0 };
+      DdebugChunk chunk = { .epoch = 1, .len = sizeof entry, .payload = entry };
+      g_autofree char *expected = g_strdup_printf ("[    0.000000] m\\x1bd:f\\x0a:%u: x\n", lines[i]);
+
+      memcpy (entry, &site, sizeof site);
+      memcpy (entry + sizeof site, "m\x1b" "df\n", 5);
+      g_assert_true (ddebug_dict_add (dict, &chunk));
+      item.message.callsite = i + 1;
+      g_string_truncate (out, 0);
+      ddebug_format_item (&format, &item, out);
+      g_assert_cmpstr (out->str, ==, expected);
+    }
+  item.message.callsite = 77;
+  g_string_truncate (out, 0);
+  ddebug_format_item (&format, &item, out);
+  g_assert_cmpstr (out->str, ==, "[    0.000000] ?:?:?: x\n");
+  ddebug_dict_free (dict);
+}
+
 static void
 test_notices (void)
 {
@@ -252,6 +287,7 @@ main (int argc, char **argv)
   g_test_add_func ("/format/what was there can be told from the output", test_unambiguous);
   g_test_add_func ("/format/stamps are dmesg's", test_stamps);
   g_test_add_func ("/format/no line of a message looks like a notice", test_continuation);
+  g_test_add_func ("/format/callsites", test_callsites);
   g_test_add_func ("/format/notices", test_notices);
   return g_test_run ();
 }
