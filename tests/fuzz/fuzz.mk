@@ -2,14 +2,21 @@
 #
 # Included by the top Makefile: make fuzz, fuzz-long, coverage, check-damage.
 
-.PHONY: fuzz fuzz-long coverage check-damage
+FUZZ_PACKAGES := clang libclang-rt-14-dev afl++
+COVERAGE_PACKAGES := gcovr
+
+.PHONY: fuzz fuzz-long coverage check-damage check-packages
+# make check runs both, the fuzzers for some seconds.
+check: check-packages
+check-packages: build qemu
+	@tests/tools/more-deps.sh check $(FUZZ_PACKAGES) $(COVERAGE_PACKAGES)
 fuzz fuzz-long:
 	@tests/tools/deps.sh
-	@tests/tools/more-deps.sh $@ clang libclang-rt-14-dev afl++
+	@tests/tools/more-deps.sh $@ $(FUZZ_PACKAGES)
 	@$(MAKE) run-$@
 coverage:
 	@tests/tools/deps.sh
-	@tests/tools/more-deps.sh $@ gcovr
+	@tests/tools/more-deps.sh $@ $(COVERAGE_PACKAGES)
 	@$(MAKE) run-$@
 check-damage:
 	@tests/tools/deps.sh

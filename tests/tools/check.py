@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit, install and overlay tests, models of the rings' barriers, the
-              rings under stress for some seconds, the guest tests on the chosen variant,
-              their smoke part on all other variants
+check         style, unit, install and overlay tests, the branches of the codec, the fuzz
+              targets for some seconds, models of the rings' barriers, the rings under
+              stress for some seconds, the guest tests on the chosen variant, their smoke
+              part on all other variants
 check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
@@ -294,7 +295,8 @@ def suites(target, wanted):
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), *unit, ("install", install), ("overlay", overlay),
+        "check": [("style", style), *unit, ("coverage", made("unit", "coverage")),
+                  ("fuzz", made("fuzz", "fuzz-short")), ("install", install), ("overlay", overlay),
                   ("litmus", litmus), ("rings", made("ring", "check")), tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)

@@ -274,6 +274,118 @@ test_notices (void)
   g_assert_cmpstr (out->str, ==, "");
 }
 
+static void
+assert_item (DdebugFormat *format, DdebugItem item, const char *expected)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  ddebug_format_item (format, &item, out);
+  g_assert_cmpstr (out->str, ==, expected);
+}
+
+/* Each kind of notice, with each reason: one line, that begins and ends as no message does. */
+static void
+test_all_notices (void)
+{
+  static const struct
+  {
+    guint8 context;
+    const char *name;
+  } contexts[] = { { VIRTIO_DDEBUG_CTX_TASK, "task" }, { VIRTIO_DDEBUG_CTX_SOFTIRQ, "softirq" },
+                   { VIRTIO_DDEBUG_CTX_HARDIRQ, "hardirq" }, { VIRTIO_DDEBUG_CTX_NMI, "nmi" } };
+  DdebugStream stream = { .cpu = 7 };
+  DdebugFormat format = { 0 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (contexts); i++)
+    for (guint reason = DDEBUG_LOST_OLDEST; reason <= DDEBUG_LOST_TAIL; reason++)
+      {
+        g_autofree char *expected = g_strdup_printf ("-- 2 messages lost on cpu 7, %s: %s --\n", contexts[i].name,
+                                                     ddebug_format_reason (reason));
+
+        stream.context = contexts[i].context;
+        assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = 2,
+                                            .reason = reason }, expected);
+      }
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 1, .torn = 1 },
+               "-- 1 message dropped on cpu 7, nmi: in the guest, 1 torn by a crash --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 4, .recursed = 4 },
+               "-- 4 messages dropped on cpu 7, nmi: in the guest, 4 produced while logging --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNKNOWN, .stream = &stream, .count = 1 },
+               "-- 1 record not understood on cpu 7, nmi: the guest's driver is newer than this tool --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_SPAN, .stream = &stream, .text = "why" },
+               "-- records given up on cpu 7, nmi: why --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 2, .bytes = 300 },
+               "-- 2 chunks (300 bytes) given up: the host could not write the log --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .text = "where" }, "-- log damaged: where --\n");
+}
+
+/* What comes between two epochs, of which one or both are attached, the same rings or others. */
+static void
+test_epochs (void)
+{
+  static const char other[] = "-- epoch 2: kernel r\\x1b, boot 01020000-0000-0000-0000-000000000000, "
+                              "1970-01-01 00:00:05 +0000 --\n[    0.000000] x\n";
+  const DdebugEpoch known = { .number = 2, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 },
+                              .realtime = G_GUINT64_CONSTANT (5000000000), .release = "r\x1b" };
+  const DdebugEpoch unknown = { .number = 2 };
+  DdebugEpoch before = { .number = 1, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 } };
+  const struct
+  {
+    const DdebugEpoch *next;
+    gboolean attached;
+    guint instance, boot;
+    gboolean quiet;
+    const char *expected;
+  } cases[] = {
+    { &known, TRUE, 9, 1, FALSE, "[    0.000000] x\n" },
+    { &known, TRUE, 8, 1, FALSE, other },
+    { &known, TRUE, 9, 7, FALSE, other },
+    { &known, FALSE, 0, 0, FALSE, other },
+    { &known, FALSE, 0, 0, TRUE, "[    0.000000] x\n" },
+    { &unknown, TRUE, 9, 1, FALSE, "-- epoch 2 --\n[    0.000000] x\n" },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      DdebugFormat format = { .quiet = cases[i].quiet };
+      DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &before, .message = { .text = (void *) "x", .len = 1 } };
+
+      before.attached = cases[i].attached;
+      before.instance = cases[i].instance;
+      before.boot_id[0] = cases[i].boot;
+      assert_item (&format, item, "[    0.000000] x\n");
+      assert_item (&format, item, "[    0.000000] x\n");
+      item.epoch = (DdebugEpoch *) cases[i].next;
+      assert_item (&format, item, cases[i].expected);
+    }
+}
+
+/* With --raw a message is what the guest wrote, also one without text. */
+static void
+test_raw (void)
+{
+  DdebugEpoch epoch = { .number = 1 };
+  DdebugFormat format = { .raw = TRUE };
+  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &epoch, .message = { .text = (void *) "\x1b\n\r\x9b", .len = 4 } };
+
+  assert_item (&format, item, "[    0.000000] \x1b\n\r\x9b\n");
+  item.message.text = NULL;
+  item.message.len = 0;
+  assert_item (&format, item, "[    0.000000] \n");
+  format.raw = FALSE;
+  assert_item (&format, item, "[    0.000000] \n");
+}
+
+/* Sizes are plain ASCII, whatever space GLib puts in. */
+static void
+test_sizes (void)
+{
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  ddebug_format_size (out, 16 << 20);
+  g_assert_cmpstr (out->str, ==, "16.0 MiB");
+}
+
 int
 main (int argc, char **argv)
 {
@@ -289,5 +401,9 @@ main (int argc, char **argv)
   g_test_add_func ("/format/no line of a message looks like a notice", test_continuation);
   g_test_add_func ("/format/callsites", test_callsites);
   g_test_add_func ("/format/notices", test_notices);
+  g_test_add_func ("/format/every notice", test_all_notices);
+  g_test_add_func ("/format/epochs are told apart", test_epochs);
+  g_test_add_func ("/format/raw messages", test_raw);
+  g_test_add_func ("/format/sizes", test_sizes);
   return g_test_run ();
 }
