@@ -417,3 +417,19 @@ scratch_free (char *path)
   g_rmdir (path);
   g_free (path);
 }
+
+void
+log_folder_set_up (LogFolder *f, gconstpointer data)
+{
+  (void) data;
+  f->dir = scratch_new ();
+  f->path = g_build_filename (f->dir, "vm.log", NULL);
+}
+
+void
+log_folder_tear_down (LogFolder *f, gconstpointer data)
+{
+  (void) data;
+  g_free (f->path);
+  scratch_free (f->dir);
+}

@@ -99,4 +99,14 @@ guint64 allocations (void);
 char *scratch_new (void);
 void scratch_free (char *path);
 
+/* A fixture: such a folder, and the path of a log in it, which is not there yet. */
+typedef struct
+{
+  char *dir;
+  char *path;
+} LogFolder;
+
+void log_folder_set_up (LogFolder *f, gconstpointer data);
+void log_folder_tear_down (LogFolder *f, gconstpointer data);
+
 #endif

@@ -14,27 +14,13 @@
 #define MS G_GUINT64_CONSTANT (1000000)
 #define SECOND (1000 * MS)
 
-typedef struct
-{
-  char *dir;
-  char *path;
-} Fixture;
+typedef LogFolder Fixture;
 
 static void
 set_up (Fixture *f, gconstpointer data)
 {
-  (void) data;
-  f->dir = scratch_new ();
-  f->path = g_build_filename (f->dir, "vm.log", NULL);
+  log_folder_set_up (f, data);
   g_assert_cmpint (chmod (f->dir, 0755), ==, 0);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
-{
-  (void) data;
-  g_free (f->path);
-  scratch_free (f->dir);
 }
 
 static void
@@ -645,7 +631,7 @@ test_options_documented (Fixture *f, gconstpointer data)
   result_clear (&r);
 }
 
-#define ADD(name, func) g_test_add ("/cli/" name, Fixture, NULL, set_up, func, tear_down)
+#define ADD(name, func) g_test_add ("/cli/" name, Fixture, NULL, set_up, func, log_folder_tear_down)
 
 int
 main (int argc, char **argv)

@@ -11,27 +11,7 @@
 #include "canned.h"
 #include "ddebug-reader.h"
 
-typedef struct
-{
-  char *dir;
-  char *path;
-} Fixture;
-
-static void
-set_up (Fixture *f, gconstpointer data)
-{
-  (void) data;
-  f->dir = scratch_new ();
-  f->path = g_build_filename (f->dir, "log", NULL);
-}
-
-static void
-tear_down (Fixture *f, gconstpointer data)
-{
-  (void) data;
-  g_free (f->path);
-  scratch_free (f->dir);
-}
+typedef LogFolder Fixture;
 
 static DdebugReader *
 open_good (const char *path)
@@ -1162,7 +1142,7 @@ test_random_damage (Fixture *f, gconstpointer data)
     }
 }
 
-#define ADD(name, func) g_test_add ("/reader/" name, Fixture, NULL, set_up, func, tear_down)
+#define ADD(name, func) g_test_add ("/reader/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
 main (int argc, char **argv)
