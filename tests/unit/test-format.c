@@ -348,7 +348,8 @@ test_epochs (void)
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       DdebugFormat format = { .quiet = cases[i].quiet };
-      DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &before, .message = { .text = (void *) "x", .len = 1 } };
+      DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &before,
+                          .message = { .text = (void *) "x", .len = 1 } };
 
       before.attached = cases[i].attached;
       before.instance = cases[i].instance;
@@ -366,7 +367,8 @@ test_raw (void)
 {
   DdebugEpoch epoch = { .number = 1 };
   DdebugFormat format = { .raw = TRUE };
-  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &epoch, .message = { .text = (void *) "\x1b\n\r\x9b", .len = 4 } };
+  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &epoch,
+                      .message = { .text = (void *) "\x1b\n\r\x9b", .len = 4 } };
 
   assert_item (&format, item, "[    0.000000] \x1b\n\r\x9b\n");
   item.message.text = NULL;
