@@ -184,6 +184,7 @@ count_item (DdebugView *view, const DdebugItem *item)
     {
     case DDEBUG_ITEM_MESSAGE:
       view->totals.received++;
+      view->totals.late += item->late != 0;
       break;
     case DDEBUG_ITEM_LOST:
       view->totals.lost += item->count;

@@ -26,6 +26,7 @@ typedef struct
   guint64 received;
   guint64 lost;
   guint64 dropped;
+  guint64 late;             /* of those received: given out after a younger one */
 } DdebugTotals;
 
 typedef enum
