@@ -407,7 +407,8 @@ show_log (Show *show, DdebugReader *reader)
   };
   if (show->show == DDEBUG_SHOW_PIPE)
     {
-      show->cursor = ddebug_cursor_new (show->options->path, ddebug_reader_super (reader)->uuid);
+      show->cursor = ddebug_cursor_new (show->options->path, ddebug_reader_super (reader)->uuid,
+                                        ddebug_reader_owner (reader));
       ddebug_merger_set_stream_func (ddebug_view_merger (show->view), take_place, show);
     }
   result = show->show == DDEBUG_SHOW_TRACE ? show_once (show) : show_live (show);
