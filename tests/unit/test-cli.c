@@ -187,6 +187,7 @@ test_info (Fixture *f, gconstpointer data)
     "received:  6\n"
     "lost:      4\n"
     "dropped:   2\n"
+    "late:      0\n"
     "damage:    3 chunks that the host could not write\n"
     "\n"
     "epoch 1\n"
@@ -208,14 +209,14 @@ test_info (Fixture *f, gconstpointer data)
     "  messages:     1\n"
     "\n"
     "streams of instance 0000000000001111\n"
-    "    cpu  context      received         lost      dropped     repeated\n"
-    "      0  task                3            1            0            0\n"
-    "      1  task                1            3            0            0\n"
-    "      1  hardirq             1            0            2            0\n"
+    "    cpu  context      received         lost      dropped     repeated         late\n"
+    "      0  task                3            1            0            0            0\n"
+    "      1  task                1            3            0            0            0\n"
+    "      1  hardirq             1            0            2            0            0\n"
     "\n"
     "streams of instance 0000000000002222\n"
-    "    cpu  context      received         lost      dropped     repeated\n"
-    "      0  task                1            0            0            0\n",
+    "    cpu  context      received         lost      dropped     repeated         late\n"
+    "      0  task                1            0            0            0            0\n",
     f->path);
   assert_prints (tool_run ("--info", f->path, NULL), expected);
 }
@@ -371,7 +372,7 @@ test_usage (Fixture *f, gconstpointer data)
   } cases[] = {
     { { NULL }, "no FILE" },
     { { "--nonsense", "x" }, "--nonsense" },
-    { { "a", "b" }, "b: one FILE" },
+    { { "--clear", "a", "b" }, "b: --size and --clear take one FILE" },
     { { "--trace", "--pipe", "x" }, "exclude each other" },
     { { "--info", "--clear", "x" }, "exclude each other" },
     { { "--size=1M", "--pipe", "x" }, "exclude each other" },
