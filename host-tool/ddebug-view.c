@@ -23,6 +23,7 @@ struct DdebugView
   DdebugLife *life;
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
+  gboolean released;        /* nothing is read any more */
   gboolean closed;
   guint opens;
   guint64 settled_pass;
@@ -214,6 +215,11 @@ read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **
       view->is_waiting = FALSE;
       return take_data (view, &view->waiting, item);
     }
+  if (view->released)
+    {
+      *result = DDEBUG_VIEW_END;
+      return FALSE;
+    }
   switch (ddebug_reader_next (view->reader, &chunk, error))
     {
     case DDEBUG_READ_CHUNK:
@@ -262,6 +268,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
 void
 ddebug_view_release (DdebugView *view)
 {
+  view->released = TRUE;
   ddebug_merger_release (view->merger, G_MAXUINT64);
 }
 

@@ -2,14 +2,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count
 
-check         style, unit, install and overlay tests, models of the rings' barriers, the
-              rings under stress for some seconds, the guest tests on the chosen variant,
-              their smoke part on all other variants
+check         style, unit, install and overlay tests, readers of a flooded log for some
+              seconds, models of the rings' barriers, the rings under stress for some
+              seconds, the guest tests on the chosen variant, their smoke part on all
+              other variants
 check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
 check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes
+check-readers readers of a flooded log, and consumers that are killed, for some minutes
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
 coverage      the branches of the codec that the unit tests take
@@ -279,6 +281,7 @@ def suites(target, wanted):
 
     unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
+    readers = [("readers", made("readers", "check"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
@@ -286,13 +289,14 @@ def suites(target, wanted):
         "check-install": [("install", install)],
         "check-overlay": [("overlay", overlay)],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
+        "check-readers": [("readers", made("readers", "check-long"))],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "coverage": [("coverage", made("unit", "coverage"))],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), *unit, ("install", install), ("overlay", overlay),
+        "check": [("style", style), *unit, *readers, ("install", install), ("overlay", overlay),
                   ("litmus", litmus), ("rings", made("ring", "check")), tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
