@@ -12,7 +12,8 @@ import ddebug_gdb
 from ddebug_guest import parse_lines
 from ddebug_test import DdebugTest
 
-LATE = re.compile(rb"-- late on cpu (\d+), task: the next message is (\d+\.\d{6}) s older than one before it --")
+LATE = re.compile(rb"-- late on cpu (\d+), task: "
+                  rb"the next message is (\d+\.\d{6}) s older than one before it --")
 
 
 class Order(DdebugTest):

@@ -20,8 +20,10 @@ class Readers(DdebugTest):
     def account(self, output, ended=True):
         """(what messages there are, how many notices say are missing)"""
         lines = parse_lines(output)
-        found = [(int(m.group(1)), int(m.group(2))) for m in map(NUMBERED.match, (line.text for line in lines)) if m]
-        missing = sum(int(m.group(1)) for m in (LOST.match(line.raw) for line in lines) if m)
+        numbers = (NUMBERED.match(line.text) for line in lines)
+        found = [(int(match.group(1)), int(match.group(2))) for match in numbers if match]
+        notices = (LOST.match(line.raw) for line in lines)
+        missing = sum(int(match.group(1)) for match in notices if match)
         self.assertEqual(len(found), len(set(found)), "a message was printed twice")
         if ended:
             self.assertEqual(len(found), sum(line.stamp is not None for line in lines))
