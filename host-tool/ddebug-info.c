@@ -287,11 +287,12 @@ read_all (Info *info, GError **error)
   return read_items (info, error);
 }
 
+/* *@printed: whether one was printed before; then a blank line comes between. */
 static int
-print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean first)
+print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean *printed)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GString) text = g_string_new (first ? NULL : "\n");
+  g_autoptr (GString) text = g_string_new (*printed ? "\n" : NULL);
   g_autoptr (DdebugView) view = NULL;
   int status = DDEBUG_EXIT_OK;
   Info info = { .options = options, .path = path, .text = text };
@@ -307,6 +308,7 @@ print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gbo
     return ddebug_host_fail (error);
   add_file (&info);
   add_contents (&info);
+  *printed = TRUE;
   if (!ddebug_wait_signal ()
       && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
     return ddebug_host_fail (error);
@@ -317,10 +319,11 @@ int
 ddebug_host_info (const DdebugOptions *options, DdebugWait *wait)
 {
   int status = DDEBUG_EXIT_OK;
+  gboolean printed = FALSE;
 
   for (guint i = 0; i < options->n_paths && !ddebug_wait_signal (); i++)
     {
-      int one = print_log (options, options->paths[i], wait, i == 0);
+      int one = print_log (options, options->paths[i], wait, &printed);
 
       status = status ? status : one;
     }

@@ -3,7 +3,9 @@
 
 /*
  * Messages are held back until the writer has come round or says that it is
- * done, but never for longer than this (us): the writer may be stopped.
+ * done, but for no longer than this (us) after all that the log had was read: the
+ * writer may be stopped.  Only then: a tool that is behind, since its output was
+ * slow, has what is older still to read.
  */
 #define HOLD G_USEC_PER_SEC
 

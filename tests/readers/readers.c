@@ -423,7 +423,7 @@ test_kills (void)
   Reader last = { 0 };
 
   shared_init (&k.shared);
-  flood_start (&k.flood, k.path, 16 << 20);
+  flood_start (&k.flood, k.path, 4 << 20);
   while (k.kills < kills)
     kill_once (&k, rand);
   flood_settle (&k.flood);
