@@ -806,6 +806,7 @@ start_serving_vm (Fixture *f, int ready)
 static void
 test_requests (Fixture *f, gconstpointer data)
 {
+  g_autofree char *other = g_strconcat (f->path, ".other", NULL);
   Account a = { 0 }, b = { 0 };
   int ready[2];
   char byte;
@@ -819,6 +820,13 @@ test_requests (Fixture *f, gconstpointer data)
   r = tool_run ("--size", f->path, NULL);
   g_assert_cmpstr (r.out, ==, "4128768 (3.9 MiB)\n");
   result_clear (&r);
+  /* a file with another name is not written to, whoever has it */
+  g_assert_cmpint (link (f->path, other), ==, 0);
+  r = tool_run ("--size=16M", other, NULL);
+  g_assert_cmpint (r.status, ==, 4);
+  g_assert_nonnull (strstr (r.err, "has another name (hard link)"));
+  result_clear (&r);
+  g_assert_cmpint (unlink (other), ==, 0);
   r = tool_run ("--size=16M", f->path, NULL);
   g_assert_cmpstr (r.err, ==, "");
   g_assert_cmpint (r.status, ==, 0);
