@@ -1,9 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The file is written in place, since the lock belongs to it and a file renamed
- * over it would not be locked.  One pwrite() writes it, and it never gets
- * shorter: newlines pad what is saved to what was there.  So a process that is
- * killed leaves the old or the new contents, not a mixture.
+ * over it would not be locked.
+ *
+ *      0  head: which log, and where the places are; one page, always written whole
+ *   4096  places | free, or free | places
+ *
+ * The places are written where the old ones are not, and then the head, which
+ * makes them count.  A process that is killed in a write to a file leaves what the
+ * kernel has copied by then, which it does page by page: a head is the old or the
+ * new one, and what it names was complete before it.
  */
 #define _GNU_SOURCE
 #include "ddebug-cursor.h"
@@ -14,10 +20,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ddebug-crc.h"
 #include "ddebug-format.h"
 
-/* Far above what the streams of 1024 CPUs and hundreds of boots take. */
+/* Bytes of the file; far above what the streams of 1024 CPUs and tens of boots take. */
 #define CURSOR_MAX (16u << 20)
+
+/* The kernel copies to a file in pieces that are aligned to pages, and looks for a fatal signal between them. */
+#define HEAD 4096u
 
 typedef struct
 {
@@ -29,12 +39,15 @@ struct DdebugCursor
 {
   char *path;
   char *uuid;
+  uid_t log_owner;
   int fd;                   /* -1: not open */
   gboolean ours;            /* the file was ours once: it may not become another log's */
   gboolean dirty;
   GHashTable *groups;       /* name of a life -> Group */
-  char *contents;           /* as the file was read or written last */
-  gsize len;
+  char head[HEAD];          /* as it was read or written last */
+  guint64 generation;       /* of that head */
+  guint64 off;              /* of the places in the file */
+  guint64 len;              /* 0: there are none */
 };
 
 static void
@@ -47,7 +60,7 @@ group_free (gpointer data)
 }
 
 DdebugCursor *
-ddebug_cursor_new (const char *log_path, const guint8 uuid[16])
+ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner)
 {
   DdebugCursor *cursor = g_new0 (DdebugCursor, 1);
   GString *text = g_string_new (NULL);
@@ -55,6 +68,7 @@ ddebug_cursor_new (const char *log_path, const guint8 uuid[16])
   ddebug_format_uuid (text, uuid);
   cursor->uuid = g_string_free (text, FALSE);
   cursor->path = g_strconcat (log_path, ".cursor", NULL);
+  cursor->log_owner = log_owner;
   cursor->fd = -1;
   cursor->groups = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, group_free);
   return cursor;
@@ -68,7 +82,6 @@ ddebug_cursor_free (DdebugCursor *cursor)
   if (cursor->fd >= 0)
     close (cursor->fd);
   g_hash_table_unref (cursor->groups);
-  g_free (cursor->contents);
   g_free (cursor->path);
   g_free (cursor->uuid);
   g_free (cursor);
@@ -160,33 +173,17 @@ parse_group (DdebugCursor *cursor, GKeyFile *file, const char *name, GError **er
 }
 
 static gboolean
-parse_file (DdebugCursor *cursor, GError **error)
+parse_places (DdebugCursor *cursor, const char *text, GError **error)
 {
   g_autoptr (GKeyFile) file = g_key_file_new ();
   g_autoptr (GError) why = NULL;
-  g_autofree char *uuid = NULL;
   g_auto (GStrv) groups = NULL;
 
-  g_hash_table_remove_all (cursor->groups);
-  if (cursor->len == 0)
-    return TRUE;
-  if (!g_key_file_load_from_data (file, cursor->contents, cursor->len, G_KEY_FILE_NONE, &why))
+  if (!g_key_file_load_from_data (file, text, cursor->len, G_KEY_FILE_NONE, &why))
     return set_damaged (cursor, why->message, error);
-  uuid = g_key_file_get_string (file, "log", "uuid", &why);
-  if (!uuid)
-    return set_damaged (cursor, why->message, error);
-  if (strcmp (uuid, cursor->uuid) != 0)
-    {
-      if (!cursor->ours)
-        return TRUE;
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
-                   "%s: belongs to another log now, the file was replaced; start again to consume that one",
-                   cursor->path);
-      return FALSE;
-    }
   groups = g_key_file_get_groups (file, NULL);
   for (char **name = groups; *name; name++)
-    if (strcmp (*name, "log") != 0 && !parse_group (cursor, file, *name, error))
+    if (!parse_group (cursor, file, *name, error))
       return FALSE;
   return TRUE;
 }
@@ -199,30 +196,117 @@ set_errno (DdebugCursor *cursor, int code, GError **error)
 }
 
 static gboolean
+get_number (DdebugCursor *cursor, GKeyFile *file, const char *key, guint64 *value, GError **error)
+{
+  g_autofree char *text = g_key_file_get_value (file, "places", key, NULL);
+
+  if (text && g_ascii_string_to_unsigned (text, 10, 0, G_MAXUINT64, value, NULL))
+    return TRUE;
+  return set_damaged (cursor, key, error);
+}
+
+/* What the head says: where the places are, and their checksum; *@ours: whether of our log. */
+static gboolean
+parse_head (DdebugCursor *cursor, guint64 file_size, gboolean *ours, guint64 *crc, GError **error)
+{
+  g_autoptr (GKeyFile) file = g_key_file_new ();
+  g_autoptr (GError) why = NULL;
+  g_autofree char *uuid = NULL;
+
+  if (!g_key_file_load_from_data (file, cursor->head, HEAD, G_KEY_FILE_NONE, &why))
+    return set_damaged (cursor, why->message, error);
+  uuid = g_key_file_get_string (file, "log", "uuid", &why);
+  if (!uuid)
+    return set_damaged (cursor, why->message, error);
+  *ours = strcmp (uuid, cursor->uuid) == 0;
+  if (!get_number (cursor, file, "generation", &cursor->generation, error)
+      || !get_number (cursor, file, "offset", &cursor->off, error)
+      || !get_number (cursor, file, "length", &cursor->len, error)
+      || !get_number (cursor, file, "crc", crc, error))
+    return FALSE;
+  if (cursor->off >= HEAD && cursor->off <= file_size && cursor->len <= file_size - cursor->off)
+    return TRUE;
+  return set_damaged (cursor, "offset and length", error);
+}
+
+static gboolean
+load_places (DdebugCursor *cursor, guint64 crc, GError **error)
+{
+  g_autofree char *text = g_malloc (cursor->len + 1);
+  gssize n = pread (cursor->fd, text, cursor->len, cursor->off);
+
+  if (n < 0)
+    return set_errno (cursor, errno, error);
+  if ((guint64) n != cursor->len || ddebug_crc32c (text, n) != crc)
+    return set_damaged (cursor, "crc", error);
+  return parse_places (cursor, text, error);
+}
+
+static gboolean
+load_head (DdebugCursor *cursor, guint64 file_size, GError **error)
+{
+  gboolean ours;
+  guint64 crc;
+
+  if (!parse_head (cursor, file_size, &ours, &crc, error))
+    return FALSE;
+  if (ours)
+    return load_places (cursor, crc, error);
+  if (!cursor->ours)
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
+               "%s: belongs to another log now, the file was replaced; start again to consume that one",
+               cursor->path);
+  return FALSE;
+}
+
+/*
+ * Another user who may write to the directory could have put it there: what he
+ * consumes is not shown to us, and what we consume is told to him.
+ */
+static gboolean
+check_file (DdebugCursor *cursor, const struct stat *st, GError **error)
+{
+  if (!S_ISREG (st->st_mode) || st->st_nlink > 1 || st->st_size > CURSOR_MAX)
+    {
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+                   "%s: is not a cursor (a plain file of its own, of at most %u MiB); move it out of the way",
+                   cursor->path, CURSOR_MAX >> 20);
+      return FALSE;
+    }
+  if (st->st_uid == geteuid () || st->st_uid == cursor->log_owner || st->st_uid == 0)
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+               "%s: belongs to user %u, who is neither you nor the log's owner; move it out of the way",
+               cursor->path, (guint) st->st_uid);
+  return FALSE;
+}
+
+/* Zeros: made, and not written yet, or killed before the first head was. */
+static gboolean
+is_blank (const char *head)
+{
+  return head[0] == '\0' && memcmp (head, head + 1, HEAD - 1) == 0;
+}
+
+static gboolean
 load (DdebugCursor *cursor, GError **error)
 {
-  g_autofree char *contents = NULL;
+  char head[HEAD] = { 0 };
   struct stat st;
-  gssize n;
 
   if (fstat (cursor->fd, &st) != 0)
     return set_errno (cursor, errno, error);
-  if (!S_ISREG (st.st_mode) || st.st_nlink > 1 || st.st_size > CURSOR_MAX)
-    {
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                   "%s: is not a cursor (a plain file of its own); move it out of the way", cursor->path);
-      return FALSE;
-    }
-  contents = g_malloc (st.st_size + 1);
-  n = pread (cursor->fd, contents, st.st_size, 0);
-  if (n < 0)
+  if (!check_file (cursor, &st, error))
+    return FALSE;
+  if (pread (cursor->fd, head, HEAD, 0) < 0)
     return set_errno (cursor, errno, error);
-  if (cursor->ours && (gsize) n == cursor->len && memcmp (contents, cursor->contents, n) == 0)
+  if (cursor->ours && memcmp (head, cursor->head, HEAD) == 0)
     return TRUE;
-  g_free (cursor->contents);
-  cursor->contents = g_steal_pointer (&contents);
-  cursor->len = n;
-  return parse_file (cursor, error);
+  memcpy (cursor->head, head, HEAD);
+  g_hash_table_remove_all (cursor->groups);
+  cursor->generation = cursor->off = cursor->len = 0;
+  return is_blank (head) || load_head (cursor, st.st_size, error);
 }
 
 /* ---- locking ---- */
@@ -232,7 +316,7 @@ open_cursor (DdebugCursor *cursor, GError **error)
 {
   int code;
 
-  cursor->fd = open (cursor->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+  cursor->fd = open (cursor->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
   if (cursor->fd >= 0)
     return TRUE;
   code = errno;
@@ -260,11 +344,23 @@ close_cursor (DdebugCursor *cursor)
   cursor->fd = -1;
 }
 
+/* Whether the path names the file that was open while another consumer had it. */
+static gboolean
+is_at_path (DdebugCursor *cursor)
+{
+  struct stat mine, there;
+
+  return fstat (cursor->fd, &mine) == 0 && lstat (cursor->path, &there) == 0 && mine.st_dev == there.st_dev
+         && mine.st_ino == there.st_ino;
+}
+
 DdebugCursorResult
 ddebug_cursor_lock (DdebugCursor *cursor, GError **error)
 {
   struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET };
 
+  if (cursor->fd >= 0 && !is_at_path (cursor))
+    close_cursor (cursor);
   if (cursor->fd < 0 && !open_cursor (cursor, error))
     return DDEBUG_CURSOR_ERROR;
   if (fcntl (cursor->fd, F_OFD_SETLK, &lock) != 0)
@@ -307,38 +403,75 @@ print_group (GString *text, const char *name, Group *group)
 }
 
 static GString *
-print_file (DdebugCursor *cursor, guint32 oldest_epoch)
+print_places (DdebugCursor *cursor, guint32 oldest_epoch)
 {
   GString *text = g_string_new (NULL);
   GHashTableIter iter;
   gpointer name;
   Group *group;
 
-  g_string_append_printf (text, "# where ddebug-host --pipe has come to\n[log]\nuuid=%s\n", cursor->uuid);
   g_hash_table_iter_init (&iter, cursor->groups);
   while (g_hash_table_iter_next (&iter, &name, (gpointer *) &group))
     if (group->epoch >= oldest_epoch)
       print_group (text, name, group);
     else
       g_hash_table_iter_remove (&iter);
-  while (text->len < cursor->len)
-    g_string_append_c (text, '\n');
   return text;
+}
+
+static void
+print_head (DdebugCursor *cursor, guint32 crc)
+{
+  memset (cursor->head, '\n', HEAD);
+  /* It is far shorter than a page; the end of the string is no part of the file. */
+  cursor->head[g_snprintf (cursor->head, HEAD,
+                           "# where ddebug-host --pipe has come to\n[log]\nuuid=%s\n\n[places]\n"
+                           "generation=%" G_GUINT64_FORMAT "\noffset=%" G_GUINT64_FORMAT
+                           "\nlength=%" G_GUINT64_FORMAT "\ncrc=%u\n",
+                           cursor->uuid, cursor->generation, cursor->off, cursor->len, crc)] = '\n';
+}
+
+static gboolean
+write_all (DdebugCursor *cursor, const char *text, gsize len, guint64 off, GError **error)
+{
+  gssize n = pwrite (cursor->fd, text, len, off);
+  int code = errno;
+
+  return n == (gssize) len || set_errno (cursor, n < 0 ? code : ENOSPC, error);
+}
+
+/* Where @len bytes of places go without touching those that count. */
+static guint64
+free_offset (DdebugCursor *cursor, guint64 len)
+{
+  if (cursor->len == 0 || cursor->off >= HEAD + len)
+    return HEAD;
+  return cursor->off + cursor->len;
 }
 
 static gboolean
 save (DdebugCursor *cursor, guint32 oldest_epoch, GError **error)
 {
-  GString *text = print_file (cursor, oldest_epoch);
-  gssize n = pwrite (cursor->fd, text->str, text->len, 0);
-  int code = errno;
-  gboolean done = n == (gssize) text->len;
+  g_autoptr (GString) text = print_places (cursor, oldest_epoch);
+  guint64 off = free_offset (cursor, text->len);
 
-  g_free (cursor->contents);
-  cursor->len = text->len;
-  cursor->contents = g_string_free (text, FALSE);
+  /* An error ends the consumer; it is not to be told twice. */
   cursor->dirty = FALSE;
-  return done || set_errno (cursor, n < 0 ? code : ENOSPC, error);
+  if (off + text->len > CURSOR_MAX)
+    return set_errno (cursor, EFBIG, error);
+  if (!write_all (cursor, text->str, text->len, off, error))
+    return FALSE;
+  cursor->off = off;
+  cursor->len = text->len;
+  cursor->generation++;
+  print_head (cursor, ddebug_crc32c (text->str, text->len));
+  return write_all (cursor, cursor->head, HEAD, 0, error);
+}
+
+gboolean
+ddebug_cursor_save (DdebugCursor *cursor, GError **error)
+{
+  return !cursor->dirty || save (cursor, 0, error);
 }
 
 gboolean

@@ -7,6 +7,7 @@
 #define DDEBUG_CURSOR_H
 
 #include <glib.h>
+#include <sys/types.h>
 
 #include "ddebug-merge.h"
 
@@ -20,8 +21,11 @@ typedef struct
 
 typedef struct DdebugCursor DdebugCursor;
 
-/* @uuid: of the log @log_path.  Nothing is opened yet. */
-DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16]);
+/*
+ * @uuid, @log_owner: of the log @log_path.  Nothing is opened yet.  A cursor is
+ * taken that belongs to the log's owner, to the user of this process or to root.
+ */
+DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner);
 void ddebug_cursor_free (DdebugCursor *cursor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugCursor, ddebug_cursor_free)
 
@@ -41,6 +45,16 @@ typedef enum
  * waits: after %DDEBUG_CURSOR_BUSY wait for the file to be closed, and call again.
  */
 DdebugCursorResult ddebug_cursor_lock (DdebugCursor *cursor, GError **error);
+
+/**
+ * ddebug_cursor_save:
+ *
+ * Writes what was changed, and keeps the lock.  A process that is killed at any
+ * time leaves the places as they were saved last.
+ *
+ * Returns: %FALSE with @error set; then what was saved before counts still
+ */
+gboolean ddebug_cursor_save (DdebugCursor *cursor, GError **error);
 
 /**
  * ddebug_cursor_unlock:

@@ -332,6 +332,18 @@ append_dropped (const DdebugItem *item, GString *out)
                             item->torn);
 }
 
+/* What cannot be in the text of a message: a line of its own. */
+static void
+append_late (const DdebugItem *item, GString *out)
+{
+  guint64 micros = item->late / 1000 + (item->late % 1000 != 0);
+
+  g_string_append (out, "-- late");
+  append_where (out, item->stream);
+  g_string_append_printf (out, ": the next message is %" G_GUINT64_FORMAT ".%06u s older than one before it --\n",
+                          micros / 1000000, (guint) (micros % 1000000));
+}
+
 static void
 append_notice (const DdebugItem *item, GString *out)
 {
@@ -408,6 +420,8 @@ ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   if (item->epoch)
     begin_epoch (format, item->epoch, out);
+  if (item->late && !format->quiet)
+    append_late (item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE)
     append_message (format, item, out);
   else if (!format->quiet)

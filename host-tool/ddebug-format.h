@@ -41,7 +41,7 @@ typedef struct
  *
  * Appends the lines of @item to @out: a message as dmesg shows it, a notice as
  * "-- text --".  A message that begins another epoch, with other rings, gets a
- * notice before it.  No line of a message can be taken for a notice, unless it is
+ * notice before it, as one that is late does.  No line of a message can be taken for a notice, unless it is
  * raw: it begins with a bracket, or with a blank.
  */
 void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);

@@ -153,9 +153,10 @@ add_help (GString *out, const char *title, const HelpLine *lines, guint n, int w
 static void
 add_all_help (GString *out)
 {
-  g_string_append (out, "Usage: ddebug-host [OPTIONS] FILE\n\n"
-                        "Reads FILE, the log of the device virtio-ddebug: the pr_debug() and dev_dbg()\n"
-                        "messages of a guest whose callsites have the dynamic debug flag 'r'.\n");
+  g_string_append (out, "Usage: ddebug-host [OPTIONS] FILE...\n\n"
+                        "Reads FILE, a log of the device virtio-ddebug: the pr_debug() and dev_dbg()\n"
+                        "messages of a guest whose callsites have the dynamic debug flag 'r'.  Several logs\n"
+                        "are shown as one, each line with its FILE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
@@ -249,8 +250,8 @@ check_arguments (const Arguments *a, guint64 *size)
     return fail_usage ("--trace, --follow, --pipe, --info, --size and --clear exclude each other; name one");
   if (!a->files)
     return fail_usage ("no FILE; name the log, which is the property file= of the device");
-  if (a->files[1])
-    return fail_usage ("%s: one FILE is read at a time%s", a->files[1],
+  if (a->files[1] && !shows && !a->info)
+    return fail_usage ("%s: --size and --clear take one FILE%s", a->files[1],
                        a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
   if ((a->callsite || a->quiet || a->raw) && !shows)
     return fail_usage ("%s goes with --trace, --follow and --pipe only",
@@ -279,46 +280,39 @@ ddebug_host_is_live (DdebugReader *reader, gboolean closed)
   return writer == DDEBUG_WRITER_ALIVE || (writer == DDEBUG_WRITER_UNKNOWN && !closed);
 }
 
-/* Watches where the log will be; FALSE if that cannot be. */
-static gboolean
-watch_for (const DdebugOptions *options, DdebugWait *wait, GError **error)
+guint
+ddebug_host_wait (DdebugWait *wait, int timeout_ms)
 {
-  g_autofree char *directory = g_path_get_dirname (options->path);
+  static gboolean said;
+  int why = ddebug_wait_why_polling (wait);
 
-  if (ddebug_wait_watch_directory (wait, directory))
-    return TRUE;
-  g_set_error (error, DDEBUG_ERROR, errno == EACCES ? DDEBUG_ERROR_ACCESS : DDEBUG_ERROR_NOT_FOUND,
-               "%s: cannot be waited in for %s: %s; make the directory first", directory, options->path,
-               g_strerror (errno));
-  return FALSE;
+  if (why && !said)
+    ddebug_host_say ("not all can be watched: %s; looking several times a second instead; "
+                     "see /proc/sys/fs/inotify/max_user_instances and max_user_watches", g_strerror (why));
+  said |= why != 0;
+  return ddebug_wait (wait, timeout_ms);
 }
 
-static DdebugReader *
-open_or_wait (const DdebugOptions *options, DdebugWait *wait, GError **error)
+/* Watches where the log will be; NULL if that cannot be. */
+static DdebugWatch *
+watch_for (const char *path, DdebugWait *wait, GError **error)
 {
-  gboolean watching = FALSE;
+  g_autofree char *directory = g_path_get_dirname (path);
+  DdebugWatch *watch = ddebug_wait_watch (wait, DDEBUG_WATCH_DIRECTORY, directory);
 
-  for (;;)
-    {
-      g_autoptr (GError) why = NULL;
-      DdebugReader *reader = ddebug_reader_open (options->path, &why);
+  if (!watch)
+    g_set_error (error, DDEBUG_ERROR, errno == EACCES ? DDEBUG_ERROR_ACCESS : DDEBUG_ERROR_NOT_FOUND,
+                 "%s: cannot be waited in for %s: %s; make the directory first", directory, path,
+                 g_strerror (errno));
+  return watch;
+}
 
-      if (reader)
-        return reader;
-      if (!options->wait
-          || !(g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
-               || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY)))
-        {
-          g_propagate_error (error, g_steal_pointer (&why));
-          return NULL;
-        }
-      /* It may have come before the watch was there: look once more. */
-      if (!watching && !watch_for (options, wait, error))
-        return NULL;
-      if (watching && ddebug_wait (wait, -1) & (DDEBUG_WAKE_SIGNAL | DDEBUG_WAKE_OUTPUT))
-        return NULL;
-      watching = TRUE;
-    }
+static gboolean
+may_come (const DdebugOptions *options, const GError *why)
+{
+  return options->wait
+         && (g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
+             || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY));
 }
 
 /*
@@ -336,7 +330,7 @@ ddebug_host_is_cut (DdebugReader *reader, guint64 *there)
 }
 
 static void
-warn_if_cut (const DdebugOptions *options, DdebugReader *reader)
+warn_if_cut (const char *path, DdebugReader *reader)
 {
   guint64 size = ddebug_reader_super (reader)->size;
   guint64 there;
@@ -344,37 +338,84 @@ warn_if_cut (const DdebugOptions *options, DdebugReader *reader)
   if (ddebug_host_is_cut (reader, &there))
     ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
                      " bytes are there; reading what is left",
-                     options->path, there, size);
+                     path, there, size);
+}
+
+/* FALSE with @error set if it cannot be watched; a file that has just gone can, it is looked at again. */
+static gboolean
+watch_file (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
+{
+  *file = ddebug_wait_watch (wait, DDEBUG_WATCH_FILE, path);
+  if (*file || errno == ENOENT)
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be watched: %s", path, g_strerror (errno));
+  return FALSE;
+}
+
+/* A reader of the file that @path names, also after it is watched; NULL with @error set. */
+static DdebugReader *
+open_watched (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
+{
+  for (;;)
+    {
+      g_autoptr (DdebugReader) reader = ddebug_reader_open (path, error);
+
+      if (!reader || !file)
+        return g_steal_pointer (&reader);
+      if (!watch_file (path, wait, file, error))
+        return NULL;
+      if (*file && ddebug_reader_is_at (reader, path))
+        return g_steal_pointer (&reader);
+      /* Replaced between open and watch: take the new one. */
+      g_clear_pointer (file, ddebug_watch_free);
+    }
 }
 
 DdebugReader *
-ddebug_host_open (const DdebugOptions *options, DdebugWait *wait, int *status)
+ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait *wait, DdebugWatch **directory,
+                      DdebugWatch **file, int *status)
 {
   for (;;)
     {
       g_autoptr (GError) error = NULL;
-      g_autoptr (DdebugReader) reader = open_or_wait (options, wait, &error);
+      DdebugReader *reader = open_watched (path, wait, file, &error);
 
-      ddebug_wait_unwatch_directory (wait);
-      if (!reader)
+      if (reader)
         {
-          *status = error ? ddebug_host_fail (error) : DDEBUG_EXIT_OK;
-          return NULL;
+          g_clear_pointer (directory, ddebug_watch_free);
+          warn_if_cut (path, reader);
+          return reader;
         }
-      if (!ddebug_wait_watch_file (wait, options->path) && errno != ENOENT)
+      if (may_come (options, error))
         {
-          ddebug_host_say ("%s: cannot be watched: %s; see /proc/sys/fs/inotify/max_user_watches",
-                           options->path, g_strerror (errno));
-          *status = DDEBUG_EXIT_IO;
-          return NULL;
+          *status = DDEBUG_OPEN_LATER;
+          if (*directory)
+            return NULL;
+          /* It may have come before the watch was there: look once more. */
+          g_clear_error (&error);
+          *directory = watch_for (path, wait, &error);
+          if (*directory)
+            continue;
         }
-      if (ddebug_reader_is_at (reader, options->path))
-        {
-          warn_if_cut (options, reader);
-          return g_steal_pointer (&reader);
-        }
-      /* Replaced between open and watch: take the new one. */
+      *status = ddebug_host_fail (error);
+      return NULL;
     }
+}
+
+DdebugReader *
+ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wait, int *status)
+{
+  g_autoptr (DdebugWatch) directory = NULL;
+  DdebugReader *reader;
+
+  while (!(reader = ddebug_host_try_open (options, path, wait, &directory, NULL, status))
+         && *status == DDEBUG_OPEN_LATER)
+    if (ddebug_host_wait (wait, -1) & (DDEBUG_WAKE_SIGNAL | DDEBUG_WAKE_OUTPUT))
+      {
+        *status = DDEBUG_EXIT_OK;
+        return NULL;
+      }
+  return reader;
 }
 
 /* ---- small commands ---- */
@@ -407,8 +448,10 @@ static int
 show_size (const DdebugOptions *options, DdebugWait *wait)
 {
   int status;
-  g_autoptr (DdebugReader) reader = ddebug_host_open (options, wait, &status);
+  g_autoptr (DdebugReader) reader = ddebug_host_open (options, options->paths[0], wait, &status);
 
+  if (!reader && ddebug_wait_signal ())
+    ddebug_wait_die_by_signal ();
   return reader ? print_size (wait, ddebug_reader_super (reader)->size) : status;
 }
 
@@ -428,7 +471,7 @@ set_size (const DdebugOptions *options, DdebugWait *wait, guint64 size)
   g_autoptr (GError) error = NULL;
   guint64 now;
 
-  if (!ddebug_request_size (wait, options->path, size, &now, &error))
+  if (!ddebug_request_size (wait, options->paths[0], size, &now, &error))
     return finish_request (FALSE, error);
   return print_size (wait, now);
 }
@@ -437,7 +480,7 @@ static int
 clear_log (const DdebugOptions *options, DdebugWait *wait)
 {
   g_autoptr (GError) error = NULL;
-  gboolean was_done = ddebug_request_clear (wait, options->path, &error);
+  gboolean was_done = ddebug_request_clear (wait, options->paths[0], &error);
 
   return finish_request (was_done, error);
 }
@@ -446,7 +489,8 @@ static int
 run (const Arguments *a, DdebugWait *wait, guint64 size)
 {
   const DdebugOptions options = {
-    .path = a->files[0],
+    .paths = a->files,
+    .n_paths = g_strv_length (a->files),
     .wait = a->wait,
     .callsite = a->callsite,
     .raw = a->raw,
@@ -518,8 +562,9 @@ main (int argc, char **argv)
     }
   if (!parse_arguments (args, &a, &error))
     return fail_usage ("%s", error->message);
-  if (!ddebug_wait_catch_signals (&error) || !(wait = ddebug_wait_new (STDOUT_FILENO, &error)))
+  if (!ddebug_wait_catch_signals (&error))
     return ddebug_host_fail (error);
+  wait = ddebug_wait_new (STDOUT_FILENO);
   if (a.help || a.version)
     return print_about (&a, wait);
   status = check_arguments (&a, &size);

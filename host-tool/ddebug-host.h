@@ -25,9 +25,18 @@ typedef enum
   DDEBUG_SHOW_PIPE,
 } DdebugShow;
 
+/*
+ * How long (ns of the log's clock) messages are held at least for CPUs of the guest
+ * that do not run, unless the device is idle.  A virtual CPU waits for its turn for
+ * up to some 100 ms on a busy host.  What is there already costs no one a delay.
+ */
+#define DDEBUG_WINDOW_TRACE (1000 * G_GUINT64_CONSTANT (1000000))
+#define DDEBUG_WINDOW_LIVE (100 * G_GUINT64_CONSTANT (1000000))
+
 typedef struct
 {
-  const char *path;
+  char **paths;             /* n_paths, at least one; NULL-terminated */
+  guint n_paths;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -41,14 +50,27 @@ int ddebug_host_fail (const GError *error);
 /* Says something on standard error that does not end the command. */
 void ddebug_host_say (const char *format, ...) G_GNUC_PRINTF (1, 2);
 
+/* In place of an exit status: the log is not there yet, and waited for. */
+#define DDEBUG_OPEN_LATER (-1)
+
 /**
- * ddebug_host_open:
+ * ddebug_host_try_open:
+ * @directory: (inout): watches where the log will be, while it is waited for
+ * @file: (out): watches the log; %NULL if it need not be watched
+ * @status: (out): what to exit with, the reason was said; or %DDEBUG_OPEN_LATER
  *
- * Opens the log, waits for it to be there if that was asked for, and watches it.
+ * Never waits.
  *
- * Returns: (transfer full): the reader; %NULL with *@status set to what to exit with
+ * Returns: (transfer full) (nullable): the reader
  */
-DdebugReader *ddebug_host_open (const DdebugOptions *options, DdebugWait *wait, int *status);
+DdebugReader *ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait *wait,
+                                    DdebugWatch **directory, DdebugWatch **file, int *status);
+
+/* The same for a log that is read once: waits for it, if that was asked for. */
+DdebugReader *ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wait, int *status);
+
+/* As ddebug_wait(); says once if the system's limits make the tool look again and again. */
+guint ddebug_host_wait (DdebugWait *wait, int timeout_ms);
 
 /* Whether somebody may be writing; @closed: the log says that its writer is done. */
 gboolean ddebug_host_is_live (DdebugReader *reader, gboolean closed);

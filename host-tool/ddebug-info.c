@@ -12,6 +12,7 @@
 typedef struct
 {
   const DdebugOptions *options;
+  const char *path;
   DdebugView *view;
   DdebugReader *reader;
   DdebugWriter writer;
@@ -117,7 +118,7 @@ add_file (const Info *info)
   const DdebugSuper *super = ddebug_reader_super (info->reader);
 
   add_name (info->text, "file:");
-  add_word (info, info->options->path);
+  add_word (info, info->path);
   g_string_append_c (info->text, '\n');
   add_size (info);
   add_name (info->text, "uuid:");
@@ -143,6 +144,7 @@ add_totals (const Info *info)
   add_number (info->text, "received:", totals->received);
   add_number (info->text, "lost:", totals->lost);
   add_number (info->text, "dropped:", totals->dropped);
+  add_number (info->text, "late:", totals->late);
 }
 
 static void
@@ -215,9 +217,9 @@ add_stream (const Info *info, const DdebugStream *stream)
 
   g_string_append_printf (info->text,
                           "  %5u  %-8s %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT
-                          " %12" G_GUINT64_FORMAT "\n",
+                          " %12" G_GUINT64_FORMAT " %12" G_GUINT64_FORMAT "\n",
                           stream->cpu, ddebug_format_context (stream->context, buf, sizeof buf),
-                          stream->received, stream->lost, stream->dropped, stream->repeated);
+                          stream->received, stream->lost, stream->dropped, stream->repeated, stream->late);
 }
 
 static void
@@ -231,7 +233,9 @@ add_life (const Info *info, DdebugLife *life)
   while (g_hash_table_iter_next (&iter, NULL, &stream))
     g_ptr_array_add (streams, stream);
   g_ptr_array_sort (streams, compare_streams);
-  g_string_append_printf (info->text, "\nstreams of %s\n    cpu  context      received         lost      dropped     repeated\n",
+  g_string_append_printf (info->text,
+                          "\nstreams of %s\n"
+                          "    cpu  context      received         lost      dropped     repeated         late\n",
                           life->name);
   for (guint i = 0; i < streams->len; i++)
     add_stream (info, g_ptr_array_index (streams, i));
@@ -283,28 +287,46 @@ read_all (Info *info, GError **error)
   return read_items (info, error);
 }
 
-int
-ddebug_host_info (const DdebugOptions *options, DdebugWait *wait)
+/* *@printed: whether one was printed before; then a blank line comes between. */
+static int
+print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean *printed)
 {
   g_autoptr (GError) error = NULL;
-  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GString) text = g_string_new (*printed ? "\n" : NULL);
   g_autoptr (DdebugView) view = NULL;
   int status = DDEBUG_EXIT_OK;
-  Info info = { .options = options, .text = text };
+  Info info = { .options = options, .path = path, .text = text };
   gsize written;
 
-  info.reader = ddebug_host_open (options, wait, &status);
-  if (info.reader)
-    {
-      info.view = view = ddebug_view_new (info.reader);
-      if (!read_all (&info, &error))
-        return ddebug_host_fail (error);
-      add_file (&info);
-      add_contents (&info);
-    }
+  info.reader = ddebug_host_open (options, path, wait, &status);
+  if (!info.reader)
+    return status;
+  info.view = view = ddebug_view_new (info.reader);
+  /* What it counts as late is what --trace would mark. */
+  ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
+  if (!read_all (&info, &error))
+    return ddebug_host_fail (error);
+  add_file (&info);
+  add_contents (&info);
+  *printed = TRUE;
   if (!ddebug_wait_signal ()
       && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
     return ddebug_host_fail (error);
+  return DDEBUG_EXIT_OK;
+}
+
+int
+ddebug_host_info (const DdebugOptions *options, DdebugWait *wait)
+{
+  int status = DDEBUG_EXIT_OK;
+  gboolean printed = FALSE;
+
+  for (guint i = 0; i < options->n_paths && !ddebug_wait_signal (); i++)
+    {
+      int one = print_log (options, options->paths[i], wait, &printed);
+
+      status = status ? status : one;
+    }
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
   return status;

@@ -19,17 +19,19 @@
  * it yet, while passes go on.  So a window can be set: spans are also held for
  * that long, by the clock of the device.
  *
- * Memory.  A log that puts too much into one pass is not waited for: see HELD_MAX.
+ * What comes later still is given out where it comes, and marked: a message is
+ * late if one that is younger was given out before it.  That is also the case
+ * where a guest's clock goes back within a stream.
+ *
+ * Memory.  A log that puts too much into one pass is not waited for: see
+ * ddebug_merger_set_held_max().  Nor is it for longer than the caller wants by its
+ * own clock: see ddebug_merger_release_old().
  */
 #include "ddebug-merge.h"
 
 #include <string.h>
 
-/*
- * Bytes of payload to be held back at most.  An honest pass is bounded by the
- * device's staging, far below it.
- */
-#define HELD_MAX (64u << 20)
+#define NOT_STAMPED G_MININT64
 
 typedef struct
 {
@@ -38,6 +40,7 @@ typedef struct
   DdebugEpoch *epoch;
   DdebugMarks marks;
   guint64 order;
+  gint64 came;              /* by the caller's clock; NOT_STAMPED: since it was asked last */
   gboolean due;
   gboolean started;         /* a message of it was taken */
   GList *held;              /* link in the list of spans that are not due */
@@ -76,7 +79,10 @@ struct DdebugMerger
   guint64 max_pass;
   guint64 window;           /* ns of the device's clock */
   gsize held_bytes;
+  gsize held_max;
   guint64 order;
+  const DdebugLife *newest_life;
+  guint64 newest;           /* time of the youngest message of it that was given out */
   GQueue in_life;           /* of Stream, those that are in the life that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
   DdebugStreamFunc stream_func;
@@ -168,6 +174,7 @@ span_new (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, co
   span->epoch = epoch;
   span->marks = *marks;
   span->order = merger->order++;
+  span->came = NOT_STAMPED;
   ddebug_span_init (&span->span, &span->chunk);
   g_queue_push_tail (&merger->held, span);
   span->held = merger->held.tail;
@@ -278,10 +285,27 @@ static void
 make_lost (DdebugItem *item, Stream *stream, DdebugEpoch *epoch, guint64 next, DdebugLostReason reason)
 {
   make_item (item, DDEBUG_ITEM_LOST, stream, epoch);
+  item->realtime = stream->span ? stream->span->chunk.realtime : 0;
   item->count = next - stream->stream.next;
   item->reason = reason;
   stream->stream.lost += item->count;
   stream->stream.next = next;
+}
+
+/* How much older @stream's message is than what was given out before; from now on it was given out, too. */
+static guint64
+note_time (DdebugMerger *merger, const Stream *stream)
+{
+  guint64 time = stream->message.time;
+
+  /* The clocks of two lives have nothing in common. */
+  if (merger->newest_life != stream->stream.life)
+    merger->newest = 0;
+  merger->newest_life = stream->stream.life;
+  if (time < merger->newest)
+    return merger->newest - time;
+  merger->newest = time;
+  return 0;
 }
 
 /* The head is a message: it, or what is missing before it; FALSE if it was there before. */
@@ -309,7 +333,10 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
   s->received++;
   stream->span->epoch->messages++;
   make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
+  item->realtime = stream->span->chunk.realtime;
   item->message = stream->message;
+  item->late = note_time (merger, stream);
+  s->late += item->late != 0;
   return TRUE;
 }
 
@@ -323,6 +350,7 @@ take_drops (Stream *stream, DdebugItem *item)
   if (!has_drops (stream, stream->span))
     return FALSE;
   make_item (item, DDEBUG_ITEM_DROPPED, stream, stream->span->epoch);
+  item->realtime = chunk->realtime;
   item->recursed = chunk->recursed > s->recursed ? chunk->recursed - s->recursed : 0;
   item->torn = chunk->torn > s->torn ? chunk->torn - s->torn : 0;
   item->count = item->recursed + item->torn;
@@ -342,10 +370,12 @@ take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
     {
     case HEAD_BAD_SPAN:
       make_item (item, DDEBUG_ITEM_BAD_SPAN, stream, stream->span->epoch);
+      item->realtime = stream->span->chunk.realtime;
       item->text = stream->span->span.damage;
       return TRUE;
     case HEAD_UNKNOWN:
       make_item (item, DDEBUG_ITEM_UNKNOWN, stream, stream->span->epoch);
+      item->realtime = stream->span->chunk.realtime;
       item->count = stream->span->span.unknown;
       return TRUE;
     default:
@@ -389,6 +419,7 @@ ddebug_merger_new (void)
 {
   DdebugMerger *merger = g_new0 (DdebugMerger, 1);
 
+  merger->held_max = DDEBUG_MERGER_HELD_MAX;
   merger->heap = g_ptr_array_new ();
   g_queue_init (&merger->held);
   g_queue_init (&merger->in_life);
@@ -412,6 +443,12 @@ void
 ddebug_merger_set_window (DdebugMerger *merger, guint64 window_ns)
 {
   merger->window = window_ns;
+}
+
+void
+ddebug_merger_set_held_max (DdebugMerger *merger, gsize bytes)
+{
+  merger->held_max = bytes;
 }
 
 void
@@ -485,7 +522,7 @@ ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch 
     }
   merger->max_pass = MAX (merger->max_pass, chunk->pass);
   release_old (merger, chunk->monotonic);
-  if (merger->held_bytes > HELD_MAX)
+  if (merger->held_bytes > merger->held_max)
     ddebug_merger_release (merger, G_MAXUINT64);
 }
 
@@ -496,6 +533,22 @@ ddebug_merger_release (DdebugMerger *merger, guint64 pass)
 
   while ((span = g_queue_peek_head (&merger->held)) && span->chunk.pass <= pass)
     span_set_due (merger, span);
+}
+
+gint64
+ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit)
+{
+  Span *span;
+
+  for (GList *link = merger->held.tail; link && ((Span *) link->data)->came == NOT_STAMPED; link = link->prev)
+    ((Span *) link->data)->came = now;
+  while ((span = g_queue_peek_head (&merger->held)))
+    {
+      if (now - span->came < limit)
+        return limit - (now - span->came);
+      span_set_due (merger, span);
+    }
+  return -1;
 }
 
 void
@@ -509,6 +562,12 @@ ddebug_merger_end_life (DdebugMerger *merger)
       stream->in_life = FALSE;
       g_queue_push_tail (&merger->tails, stream);
     }
+}
+
+gboolean
+ddebug_merger_is_due (DdebugMerger *merger)
+{
+  return merger->n_due > 0;
 }
 
 gboolean

@@ -30,6 +30,7 @@ typedef struct
   guint64 lost;
   guint64 dropped;
   guint64 repeated;         /* messages that were there twice, shown once */
+  guint64 late;             /* of those received: see DdebugItem */
 } DdebugStream;
 
 typedef enum
@@ -60,6 +61,8 @@ typedef struct
   DdebugStream *stream;     /* NULL for BAD_CHUNK and IO_LOST */
   DdebugEpoch *epoch;       /* likewise */
   DdebugMessage message;    /* its text is valid until the merger is used again */
+  guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
+  guint64 realtime;         /* ns since 1970 when the host wrote its chunk; 0: not known */
   guint64 count;
   guint64 bytes;
   guint64 recursed;
@@ -78,6 +81,9 @@ typedef struct
 
 typedef struct DdebugMerger DdebugMerger;
 
+/* An honest pass is bounded by the device's staging, far below it. */
+#define DDEBUG_MERGER_HELD_MAX ((gsize) 64 << 20)
+
 /* Called for each stream that is met first, before its first message: may set consumed and the like. */
 typedef void (*DdebugStreamFunc) (DdebugStream *stream, gpointer data);
 
@@ -85,6 +91,8 @@ DdebugMerger *ddebug_merger_new (void);
 void ddebug_merger_free (DdebugMerger *merger);
 /* How long, by the clock of the device, spans are held at least: for CPUs that do not run.  At first 0. */
 void ddebug_merger_set_window (DdebugMerger *merger, guint64 window_ns);
+/* Bytes to be held at most; beyond, all is made due.  At first %DDEBUG_MERGER_HELD_MAX. */
+void ddebug_merger_set_held_max (DdebugMerger *merger, gsize bytes);
 void ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data);
 
 /* For ddebug_dict_new(). */
@@ -104,13 +112,30 @@ void ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugE
 /* Makes all of passes up to @pass due; G_MAXUINT64: all there is. */
 void ddebug_merger_release (DdebugMerger *merger, guint64 pass);
 
+/**
+ * ddebug_merger_release_old:
+ * @now: the caller's clock, in any unit; what was pushed since the last call came at this time
+ * @limit: how long anything is held at most, in that unit
+ *
+ * Makes due what came @limit ago or more, whatever the log says.
+ *
+ * Returns: how long until the next is, or -1 if nothing is held
+ */
+gint64 ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit);
+
 /* No more comes of the life that was pushed: what is known to be missing at its streams' ends becomes due. */
 void ddebug_merger_end_life (DdebugMerger *merger);
+
+/* Whether something may be given out by ddebug_merger_next() right now. */
+gboolean ddebug_merger_is_due (DdebugMerger *merger);
 
 /* Whether messages are held back for their order. */
 gboolean ddebug_merger_is_holding (DdebugMerger *merger);
 
-/* Returns: %TRUE and the next item in @item, or %FALSE if none is due. */
+/*
+ * Returns: %TRUE and the next item in @item, or %FALSE if none is due.  Messages of
+ * a life come in the order of time, but for those whose @late is not 0.
+ */
 gboolean ddebug_merger_next (DdebugMerger *merger, DdebugItem *item);
 
 #endif

@@ -122,7 +122,7 @@ static int
 open_log (const char *path, GError **error)
 {
   /* O_NONBLOCK: opening a FIFO must not wait for its other end. */
-  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int fd = open (path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
   struct stat st;
   int code;
 
@@ -1244,4 +1244,22 @@ ddebug_reader_is_at (DdebugReader *reader, const char *path)
 
   return fstat (reader->fd, &mine) == 0 && lstat (path, &there) == 0 && mine.st_dev == there.st_dev
          && mine.st_ino == there.st_ino;
+}
+
+gboolean
+ddebug_reader_is_sole_file (DdebugReader *reader, int fd)
+{
+  struct stat mine, other;
+
+  return fstat (reader->fd, &mine) == 0 && fstat (fd, &other) == 0 && mine.st_dev == other.st_dev
+         && mine.st_ino == other.st_ino && other.st_nlink <= 1;
+}
+
+uid_t
+ddebug_reader_owner (DdebugReader *reader)
+{
+  struct stat st;
+
+  /* Of a file that is open it cannot fail; root is trusted anyway. */
+  return fstat (reader->fd, &st) == 0 ? st.st_uid : 0;
 }

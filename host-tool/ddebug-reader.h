@@ -7,6 +7,7 @@
 #define DDEBUG_READER_H
 
 #include <glib.h>
+#include <sys/types.h>
 
 #include "ddebug-error.h"
 #include "ddebug_log.h"
@@ -141,5 +142,9 @@ guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
 guint64 ddebug_reader_file_size (DdebugReader *reader);
 /* Whether @path still names the file that is open. */
 gboolean ddebug_reader_is_at (DdebugReader *reader, const char *path);
+/* Whether @fd is open on the same file, and the file has no other name. */
+gboolean ddebug_reader_is_sole_file (DdebugReader *reader, int fd);
+/* The user that the file belongs to. */
+uid_t ddebug_reader_owner (DdebugReader *reader);
 
 #endif

@@ -25,6 +25,7 @@ typedef struct
 {
   DdebugWait *wait;
   const char *path;
+  DdebugReader *reader;     /* of the log at path */
   guint32 type;
   guint64 arg;
   guint64 value;
@@ -44,16 +45,30 @@ fail_errno (const Request *request, int code, GError **error)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
                  "%s: cannot be changed: %s; run as the user that owns the log, or as root", request->path,
                  g_strerror (code));
+  else if (code == EMLINK)
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+                 "%s: is not changed: it was replaced just now, or has another name (hard link); remove that one",
+                 request->path);
   else
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be changed: %s", request->path,
                  g_strerror (code));
   return FAILED;
 }
 
+/*
+ * The path is looked up again, so what it names now is compared with the log that
+ * was read: who may change the directory cannot have another file written to.
+ */
 static int
 open_for_writing (const Request *request)
 {
-  return open (request->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+  int fd = open (request->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+  if (fd < 0 || ddebug_reader_is_sole_file (request->reader, fd))
+    return fd;
+  close (fd);
+  errno = EMLINK;
+  return -1;
 }
 
 /* ---- nobody has the log ---- */
@@ -177,7 +192,7 @@ take_reply (Request *request, const struct ddebug_log_reply *disk, GError **erro
 }
 
 static Outcome
-wait_for_reply (Request *request, DdebugReader *reader, int fd, guint64 id, gint64 end, GError **error)
+wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error)
 {
   struct ddebug_log_reply disk;
 
@@ -186,13 +201,13 @@ wait_for_reply (Request *request, DdebugReader *reader, int fd, guint64 id, gint
       int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
       guint wake;
 
-      if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
+      if (ddebug_reader_writer (request->reader) == DDEBUG_WRITER_GONE)
         return read_reply (fd, id, &disk) ? take_reply (request, &disk, error) : AGAIN;
       if (left == 0)
         {
           g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
                        "%s: the device has not answered for %d s; is QEMU (pid %u) stopped?", request->path,
-                       DDEBUG_REQUEST_TIMEOUT, ddebug_reader_super (reader)->writer_pid);
+                       DDEBUG_REQUEST_TIMEOUT, ddebug_reader_super (request->reader)->writer_pid);
           return FAILED;
         }
       wake = ddebug_wait (request->wait, left);
@@ -206,7 +221,7 @@ wait_for_reply (Request *request, DdebugReader *reader, int fd, guint64 id, gint
 }
 
 static Outcome
-ask (Request *request, DdebugReader *reader, GError **error)
+ask (Request *request, GError **error)
 {
   gint64 end = g_get_monotonic_time () + DDEBUG_REQUEST_TIMEOUT * G_USEC_PER_SEC;
   guint64 id = (guint64) g_random_int () << 32 | g_random_int ();
@@ -219,7 +234,7 @@ ask (Request *request, DdebugReader *reader, GError **error)
   if (outcome == DONE && !post (request, id))
     outcome = fail_errno (request, errno, error);
   if (outcome == DONE)
-    outcome = wait_for_reply (request, reader, fd, id, end, error);
+    outcome = wait_for_reply (request, fd, id, end, error);
   close (fd);
   return outcome;
 }
@@ -228,17 +243,20 @@ static gboolean
 carry_out (Request *request, GError **error)
 {
   g_autoptr (DdebugReader) reader = ddebug_reader_open (request->path, error);
+  g_autoptr (DdebugWatch) watch = NULL;
   Outcome outcome;
 
   if (!reader)
     return FALSE;
-  if (!ddebug_wait_watch_file (request->wait, request->path))
+  request->reader = reader;
+  watch = ddebug_wait_watch (request->wait, DDEBUG_WATCH_FILE, request->path);
+  if (!watch)
     return fail_errno (request, errno, error) == DONE;
   do
     if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
       outcome = do_it (request, error);
     else
-      outcome = ask (request, reader, error);
+      outcome = ask (request, error);
   while (outcome == AGAIN && !ddebug_wait_signal ());
   return outcome == DONE;
 }

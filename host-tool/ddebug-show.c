@@ -2,89 +2,63 @@
 /*
  * --trace, --follow and --pipe.
  *
- * A round reads to the end of the log and prints.  --trace is one round.  The
- * others make one each time the log changes.
+ * A round reads to the end of all logs that have something new, and prints.
+ * --trace is one round.  The others make one each time a log changes.
+ *
+ * Several logs are merged in a round, by the host's time of their messages; each
+ * is in its own order.  Where one flood of messages would keep the others waiting,
+ * its round ends before its log does.
  *
  * --pipe takes each round under the lock of the cursor.  A place in a stream is
  * recorded only for lines that standard output has taken whole; where a write
- * ends in the middle of a line, that line is not recorded.
+ * ends in the middle of a line, that line is not recorded.  Places are saved after
+ * each write, so a tool that is killed has written one batch at most that is not
+ * recorded.
  */
+#include <errno.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-#include "ddebug-cursor.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
 #include "ddebug-output.h"
-#include "ddebug-view.h"
+#include "ddebug-source.h"
 
-/* As much as is formatted before it is written: amortizes write(), and bounds memory. */
+/*
+ * As much as is formatted before it is written: amortizes write(), and bounds
+ * memory, and what is printed again after a SIGKILL.
+ */
 #define BATCH (64u << 10)
-
-/*
- * Messages are held back until the writer has come round or says that it is
- * done.  If it says nothing for this long (ms) it is stopped: show them.
- */
-#define HOLD 1000
-
-/*
- * How long (ns) messages are held at least for CPUs of the guest that do not run,
- * unless the device is idle.  A virtual CPU waits for its turn for up to some
- * 100 ms on a busy host.  What is there already costs no one a delay.
- */
-#define WINDOW_TRACE (1000 * G_GUINT64_CONSTANT (1000000))
-#define WINDOW_LIVE (100 * G_GUINT64_CONSTANT (1000000))
-
-/* The close of a dying writer comes before its unlock: look again after these, ms. */
-static const int rechecks[] = { 10, 100, 1000 };
 
 /* A line in the batch, up to where it reaches, and the place behind it. */
 typedef struct
 {
   gsize end;
+  DdebugSource *source;
   DdebugStream *stream;
   DdebugPlace place;
 } Line;
 
-typedef enum
-{
-  SHOW_ON,
-  SHOW_DONE,                /* exit with status */
-  SHOW_REOPEN,              /* another log was formatted in the file */
-} ShowResult;
-
 typedef struct
 {
-  const DdebugOptions *options;
-  DdebugShow show;
   DdebugWait *wait;
-  DdebugView *view;
-  DdebugReader *reader;     /* of the view */
-  DdebugCursor *cursor;     /* NULL unless --pipe */
-  DdebugFormat format;
+  GPtrArray *sources;       /* of DdebugSource */
+  GPtrArray *round;         /* of DdebugSource, not owned: those in this round */
+  GPtrArray *heads;         /* of those, the ones that have an item */
+  gboolean names;           /* each line is to begin with the log's */
   GString *text;
+  GString *item;
   GArray *lines;
   int status;
-  gboolean had_writer;
-  gboolean is_live;
-  gboolean first_round_done;
-  guint opens;              /* when the first round was done */
-  gboolean said_moved;
-  guint rechecks_left;
-  gboolean release;         /* messages have been held back long enough */
+  gboolean done;
 } Show;
 
-static ShowResult
-done (Show *show, int status)
+static void
+stop (Show *show, int status)
 {
+  show->done = TRUE;
   show->status = status;
-  return SHOW_DONE;
-}
-
-static ShowResult
-fail (Show *show, const GError *error)
-{
-  return done (show, ddebug_host_fail (error));
 }
 
 /* ---- a batch ---- */
@@ -98,12 +72,25 @@ record_lines (Show *show, gsize written)
 
       if (line->end > written)
         break;
-      ddebug_cursor_set (show->cursor, line->stream, &line->place);
+      ddebug_cursor_set (line->source->cursor, line->stream, &line->place);
     }
   g_array_set_size (show->lines, 0);
 }
 
-static ShowResult
+static void
+save_places (Show *show)
+{
+  for (guint i = 0; i < show->round->len; i++)
+    {
+      DdebugSource *source = g_ptr_array_index (show->round, i);
+      g_autoptr (GError) error = NULL;
+
+      if (source->cursor && !ddebug_cursor_save (source->cursor, &error))
+        stop (show, ddebug_host_fail (error));
+    }
+}
+
+static void
 write_batch (Show *show)
 {
   g_autoptr (GError) error = NULL;
@@ -113,333 +100,216 @@ write_batch (Show *show)
 
   record_lines (show, written);
   g_string_truncate (show->text, 0);
-  switch (result)
+  if (result == DDEBUG_OUTPUT_ERROR)
+    stop (show, ddebug_host_fail (error));
+  else if (result != DDEBUG_OUTPUT_OK)
+    stop (show, DDEBUG_EXIT_OK);
+  save_places (show);
+}
+
+/* Each line begins with the name of its log. */
+static void
+add_names (Show *show, const DdebugSource *source)
+{
+  const char *line = show->item->str, *end = line + show->item->len;
+
+  while (line < end)
     {
-    case DDEBUG_OUTPUT_OK:
-      return SHOW_ON;
-    case DDEBUG_OUTPUT_ERROR:
-      return fail (show, error);
-    case DDEBUG_OUTPUT_GONE:
-    case DDEBUG_OUTPUT_SIGNAL:
-    default:
-      return done (show, DDEBUG_EXIT_OK);
+      const char *newline = memchr (line, '\n', end - line);
+      const char *next = newline ? newline + 1 : end;
+
+      ddebug_escape (show->text, source->path, strlen (source->path),
+                     source->format.utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+      g_string_append (show->text, ": ");
+      g_string_append_len (show->text, line, next - line);
+      line = next;
     }
 }
 
 static void
-add_item (Show *show, const DdebugItem *item)
+add_item (Show *show, DdebugSource *source)
 {
-  ddebug_format_item (&show->format, item, show->text);
-  if (show->cursor && item->stream)
+  if (show->names)
     {
+      g_string_truncate (show->item, 0);
+      ddebug_format_item (&source->format, &source->item, show->item);
+      add_names (show, source);
+    }
+  else
+    ddebug_format_item (&source->format, &source->item, show->text);
+  if (source->cursor && source->item.stream)
+    {
+      const DdebugStream *stream = source->item.stream;
       Line line = {
         .end = show->text->len,
-        .stream = item->stream,
-        .place = { item->stream->next, item->stream->recursed, item->stream->torn },
+        .source = source,
+        .stream = source->item.stream,
+        .place = { stream->next, stream->recursed, stream->torn },
       };
 
       g_array_append_val (show->lines, line);
     }
 }
 
-/* ---- what happens to the log ---- */
-
-/*
- * Whether somebody may be writing, and whether there has been a VM, after whose
- * end nothing more is waited for.  To be asked before the log is read: what a
- * writer wrote that is gone by then is in the log.
- */
-static void
-look_for_writer (Show *show)
-{
-  show->is_live = ddebug_host_is_live (show->reader, ddebug_view_is_closed (show->view));
-  if (!show->first_round_done)
-    show->had_writer |= show->is_live;
-  else if (ddebug_view_opens (show->view) != show->opens)
-    show->had_writer = TRUE;
-}
-
-static void
-look_where_file_is (Show *show)
-{
-  const char *path = show->options->path;
-
-  if (show->said_moved || ddebug_reader_is_at (show->reader, path))
-    return;
-  show->said_moved = TRUE;
-  ddebug_host_say ("%s: was %s; reading on from the file that was there before", path,
-                   g_file_test (path, G_FILE_TEST_EXISTS) ? "replaced" : "removed");
-}
-
-/* What happened to the log, for the time after the next round. */
-static void
-take_wake (Show *show, guint wake)
-{
-  if (wake & DDEBUG_WAKE_CLOSED)
-    show->rechecks_left = G_N_ELEMENTS (rechecks);
-  if (wake & DDEBUG_WAKE_MOVED)
-    look_where_file_is (show);
-}
-
 /* ---- a round ---- */
 
-static ShowResult
-print_to_end (Show *show)
+/* The head that comes first; *@limit: the time of the one after it. */
+static guint
+choose_head (Show *show, guint64 *limit)
 {
-  g_autoptr (GError) error = NULL;
-  ShowResult result = SHOW_ON;
-  DdebugViewResult found;
-  DdebugItem item;
+  guint64 first = G_MAXUINT64;
+  guint chosen = 0;
 
-  while (result == SHOW_ON && (found = ddebug_view_next (show->view, &item, &error)) == DDEBUG_VIEW_ITEM)
+  *limit = G_MAXUINT64;
+  for (guint i = 0; i < show->heads->len; i++)
     {
-      add_item (show, &item);
-      if (ddebug_wait_signal ())
-        return done (show, DDEBUG_EXIT_OK);
-      if (show->text->len >= BATCH)
-        result = write_batch (show);
+      guint64 key = ((DdebugSource *) g_ptr_array_index (show->heads, i))->key;
+
+      if (key < first || i == 0)
+        {
+          *limit = first;
+          first = key;
+          chosen = i;
+        }
+      else
+        *limit = MIN (*limit, key);
     }
-  if (result == SHOW_ON)
-    result = write_batch (show);
-  if (result != SHOW_ON || found == DDEBUG_VIEW_END)
-    return result;
-  return found == DDEBUG_VIEW_OTHER ? SHOW_REOPEN : fail (show, error);
+  return chosen;
 }
 
-static ShowResult
+/* Prints what comes first, and what follows of the same log before that of others. */
+static void
+print_head (Show *show)
+{
+  guint64 limit;
+  guint chosen = choose_head (show, &limit);
+  DdebugSource *source = g_ptr_array_index (show->heads, chosen);
+  gboolean more;
+
+  do
+    {
+      add_item (show, source);
+      if (ddebug_wait_signal ())
+        stop (show, DDEBUG_EXIT_OK);
+      else if (show->text->len >= BATCH)
+        write_batch (show);
+      if (show->done)
+        return;
+      more = ddebug_source_next (source);
+    }
+  while (more && source->key <= limit);
+  if (!more)
+    g_ptr_array_remove_index (show->heads, chosen);
+}
+
+static void
 print_round (Show *show)
 {
-  ShowResult result;
-
-  look_for_writer (show);
-  ddebug_view_begin (show->view, show->is_live);
-  result = print_to_end (show);
-  if (result != SHOW_ON)
-    return result;
-  if (!show->is_live)
-    ddebug_view_finish (show->view);
-  else if (show->release || show->show == DDEBUG_SHOW_TRACE)
-    ddebug_view_release (show->view);
-  else
-    return SHOW_ON;
-  return print_to_end (show);
-}
-
-/* ---- the cursor ---- */
-
-static void
-take_place (DdebugStream *stream, gpointer data)
-{
-  Show *show = data;
-  DdebugPlace place;
-
-  if (!ddebug_cursor_get (show->cursor, stream, &place))
-    return;
-  stream->next = MAX (stream->next, place.next);
-  stream->consumed = MAX (stream->consumed, place.next);
-  stream->recursed = MAX (stream->recursed, place.recursed);
-  stream->torn = MAX (stream->torn, place.torn);
-}
-
-/* Others may have consumed since. */
-static void
-take_places (Show *show)
-{
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (show->view));
-
-  for (guint i = 0; i < lives->len; i++)
-    {
-      DdebugLife *life = g_ptr_array_index (lives, i);
-      GHashTableIter iter;
-      gpointer stream;
-
-      g_hash_table_iter_init (&iter, life->streams);
-      while (g_hash_table_iter_next (&iter, NULL, &stream))
-        take_place (stream, show);
-    }
-}
-
-/* Waits while another consumer has the cursor. */
-static ShowResult
-lock_cursor (Show *show)
-{
-  g_autoptr (GError) error = NULL;
-  DdebugCursorResult result;
-  guint tries = 0;
-  guint wake;
-
-  while ((result = ddebug_cursor_lock (show->cursor, &error)) == DDEBUG_CURSOR_BUSY)
-    {
-      int timeout = tries > 0 && tries <= G_N_ELEMENTS (rechecks) ? rechecks[tries - 1] : -1;
-
-      /* Only after the watch is there does a close wake; look once more before waiting. */
-      if (tries == 0)
-        timeout = ddebug_wait_watch_cursor (show->wait, ddebug_cursor_path (show->cursor)) ? 0 : rechecks[0];
-      wake = ddebug_wait (show->wait, timeout);
-      if (wake & (DDEBUG_WAKE_SIGNAL | DDEBUG_WAKE_OUTPUT))
-        return done (show, DDEBUG_EXIT_OK);
-      take_wake (show, wake);
-      tries = wake & DDEBUG_WAKE_CURSOR ? 1 : tries + 1;
-    }
-  ddebug_wait_unwatch_cursor (show->wait);
-  if (result == DDEBUG_CURSOR_ERROR)
-    return fail (show, error);
-  take_places (show);
-  return SHOW_ON;
-}
-
-/* @complete: all of the log was read, so lives that are not in it any more are known. */
-static ShowResult
-unlock_cursor (Show *show, gboolean complete)
-{
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (show->view));
-  g_autoptr (GError) error = NULL;
-
-  for (guint i = 0; i < lives->len; i++)
-    ddebug_cursor_touch (show->cursor, g_ptr_array_index (lives, i));
-  if (ddebug_cursor_unlock (show->cursor, complete ? ddebug_reader_oldest_epoch (show->reader) : 0, &error))
-    return SHOW_ON;
-  return fail (show, error);
-}
-
-static ShowResult
-round_once (Show *show)
-{
-  ShowResult result, unlocked;
-
-  if (!show->cursor)
-    return print_round (show);
-  result = lock_cursor (show);
-  if (result != SHOW_ON)
-    return result;
-  result = print_round (show);
-  unlocked = unlock_cursor (show, result == SHOW_ON);
-  return result == SHOW_ON ? unlocked : result;
+  g_ptr_array_set_size (show->round, 0);
+  g_ptr_array_set_size (show->heads, 0);
+  for (guint i = 0; i < show->sources->len; i++)
+    if (ddebug_source_begin (g_ptr_array_index (show->sources, i)))
+      g_ptr_array_add (show->round, g_ptr_array_index (show->sources, i));
+  for (guint i = 0; i < show->round->len; i++)
+    if (ddebug_source_next (g_ptr_array_index (show->round, i)))
+      g_ptr_array_add (show->heads, g_ptr_array_index (show->round, i));
+  while (!show->done && show->heads->len > 0)
+    print_head (show);
+  if (!show->done)
+    write_batch (show);
+  for (guint i = 0; i < show->round->len; i++)
+    ddebug_source_end (g_ptr_array_index (show->round, i));
 }
 
 /* ---- rounds ---- */
 
 static void
-note_first_round (Show *show)
-{
-  if (show->first_round_done)
-    return;
-  /* A VM that came during the round may be among the ones counted. */
-  show->had_writer |= ddebug_host_is_live (show->reader, ddebug_view_is_closed (show->view));
-  show->opens = ddebug_view_opens (show->view);
-  show->first_round_done = TRUE;
-}
-
-static int
-choose_timeout (Show *show)
-{
-  int timeout = -1;
-
-  if (show->is_live && ddebug_view_is_holding (show->view))
-    timeout = HOLD;
-  if (show->rechecks_left > 0)
-    timeout = rechecks[G_N_ELEMENTS (rechecks) - show->rechecks_left];
-  return timeout;
-}
-
-static ShowResult
 wait_for_more (Show *show)
 {
-  int timeout = choose_timeout (show);
-  guint wake = ddebug_wait (show->wait, timeout);
+  int timeout = -1;
+  guint wake;
 
-  show->release = FALSE;
+  for (guint i = 0; i < show->sources->len; i++)
+    {
+      int one = ddebug_source_timeout (g_ptr_array_index (show->sources, i));
+
+      if (one >= 0)
+        timeout = timeout < 0 ? one : MIN (timeout, one);
+    }
+  wake = ddebug_host_wait (show->wait, timeout);
   if (wake & (DDEBUG_WAKE_SIGNAL | DDEBUG_WAKE_OUTPUT))
-    return done (show, DDEBUG_EXIT_OK);
-  if (wake & DDEBUG_WAKE_TIMEOUT)
     {
-      show->release = timeout == HOLD;
-      if (show->rechecks_left > 0)
-        show->rechecks_left--;
+      stop (show, DDEBUG_EXIT_OK);
+      return;
     }
-  take_wake (show, wake);
-  return SHOW_ON;
+  for (guint i = 0; i < show->sources->len; i++)
+    ddebug_source_wake (g_ptr_array_index (show->sources, i));
 }
 
-static ShowResult
-show_live (Show *show)
+/* Whether all have ended; then *@status is what the first has to complain of. */
+static gboolean
+have_ended (Show *show, int *status)
 {
-  ShowResult result;
-
-  for (;;)
+  *status = DDEBUG_EXIT_OK;
+  for (guint i = 0; i < show->sources->len; i++)
     {
-      result = round_once (show);
-      if (result != SHOW_ON)
-        return result;
-      note_first_round (show);
-      if (!show->is_live && (show->had_writer || !show->options->wait))
-        return done (show, DDEBUG_EXIT_OK);
-      result = wait_for_more (show);
-      if (result != SHOW_ON)
-        return result;
+      const DdebugSource *source = g_ptr_array_index (show->sources, i);
+
+      if (!source->ended)
+        return FALSE;
+      if (*status == DDEBUG_EXIT_OK)
+        *status = source->status;
     }
+  return TRUE;
 }
 
-static ShowResult
-show_once (Show *show)
+/* A log takes a descriptor, and its cursor one; the soft limit is for those who use select(). */
+static void
+allow_descriptors (void)
 {
-  ShowResult result;
+  struct rlimit limit;
 
-  ddebug_reader_set_snapshot (show->reader);
-  result = round_once (show);
-  return result == SHOW_ON ? done (show, DDEBUG_EXIT_OK) : result;
-}
-
-static ShowResult
-show_log (Show *show, DdebugReader *reader)
-{
-  ShowResult result;
-
-  show->reader = reader;
-  show->view = ddebug_view_new (reader);
-  ddebug_merger_set_window (ddebug_view_merger (show->view),
-                            show->show == DDEBUG_SHOW_TRACE ? WINDOW_TRACE : WINDOW_LIVE);
-  show->format = (DdebugFormat){
-    .utf8 = show->options->utf8,
-    .callsite = show->options->callsite,
-    .raw = show->options->raw,
-    .quiet = show->options->quiet,
-  };
-  if (show->show == DDEBUG_SHOW_PIPE)
+  if (getrlimit (RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max)
     {
-      show->cursor = ddebug_cursor_new (show->options->path, ddebug_reader_super (reader)->uuid);
-      ddebug_merger_set_stream_func (ddebug_view_merger (show->view), take_place, show);
+      limit.rlim_cur = limit.rlim_max;
+      setrlimit (RLIMIT_NOFILE, &limit);
     }
-  result = show->show == DDEBUG_SHOW_TRACE ? show_once (show) : show_live (show);
-  g_clear_pointer (&show->cursor, ddebug_cursor_free);
-  g_clear_pointer (&show->view, ddebug_view_free);
-  return result;
 }
 
 int
 ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wait)
 {
-  ShowResult result;
-  int status = DDEBUG_EXIT_OK;
+  Show show = {
+    .wait = wait,
+    .sources = g_ptr_array_new_with_free_func ((GDestroyNotify) ddebug_source_free),
+    .round = g_ptr_array_new (),
+    .heads = g_ptr_array_new (),
+    .names = options->n_paths > 1,
+    .text = g_string_sized_new (BATCH),
+    .item = g_string_new (NULL),
+    .lines = g_array_new (FALSE, FALSE, sizeof (Line)),
+  };
 
-  do
+  if (options->n_paths > 1)
+    allow_descriptors ();
+  for (guint i = 0; i < options->n_paths; i++)
+    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i]));
+  for (;;)
     {
-      DdebugReader *reader = ddebug_host_open (options, wait, &status);
-      Show show = { .options = options, .show = kind, .wait = wait };
-
-      if (!reader)
+      print_round (&show);
+      if (show.done || have_ended (&show, &show.status))
         break;
-      show.text = g_string_sized_new (BATCH);
-      show.lines = g_array_new (FALSE, FALSE, sizeof (Line));
-      result = show_log (&show, reader);
-      g_string_free (show.text, TRUE);
-      g_array_unref (show.lines);
-      status = show.status;
-      if (result == SHOW_REOPEN)
-        ddebug_host_say ("%s: was formatted anew; going on with the new log", options->path);
+      wait_for_more (&show);
+      if (show.done)
+        break;
     }
-  while (result == SHOW_REOPEN);
+  g_ptr_array_unref (show.heads);
+  g_ptr_array_unref (show.round);
+  g_ptr_array_unref (show.sources);
+  g_string_free (show.text, TRUE);
+  g_string_free (show.item, TRUE);
+  g_array_unref (show.lines);
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
-  return status;
+  return show.status;
 }

@@ -23,6 +23,7 @@ struct DdebugView
   DdebugLife *life;
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
+  gboolean released;        /* nothing is read any more */
   gboolean closed;
   guint opens;
   guint64 settled_pass;
@@ -194,6 +195,7 @@ count_item (DdebugView *view, const DdebugItem *item)
     {
     case DDEBUG_ITEM_MESSAGE:
       view->totals.received++;
+      view->totals.late += item->late != 0;
       break;
     case DDEBUG_ITEM_LOST:
       view->totals.lost += item->count;
@@ -222,6 +224,11 @@ read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **
     {
       view->is_waiting = FALSE;
       return take_data (view, &view->waiting, item);
+    }
+  if (view->released)
+    {
+      *result = DDEBUG_VIEW_END;
+      return FALSE;
     }
   switch (ddebug_reader_next (view->reader, &chunk, error))
     {
@@ -271,6 +278,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
 void
 ddebug_view_release (DdebugView *view)
 {
+  view->released = TRUE;
   ddebug_merger_release (view->merger, G_MAXUINT64);
 }
 

@@ -26,6 +26,7 @@ typedef struct
   guint64 received;
   guint64 lost;
   guint64 dropped;
+  guint64 late;             /* of those received: given out after a younger one */
 } DdebugTotals;
 
 typedef enum
@@ -57,7 +58,10 @@ void ddebug_view_begin (DdebugView *view, gboolean live);
  */
 DdebugViewResult ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error);
 
-/* Gives out what is held back for order without waiting any longer. */
+/*
+ * Gives out what is held back for order without waiting any longer, and reads no
+ * more: what the writer has written meanwhile would be late.
+ */
 void ddebug_view_release (DdebugView *view);
 
 /* Nothing more will come from this writer: gives out all, and what is missing at the end. */

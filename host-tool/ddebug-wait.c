@@ -18,16 +18,34 @@
 #include "ddebug-error.h"
 
 /* IN_ATTRIB tells of a change of the link count, that is of removal. */
-#define FILE_MASK (IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF)
+#define FILE_MASK (IN_DONT_FOLLOW | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF)
 #define DIRECTORY_MASK (IN_CREATE | IN_MOVED_TO | IN_MODIFY | IN_ATTRIB | IN_ONLYDIR)
+
+/* How often (ms) what cannot be watched is looked at. */
+#define POLL_INTERVAL 200
+
+struct DdebugWatch
+{
+  DdebugWait *wait;
+  DdebugWatchKind kind;
+  int wd;                   /* shared by all who watch the same inode; NOT_WATCHED, GONE */
+  guint wake;               /* DDEBUG_WAKE_* not taken yet */
+};
+
+enum
+{
+  NOT_WATCHED = -1,         /* looked at again and again */
+  GONE = -2,                /* the inode is no more */
+};
 
 struct DdebugWait
 {
-  int inotify;
-  int file;                 /* watches; -1: none */
-  int cursor;
-  int directory;
+  int inotify;              /* -1: not to be had */
+  int why;                  /* errno for which something is polled; 0: nothing is */
   int output;
+  GHashTable *watches;      /* wd -> GPtrArray of DdebugWatch, not owned */
+  GPtrArray *polled;        /* of DdebugWatch, not owned */
+  gint64 next_poll;         /* us, monotonic */
 };
 
 static int signal_pipe[2] = { -1, -1 };
@@ -64,8 +82,12 @@ ddebug_wait_catch_signals (GError **error)
     /* What was ignored from the start stays so: nohup. */
     if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
       sigaction (signals[i], &action, NULL);
-  /* A write to a closed pipe fails with EPIPE instead, so that the cursor can be kept. */
+  /*
+   * A write to a closed pipe fails with EPIPE instead, one beyond the limit of a
+   * file's size with EFBIG, so that the cursor can be kept.
+   */
   signal (SIGPIPE, SIG_IGN);
+  signal (SIGXFSZ, SIG_IGN);
   return TRUE;
 }
 
@@ -86,23 +108,14 @@ ddebug_wait_die_by_signal (void)
 }
 
 DdebugWait *
-ddebug_wait_new (int output, GError **error)
+ddebug_wait_new (int output)
 {
   DdebugWait *wait = g_new0 (DdebugWait, 1);
 
-  wait->file = wait->cursor = wait->directory = -1;
   wait->output = output;
-  wait->inotify = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
-  if (wait->inotify < 0)
-    {
-      int code = errno;
-
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO,
-                   "inotify is not to be had: %s; see /proc/sys/fs/inotify/max_user_instances",
-                   g_strerror (code));
-      g_free (wait);
-      return NULL;
-    }
+  wait->inotify = -1;
+  wait->watches = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_ptr_array_unref);
+  wait->polled = g_ptr_array_new ();
   return wait;
 }
 
@@ -111,71 +124,174 @@ ddebug_wait_free (DdebugWait *wait)
 {
   if (!wait)
     return;
-  close (wait->inotify);
+  if (wait->inotify >= 0)
+    close (wait->inotify);
+  g_hash_table_unref (wait->watches);
+  g_ptr_array_unref (wait->polled);
   g_free (wait);
 }
 
-static gboolean
-watch (DdebugWait *wait, int *wd, const char *path, guint32 mask)
+/* ---- watches ---- */
+
+static const guint32 masks[] = {
+  [DDEBUG_WATCH_FILE] = FILE_MASK,
+  [DDEBUG_WATCH_CURSOR] = IN_DONT_FOLLOW | IN_CLOSE_WRITE,
+  [DDEBUG_WATCH_DIRECTORY] = DIRECTORY_MASK,
+};
+
+/* The wd of @path; NOT_WATCHED if there is none to be had; GONE with errno set if it cannot be watched. */
+static int
+add_watch (DdebugWait *wait, DdebugWatchKind kind, const char *path)
 {
-  if (*wd >= 0)
-    inotify_rm_watch (wait->inotify, *wd);
-  *wd = inotify_add_watch (wait->inotify, path, mask);
-  return *wd >= 0;
+  int wd = -1;
+
+  /* Not before it is needed: instances are few. */
+  if (wait->inotify < 0)
+    wait->inotify = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
+  if (wait->inotify >= 0)
+    wd = inotify_add_watch (wait->inotify, path, masks[kind] | IN_MASK_ADD);
+  if (wd >= 0)
+    return wd;
+  if (errno != EMFILE && errno != ENFILE && errno != ENOSPC && errno != ENOMEM)
+    return GONE;
+  wait->why = errno;
+  if (access (path, F_OK) != 0)
+    return GONE;
+  return NOT_WATCHED;
 }
 
-static void
-unwatch (DdebugWait *wait, int *wd)
+DdebugWatch *
+ddebug_wait_watch (DdebugWait *wait, DdebugWatchKind kind, const char *path)
 {
-  if (*wd >= 0)
-    inotify_rm_watch (wait->inotify, *wd);
-  *wd = -1;
-}
+  int wd = add_watch (wait, kind, path);
+  DdebugWatch *watch;
+  GPtrArray *all;
 
-gboolean
-ddebug_wait_watch_file (DdebugWait *wait, const char *path)
-{
-  return watch (wait, &wait->file, path, FILE_MASK);
-}
-
-gboolean
-ddebug_wait_watch_cursor (DdebugWait *wait, const char *path)
-{
-  return watch (wait, &wait->cursor, path, IN_CLOSE_WRITE);
+  if (wd == GONE)
+    return NULL;
+  watch = g_new0 (DdebugWatch, 1);
+  watch->wait = wait;
+  watch->kind = kind;
+  watch->wd = wd;
+  if (wd == NOT_WATCHED)
+    {
+      g_ptr_array_add (wait->polled, watch);
+      return watch;
+    }
+  all = g_hash_table_lookup (wait->watches, GINT_TO_POINTER (wd));
+  if (!all)
+    g_hash_table_insert (wait->watches, GINT_TO_POINTER (wd), all = g_ptr_array_new ());
+  g_ptr_array_add (all, watch);
+  return watch;
 }
 
 void
-ddebug_wait_unwatch_cursor (DdebugWait *wait)
+ddebug_watch_free (DdebugWatch *watch)
 {
-  unwatch (wait, &wait->cursor);
+  GPtrArray *all;
+
+  if (!watch)
+    return;
+  if (watch->wd == NOT_WATCHED)
+    g_ptr_array_remove_fast (watch->wait->polled, watch);
+  else if (watch->wd != GONE)
+    {
+      all = g_hash_table_lookup (watch->wait->watches, GINT_TO_POINTER (watch->wd));
+      g_ptr_array_remove_fast (all, watch);
+      if (all->len == 0)
+        {
+          inotify_rm_watch (watch->wait->inotify, watch->wd);
+          g_hash_table_remove (watch->wait->watches, GINT_TO_POINTER (watch->wd));
+        }
+    }
+  g_free (watch);
 }
 
-gboolean
-ddebug_wait_watch_directory (DdebugWait *wait, const char *path)
+guint
+ddebug_watch_take (DdebugWatch *watch)
 {
-  return watch (wait, &wait->directory, path, DIRECTORY_MASK);
+  guint wake = watch ? watch->wake : 0;
+
+  if (watch)
+    watch->wake = 0;
+  return wake;
 }
 
-void
-ddebug_wait_unwatch_directory (DdebugWait *wait)
+int
+ddebug_wait_why_polling (DdebugWait *wait)
 {
-  unwatch (wait, &wait->directory);
+  return wait->polled->len > 0 ? wait->why : 0;
+}
+
+/* All that can be told by a watch of this kind. */
+static guint
+wake_of_kind (DdebugWatchKind kind)
+{
+  switch (kind)
+    {
+    case DDEBUG_WATCH_FILE:
+      return DDEBUG_WAKE_FILE | DDEBUG_WAKE_CLOSED | DDEBUG_WAKE_MOVED;
+    case DDEBUG_WATCH_CURSOR:
+      return DDEBUG_WAKE_CURSOR;
+    case DDEBUG_WATCH_DIRECTORY:
+    default:
+      return DDEBUG_WAKE_FILE;
+    }
 }
 
 static guint
-wake_of (DdebugWait *wait, const struct inotify_event *event)
+wake_of (const DdebugWatch *watch, guint32 mask)
 {
+  if (watch->kind == DDEBUG_WATCH_DIRECTORY)
+    return mask & (DIRECTORY_MASK & ~IN_ONLYDIR) ? DDEBUG_WAKE_FILE : 0;
+  if (watch->kind == DDEBUG_WATCH_CURSOR)
+    return mask & IN_CLOSE_WRITE ? DDEBUG_WAKE_CURSOR : 0;
+  return (mask & IN_MODIFY ? DDEBUG_WAKE_FILE : 0)
+         | (mask & IN_CLOSE_WRITE ? DDEBUG_WAKE_CLOSED : 0)
+         | (mask & (IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF) ? DDEBUG_WAKE_MOVED : 0);
+}
+
+/* Events were thrown away: anything may have happened to anybody. */
+static guint
+wake_everybody (DdebugWait *wait)
+{
+  GHashTableIter iter;
+  GPtrArray *all;
+  guint wake = 0;
+
+  g_hash_table_iter_init (&iter, wait->watches);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &all))
+    for (guint i = 0; i < all->len; i++)
+      {
+        DdebugWatch *watch = g_ptr_array_index (all, i);
+
+        watch->wake |= wake_of_kind (watch->kind);
+        wake |= watch->wake;
+      }
+  return wake;
+}
+
+static guint
+take_event (DdebugWait *wait, const struct inotify_event *event)
+{
+  GPtrArray *all = g_hash_table_lookup (wait->watches, GINT_TO_POINTER (event->wd));
+  guint wake = 0;
+
   if (event->mask & IN_Q_OVERFLOW)
-    return DDEBUG_WAKE_FILE | DDEBUG_WAKE_CLOSED | DDEBUG_WAKE_MOVED | DDEBUG_WAKE_CURSOR;
-  if (event->wd == wait->cursor)
-    return DDEBUG_WAKE_CURSOR;
-  if (event->wd == wait->directory)
-    return DDEBUG_WAKE_FILE;
-  if (event->wd != wait->file)
-    return 0;
-  return (event->mask & IN_MODIFY ? DDEBUG_WAKE_FILE : 0)
-         | (event->mask & IN_CLOSE_WRITE ? DDEBUG_WAKE_CLOSED : 0)
-         | (event->mask & (IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF) ? DDEBUG_WAKE_MOVED : 0);
+    return wake_everybody (wait);
+  for (guint i = 0; all && i < all->len; i++)
+    {
+      DdebugWatch *watch = g_ptr_array_index (all, i);
+      guint seen = wake_of (watch, event->mask);
+
+      watch->wake |= seen;
+      wake |= seen;
+      if (event->mask & IN_IGNORED)
+        watch->wd = GONE;
+    }
+  if (all && (event->mask & IN_IGNORED))
+    g_hash_table_remove (wait->watches, GINT_TO_POINTER (event->wd));
+  return wake;
 }
 
 static guint
@@ -190,11 +306,13 @@ take_events (DdebugWait *wait)
       {
         const struct inotify_event *event = (const void *) (buf + at);
 
-        wake |= wake_of (wait, event);
+        wake |= take_event (wait, event);
         at += sizeof *event + event->len;
       }
   return wake;
 }
+
+/* ---- waiting ---- */
 
 enum
 {
@@ -243,10 +361,38 @@ poll_until (DdebugWait *wait, short output_events, gboolean with_inotify, int ti
   return wake;
 }
 
+/* Something may have happened to all that cannot be watched. */
+static guint
+look_again (DdebugWait *wait)
+{
+  guint wake = 0;
+
+  for (guint i = 0; i < wait->polled->len; i++)
+    {
+      DdebugWatch *watch = g_ptr_array_index (wait->polled, i);
+
+      watch->wake |= wake_of_kind (watch->kind);
+      wake |= watch->wake;
+    }
+  wait->next_poll = g_get_monotonic_time () + POLL_INTERVAL * G_GINT64_CONSTANT (1000);
+  return wake;
+}
+
 guint
 ddebug_wait (DdebugWait *wait, int timeout_ms)
 {
-  return poll_until (wait, 0, TRUE, timeout_ms);
+  gint64 left;
+  guint wake;
+
+  if (wait->polled->len == 0)
+    return poll_until (wait, 0, TRUE, timeout_ms);
+  left = CLAMP ((wait->next_poll - g_get_monotonic_time () + 999) / 1000, 0, POLL_INTERVAL);
+  if (timeout_ms >= 0 && timeout_ms < left)
+    return poll_until (wait, 0, TRUE, timeout_ms);
+  wake = poll_until (wait, 0, TRUE, left);
+  if (left == 0 || (wake & DDEBUG_WAKE_TIMEOUT))
+    wake = (wake & ~DDEBUG_WAKE_TIMEOUT) | look_again (wait);
+  return wake;
 }
 
 guint

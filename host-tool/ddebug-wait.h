@@ -21,24 +21,45 @@
 typedef struct DdebugWait DdebugWait;
 
 /* @output: descriptor whose other end is watched; -1: none */
-DdebugWait *ddebug_wait_new (int output, GError **error);
+DdebugWait *ddebug_wait_new (int output);
 void ddebug_wait_free (DdebugWait *wait);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugWait, ddebug_wait_free)
 
-/* Each watches one path, instead of the one before; FALSE with errno set if it cannot be watched. */
-gboolean ddebug_wait_watch_file (DdebugWait *wait, const char *path);
-gboolean ddebug_wait_watch_cursor (DdebugWait *wait, const char *path);
-void ddebug_wait_unwatch_cursor (DdebugWait *wait);
-/* The directory of a log that is not there yet. */
-gboolean ddebug_wait_watch_directory (DdebugWait *wait, const char *path);
-void ddebug_wait_unwatch_directory (DdebugWait *wait);
+typedef enum
+{
+  DDEBUG_WATCH_FILE,        /* a log: FILE, CLOSED, MOVED */
+  DDEBUG_WATCH_CURSOR,      /* CURSOR */
+  DDEBUG_WATCH_DIRECTORY,   /* of a log that is not there yet: FILE */
+} DdebugWatchKind;
+
+typedef struct DdebugWatch DdebugWatch;
+
+/**
+ * ddebug_wait_watch:
+ *
+ * Watches @path from now on.  Any number may be watched, each any number of times.
+ * Where the system gives no watch, since its limits are reached, the world is looked
+ * at several times a second instead: ddebug_wait_why_polling().
+ *
+ * Returns: (transfer full): the watch, to be freed before @wait; %NULL with errno set
+ * if @path cannot be watched
+ */
+DdebugWatch *ddebug_wait_watch (DdebugWait *wait, DdebugWatchKind kind, const char *path);
+void ddebug_watch_free (DdebugWatch *watch);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugWatch, ddebug_watch_free)
+
+/* What of DDEBUG_WAKE_* has happened to it since it was asked last; @watch may be %NULL. */
+guint ddebug_watch_take (DdebugWatch *watch);
+
+/* 0, or the errno for which something has to be looked at again and again. */
+int ddebug_wait_why_polling (DdebugWait *wait);
 
 /**
  * ddebug_wait:
  * @timeout_ms: -1: for ever; 0: look only
  *
- * All events that have come are taken, so whoever looks at the file afterwards
- * sees what they told of.
+ * All events that have come are taken, so whoever looks at the files afterwards
+ * sees what they told of.  What came to which: ddebug_watch_take().
  *
  * Returns: DDEBUG_WAKE_*, at least one unless @timeout_ms is 0
  */
@@ -47,7 +68,7 @@ guint ddebug_wait (DdebugWait *wait, int timeout_ms);
 /* As ddebug_wait(), for output, signal and room only; -1 as timeout. */
 guint ddebug_wait_for_room (DdebugWait *wait);
 
-/* SIGINT, SIGTERM and SIGHUP are kept from now on, SIGPIPE is ignored. */
+/* SIGINT, SIGTERM and SIGHUP are kept from now on, SIGPIPE and SIGXFSZ are ignored. */
 gboolean ddebug_wait_catch_signals (GError **error);
 /* The signal that came; 0: none. */
 int ddebug_wait_signal (void);

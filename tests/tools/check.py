@@ -3,14 +3,15 @@
 """check.py TARGET [TEST...]: run test suites and count
 
 check         style, unit, install and overlay tests, the branches of the codec, the fuzz
-              targets for some seconds, models of the rings' barriers, the rings under
-              stress for some seconds, the guest tests on the chosen variant, their smoke
-              part on all other variants
+              targets for some seconds, readers of a flooded log for some seconds, models of
+              the rings' barriers, the rings under stress for some seconds, the guest tests on
+              the chosen variant, their smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
 check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes
+check-readers readers of a flooded log, and consumers that are killed, for some minutes
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
@@ -281,6 +282,7 @@ def suites(target, wanted):
 
     unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
+    readers = [("readers", made("readers", "check"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
     return {
         "check-style": [("style", style)],
@@ -288,6 +290,7 @@ def suites(target, wanted):
         "check-install": [("install", install)],
         "check-overlay": [("overlay", overlay)],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
+        "check-readers": [("readers", made("readers", "check-long"))],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
@@ -296,7 +299,7 @@ def suites(target, wanted):
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
         "check": [("style", style), *unit, ("coverage", made("unit", "coverage")),
-                  ("fuzz", made("fuzz", "fuzz-short")), ("install", install), ("overlay", overlay),
+                  ("fuzz", made("fuzz", "fuzz-short")), *readers, ("install", install), ("overlay", overlay),
                   ("litmus", litmus), ("rings", made("ring", "check")), tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)

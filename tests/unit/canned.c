@@ -198,6 +198,7 @@ canned_new (guint64 nr_segs)
   c->super.opened = GUINT64_TO_LE (1700000100ull * 1000000000);
   c->super.writer_pid = GUINT32_TO_LE (4711);
   memset (c->super.uuid, 0x5a, sizeof c->super.uuid);
+  c->realtime = 1700000200ull * 1000000000;
   strcpy ((char *) c->super.vm_name, "canned");
   strcpy ((char *) c->super.writer, "canned 1");
   canned_super (c, 1);
@@ -257,7 +258,8 @@ canned_chunk (Canned *c, struct ddebug_log_chunk chunk, const void *payload, gsi
   chunk.off = GUINT32_TO_LE (c->off[kind]);
   chunk.len = GUINT32_TO_LE (len);
   chunk.chunk_seq = GUINT64_TO_LE (++c->chunk_seq);
-  chunk.realtime = GUINT64_TO_LE (1700000200ull * 1000000000);
+  chunk.realtime = GUINT64_TO_LE (c->realtime);
+  chunk.monotonic = GUINT64_TO_LE (c->monotonic);
   chunk.payload_crc = GUINT32_TO_LE (canned_crc (payload, len));
   chunk.crc = GUINT32_TO_LE (canned_crc (&chunk, offsetof (struct ddebug_log_chunk, crc)));
   memcpy (at, &chunk, sizeof chunk);

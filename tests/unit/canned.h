@@ -58,6 +58,8 @@ typedef struct
   guint64 slot[3];          /* by type of segment: where its next chunk goes */
   guint32 off[3];
   guint64 seq[3];
+  guint64 realtime;         /* of the next chunks, ns; may be changed */
+  guint64 monotonic;
   guint32 last_off;         /* of the last chunk, in its segment */
   guint64 last_slot;
 } Canned;

@@ -135,22 +135,60 @@ tool_run_unprivileged (const char *first, ...)
   return result;
 }
 
-Tool *
-tool_start (const char *first, ...)
+static Tool *
+start (char **argv, GSpawnChildSetupFunc setup, gpointer data)
 {
   Tool *tool = g_new0 (Tool, 1);
   g_autoptr (GError) error = NULL;
+
+  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, setup, data, &tool->pid, NULL, &tool->out,
+                            &tool->err, &error);
+  g_assert_no_error (error);
+  tool->text = g_string_new (NULL);
+  return tool;
+}
+
+Tool *
+tool_start (const char *first, ...)
+{
   g_autofree char **argv = NULL;
   va_list args;
 
   va_start (args, first);
   argv = make_argv (first, args);
   va_end (args);
-  g_spawn_async_with_pipes (NULL, argv, NULL, G_SPAWN_DO_NOT_REAP_CHILD, take_signals, NULL, &tool->pid, NULL,
-                            &tool->out, &tool->err, &error);
-  g_assert_no_error (error);
-  tool->text = g_string_new (NULL);
-  return tool;
+  return start (argv, take_signals, NULL);
+}
+
+static void
+set_up_child (gpointer data)
+{
+  GSpawnChildSetupFunc const *setup = data;
+
+  take_signals (NULL);
+  if (*setup)
+    (*setup) (NULL);
+}
+
+Tool *
+tool_start_setup (GSpawnChildSetupFunc setup, const char *one, const char *two, char **paths, guint n)
+{
+  g_autoptr (GPtrArray) argv = g_ptr_array_new ();
+
+  g_assert_nonnull (g_getenv ("DDEBUG_HOST"));
+  g_ptr_array_add (argv, (char *) g_getenv ("DDEBUG_HOST"));
+  g_ptr_array_add (argv, (char *) one);
+  g_ptr_array_add (argv, (char *) two);
+  for (guint i = 0; i < n; i++)
+    g_ptr_array_add (argv, paths[i]);
+  g_ptr_array_add (argv, NULL);
+  return start ((char **) argv->pdata, set_up_child, &setup);
+}
+
+Tool *
+tool_start_paths (const char *one, const char *two, char **paths, guint n)
+{
+  return tool_start_setup (NULL, one, two, paths, n);
 }
 
 /* Reads what there is, waiting until @end; FALSE at the end of the output. */
@@ -171,6 +209,15 @@ read_some (Tool *tool, gint64 end)
   g_assert_cmpint (n, >=, 0);
   g_string_append_len (tool->text, buf, n);
   return n > 0;
+}
+
+void
+tool_take (Tool *tool)
+{
+  struct pollfd fd = { .fd = tool->out, .events = POLLIN };
+
+  while (poll (&fd, 1, 0) > 0 && read_some (tool, g_get_monotonic_time () + LIMIT))
+    ;
 }
 
 void

@@ -29,6 +29,12 @@ typedef struct
 } Tool;
 
 Tool *tool_start (const char *first, ...) G_GNUC_NULL_TERMINATED;
+/* With two options and @n files. */
+Tool *tool_start_paths (const char *one, const char *two, char **paths, guint n);
+/* The same after @setup in the new process. */
+Tool *tool_start_setup (GSpawnChildSetupFunc setup, const char *one, const char *two, char **paths, guint n);
+/* Reads what it has printed, and waits for nothing. */
+void tool_take (Tool *tool);
 /* Reads until @text, which must come within thirty seconds, was printed. */
 void tool_expect (Tool *tool, const char *text);
 /* Reads until the output ends; @status as in Result.  Frees nothing. */

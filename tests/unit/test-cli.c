@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -173,6 +174,7 @@ test_info (Fixture *f, gconstpointer data)
     "received:  6\n"
     "lost:      4\n"
     "dropped:   2\n"
+    "late:      0\n"
     "damage:    3 chunks that the host could not write\n"
     "\n"
     "epoch 1\n"
@@ -194,14 +196,14 @@ test_info (Fixture *f, gconstpointer data)
     "  messages:     1\n"
     "\n"
     "streams of instance 0000000000001111\n"
-    "    cpu  context      received         lost      dropped     repeated\n"
-    "      0  task                3            1            0            0\n"
-    "      1  task                1            3            0            0\n"
-    "      1  hardirq             1            0            2            0\n"
+    "    cpu  context      received         lost      dropped     repeated         late\n"
+    "      0  task                3            1            0            0            0\n"
+    "      1  task                1            3            0            0            0\n"
+    "      1  hardirq             1            0            2            0            0\n"
     "\n"
     "streams of instance 0000000000002222\n"
-    "    cpu  context      received         lost      dropped     repeated\n"
-    "      0  task                1            0            0            0\n",
+    "    cpu  context      received         lost      dropped     repeated         late\n"
+    "      0  task                1            0            0            0            0\n",
     f->path);
   assert_prints (tool_run ("--info", f->path, NULL), expected);
 }
@@ -357,7 +359,7 @@ test_usage (Fixture *f, gconstpointer data)
   } cases[] = {
     { { NULL }, "no FILE" },
     { { "--nonsense", "x" }, "--nonsense" },
-    { { "a", "b" }, "b: one FILE" },
+    { { "--clear", "a", "b" }, "b: --size and --clear take one FILE" },
     { { "--trace", "--pipe", "x" }, "exclude each other" },
     { { "--info", "--clear", "x" }, "exclude each other" },
     { { "--size=1M", "--pipe", "x" }, "exclude each other" },
@@ -479,6 +481,133 @@ test_full_disk (Fixture *f, gconstpointer data)
   g_assert_cmpstr (all.out, ==, again.out);
   result_clear (&all);
   result_clear (&again);
+}
+
+/* Room for the cursor: it is a head of a page, and some lines. */
+static void
+limit_file_size (gpointer data)
+{
+  const struct rlimit limit = { 8192 + 10, 8192 + 10 };
+
+  (void) data;
+  setrlimit (RLIMIT_FSIZE, &limit);
+}
+
+/*
+ * An output that takes a part of a write, and then no more: whole lines in that part
+ * are consumed, the next consumer begins with the one that was cut.
+ */
+static void
+test_cut_output (Fixture *f, gconstpointer data)
+{
+  g_autofree char *out_path = g_build_filename (f->dir, "out", NULL);
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  g_autofree char *err = NULL;
+  g_autofree char *cut = NULL;
+  g_autofree char *joined = NULL;
+  char *argv[] = { (char *) "sh", (char *) "-c", NULL, NULL };
+  Result all, again;
+  char *end;
+  int status;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 0; i < 500; i++)
+    producer_printf (p, i, "message %u", i);
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+  all = tool_run ("--trace", f->path, NULL);
+  argv[2] = g_strdup_printf ("exec %s --pipe %s > %s", g_getenv ("DDEBUG_HOST"), f->path, out_path);
+  g_assert_true (g_spawn_sync (NULL, argv, NULL, G_SPAWN_SEARCH_PATH, limit_file_size, NULL, NULL, &err, &status,
+                               NULL));
+  g_free (argv[2]);
+  g_assert_cmpstr (err, ==, "ddebug-host: standard output: File too large\n");
+  g_assert_cmpint (WEXITSTATUS (status), ==, 1);
+  g_assert_true (g_file_get_contents (out_path, &cut, NULL, NULL));
+  g_assert_cmpuint (strlen (cut), ==, 8192 + 10);
+  end = strrchr (cut, '\n');
+  g_assert_nonnull (end);
+  g_assert_cmpstr (end + 1, !=, "");
+  end[1] = '\0';
+  again = tool_run ("--pipe", f->path, NULL);
+  joined = g_strconcat (cut, again.out, NULL);
+  g_assert_cmpstr (joined, ==, all.out);
+  result_clear (&all);
+  result_clear (&again);
+}
+
+/* A message that was committed late: marked, and counted. */
+static void
+test_late (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) a = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) b = producer_new (4, 1, VIRTIO_DDEBUG_CTX_TASK);
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  for (guint i = 0; i < 4; i++)
+    {
+      c->monotonic = i * SECOND;
+      producer_printf (a, (10 + i) * SECOND, "a%u", i);
+      canned_take (c, a, 1, 1 + 2 * i);
+    }
+  /* it had its time when a0 had; that is given out when a second has passed and two passes */
+  producer_printf (b, 10 * SECOND - 1, "b0");
+  producer_printf (b, 13 * SECOND, "b1");
+  canned_take (c, b, 1, 8);
+  canned_write (c, f->path);
+  assert_prints (tool_run ("--trace", f->path, NULL),
+                 "[   10.000000] a0\n"
+                 "[   11.000000] a1\n"
+                 "[   12.000000] a2\n"
+                 "-- late on cpu 1, task: the next message is 2.000001 s older than one before it --\n"
+                 "[    9.999999] b0\n"
+                 "[   13.000000] a3\n"
+                 "[   13.000000] b1\n");
+  assert_prints (tool_run ("--trace", "--quiet", f->path, NULL),
+                 "[   10.000000] a0\n"
+                 "[   11.000000] a1\n"
+                 "[   12.000000] a2\n"
+                 "[    9.999999] b0\n"
+                 "[   13.000000] a3\n"
+                 "[   13.000000] b1\n");
+  r = tool_run ("--info", f->path, NULL);
+  g_assert_nonnull (strstr (r.out, "\nlate:      1\n"));
+  g_assert_nonnull (strstr (r.out, "      1  task                2            0            0            0            1\n"));
+  result_clear (&r);
+}
+
+/* Another name of a log: it is read, and not changed; a cursor that is one is refused. */
+static void
+test_hard_links (Fixture *f, gconstpointer data)
+{
+  g_autofree char *other = g_build_filename (f->dir, "other", NULL);
+  g_autofree char *cursor = g_strconcat (f->path, ".cursor", NULL);
+  g_autofree char *before = NULL;
+  g_autofree char *after = NULL;
+  gsize len, len_after;
+  Result a, b;
+
+  (void) data;
+  write_golden (f->path);
+  g_assert_cmpint (link (f->path, other), ==, 0);
+  a = tool_run ("--trace", f->path, NULL);
+  b = tool_run ("--trace", other, NULL);
+  g_assert_cmpstr (a.out, ==, b.out);
+  g_assert_cmpint (b.status, ==, 0);
+  result_clear (&a);
+  result_clear (&b);
+  g_assert_true (g_file_get_contents (f->path, &before, &len, NULL));
+  assert_fails (tool_run ("--clear", other, NULL), 4, "link");
+  assert_fails (tool_run ("--size=2M", other, NULL), 4, "link");
+  /* the log itself, where its cursor should be */
+  g_assert_cmpint (link (f->path, cursor), ==, 0);
+  assert_fails (tool_run ("--pipe", f->path, NULL), 4, "is not a cursor");
+  g_assert_true (g_file_get_contents (f->path, &after, &len_after, NULL));
+  g_assert_cmpmem (before, len, after, len_after);
 }
 
 /* Descriptors that a caller has closed are not taken for files that are open. */
@@ -650,6 +779,9 @@ main (int argc, char **argv)
   ADD ("files that are no logs", test_bad_files);
   ADD ("a log and a folder that are read-only", test_read_only);
   ADD ("a full disk behind standard output", test_full_disk);
+  ADD ("an output that takes a part", test_cut_output);
+  ADD ("a message that comes late is marked and counted", test_late);
+  ADD ("hard links are read, and not changed", test_hard_links);
   ADD ("closed descriptors", test_closed_descriptors);
   ADD ("the size of a dead VM's log", test_size_of_dead);
   ADD ("clearing a dead VM's log", test_clear_dead);

@@ -68,7 +68,7 @@ push (Fixture *f, Producer *p, guint64 pass)
   push_spans (f, p, pass, G_MAXUINT);
 }
 
-/* What is due, in short: texts of messages, "-N" for N lost, "~N" for N dropped, "!" for the rest. */
+/* What is due, in short: texts of messages, "<N" if late by N, "-N" for N lost, "~N" for N dropped, "!" for the rest. */
 static char *
 take (Fixture *f)
 {
@@ -80,6 +80,8 @@ take (Fixture *f)
       {
       case DDEBUG_ITEM_MESSAGE:
         g_string_append_len (out, (const char *) item.message.text, item.message.len);
+        if (item.late)
+          g_string_append_printf (out, "<%" G_GUINT64_FORMAT, item.late);
         g_string_append_c (out, ' ');
         break;
       case DDEBUG_ITEM_LOST:
@@ -186,7 +188,224 @@ test_settled (Fixture *f, gconstpointer data)
   producer_printf (b, 1, "b1");
   push (f, b, 9);
   ddebug_merger_release (f->merger, 9);
-  assert_due (f, "b1 ");
+  assert_due (f, "b1<1 ");
+}
+
+/* ---- what comes late ---- */
+
+/* Which of @stream's messages were late, of all that were given out. */
+static void
+assert_counted (Fixture *f, guint32 stream, guint64 late)
+{
+  DdebugStream *s = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (stream));
+
+  g_assert_nonnull (s);
+  g_assert_cmpuint (s->late, ==, late);
+}
+
+/* Older than what was given out, by a nanosecond or more; the same time is not older. */
+static void
+test_late_border (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+
+  (void) data;
+  producer_printf (a, 1000, "a1000");
+  push (f, a, 1);
+  assert_all (f, "a1000 ");
+  producer_printf (b, 999, "b999");
+  producer_printf (b, 1000, "b1000");
+  producer_printf (b, 1001, "b1001");
+  push (f, b, 1);
+  assert_all (f, "b999<1 b1000 b1001 ");
+  /* what was late itself makes nothing else late */
+  producer_printf (a, 1001, "a1001");
+  push (f, a, 1);
+  assert_all (f, "a1001 ");
+  assert_counted (f, 0, 0);
+  assert_counted (f, 4, 1);
+}
+
+/* A pass that is two behind, to the nanosecond of the window: in order; after it: late. */
+static void
+test_late_by_window (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint64 after = 98; after <= 102; after++)
+    {
+      g_autoptr (Producer) a = producer_new (after * 8, 0, 0);
+      g_autoptr (Producer) b = producer_new (after * 8 + 4, 1, 0);
+
+      ddebug_merger_free (f->merger);
+      f->merger = ddebug_merger_new ();
+      ddebug_merger_set_window (f->merger, 100);
+      f->now = 1000;
+      producer_printf (a, 20, "a20");
+      push (f, a, 1);
+      /* the CPU of b has taken its time 10 already, and does not run; that of a does */
+      f->now = 1000 + after;
+      producer_printf (a, 30, "a30");
+      push (f, a, 3);
+      assert_due (f, after < 100 ? "" : "a20 ");
+      producer_printf (b, 10, "b10");
+      push (f, b, 4);
+      assert_all (f, after < 100 ? "b10 a20 a30 " : "b10<10 a30 ");
+      assert_counted (f, b->id, after < 100 ? 0 : 1);
+    }
+}
+
+/* The same by passes: found one pass after a younger one is in order, two passes after is late. */
+static void
+test_late_by_pass (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+  g_autoptr (Producer) c = producer_new (8, 2, 0);
+
+  (void) data;
+  producer_printf (a, 20, "a20");
+  push (f, a, 1);
+  producer_printf (b, 10, "b10");
+  push (f, b, 2);
+  assert_due (f, "");
+  producer_printf (a, 21, "a21");
+  push (f, a, 3);
+  assert_due (f, "b10 a20 ");
+  producer_printf (c, 11, "c11");
+  push (f, c, 3);
+  assert_all (f, "c11<9 a21 ");
+}
+
+/* CPUs that are held back between time and commit, for less and for more than the window: which are late is exact. */
+static void
+test_late_random (Fixture *f, gconstpointer data)
+{
+  enum { STREAMS = 5, PASSES = 2000, WINDOW = 50 };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (11);
+  Producer *p[STREAMS];
+  guint64 held[STREAMS] = { 0 };   /* the time that a CPU has taken before it was stopped; 0: it runs */
+  guint64 until[STREAMS] = { 0 };
+  guint64 newest = 0, late = 0, heard = 0, counted = 0;
+  DdebugItem item;
+
+  (void) data;
+  ddebug_merger_set_window (f->merger, WINDOW);
+  for (guint s = 0; s < STREAMS; s++)
+    p[s] = producer_new (s, s, 0);
+  for (guint pass = 1; pass <= PASSES; pass++)
+    {
+      for (guint s = 0; s < STREAMS; s++)
+        {
+          f->now++;
+          if (held[s] && f->now >= until[s])
+            {
+              producer_printf (p[s], held[s], "x");
+              held[s] = 0;
+            }
+          else if (!held[s] && g_rand_int_range (rand, 0, 40) == 0)
+            {
+              held[s] = f->now;
+              until[s] = f->now + g_rand_int_range (rand, 1, 3 * WINDOW);
+            }
+          else if (!held[s])
+            producer_printf (p[s], f->now, "x");
+          push (f, p[s], pass);
+        }
+      if (pass == PASSES)
+        ddebug_merger_release (f->merger, G_MAXUINT64);
+      while (ddebug_merger_next (f->merger, &item))
+        {
+          g_assert_cmpint (item.type, ==, DDEBUG_ITEM_MESSAGE);
+          g_assert_cmpuint (item.late, ==, item.message.time < newest ? newest - item.message.time : 0);
+          /* nothing that came within the window is */
+          g_assert_true (item.late == 0 || f->now - item.message.time >= WINDOW);
+          newest = MAX (newest, item.message.time);
+          late += item.late != 0;
+          heard++;
+        }
+    }
+  for (guint s = 0; s < STREAMS; s++)
+    {
+      DdebugStream *stream = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (s));
+
+      counted += stream->late;
+      g_assert_cmpuint (stream->received, ==, p[s]->number);
+      producer_free (p[s]);
+    }
+  g_assert_cmpuint (counted, ==, late);
+  g_assert_cmpuint (late, >, 50);
+  g_assert_cmpuint (heard, >, 50 * late / 2);
+}
+
+/* Clocks of other lives do not count. */
+static void
+test_late_in_life (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (0, 0, 0);
+
+  (void) data;
+  producer_printf (a, 1000, "a");
+  push (f, a, 1);
+  assert_all (f, "a ");
+  ddebug_merger_end_life (f->merger);
+  f->epoch = ddebug_dict_epoch (f->dict, 2);
+  f->life = ddebug_dict_life (f->dict, f->epoch);
+  producer_printf (b, 5, "b");
+  push (f, b, 2);
+  assert_all (f, "b ");
+}
+
+/* ---- how long and how much is held ---- */
+
+/* The caller's clock decides where the log's says nothing. */
+static void
+test_release_old (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 5, 100), ==, -1);
+  producer_printf (a, 1, "a1");
+  push (f, a, 1);
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 10, 100), ==, 100);
+  producer_printf (a, 2, "a2");
+  push (f, a, 1);
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 50, 100), ==, 60);
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 109, 100), ==, 1);
+  assert_due (f, "");
+  /* what goes on does not put it off */
+  producer_printf (a, 3, "a3");
+  push (f, a, 2);
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 110, 100), ==, 40);
+  assert_due (f, "a1 ");
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 150, 100), ==, 60);
+  assert_due (f, "a2 ");
+  g_assert_cmpint (ddebug_merger_release_old (f->merger, 1000, 100), ==, -1);
+  assert_due (f, "a3 ");
+}
+
+/* A pass without end is not waited for: all comes, what is out of order is marked. */
+static void
+test_held_max (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+
+  (void) data;
+  ddebug_merger_set_held_max (f->merger, 4096);
+  producer_printf (a, 20, "a20");
+  push (f, a, 1);
+  assert_due (f, "");
+  for (guint i = 0; i < 200; i++)
+    producer_printf (a, 30, "%s", "a message of some length");
+  push (f, a, 1);
+  g_free (take (f));
+  g_assert_false (ddebug_merger_is_holding (f->merger));
+  producer_printf (b, 10, "b10");
+  push (f, b, 1);
+  assert_all (f, "b10<20 ");
 }
 
 /* Streams that a device looks at in turn, for many passes, with random times: always in order. */
@@ -245,7 +464,7 @@ test_wild_times (Fixture *f, gconstpointer data)
   push (f, a, 1);
   producer_printf (b, 7, "b0");
   push (f, b, 1);
-  assert_all (f, "a0 b0 a1 a2 ");
+  assert_all (f, "a0 b0 a1 a2<18446744073709551610 ");
 }
 
 /* ---- losses ---- */
@@ -514,6 +733,13 @@ main (int argc, char **argv)
   ADD ("what is found a pass later is put in order", test_passes);
   ADD ("within the window, later passes are put in order", test_window);
   ADD ("settled passes wait no longer", test_settled);
+  ADD ("older than what was given out is late, by a nanosecond", test_late_border);
+  ADD ("held back up to the window is in order, from there on late", test_late_by_window);
+  ADD ("found one pass after a younger one is in order, two passes after late", test_late_by_pass);
+  ADD ("which messages of CPUs held back are late is exact", test_late_random);
+  ADD ("another life's clock makes nothing late", test_late_in_life);
+  ADD ("nothing is held for longer than its caller wants", test_release_old);
+  ADD ("no more is held than its caller wants", test_held_max);
   ADD ("random streams come out in order", test_random_order);
   ADD ("wild times reorder no stream", test_wild_times);
   ADD ("what is no longer in the log is counted", test_oldest);

@@ -1,0 +1,409 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ddebug-source.h"
+
+/*
+ * Messages are held back until the writer has come round or says that it is
+ * done, but for no longer than this (us) after all that the log had was read: the
+ * writer may be stopped.  Only then: a tool that is behind, since its output was
+ * slow, has what is older still to read.
+ */
+#define HOLD G_USEC_PER_SEC
+
+/*
+ * Items of one round at most, unless all is read once: a log whose guest never
+ * rests must not keep others waiting, nor other consumers from the cursor.
+ */
+#define ROUND 20000u
+
+/* Bytes that each of many logs may hold back for order; all together see DDEBUG_MERGER_HELD_MAX. */
+#define HELD_MIN ((gsize) 2 << 20)
+
+/* The close of a dying process comes before its unlock: look again after these, us. */
+static const gint64 rechecks[] = { 10000, 100000, 1000000 };
+
+DdebugSource *
+ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path)
+{
+  DdebugSource *source = g_new0 (DdebugSource, 1);
+
+  source->options = options;
+  source->show = show;
+  source->wait = wait;
+  source->path = path;
+  source->due = TRUE;
+  return source;
+}
+
+static void
+close_log (DdebugSource *source)
+{
+  g_clear_pointer (&source->file, ddebug_watch_free);
+  g_clear_pointer (&source->directory, ddebug_watch_free);
+  g_clear_pointer (&source->cursor_file, ddebug_watch_free);
+  g_clear_pointer (&source->cursor, ddebug_cursor_free);
+  g_clear_pointer (&source->view, ddebug_view_free);
+  source->reader = NULL;
+  source->locked = FALSE;
+}
+
+void
+ddebug_source_free (DdebugSource *source)
+{
+  if (!source)
+    return;
+  close_log (source);
+  g_free (source);
+}
+
+static void
+end_log (DdebugSource *source, int status)
+{
+  source->status = source->status ? source->status : status;
+  source->ended = TRUE;
+  close_log (source);
+}
+
+static void
+fail (DdebugSource *source, const GError *error)
+{
+  source->failed = TRUE;
+  source->status = source->status ? source->status : ddebug_host_fail (error);
+}
+
+/* ---- the cursor ---- */
+
+static void
+take_place (DdebugStream *stream, gpointer data)
+{
+  DdebugSource *source = data;
+  DdebugPlace place;
+
+  if (!ddebug_cursor_get (source->cursor, stream, &place))
+    return;
+  stream->next = MAX (stream->next, place.next);
+  stream->consumed = MAX (stream->consumed, place.next);
+  stream->recursed = MAX (stream->recursed, place.recursed);
+  stream->torn = MAX (stream->torn, place.torn);
+}
+
+/* Others may have consumed since. */
+static void
+take_places (DdebugSource *source)
+{
+  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+
+  for (guint i = 0; i < lives->len; i++)
+    {
+      DdebugLife *life = g_ptr_array_index (lives, i);
+      GHashTableIter iter;
+      gpointer stream;
+
+      g_hash_table_iter_init (&iter, life->streams);
+      while (g_hash_table_iter_next (&iter, NULL, &stream))
+        take_place (stream, source);
+    }
+}
+
+/* Another consumer has the cursor: try again when it is closed, or soon. */
+static void
+wait_for_cursor (DdebugSource *source)
+{
+  if (source->lock_at)
+    return;
+  if (source->lock_tries < G_N_ELEMENTS (rechecks))
+    source->lock_at = g_get_monotonic_time () + rechecks[source->lock_tries++];
+  else if (!source->cursor_file)
+    source->lock_at = g_get_monotonic_time () + rechecks[G_N_ELEMENTS (rechecks) - 1];
+}
+
+static gboolean
+lock_cursor (DdebugSource *source)
+{
+  g_autoptr (GError) error = NULL;
+  DdebugCursorResult result = ddebug_cursor_lock (source->cursor, &error);
+
+  if (result == DDEBUG_CURSOR_BUSY && !source->cursor_file)
+    {
+      source->cursor_file = ddebug_wait_watch (source->wait, DDEBUG_WATCH_CURSOR, ddebug_cursor_path (source->cursor));
+      /* Only after the watch is there does a close wake; look once more before waiting. */
+      result = ddebug_cursor_lock (source->cursor, &error);
+    }
+  switch (result)
+    {
+    case DDEBUG_CURSOR_LOCKED:
+      g_clear_pointer (&source->cursor_file, ddebug_watch_free);
+      source->lock_at = 0;
+      source->lock_tries = 0;
+      source->locked = TRUE;
+      take_places (source);
+      return TRUE;
+    case DDEBUG_CURSOR_BUSY:
+      wait_for_cursor (source);
+      return FALSE;
+    case DDEBUG_CURSOR_ERROR:
+    default:
+      end_log (source, ddebug_host_fail (error));
+      return FALSE;
+    }
+}
+
+static void
+unlock_cursor (DdebugSource *source)
+{
+  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+  g_autoptr (GError) error = NULL;
+
+  for (guint i = 0; i < lives->len; i++)
+    ddebug_cursor_touch (source->cursor, g_ptr_array_index (lives, i));
+  source->locked = FALSE;
+  /* Only when all of the log was read are lives known that are not in it any more. */
+  if (!ddebug_cursor_unlock (source->cursor, source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0,
+                             &error))
+    fail (source, error);
+}
+
+/* ---- what happens to the log ---- */
+
+static gboolean
+open_log (DdebugSource *source)
+{
+  DdebugMerger *merger;
+  int status;
+
+  source->reader = ddebug_host_try_open (source->options, source->path, source->wait, &source->directory,
+                                         source->show == DDEBUG_SHOW_TRACE ? NULL : &source->file, &status);
+  if (!source->reader)
+    {
+      if (status != DDEBUG_OPEN_LATER)
+        end_log (source, status);
+      return FALSE;
+    }
+  source->view = ddebug_view_new (source->reader);
+  merger = ddebug_view_merger (source->view);
+  ddebug_merger_set_window (merger, source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
+  ddebug_merger_set_held_max (merger, MAX (DDEBUG_MERGER_HELD_MAX / source->options->n_paths, HELD_MIN));
+  source->format = (DdebugFormat){
+    .utf8 = source->options->utf8,
+    .callsite = source->options->callsite,
+    .raw = source->options->raw,
+    .quiet = source->options->quiet,
+  };
+  if (source->show == DDEBUG_SHOW_TRACE)
+    ddebug_reader_set_snapshot (source->reader);
+  if (source->show == DDEBUG_SHOW_PIPE)
+    {
+      source->cursor = ddebug_cursor_new (source->path, ddebug_reader_super (source->reader)->uuid,
+                                          ddebug_reader_owner (source->reader));
+      ddebug_merger_set_stream_func (merger, take_place, source);
+    }
+  return TRUE;
+}
+
+/* Another log was formatted in the file: all is forgotten but what it is called. */
+static void
+open_anew (DdebugSource *source)
+{
+  close_log (source);
+  source->due = TRUE;
+  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->hold_at = source->recheck_at = source->lock_at = 0;
+  source->lock_tries = 0;
+  ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
+}
+
+/*
+ * Whether somebody may be writing, and whether there has been a VM, after whose
+ * end nothing more is waited for.  To be asked before the log is read: what a
+ * writer wrote that is gone by then is in the log.
+ */
+static void
+look_for_writer (DdebugSource *source)
+{
+  source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
+  if (!source->first_round_done)
+    source->had_writer |= source->is_live;
+  else if (ddebug_view_opens (source->view) != source->opens)
+    source->had_writer = TRUE;
+}
+
+static void
+note_first_round (DdebugSource *source)
+{
+  if (source->first_round_done)
+    return;
+  /* A VM that came during the round may be among the ones counted. */
+  source->had_writer |= ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
+  source->opens = ddebug_view_opens (source->view);
+  source->first_round_done = TRUE;
+}
+
+static void
+look_where_file_is (DdebugSource *source)
+{
+  if (source->said_moved || ddebug_reader_is_at (source->reader, source->path))
+    return;
+  source->said_moved = TRUE;
+  ddebug_host_say ("%s: was %s; reading on from the file that was there before", source->path,
+                   g_file_test (source->path, G_FILE_TEST_EXISTS) ? "replaced" : "removed");
+}
+
+/* ---- rounds ---- */
+
+gboolean
+ddebug_source_begin (DdebugSource *source)
+{
+  if (source->ended || !source->due)
+    return FALSE;
+  source->due = FALSE;
+  if (!source->view && !open_log (source))
+    return FALSE;
+  if (source->cursor && !lock_cursor (source))
+    return FALSE;
+  source->flushed = source->complete = FALSE;
+  source->budget = source->show == DDEBUG_SHOW_TRACE ? G_MAXUINT : ROUND;
+  look_for_writer (source);
+  ddebug_view_begin (source->view, source->is_live);
+  return TRUE;
+}
+
+/* The end of the log was met: whether more of what was held back is due by that. */
+static gboolean
+flush (DdebugSource *source)
+{
+  DdebugMerger *merger = ddebug_view_merger (source->view);
+  gint64 now, left;
+
+  source->flushed = TRUE;
+  source->hold_at = 0;
+  if (!source->is_live)
+    {
+      ddebug_view_finish (source->view);
+      return TRUE;
+    }
+  if (source->show == DDEBUG_SHOW_TRACE)
+    {
+      ddebug_view_release (source->view);
+      return TRUE;
+    }
+  now = g_get_monotonic_time ();
+  left = ddebug_merger_release_old (merger, now, HOLD);
+  if (left >= 0)
+    source->hold_at = now + left;
+  return ddebug_merger_is_due (merger);
+}
+
+gboolean
+ddebug_source_next (DdebugSource *source)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (source->budget == 0)
+    {
+      source->due = TRUE;
+      return FALSE;
+    }
+  for (;;)
+    switch (ddebug_view_next (source->view, &source->item, &error))
+      {
+      case DDEBUG_VIEW_ITEM:
+        source->key = MAX (source->key, source->item.realtime);
+        source->budget--;
+        return TRUE;
+      case DDEBUG_VIEW_END:
+        if (!source->flushed && flush (source))
+          break;
+        source->complete = TRUE;
+        return FALSE;
+      case DDEBUG_VIEW_OTHER:
+        source->reopen = TRUE;
+        return FALSE;
+      case DDEBUG_VIEW_ERROR:
+      default:
+        fail (source, error);
+        return FALSE;
+      }
+}
+
+void
+ddebug_source_end (DdebugSource *source)
+{
+  if (source->locked)
+    unlock_cursor (source);
+  if (source->complete)
+    note_first_round (source);
+  if (source->failed)
+    end_log (source, source->status);
+  else if (source->reopen)
+    open_anew (source);
+  else if (source->complete
+           && (source->show == DDEBUG_SHOW_TRACE
+               || (!source->is_live && (source->had_writer || !source->options->wait))))
+    end_log (source, DDEBUG_EXIT_OK);
+}
+
+/* ---- between rounds ---- */
+
+static gboolean
+is_time (gint64 *at, gint64 now)
+{
+  if (*at == 0 || *at > now)
+    return FALSE;
+  *at = 0;
+  return TRUE;
+}
+
+static void
+recheck (DdebugSource *source, gint64 now)
+{
+  source->recheck_at = source->rechecks < G_N_ELEMENTS (rechecks) ? now + rechecks[source->rechecks++] : 0;
+}
+
+void
+ddebug_source_wake (DdebugSource *source)
+{
+  gint64 now = g_get_monotonic_time ();
+  guint cursor = ddebug_watch_take (source->cursor_file);
+  guint wake = cursor | ddebug_watch_take (source->file) | ddebug_watch_take (source->directory);
+
+  if (source->ended)
+    return;
+  if (wake & DDEBUG_WAKE_MOVED)
+    look_where_file_is (source);
+  if (cursor)
+    {
+      source->lock_at = 0;
+      source->lock_tries = 0;
+    }
+  if (is_time (&source->recheck_at, now))
+    {
+      wake = wake ? wake : DDEBUG_WAKE_TIMEOUT;
+      recheck (source, now);
+    }
+  if (wake & DDEBUG_WAKE_CLOSED)
+    {
+      source->rechecks = 0;
+      recheck (source, now);
+    }
+  source->due |= wake != 0;
+  source->due |= is_time (&source->hold_at, now);
+  source->due |= is_time (&source->lock_at, now);
+}
+
+static gint64
+sooner (gint64 a, gint64 b)
+{
+  return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+int
+ddebug_source_timeout (DdebugSource *source)
+{
+  gint64 at = sooner (sooner (source->hold_at, source->recheck_at), source->lock_at);
+
+  if (source->ended)
+    return -1;
+  if (source->due)
+    return 0;
+  /* Rounded up: not to wake before the time has come. */
+  return at == 0 ? -1 : (int) MAX ((at - g_get_monotonic_time () + 999) / 1000, 0);
+}

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that the output is in the order of time, over CPUs and contexts, and that a
+message of a virtual CPU that the host did not run, between its time and its end, is
+printed where it comes, marked and counted."""
+
+import os
+import re
+import tempfile
+import time
+
+import ddebug_gdb
+from ddebug_guest import parse_lines
+from ddebug_test import DdebugTest
+
+LATE = re.compile(rb"-- late on cpu (\d+), task: "
+                  rb"the next message is (\d+\.\d{6}) s older than one before it --")
+
+
+class Order(DdebugTest):
+    timeout = 300
+
+    def check(self, output, committed):
+        """Each message is there, and is marked if and only if a younger one was before it; the marks."""
+        newest, marks, messages, mark = 0, [], 0, None
+        for line in parse_lines(output):
+            if line.stamp is None:
+                mark = LATE.fullmatch(line.raw)
+                self.assertTrue(mark, line.raw)
+                marks.append((int(mark.group(1)), float(mark.group(2))))
+                continue
+            messages += 1
+            # stamps are cut to microseconds
+            self.assertEqual(line.micros < newest, mark is not None and line.micros != newest, line.raw)
+            newest, mark = max(newest, line.micros), None
+        self.assertEqual(messages, committed)
+        return marks
+
+    def test_all_contexts_of_all_cpus_come_in_order(self):
+        """
+        :avocado: tags=smoke
+        """
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        guest.load("threads=4 count=2500 context=all shape=mixed rate=5000")
+        log.settled()
+        self.assertEqual(self.check(log.tool("--trace").stdout, guest.committed()), [])
+        self.assertEqual(log.info()["late"], 0)
+
+    def test_a_message_of_a_cpu_that_was_held_back_is_marked_and_counted(self):
+        # a socket's path may not be as long as those of the test's results
+        with tempfile.TemporaryDirectory() as folder:
+            self.hold_back(os.path.join(folder, "gdb"))
+
+    def hold_back(self, socket):
+        guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"), props="size=64M",
+                          args=ddebug_gdb.GdbServer.option(socket))
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        # its text is made, its time was taken before that
+        commit = int(guest.must("grep ' ddebug_slot_commit' /proc/kallsyms").split()[0], 16)
+        follow = log.start("--follow", output=self.scratch("follow"))
+        guest.start_load("threads=4 count=100000 rate=2000")
+        gdb = ddebug_gdb.connect(socket)
+        held = gdb.stop_at(commit)
+        before = max(message.time for message in log.read().messages)
+        gdb.run_only(1 - held)
+        deadline = time.monotonic() + 60
+        # by the guest's clock it is held for longer than the tool waits for anybody
+        while max(message.time for message in log.read().messages) < before + 2.5e9:
+            self.assertLess(time.monotonic(), deadline, "the other virtual CPU does not run")
+            time.sleep(0.2)
+        gdb.stop()
+        gdb.close()
+        guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
+        log.settled()
+        committed = guest.committed()
+        marks = self.check(log.tool("--trace").stdout, committed)
+        self.assertEqual([cpu for cpu, _ in marks], [held])
+        self.assertGreater(marks[0][1], 1)
+        self.assertLess(marks[0][1], 60)
+        self.assertEqual(log.info()["late"], 1)
+        guest.kill()
+        self.assertEqual(follow.wait(30), 0)
+        with open(self.scratch("follow"), "rb") as file:
+            marks = self.check(file.read(), committed)
+        self.assertIn(held, [cpu for cpu, seconds in marks if seconds > 1])
