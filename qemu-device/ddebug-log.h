@@ -155,6 +155,9 @@ int ddebug_log_append_event(DdebugLog *log, uint32_t event,
  */
 void ddebug_log_append_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes);
 
+/* Whether a log may have @size bytes; else false with @error set (SIZE). */
+bool ddebug_log_check_size(uint64_t size, GError **error);
+
 /**
  * ddebug_log_resize: gives the file the greatest size that is not above @size
  * and appends a SIZE event.  Keeps the newest that fits.
