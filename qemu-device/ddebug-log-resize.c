@@ -90,31 +90,31 @@ static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
     return true;
 }
 
+static int drop_rest_of(DdebugLog *log, uint32_t type, const bool *keep)
+{
+    g_autoptr(GArray) order = newest_first(log, type);
+    guint i;
+    int r = 0;
+
+    for (i = order->len; i-- > 0 && !r; ) {
+        uint64_t slot = g_array_index(order, uint64_t, i);
+
+        if (!keep[slot]) {
+            r = ddlog_wipe_slot(log, slot);
+        }
+    }
+    return r;
+}
+
 /*
  * Oldest first, and the dictionary after the data, so that whoever dies in
  * here leaves no hole in what is left.
  */
 static int drop_rest(DdebugLog *log, const bool *keep)
 {
-    g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    uint64_t i;
-    int r = 0;
+    int r = drop_rest_of(log, DDEBUG_LOG_SEG_DATA, keep);
 
-    for (i = 0; i < log->nr_segs; i++) {
-        if (!keep[i] && ddlog_is_used(&log->slots[i], DDEBUG_LOG_SEG_DATA)) {
-            g_array_append_val(data, i);
-        }
-    }
-    ddlog_sort_desc_by_seq(log, data);
-    for (i = data->len; i-- > 0 && !r; ) {
-        r = ddlog_wipe_slot(log, g_array_index(data, uint64_t, i));
-    }
-    for (i = 0; i < log->nr_segs && !r; i++) {
-        if (!keep[i] && log->slots[i].seq) {
-            r = ddlog_wipe_slot(log, i);
-        }
-    }
-    return r;
+    return r ? r : drop_rest_of(log, DDEBUG_LOG_SEG_DICT, keep);
 }
 
 /* The body first, so that a header never vouches for half a segment. */

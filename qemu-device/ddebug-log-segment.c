@@ -82,9 +82,10 @@ static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
  */
 static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 {
+    g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
     uint32_t epoch = log->slots[c->oldest_dict].last_epoch;
     uint64_t i;
-    int r;
+    int r = 0;
 
     if (epoch >= log->epoch) {
         return -EXFULL;
@@ -94,13 +95,15 @@ static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 
         if (ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch &&
             !(log->data.open && log->data.slot == i)) {
-            r = ddlog_wipe_slot(log, i);
-            if (r) {
-                return r;
-            }
+            g_array_append_val(data, i);
         }
     }
-    return 0;
+    /* the oldest first: whoever dies in here leaves no hole */
+    ddlog_sort_desc_by_seq(log, data);
+    for (i = data->len; i-- > 0 && !r; ) {
+        r = ddlog_wipe_slot(log, g_array_index(data, uint64_t, i));
+    }
+    return r;
 }
 
 static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
