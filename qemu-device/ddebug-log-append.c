@@ -3,25 +3,50 @@
 #include "ddebug-log-internal.h"
 #include <sys/uio.h>
 
-static void count_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes)
+#define EVENT_SIZE chunk_size(sizeof(struct ddebug_log_event))
+
+static const uint32_t loss_events[DDEBUG_LOG_NR_LOSSES] = {
+    [DDEBUG_LOG_LOSS_IO] = DDEBUG_LOG_EVENT_IO_LOST,
+    [DDEBUG_LOG_LOSS_FULL] = DDEBUG_LOG_EVENT_FULL_LOST,
+    [DDEBUG_LOG_LOSS_RATE] = DDEBUG_LOG_EVENT_RATE_LOST,
+};
+
+static size_t chunk_size(size_t len)
 {
-    log->io_lost += bytes;
-    log->untold_chunks += chunks;
-    log->untold_bytes += bytes;
+    return sizeof(struct ddebug_log_chunk) + len + -len % CHUNK_ALIGN;
+}
+
+static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
+                       uint64_t bytes)
+{
+    log->lost[why].bytes += bytes;
+    log->lost[why].untold_chunks += chunks;
+    log->lost[why].untold_bytes += bytes;
+}
+
+/* For the next @need bytes, up to what a segment takes. */
+static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
+{
+    const DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
+
+    if (cur->open && cur->off + need <= log->seg_size) {
+        return 0;
+    }
+    return ddlog_begin_segment(log, seg_type);
 }
 
 /*
  * A write that was cut short left no whole chunk: the next one begins at the
  * same place.  Where a file's write is cut short, the disk is full.
  */
-static int write_chunk(DdebugLog *log, uint32_t seg_type,
-                       struct ddebug_log_chunk *c, const void *payload,
-                       size_t len)
+int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
+                      struct ddebug_log_chunk *c, const void *payload,
+                      size_t len)
 {
     static const char zeros[CHUNK_ALIGN];
     DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
     const size_t pad = -len % CHUNK_ALIGN;
-    const size_t total = sizeof(*c) + len + pad;
+    const size_t total = chunk_size(len);
     struct iovec iov[] = {
         { c, sizeof(*c) },
         { (void *)payload, len },
@@ -30,11 +55,9 @@ static int write_chunk(DdebugLog *log, uint32_t seg_type,
     ssize_t n;
     int r;
 
-    if (!cur->open || cur->off + total > log->seg_size) {
-        r = ddlog_begin_segment(log, seg_type);
-        if (r) {
-            return r;
-        }
+    r = make_room(log, seg_type, total);
+    if (r) {
+        return r;
     }
     c->magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC);
     c->seg_seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
@@ -53,6 +76,7 @@ static int write_chunk(DdebugLog *log, uint32_t seg_type,
         return n < 0 ? -errno : -ENOSPC;
     }
     cur->off += total;
+    ddlog_charge(log, total);
     log->slots[cur->slot].last_epoch = log->epoch;
     log->next_chunk++;
     return 0;
@@ -72,40 +96,101 @@ int ddlog_write_event(DdebugLog *log, uint32_t event, uint64_t arg0,
         },
     };
 
-    return write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, &e, sizeof(e));
+    return ddlog_write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, &e, sizeof(e));
 }
 
 /* Rule 9 */
-static int tell_lost(DdebugLog *log)
+static int tell_lost(DdebugLog *log, DdebugLogLoss why)
 {
     int r;
 
-    if (!log->untold_chunks) {
+    if (!log->lost[why].untold_chunks) {
         return 0;
     }
-    r = ddlog_write_event(log, DDEBUG_LOG_EVENT_IO_LOST, log->untold_chunks,
-                          log->untold_bytes, 0);
+    r = ddlog_write_event(log, loss_events[why], log->lost[why].untold_chunks,
+                          log->lost[why].untold_bytes, 0);
     if (!r) {
-        log->untold_chunks = 0;
-        log->untold_bytes = 0;
+        log->lost[why].untold_chunks = 0;
+        log->lost[why].untold_bytes = 0;
     }
     return r;
 }
 
-static int append(DdebugLog *log, uint32_t seg_type, struct ddebug_log_chunk *c,
-                  const void *payload, size_t len)
+/*
+ * Before a chunk; where there is no room for it, later.  The few events that a
+ * full log has room for are not spent on saying again how much it lacks, but
+ * before the next data, and at its end (@all).
+ */
+static int tell_all_lost(DdebugLog *log, bool all)
 {
+    int why, r;
+
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
+        if (why == DDEBUG_LOG_LOSS_FULL && log->full && !all) {
+            continue;
+        }
+        r = tell_lost(log, why);
+        if (r) {
+            return r == -EXFULL ? 0 : r;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Data must leave room for what is to be told before them, and, where nothing
+ * is overwritten, for what may have to be told after them.  Once they found
+ * none they go on in a new segment only, or small ones would still slip in
+ * between larger ones that are given up.
+ */
+static int make_room_for_data(DdebugLog *log, size_t len)
+{
+    size_t need = chunk_size(len);
+    int why;
+
+    if (log->mode == DDEBUG_LOG_DROP && log->full) {
+        return ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+    }
+    if (log->mode == DDEBUG_LOG_DROP) {
+        need += EVENT_RESERVE;
+    }
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
+        need += log->lost[why].untold_chunks ? EVENT_SIZE : 0;
+    }
+    return make_room(log, DDEBUG_LOG_SEG_DATA, need);
+}
+
+static int write_introduction(DdebugLog *log)
+{
+    struct ddebug_log_chunk c = {
+        .type = GUINT16_TO_LE(DDEBUG_LOG_CHUNK_ATTACH),
+        .epoch = GUINT32_TO_LE(log->epoch),
+    };
     int r;
 
-    g_return_val_if_fail(len <= DDEBUG_LOG_PAYLOAD_MAX, -EINVAL);
-    r = tell_lost(log);
-    if (!r) {
-        r = write_chunk(log, seg_type, c, payload, len);
+    if (!log->introduction) {
+        return 0;
     }
-    if (r && r != -EXFULL) {
-        count_lost(log, 1, len);
+    r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, log->introduction,
+                          log->introduction_len);
+    if (!r) {
+        g_clear_pointer(&log->introduction, g_free);
     }
     return r;
+}
+
+/* How it went for data; what a full log lacks is said at once, and once. */
+static void note_data(DdebugLog *log, int r, DdebugLogLoss why, size_t len)
+{
+    if (r) {
+        count_lost(log, why, 1, len);
+    }
+    if (r && why == DDEBUG_LOG_LOSS_FULL && !log->full) {
+        log->full = true;
+        tell_lost(log, DDEBUG_LOG_LOSS_FULL);
+    } else if (!r) {
+        log->full = false;
+    }
 }
 
 int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
@@ -126,8 +211,30 @@ int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
         .torn = GUINT64_TO_LE(data->torn),
         .clamped = GUINT64_TO_LE(data->clamped),
     };
+    DdebugLogLoss why = DDEBUG_LOG_LOSS_IO;
+    int r;
 
-    return append(log, DDEBUG_LOG_SEG_DATA, &c, payload, len);
+    g_return_val_if_fail(len <= DDEBUG_LOG_PAYLOAD_MAX, -EINVAL);
+    if (ddlog_is_overdrawn(log)) {
+        why = DDEBUG_LOG_LOSS_RATE;
+        r = -EXFULL;
+    } else {
+        r = make_room_for_data(log, len);
+        if (!r) {
+            r = write_introduction(log);
+        }
+        if (!r) {
+            r = tell_all_lost(log, true);
+        }
+        if (!r) {
+            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, payload, len);
+        }
+        if (r == -EXFULL) {
+            why = DDEBUG_LOG_LOSS_FULL;
+        }
+    }
+    note_data(log, r, why, len);
+    return r;
 }
 
 static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
@@ -137,8 +244,23 @@ static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
         .type = GUINT16_TO_LE(type),
         .epoch = GUINT32_TO_LE(log->epoch),
     };
+    int r;
 
-    return append(log, DDEBUG_LOG_SEG_DICT, &c, payload, len);
+    g_return_val_if_fail(len <= DDEBUG_LOG_PAYLOAD_MAX, -EINVAL);
+    if (ddlog_is_overdrawn(log)) {
+        return -EXFULL;
+    }
+    r = write_introduction(log);
+    if (!r) {
+        r = tell_all_lost(log, false);
+    }
+    if (!r) {
+        r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, payload, len);
+    }
+    if (r && r != -EXFULL) {
+        count_lost(log, DDEBUG_LOG_LOSS_IO, 1, len);
+    }
+    return r;
 }
 
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
@@ -147,10 +269,16 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 
     log->epoch++;
     log->attached = true;
+    g_clear_pointer(&log->introduction, g_free);
     r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
+    if (r == -EXFULL) {
+        log->introduction = g_memdup2(payload, len);
+        log->introduction_len = len;
+        r = 0;
+    }
     r_event = ddebug_log_append_event(log, DDEBUG_LOG_EVENT_ATTACH, log->epoch,
                                       0, 0);
-    return r ? r : r_event;
+    return r || r_event == -EXFULL ? r : r_event;
 }
 
 int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len)
@@ -164,20 +292,30 @@ int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len)
 int ddebug_log_append_event(DdebugLog *log, uint32_t event,
                             uint64_t arg0, uint64_t arg1, uint64_t arg2)
 {
-    int r = tell_lost(log);
+    int r;
 
+    if (ddlog_is_overdrawn(log)) {
+        return -EXFULL;
+    }
+    r = tell_all_lost(log, event == DDEBUG_LOG_EVENT_CLOSE);
     if (!r) {
         r = ddlog_write_event(log, event, arg0, arg1, arg2);
     }
-    if (r) {
-        count_lost(log, 1, sizeof(struct ddebug_log_event));
+    if (r && r != -EXFULL) {
+        count_lost(log, DDEBUG_LOG_LOSS_IO, 1, sizeof(struct ddebug_log_event));
     }
     return r;
 }
 
-void ddebug_log_append_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes)
+void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
+                            uint64_t bytes)
 {
-    count_lost(log, chunks, bytes);
+    count_lost(log, why, chunks, bytes);
+}
+
+uint64_t ddebug_log_lost(const DdebugLog *log, DdebugLogLoss why)
+{
+    return log->lost[why].bytes;
 }
 
 int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)
@@ -185,7 +323,9 @@ int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)
     struct ddebug_log_state s = {
         .magic = GUINT32_TO_LE(DDEBUG_LOG_STATE_MAGIC),
         .settled_pass = GUINT64_TO_LE(settled_pass),
-        .io_lost = GUINT64_TO_LE(log->io_lost),
+        .io_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_IO].bytes),
+        .full_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_FULL].bytes),
+        .rate_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_RATE].bytes),
     };
 
     if (log->data.open) {

@@ -18,6 +18,7 @@
  *   -open      opening, formatting, closing
  *   -segment   the next slot
  *   -append    chunks, losses, state
+ *   -rate      how much may be written when
  *   -resize    size, clear
  *   -request   requests of tools
  *   -check     what somebody else did to the file
@@ -50,6 +51,12 @@
 
 #define MIB (1ull << 20)
 
+/*
+ * What data leave free of the last segment of a log that keeps its oldest, for
+ * the events that say how it went on: two dozen.
+ */
+#define EVENT_RESERVE 4096u
+
 /* What the header of a segment leaves free. */
 #define FIRST_CHUNK ((uint32_t)sizeof(struct ddebug_log_seg))
 
@@ -74,7 +81,9 @@ typedef struct DdebugLogCursor {
 } DdebugLogCursor;
 
 struct DdebugLog {
-    char *path;
+    char *path;                     /* as it was named, for messages */
+    char *where;                    /* the same, absolute */
+    unsigned flags;                 /* DDEBUG_LOG_OPEN_* */
     int fd;
     struct ddebug_log_super super;  /* as it is on disk */
     uint32_t seg_size;
@@ -87,10 +96,21 @@ struct DdebugLog {
     bool attached;                  /* the epoch was begun by this writer */
     uint64_t last_pass;
     uint64_t answered;              /* id of the last request answered */
-    uint64_t io_lost;               /* bytes */
-    uint64_t untold_chunks;         /* lost, and not in an IO_LOST event yet */
-    uint64_t untold_bytes;
-    bool removal_told;
+    DdebugLogMode mode;
+    struct {
+        uint64_t bytes;
+        uint64_t untold_chunks;     /* not in an event yet */
+        uint64_t untold_bytes;
+    } lost[DDEBUG_LOG_NR_LOSSES];
+    bool full;                      /* the last data found no room */
+    void *introduction;             /* of the epoch, not written yet; or NULL */
+    size_t introduction_len;
+    uint64_t rate;                  /* bytes/s; 0: no limit */
+    int64_t credit;                 /* bytes that may be written now */
+    uint64_t credit_ns;             /* CLOCK_MONOTONIC it is of */
+    bool dry;                       /* it was used up, is not half full yet */
+    bool must_load;                 /* the file is not what slots says */
+    bool mishap_told;               /* by ddebug_log_check(), and it goes on */
 };
 
 /* Every structure of the file ends in the checksum of what comes before it. */
@@ -143,7 +163,15 @@ int ddlog_wipe_slot(DdebugLog *log, uint64_t slot);
 DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type);
 int ddlog_begin_segment(DdebugLog *log, uint32_t type);
 
+/* -rate */
+void ddlog_charge(DdebugLog *log, size_t bytes);
+/* More was written than even DDEBUG_LOG_DEBT_MAX allows. */
+bool ddlog_is_overdrawn(DdebugLog *log);
+
 /* -append */
+int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
+                      struct ddebug_log_chunk *c, const void *payload,
+                      size_t len);
 int ddlog_write_event(DdebugLog *log, uint32_t event, uint64_t arg0,
                       uint64_t arg1, uint64_t arg2);
 

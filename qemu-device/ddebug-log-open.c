@@ -12,8 +12,11 @@ static const char *kind_of(mode_t mode)
            S_ISCHR(mode) ? "a character device" : "not a regular file";
 }
 
-static bool check_kind(const char *path, const struct stat *st, GError **error)
+static bool check_kind(const char *path, const struct stat *st, unsigned flags,
+                       GError **error)
 {
+    const uid_t uid = geteuid();
+
     if (!S_ISREG(st->st_mode)) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
                           "'%s' is %s: name a regular file, or one that does "
@@ -23,6 +26,13 @@ static bool check_kind(const char *path, const struct stat *st, GError **error)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_LINKED,
                           "'%s' has %ju hard links: name a file that has no "
                           "other name", path, (uintmax_t)st->st_nlink);
+    }
+    if (flags & DDEBUG_LOG_OPEN_OWNED && st->st_uid != uid && st->st_uid != 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_OWNER,
+                          "'%s' belongs to the user with id %u, who could do "
+                          "anything to it: give it to the user with id %u, who "
+                          "runs this program, or to root, or name another file",
+                          path, st->st_uid, uid);
     }
     return true;
 }
@@ -65,7 +75,7 @@ static bool open_file(DdebugLog *log, unsigned flags, bool *created,
 
     *created = false;
     if (lstat(log->path, st) == 0) {
-        if (!check_kind(log->path, st, error)) {
+        if (!check_kind(log->path, st, flags, error)) {
             return false;
         }
         log->fd = open(log->path, how);
@@ -79,7 +89,7 @@ static bool open_file(DdebugLog *log, unsigned flags, bool *created,
     if (fstat(log->fd, st) < 0) {
         return ddlog_fail_io(error, log->path, "cannot look at", errno);
     }
-    return check_kind(log->path, st, error);
+    return check_kind(log->path, st, flags, error);
 }
 
 static bool take_lock(DdebugLog *log, GError **error)
@@ -109,6 +119,37 @@ static bool take_lock(DdebugLog *log, GError **error)
                       "'%s' is in use, by the process %u as its superblock "
                       "says: name another file, or end that process first",
                       log->path, pid);
+}
+
+/* Only once it is known to be a log: what is refused stays as it was. */
+static bool give_access(DdebugLog *log, const DdebugLogInfo *info,
+                        GError **error)
+{
+    struct stat st;
+
+    if (!info || (!info->file_mode && !info->file_group)) {
+        return true;
+    }
+    if (fstat(log->fd, &st) < 0) {
+        return ddlog_fail_io(error, log->path, "cannot look at", errno);
+    }
+    if (info->file_group && st.st_gid != *info->file_group &&
+        fchown(log->fd, -1, *info->file_group) < 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be given to the group with id %u: %s; "
+                          "the user with id %u must own the file and be a "
+                          "member of that group", log->path, *info->file_group,
+                          g_strerror(errno), geteuid());
+    }
+    /* after the group: changing that may take bits away */
+    if (info->file_mode && (st.st_mode & 07777) != info->file_mode &&
+        fchmod(log->fd, info->file_mode) < 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be given the mode %#o: %s; the user "
+                          "with id %u must own the file", log->path,
+                          info->file_mode, g_strerror(errno), geteuid());
+    }
+    return true;
 }
 
 static void new_uuid(uint8_t uuid[16])
@@ -197,14 +238,18 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (r) {
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
-    return !size || ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size),
-                                      error);
+    if (!size) {
+        return true;
+    }
+    return ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size),
+                             error);
 }
 
 DdebugLog *ddebug_log_open(const char *path, uint64_t size,
                            const DdebugLogInfo *info, unsigned flags,
                            GError **error)
 {
+    g_autofree char *cwd = g_get_current_dir();
     DdebugLog *log;
     bool created, locked, ok;
     struct stat st;
@@ -214,6 +259,9 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
     }
     log = g_new0(DdebugLog, 1);
     log->path = g_strdup(path);
+    log->where = g_path_is_absolute(path) ? g_strdup(path) :
+                                            g_build_filename(cwd, path, NULL);
+    log->flags = flags;
     log->fd = -1;
     log->next_seq = 1;
     log->next_chunk = 1;
@@ -231,6 +279,9 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
         }
     } else if (ok) {
         ok = reopen(log, size, info, st.st_size, error);
+    }
+    if (ok) {
+        ok = give_access(log, info, error);
     }
     if (!ok) {
         if (created && locked) {
@@ -250,8 +301,10 @@ void ddebug_log_close(DdebugLog *log)
     if (log->fd >= 0) {
         close(log->fd);
     }
+    g_free(log->introduction);
     g_free(log->slots);
     g_free(log->path);
+    g_free(log->where);
     g_free(log);
 }
 
@@ -262,7 +315,7 @@ uint64_t ddebug_log_size(const DdebugLog *log)
 
 const char *ddebug_log_path(const DdebugLog *log)
 {
-    return log->path;
+    return log->where;
 }
 
 uint32_t ddebug_log_epoch(const DdebugLog *log)
@@ -273,9 +326,4 @@ uint32_t ddebug_log_epoch(const DdebugLog *log)
 uint64_t ddebug_log_last_pass(const DdebugLog *log)
 {
     return log->last_pass;
-}
-
-uint64_t ddebug_log_io_lost(const DdebugLog *log)
-{
-    return log->io_lost;
 }

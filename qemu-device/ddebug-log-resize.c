@@ -255,11 +255,15 @@ bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error)
 /* Rule 8 */
 bool ddebug_log_clear(DdebugLog *log, GError **error)
 {
+    const DdebugLogMode mode = log->mode;
     struct ddebug_log_super s = log->super;
     uint64_t first, i;
     int r;
 
+    /* what may be overwritten for it is to be hidden anyhow */
+    log->mode = DDEBUG_LOG_OVERWRITE;
     r = ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+    log->mode = mode;
     if (!r) {
         first = log->slots[log->data.slot].seq;
         r = ddlog_write_event(log, DDEBUG_LOG_EVENT_CLEAR, 0, 0, 0);

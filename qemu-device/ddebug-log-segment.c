@@ -32,6 +32,7 @@ int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
 /* What the table of slots says, in one walk. */
 typedef struct DdebugLogCensus {
     uint64_t unused;            /* a slot, or nr_segs: none */
+    uint64_t nr_unused;
     uint64_t oldest_data;       /* likewise */
     uint64_t oldest_dict;       /* likewise */
     uint64_t nr_dict;
@@ -52,6 +53,7 @@ static void take_census(const DdebugLog *log, DdebugLogCensus *c)
     for (i = log->nr_segs; i-- > 0; ) {
         if (!slots[i].seq) {
             c->unused = i;
+            c->nr_unused++;
         } else if (slots[i].type == DDEBUG_LOG_SEG_DATA) {
             if (c->oldest_data == log->nr_segs ||
                 slots[i].seq < slots[c->oldest_data].seq) {
@@ -106,11 +108,48 @@ static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
     return r;
 }
 
+/*
+ * Where nothing is overwritten, data leave an eighth of the slots to the
+ * dictionary, so that the guest can introduce itself, and its callsites, later.
+ */
+static uint64_t kept_for_dict(const DdebugLog *log, const DdebugLogCensus *c)
+{
+    const uint64_t share = MAX(log->nr_segs / 8, 1);
+
+    return share > c->nr_dict ? share - c->nr_dict : 0;
+}
+
+/* As pick_slot(), where the oldest are kept. */
+static int pick_unused_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
+{
+    DdebugLogCensus c;
+    bool may_take;
+
+    take_census(log, &c);
+    if (type == DDEBUG_LOG_SEG_DICT) {
+        may_take = c.nr_unused && c.nr_dict < ddlog_dict_limit(log->nr_segs);
+    } else {
+        may_take = c.nr_unused > kept_for_dict(log, &c);
+    }
+    if (may_take) {
+        *slot = c.unused;
+        return 0;
+    }
+    if (dict_is_dead(log, &c)) {
+        *slot = c.oldest_dict;
+        return 0;
+    }
+    return -EXFULL;
+}
+
 static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
 {
     DdebugLogCensus c;
     int r;
 
+    if (log->mode == DDEBUG_LOG_DROP) {
+        return pick_unused_slot(log, type, slot);
+    }
     take_census(log, &c);
     if (type == DDEBUG_LOG_SEG_DICT &&
         c.nr_dict >= ddlog_dict_limit(log->nr_segs)) {
@@ -151,11 +190,12 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     uint64_t slot;
     int r;
 
-    cur->open = false;
     r = pick_slot(log, type, &slot);
     if (r) {
         return r;
     }
+    cur->open = false;
+    ddlog_charge(log, sizeof(seg));
     seg.seq = GUINT64_TO_LE(log->next_seq);
     seal(&seg);
     log->slots[slot].seq = 0;
@@ -172,4 +212,9 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     };
     *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = FIRST_CHUNK };
     return 0;
+}
+
+void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode)
+{
+    log->mode = mode;
 }
