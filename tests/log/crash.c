@@ -1014,27 +1014,72 @@ static void at_random(uint64_t kills, GRand *rand, Statistics *stat)
     }
 }
 
+/* A file, and what is known of it, to come back to. */
+typedef struct Memory {
+    char *bytes;
+    gsize len;
+    Shared shared;
+} Memory;
+
+static Memory *remember(void)
+{
+    Memory *m = g_new(Memory, 1);
+
+    g_assert_true(g_file_get_contents(path, &m->bytes, &m->len, NULL));
+    memcpy(&m->shared, shared, sizeof(Shared));
+    return m;
+}
+
+static void recall(const Memory *m)
+{
+    memcpy(shared, &m->shared, sizeof(Shared));
+    g_assert_true(g_file_set_contents(path, m->bytes, m->len, NULL));
+}
+
+static void forget(Memory *m)
+{
+    g_free(m->bytes);
+    g_free(m);
+}
+G_DEFINE_AUTOPTR_CLEANUP_FUNC(Memory, forget)
+
+/* The next writer dies as well, at every call by which it mends what the last one has left. */
+static void while_mending(uint32_t seed, Statistics *stat)
+{
+    g_autoptr(Memory) left = remember();
+
+    for (How how = BEFORE; how <= AFTER; how++) {
+        uint64_t at = 1;
+
+        do {
+            recall(left);
+        } while (run(seed, at++, how, 0, -1, stat) && shared->op == OPEN);
+    }
+}
+
 /*
  * At every system call of a child, in each of the ways, from one and the same
  * file on: what happened before is the same each time.
  */
 static void at_every_call(uint32_t seed, Statistics *stat)
 {
-    g_autofree char *before = NULL;
-    g_autofree Shared *shared_before = g_malloc(sizeof(Shared));
-    gsize len;
+    g_autoptr(Memory) before = NULL;
 
     make_log();
     run(seed, 0, NOT, 300, -1, stat);
-    g_assert_true(g_file_get_contents(path, &before, &len, NULL));
-    memcpy(shared_before, shared, sizeof(Shared));
+    before = remember();
     for (How how = BEFORE; how <= AFTER; how++) {
         uint64_t at = 1;
 
-        do {
-            memcpy(shared, shared_before, sizeof(Shared));
-            g_assert_true(g_file_set_contents(path, before, len, NULL));
-        } while (run(seed, at++, how, TOUR, -1, stat));
+        for (;;) {
+            recall(before);
+            if (!run(seed, at++, how, TOUR, -1, stat)) {
+                break;
+            }
+            if (shared->op == GROW || shared->op == SHRINK || shared->op == CLEAR) {
+                while_mending(seed, stat);
+            }
+        }
     }
     /* and once more, so that the log is seen to go on */
     run(seed + 1, 0, NOT, 300, -1, stat);
