@@ -27,7 +27,7 @@ PROPERTIES = {
     "file-group": ("str", "group of the log"),
     "mode": ("VirtIODDebugMode", "overwrite"),
     "rate-limit": ("size", "bytes per second"),
-    "resize-status": ("str", "what came of setting log-size"),
+    "resize-status": ("string", "what came of setting log-size"),
     "full-lost": ("uint64", "mode=drop"),
     "rate-lost": ("uint64", "exceeded rate-limit"),
 }

@@ -9,7 +9,7 @@ set -euo pipefail
 length=$1
 case $length in
 short) kills=200 every=1 ;;
-long) kills=10000 every=10 ;;
+long) kills=10000 every=5 ;;
 *) echo "run.sh: '$length' is not known: short or long" >&2; exit 2 ;;
 esac
 
