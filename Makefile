@@ -25,6 +25,8 @@ help:
 	@echo 'make check-unit    only the unit tests (no guest)'
 	@echo 'make check-stress  models of the rings'\'' barriers; the rings outside of a guest for some minutes'
 	@echo 'make check-readers readers of a log that never rests, consumers that are killed, for some minutes'
+	@echo 'make check-log-crash  kills the log writer more than 10,000 times'
+	@echo 'make check-faults  guests whose log cannot be written, or hangs for a minute'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
@@ -152,6 +154,7 @@ CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-u
 include tests/fuzz/fuzz.mk
 include tests/ring/ring.mk
 include tests/readers/readers.mk
+include tests/log/log.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh

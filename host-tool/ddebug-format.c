@@ -188,6 +188,8 @@ ddebug_format_reason (DdebugLostReason reason)
     [DDEBUG_LOST_OVERTAKEN] = "overwritten in the log before they were read",
     [DDEBUG_LOST_DAMAGED] = "the log is damaged there",
     [DDEBUG_LOST_IO] = "the host could not write them",
+    [DDEBUG_LOST_FULL] = "the log was full and kept its oldest",
+    [DDEBUG_LOST_RATE] = "they exceeded the rate limit of the log",
     [DDEBUG_LOST_RING] = "overwritten in the guest before the host took them",
     [DDEBUG_LOST_RECORDS] = "in records that cannot be read",
     [DDEBUG_LOST_TAIL] = "never written, the host ended before",
@@ -371,9 +373,10 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append_printf (out, ": %s", item->text);
       break;
     case DDEBUG_ITEM_IO_LOST:
-      append_count (out, item->count, "chunk");
-      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: the host could not write the log",
-                              item->bytes);
+      append_count (out, item->count, item->reason == DDEBUG_LOST_RATE ? "gap" : "chunk");
+      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: %s", item->bytes,
+                              item->reason == DDEBUG_LOST_IO ? "the host could not write the log"
+                                                             : ddebug_format_reason (item->reason));
       break;
     case DDEBUG_ITEM_BAD_CHUNK:
     default:

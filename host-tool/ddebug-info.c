@@ -174,6 +174,12 @@ add_damage (const Info *info)
         separator = ", ";
       }
   g_string_append (info->text, *separator ? "\n" : "none\n");
+  if (totals->fulls || totals->rates)
+    {
+      add_name (info->text, "given up:");
+      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " chunks since the log was full, %" G_GUINT64_FORMAT
+                              " gaps for the rate limit\n", totals->fulls, totals->rates);
+    }
 }
 
 static void

@@ -269,6 +269,10 @@ lost_reason (const Stream *stream)
     return DDEBUG_LOST_OVERTAKEN;
   if (span->marks.io_errors != stream->marks.io_errors)
     return DDEBUG_LOST_IO;
+  if (span->marks.fulls != stream->marks.fulls)
+    return DDEBUG_LOST_FULL;
+  if (span->marks.rates != stream->marks.rates)
+    return DDEBUG_LOST_RATE;
   return span->chunk.pos > stream->end_pos ? DDEBUG_LOST_RING : DDEBUG_LOST_RECORDS;
 }
 

@@ -41,7 +41,7 @@ typedef enum
   DDEBUG_ITEM_UNKNOWN,      /* count records of stream were not understood */
   DDEBUG_ITEM_BAD_SPAN,     /* a span of stream was given up, why: text */
   DDEBUG_ITEM_BAD_CHUNK,    /* a chunk or count bytes of the file were damaged, where: text */
-  DDEBUG_ITEM_IO_LOST,      /* the device could not write count chunks of bytes bytes */
+  DDEBUG_ITEM_IO_LOST,      /* the device gave up count chunks of bytes bytes, why: reason IO, FULL or RATE */
 } DdebugItemType;
 
 typedef enum
@@ -53,6 +53,8 @@ typedef enum
   DDEBUG_LOST_RING,         /* the guest overtook the device */
   DDEBUG_LOST_RECORDS,      /* records in between are damaged or not understood */
   DDEBUG_LOST_TAIL,         /* committed, and never written */
+  DDEBUG_LOST_FULL,         /* the log was full, and kept its oldest */
+  DDEBUG_LOST_RATE,         /* the guest logged more than the device may write in that time */
 } DdebugLostReason;
 
 typedef struct
@@ -77,6 +79,8 @@ typedef struct
   guint laps;
   guint damages;
   guint io_errors;
+  guint fulls;
+  guint rates;
 } DdebugMarks;
 
 typedef struct DdebugMerger DdebugMerger;

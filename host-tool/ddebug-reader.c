@@ -453,10 +453,17 @@ compare_segments (gconstpointer a, gconstpointer b)
 
   if (x->seq != y->seq)
     return x->seq < y->seq ? -1 : 1;
+  if (x->headless != y->headless)
+    return x->headless ? 1 : -1;
   return x->slot < y->slot ? -1 : 1;
 }
 
-/* While segments are moved one may be there twice: both are the same. */
+/*
+ * While segments are moved one may be there twice: both are the same.  Not so
+ * where one has no header: it may be what a move that was given up has left, which
+ * the segment has grown since, and which comes to light when a writer dies while
+ * it writes another header there.
+ */
 static void
 sort_table (GArray *table)
 {

@@ -89,6 +89,20 @@ make_bad_bytes (DdebugView *view, DdebugItem *item, const DdebugChunk *chunk)
 }
 
 static gboolean
+take_lost (const struct ddebug_log_event *event, DdebugItem *item, DdebugLostReason reason, guint *mark,
+           guint64 *total)
+{
+  memset (item, 0, sizeof *item);
+  item->type = DDEBUG_ITEM_IO_LOST;
+  item->reason = reason;
+  item->count = GUINT64_FROM_LE (event->arg[0]);
+  item->bytes = GUINT64_FROM_LE (event->arg[1]);
+  ++*mark;
+  *total += item->count;
+  return TRUE;
+}
+
+static gboolean
 take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
 {
   struct ddebug_log_event event;
@@ -106,13 +120,11 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       view->closed = TRUE;
       return FALSE;
     case DDEBUG_LOG_EVENT_IO_LOST:
-      view->marks.io_errors++;
-      memset (item, 0, sizeof *item);
-      item->type = DDEBUG_ITEM_IO_LOST;
-      item->count = GUINT64_FROM_LE (event.arg[0]);
-      item->bytes = GUINT64_FROM_LE (event.arg[1]);
-      view->totals.io_errors += item->count;
-      return TRUE;
+      return take_lost (&event, item, DDEBUG_LOST_IO, &view->marks.io_errors, &view->totals.io_errors);
+    case DDEBUG_LOG_EVENT_FULL_LOST:
+      return take_lost (&event, item, DDEBUG_LOST_FULL, &view->marks.fulls, &view->totals.fulls);
+    case DDEBUG_LOG_EVENT_RATE_LOST:
+      return take_lost (&event, item, DDEBUG_LOST_RATE, &view->marks.rates, &view->totals.rates);
     default:
       return FALSE;
     }

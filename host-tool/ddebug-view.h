@@ -22,7 +22,9 @@ typedef struct
   guint64 unknown_chunks;   /* of types not known to this tool */
   guint64 unknown_records;
   guint64 laps;
-  guint64 io_errors;        /* chunks that the device could not write */
+  guint64 io_errors;        /* chunks that the device could not write, */
+  guint64 fulls;            /* that a full log did not take, */
+  guint64 rates;            /* and gaps where the guest logged too fast */
   guint64 received;
   guint64 lost;
   guint64 dropped;

@@ -164,8 +164,10 @@ struct ddebug_log_state {
 	__le32 reserved0;
 	__le64 settled_pass;	/* chunks of this pass and before are complete */
 	__le64 seg_seq;		/* the newest data segment */
-	__le64 io_lost;		/* bytes of chunks that could not be written, since opened */
-	__u8 reserved1[28];
+	__le64 io_lost;		/* bytes of chunks that were given up since the log was opened: */
+	__le64 full_lost;	/* see DDEBUG_LOG_EVENT_IO_LOST, _FULL_LOST, */
+	__le64 rate_lost;	/* _RATE_LOST */
+	__u8 reserved1[12];
 	__le32 crc;
 };
 
@@ -176,7 +178,9 @@ _Static_assert(offsetof(struct ddebug_log_state, reserved0) == 4, "ABI");
 _Static_assert(offsetof(struct ddebug_log_state, settled_pass) == 8, "ABI");
 _Static_assert(offsetof(struct ddebug_log_state, seg_seq) == 16, "ABI");
 _Static_assert(offsetof(struct ddebug_log_state, io_lost) == 24, "ABI");
-_Static_assert(offsetof(struct ddebug_log_state, reserved1) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, full_lost) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, rate_lost) == 40, "ABI");
+_Static_assert(offsetof(struct ddebug_log_state, reserved1) == 48, "ABI");
 _Static_assert(offsetof(struct ddebug_log_state, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_state) == 64, "ABI");
 
@@ -299,6 +303,8 @@ struct ddebug_log_event {
 #define DDEBUG_LOG_EVENT_CLEAR		8	/* what was before is cleared */
 #define DDEBUG_LOG_EVENT_IO_LOST	9	/* arg: chunks, bytes that could not be written */
 #define DDEBUG_LOG_EVENT_PANIC		10	/* set aside */
+#define DDEBUG_LOG_EVENT_FULL_LOST	11	/* arg: chunks, bytes that a full log did not take (mode=drop) */
+#define DDEBUG_LOG_EVENT_RATE_LOST	12	/* arg: gaps, bytes that exceeded rate-limit */
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");

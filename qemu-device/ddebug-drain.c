@@ -52,6 +52,12 @@
 /* Is the file still whole?  Asked before a sleep, and so often under load. */
 #define DDEBUG_CHECK_PERIOD_MS 1000
 
+/* What the disk may take for one chunk before it is complained of. */
+#define DDEBUG_SLOW_MS 5000
+
+/* Errors are told once, and again after so long a time without any. */
+#define DDEBUG_TOLD_MS 60000
+
 /* A guest may break the rules as often as it likes, but not fill our stderr. */
 #define DDEBUG_COMPLAINTS_MAX 16
 
@@ -110,6 +116,15 @@ struct DdebugDrain {
     uint64_t first_pass;        /* what it was at the start */
     uint64_t intrusions;        /* looks of the BQL side */
     bool look_found;            /* the look in progress has found something */
+    guint look_next;            /* the stream at which it goes on */
+    bool held_back;             /* it had to stop for the rate */
+    uint64_t skipped_gaps;      /* what was overwritten meanwhile, not told */
+    uint64_t skipped_bytes;
+    DdebugLogMode mode;
+    uint64_t rate;
+    bool policy_changed;        /* mode, rate: the log does not know them yet */
+    uint64_t resize_to;         /* 0: nobody has asked */
+    char *resize_status;
     char *complaint;
     unsigned complaints;
     uint8_t *stage;             /* DDEBUG_STREAM_SPAN_MAX bytes, BQL side */
@@ -122,7 +137,10 @@ struct DdebugDrain {
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
-    bool io_told;
+    struct {
+        bool told;
+        int64_t last_ms;        /* when it happened last */
+    } mishaps[DDEBUG_LOG_NR_LOSSES];
 };
 
 static int64_t now_ms(void)
@@ -160,6 +178,7 @@ static void drain_unref(DdebugDrain *d)
     qemu_cond_destroy(&d->ended_cond);
     qemu_mutex_destroy(&d->lock);
     g_free(d->complaint);
+    g_free(d->resize_status);
     g_free(d->stage);
     g_free(d->bounce);
     g_free(d);
@@ -207,8 +226,13 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
                         uint8_t *buf, DdebugLogData *data)
 {
     const bool stopped = st->stopped;
+    const uint64_t from = st->consumed;
     const size_t len = ddebug_stream_copy(st, limit, buf, data);
 
+    if (len && d->held_back && data->pos > from) {
+        d->skipped_gaps++;
+        d->skipped_bytes += data->pos - from;
+    }
     if (len) {
         data->epoch = d->epoch;
         data->pass = d->pass + 1;
@@ -224,6 +248,8 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
 /* All streams were looked at. */
 static void end_look(DdebugDrain *d)
 {
+    d->look_next = 0;
+    d->held_back = false;
     if (d->look_found) {
         d->pass++;
         d->look_found = false;
@@ -515,6 +541,41 @@ bool ddebug_drain_next_answer(DdebugDrain *d, DdebugAnswer *answer)
     return done != NULL;
 }
 
+void ddebug_drain_set_policy(DdebugDrain *d, DdebugLogMode mode, uint64_t rate)
+{
+    qemu_mutex_lock(&d->lock);
+    d->mode = mode;
+    d->rate = rate;
+    d->policy_changed = true;
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+static void set_resize_status(DdebugDrain *d, const char *status)
+{
+    g_free(d->resize_status);
+    d->resize_status = g_strdup(status);
+}
+
+void ddebug_drain_resize(DdebugDrain *d, uint64_t size)
+{
+    qemu_mutex_lock(&d->lock);
+    d->resize_to = size;
+    set_resize_status(d, "pending");
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+char *ddebug_drain_resize_status(DdebugDrain *d)
+{
+    char *status;
+
+    qemu_mutex_lock(&d->lock);
+    status = g_strdup(d->resize_status);
+    qemu_mutex_unlock(&d->lock);
+    return status;
+}
+
 void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
 {
     qemu_mutex_lock(&d->lock);
@@ -532,39 +593,95 @@ void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
 
 /* The thread */
 
-static void check_io(DdebugDrain *d, int r)
+/* It happens now; returns whether that is to be said. */
+static bool is_news(DdebugDrain *d, DdebugLogLoss why)
 {
-    if (r < 0) {
-        trace_virtio_ddebug_drain_io_error(d, -r, ddebug_log_io_lost(d->log));
+    const int64_t now = now_ms();
+    const bool news = !d->mishaps[why].told ||
+                      now - d->mishaps[why].last_ms > DDEBUG_TOLD_MS;
+
+    d->mishaps[why].told = true;
+    d->mishaps[why].last_ms = now;
+    return news;
+}
+
+/* What came of an append that was begun at @begin_ms. */
+static void check_io(DdebugDrain *d, int r, int64_t begin_ms)
+{
+    const int64_t took_ms = now_ms() - begin_ms;
+
+    if (r == -EXFULL) {
+        /* of a dictionary, which is answered, or of data: see check_data() */
+    } else if (r < 0) {
+        trace_virtio_ddebug_drain_io_error(
+            d, -r, ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_IO));
+        if (is_news(d, DDEBUG_LOG_LOSS_IO)) {
+            warn_report("virtio-ddebug: cannot write '%s': %s; the VM runs on, "
+                        "and what is lost is counted (this is said once)",
+                        ddebug_log_path(d->log), strerror(-r));
+        }
+    } else if (took_ms > DDEBUG_SLOW_MS && is_news(d, DDEBUG_LOG_LOSS_IO)) {
+        warn_report("virtio-ddebug: the disk of '%s' took %" PRId64 " s for a "
+                    "write; the VM ran on, and what its rings could not hold "
+                    "meanwhile is lost (this is said once)",
+                    ddebug_log_path(d->log), took_ms / 1000);
     }
-    if (r < 0 && !d->io_told) {
-        d->io_told = true;
-        warn_report("virtio-ddebug: cannot write '%s': %s; the VM runs on, and "
-                    "what is lost is counted (this is said once)",
-                    ddebug_log_path(d->log), strerror(-r));
+}
+
+static void check_data(DdebugDrain *d, int r, uint64_t full_lost)
+{
+    if (r != -EXFULL) {
+        return;
+    }
+    if (ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL) == full_lost) {
+        return;
+    }
+    if (is_news(d, DDEBUG_LOG_LOSS_FULL)) {
+        warn_report("virtio-ddebug: '%s' is full, and keeps its oldest "
+                    "messages, as mode=drop says; new ones are lost and "
+                    "counted until it is cleared or made larger (this is said "
+                    "once)", ddebug_log_path(d->log));
     }
 }
 
 /* After work on the log; takes the lock again. */
 static void relock_counting(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
 {
-    const uint64_t io_lost = ddebug_log_io_lost(d->log);
-    const uint64_t size = ddebug_log_size(d->log);
+    DdebugLog *log = d->log;
 
     qemu_mutex_lock(&d->lock);
     d->counters.chunks += chunks;
     d->counters.bytes += bytes;
-    d->counters.io_lost = io_lost;
-    d->counters.log_size = size;
+    d->counters.io_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO);
+    d->counters.full_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_FULL);
+    d->counters.rate_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE);
+    d->counters.log_size = ddebug_log_size(log);
     d->counters.passes = d->pass - d->first_pass;
 }
 
+/* Comes with the lock and without what it calls for, goes with it. */
 static void write_data(DdebugDrain *d, const DdebugLogData *data,
                        const void *buf, size_t len)
 {
-    int r = ddebug_log_append_data(d->log, data, buf, len);
+    const uint64_t full_lost = ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL);
+    const uint64_t gaps = d->skipped_gaps, skipped = d->skipped_bytes;
+    int64_t begin_ms;
+    int r;
 
-    check_io(d, r);
+    d->skipped_gaps = d->skipped_bytes = 0;
+    unlock_and_complain(d);
+    if (gaps) {
+        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_RATE, gaps, skipped);
+        if (is_news(d, DDEBUG_LOG_LOSS_RATE)) {
+            warn_report("virtio-ddebug: the guest logs more than rate-limit "
+                        "lets into '%s'; what is lost is counted (this is said "
+                        "once)", ddebug_log_path(d->log));
+        }
+    }
+    begin_ms = now_ms();
+    r = ddebug_log_append_data(d->log, data, buf, len);
+    check_io(d, r, begin_ms);
+    check_data(d, r, full_lost);
     relock_counting(d, r ? 0 : 1, r ? 0 : len);
 }
 
@@ -586,17 +703,19 @@ static uint32_t status_of(int r)
 static void write_request(DdebugDrain *d, DdebugJob *job)
 {
     DdebugDone *done = g_new0(DdebugDone, 1);
+    int64_t begin_ms;
     uint32_t epoch;
     int r;
 
     qemu_mutex_unlock(&d->lock);
+    begin_ms = now_ms();
     if (job->type == DDEBUG_JOB_ATTACH) {
         r = ddebug_log_append_attach(d->log, job->payload, job->len);
     } else {
         r = ddebug_log_append_dict(d->log, job->payload, job->len);
     }
-    if (r != -EXFULL && r != -EINVAL) {
-        check_io(d, r);
+    if (r != -EINVAL) {
+        check_io(d, r, begin_ms);
     }
     epoch = ddebug_log_epoch(d->log);
     done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
@@ -614,11 +733,11 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
 
 static void do_job(DdebugDrain *d, DdebugJob *job)
 {
-    int r = 0;
+    int64_t begin_ms;
+    int r;
 
     switch (job->type) {
     case DDEBUG_JOB_DATA:
-        qemu_mutex_unlock(&d->lock);
         write_data(d, &job->data, job->payload, job->len);
         break;
     case DDEBUG_JOB_ATTACH:
@@ -627,13 +746,14 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
         break;
     case DDEBUG_JOB_EVENT:
         qemu_mutex_unlock(&d->lock);
+        begin_ms = now_ms();
         r = ddebug_log_append_event(d->log, job->event, job->arg, 0, 0);
-        check_io(d, r);
+        check_io(d, r, begin_ms);
         relock_counting(d, 0, 0);
         break;
     case DDEBUG_JOB_LOST:
         qemu_mutex_unlock(&d->lock);
-        ddebug_log_append_lost(d->log, 1, job->arg);
+        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, 1, job->arg);
         relock_counting(d, 0, 0);
         break;
     }
@@ -656,22 +776,33 @@ static void do_jobs(DdebugDrain *d)
  * One look over all streams, each up to where it is when its turn comes.
  * Returns whether it found anything.  Given up when the BQL side has looked
  * at them meanwhile, or forgotten them.
+ *
+ * Where the rate does not allow any more it stops, and goes on there the next
+ * time: *wait_ms later.  Both together are one pass.  Until then the rings
+ * overwrite what is oldest in them, and keep what is newest.
  */
-static bool look(DdebugDrain *d)
+static bool look(DdebugDrain *d, int *wait_ms)
 {
     const uint64_t intrusions = d->intrusions;
     bool found = false;
     DdebugLogData data;
     size_t len;
-    guint i;
 
-    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
-        DdebugStream *st = stream_at(d, i);
+    for (; may_touch(d) && d->look_next < d->streams->len; d->look_next++) {
+        DdebugStream *st = stream_at(d, d->look_next);
         const uint64_t limit = ddebug_stream_head(st);
 
-        while ((len = copy_span(d, st, limit, d->bounce, &data))) {
+        for (;;) {
+            *wait_ms = ddebug_log_rate_wait(d->log);
+            if (*wait_ms) {
+                d->held_back = true;
+                return true;
+            }
+            len = copy_span(d, st, limit, d->bounce, &data);
+            if (!len) {
+                break;
+            }
             found = true;
-            unlock_and_complain(d);
             write_data(d, &data, d->bounce, len);
             if (d->intrusions != intrusions) {
                 return true;
@@ -682,19 +813,24 @@ static bool look(DdebugDrain *d)
     return found;
 }
 
+static uint64_t all_lost(const DdebugCounters *c)
+{
+    return c->io_lost + c->full_lost + c->rate_lost;
+}
+
 /* Rule 10 of the format; with the lock, which it gives up meanwhile. */
 static void settle(DdebugDrain *d)
 {
-    const uint64_t pass = d->pass;
+    const uint64_t pass = d->pass, lost = all_lost(&d->counters);
 
     if (!QSIMPLEQ_EMPTY(&d->jobs) ||
-        (pass == d->settled_pass && d->counters.io_lost == d->settled_lost)) {
+        (pass == d->settled_pass && lost == d->settled_lost)) {
         return;
     }
     unlock_and_complain(d);
     if (ddebug_log_write_state(d->log, pass) == 0) {
         d->settled_pass = pass;
-        d->settled_lost = ddebug_log_io_lost(d->log);
+        d->settled_lost = lost;
         trace_virtio_ddebug_drain_settled(d, pass);
     }
     relock_counting(d, 0, 0);
@@ -725,6 +861,31 @@ static int plan_sleep(DdebugDrain *d, bool found)
     return -1;
 }
 
+/*
+ * The watch is put on the name, since the log was opened by it a moment ago;
+ * if somebody has put another file there, tools do not reach this log at all.
+ */
+static void watch_log(DdebugDrain *d)
+{
+    const char *path = ddebug_log_path(d->log);
+
+    if (d->inotify_fd < 0) {
+        d->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+    }
+    if (d->inotify_fd >= 0 &&
+        inotify_add_watch(d->inotify_fd, path,
+                          IN_CLOSE_WRITE | IN_DONT_FOLLOW) < 0) {
+        close(d->inotify_fd);
+        d->inotify_fd = -1;
+    }
+    if (d->inotify_fd < 0) {
+        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
+                    "ddebug-host (size, clear) are served when the guest logs "
+                    "something (see fs.inotify.max_user_instances)", path,
+                    strerror(errno));
+    }
+}
+
 static void check_log(DdebugDrain *d, bool before_sleep)
 {
     g_autoptr(GError) error = NULL;
@@ -736,25 +897,69 @@ static void check_log(DdebugDrain *d, bool before_sleep)
     d->last_check_ms = now;
     if (!ddebug_log_check(d->log, &error)) {
         warn_report("virtio-ddebug: %s", error->message);
+        /* it may be another file now */
+        watch_log(d);
     }
 }
 
+/* With the lock: the size was changed, or not. */
+static void note_size(DdebugDrain *d)
+{
+    const uint64_t size = ddebug_log_size(d->log);
+
+    if (size != d->counters.log_size && !d->abandoned) {
+        d->notify(d->opaque);
+    }
+    d->counters.log_size = size;
+}
+
+/* Without the lock. */
 static void serve_requests(DdebugDrain *d)
 {
     DdebugLogRequest request;
-    uint64_t size = ddebug_log_size(d->log);
 
     while (ddebug_log_poll_request(d->log, &request)) {
         ddebug_log_serve_request(d->log, &request);
     }
-    if (ddebug_log_size(d->log) != size) {
-        qemu_mutex_lock(&d->lock);
-        d->counters.log_size = ddebug_log_size(d->log);
-        if (!d->abandoned) {
-            d->notify(d->opaque);
-        }
-        qemu_mutex_unlock(&d->lock);
+    qemu_mutex_lock(&d->lock);
+    note_size(d);
+    qemu_mutex_unlock(&d->lock);
+}
+
+/* With the lock, which it gives up meanwhile. */
+static void resize(DdebugDrain *d)
+{
+    const uint64_t size = d->resize_to;
+    g_autoptr(GError) error = NULL;
+    g_autofree char *status = NULL;
+
+    if (!size) {
+        return;
     }
+    d->resize_to = 0;
+    qemu_mutex_unlock(&d->lock);
+    if (ddebug_log_resize(d->log, size, &error)) {
+        status = g_strdup("done");
+    } else {
+        warn_report("virtio-ddebug: log-size: %s", error->message);
+        status = g_strdup_printf("failed: %s", error->message);
+    }
+    qemu_mutex_lock(&d->lock);
+    note_size(d);
+    if (!d->resize_to) {
+        set_resize_status(d, status);
+    }
+}
+
+/* With the lock. */
+static void take_wishes(DdebugDrain *d)
+{
+    if (d->policy_changed) {
+        ddebug_log_set_mode(d->log, d->mode);
+        ddebug_log_set_rate(d->log, d->rate);
+        d->policy_changed = false;
+    }
+    resize(d);
 }
 
 /* Without the lock. */
@@ -786,22 +991,27 @@ static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
 static void *drain_thread(void *opaque)
 {
     DdebugDrain *d = opaque;
-    int timeout;
+    int timeout, wait_ms;
     bool found;
 
     rcu_register_thread();
     serve_requests(d);
     qemu_mutex_lock(&d->lock);
     for (;;) {
+        take_wishes(d);
         do_jobs(d);
         if (d->quit && QSIMPLEQ_EMPTY(&d->jobs)) {
             break;
         }
-        found = look(d);
+        wait_ms = 0;
+        found = look(d, &wait_ms);
         if (!found) {
             settle(d);
         }
         timeout = plan_sleep(d, found);
+        if (timeout) {
+            timeout = MAX(timeout, MIN(wait_ms, DDEBUG_CHECK_PERIOD_MS));
+        }
         unlock_and_complain(d);
         check_log(d, timeout < 0);
         if (timeout) {
@@ -824,28 +1034,6 @@ static void *drain_thread(void *opaque)
     return NULL;
 }
 
-/*
- * The watch is put on the name, since the log was opened by it a moment ago;
- * if somebody has put another file there, tools do not reach this log at all.
- */
-static int watch_log(const char *path)
-{
-    int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-
-    if (fd >= 0 &&
-        inotify_add_watch(fd, path, IN_CLOSE_WRITE | IN_DONT_FOLLOW) < 0) {
-        close(fd);
-        fd = -1;
-    }
-    if (fd < 0) {
-        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
-                    "ddebug-host (size, clear) are served when the guest logs "
-                    "something (see fs.inotify.max_user_instances)", path,
-                    strerror(errno));
-    }
-    return fd;
-}
-
 DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
                                 void *opaque, Error **errp)
 {
@@ -861,7 +1049,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->kick_fd = kick_fd;
     qemu_mutex_init(&d->lock);
     qemu_cond_init(&d->ended_cond);
-    d->inotify_fd = watch_log(ddebug_log_path(log));
+    d->inotify_fd = -1;
     d->notify = notify;
     d->opaque = opaque;
     d->streams = g_ptr_array_new();
@@ -872,6 +1060,8 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
+    d->resize_status = g_strdup("none");
+    watch_log(d);
     d->counters.log_size = ddebug_log_size(log);
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
     trace_virtio_ddebug_drain_start(d, d->first_pass);

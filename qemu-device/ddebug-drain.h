@@ -29,6 +29,8 @@ typedef struct DdebugCounters {
     uint64_t chunks;            /* DATA chunks in the log */
     uint64_t bytes;             /* of their payload */
     uint64_t io_lost;           /* bytes that could not be written */
+    uint64_t full_lost;         /* bytes that a full log did not take */
+    uint64_t rate_lost;         /* bytes that exceeded the rate */
     uint64_t streams;           /* posted now */
     uint64_t log_size;          /* bytes of the file */
 } DdebugCounters;
@@ -97,6 +99,20 @@ bool ddebug_drain_request(DdebugDrain *drain, uint16_t type, void *payload,
 
 /* The next answer, if there is one. */
 bool ddebug_drain_next_answer(DdebugDrain *drain, DdebugAnswer *answer);
+
+/* Another ddebug_log_set_mode() and ddebug_log_set_rate(). */
+void ddebug_drain_set_policy(DdebugDrain *drain, DdebugLogMode mode,
+                             uint64_t rate);
+
+/**
+ * ddebug_drain_resize: gives the log another size, later; one that was asked
+ * for before and is not begun is forgotten.
+ * @size: bytes, DDEBUG_LOG_SIZE_MIN to _MAX
+ */
+void ddebug_drain_resize(DdebugDrain *drain, uint64_t size);
+
+/* How it went: "none", "pending", "done" or "failed: why"; to be freed. */
+char *ddebug_drain_resize_status(DdebugDrain *drain);
 
 /* An event for the log. */
 void ddebug_drain_event(DdebugDrain *drain, uint32_t event, uint64_t arg);

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "ddebug_log.h"
 
@@ -27,6 +28,7 @@ typedef enum {
     DDEBUG_LOG_ERROR_NOT_FOUND,     /* no such file or directory */
     DDEBUG_LOG_ERROR_NOT_A_FILE,    /* directory, symbolic link, FIFO, ... */
     DDEBUG_LOG_ERROR_LINKED,        /* more than one hard link */
+    DDEBUG_LOG_ERROR_OWNER,         /* another user's: DDEBUG_LOG_OPEN_OWNED */
     DDEBUG_LOG_ERROR_PERMISSION,    /* may not be opened for writing */
     DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
     DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
@@ -38,12 +40,31 @@ typedef enum {
 
 typedef struct DdebugLog DdebugLog;
 
-/* Who writes; put into the superblock.  Not kept after ddebug_log_open(). */
+/*
+ * Who writes, which is put into the superblock, and who else may open the
+ * file.  Not kept after ddebug_log_open().
+ */
 typedef struct DdebugLogInfo {
     const char *vm_name;        /* cut to 64 bytes; NULL: none */
     const uint8_t *vm_uuid;     /* 16 bytes; NULL: none */
     const char *writer;         /* program and version, cut to 64 bytes */
+    mode_t file_mode;           /* permissions; 0: as they are, 0600 if new */
+    const gid_t *file_group;    /* NULL: as it is */
 } DdebugLogInfo;
+
+/* What becomes of a chunk that no segment is left for. */
+typedef enum DdebugLogMode {
+    DDEBUG_LOG_OVERWRITE,       /* it takes the place of the oldest */
+    DDEBUG_LOG_DROP,            /* it is given up: the oldest are kept */
+} DdebugLogMode;
+
+/* Why chunks are given up. */
+typedef enum DdebugLogLoss {
+    DDEBUG_LOG_LOSS_IO,         /* the file could not be written */
+    DDEBUG_LOG_LOSS_FULL,       /* DDEBUG_LOG_DROP */
+    DDEBUG_LOG_LOSS_RATE,       /* above the rate */
+    DDEBUG_LOG_NR_LOSSES
+} DdebugLogLoss;
 
 /* The device's word on a span of a stream; fields as in ddebug_log_chunk. */
 typedef struct DdebugLogData {
@@ -74,7 +95,25 @@ typedef struct DdebugLogRequest {
  */
 #define DDEBUG_LOG_PAYLOAD_MAX (64u << 10)
 
+/*
+ * A rate of R bytes a second lets R * t bytes through in t seconds, and one
+ * burst on top: R, but not less than this many bytes, so that a few sub-buffers
+ * fit.  Who has used it up has to wait until half of it is there again: few
+ * long gaps instead of many short ones.
+ */
+#define DDEBUG_LOG_BURST_MIN (256u << 10)
+
+/*
+ * The rate is asked for before data are taken from a guest
+ * (ddebug_log_rate_wait()).  What has been taken, the dictionary and events
+ * need not wait, but not more of them than this.
+ */
+#define DDEBUG_LOG_DEBT_MAX (1u << 20)
+
+#define DDEBUG_LOG_RATE_MAX DDEBUG_LOG_SIZE_MAX
+
 #define DDEBUG_LOG_OPEN_CREATE 0x1u  /* make a missing file, of mode 0600 */
+#define DDEBUG_LOG_OPEN_OWNED  0x2u  /* it must be this user's, or root's */
 
 /**
  * ddebug_log_open:
@@ -104,19 +143,34 @@ void ddebug_log_close(DdebugLog *log);
 
 /* Bytes of the file now. */
 uint64_t ddebug_log_size(const DdebugLog *log);
-/* Where the file lies, as given to ddebug_log_open(). */
+/* Where the file lies: absolute, whatever the working directory becomes. */
 const char *ddebug_log_path(const DdebugLog *log);
 /* The newest epoch; 0 if no driver ever attached. */
 uint32_t ddebug_log_epoch(const DdebugLog *log);
 /* The highest pass found in the log when it was opened; 0: none. */
 uint64_t ddebug_log_last_pass(const DdebugLog *log);
-/* Bytes of payload that could not be written since the log was opened. */
-uint64_t ddebug_log_io_lost(const DdebugLog *log);
+/* Bytes of payload that were given up since the log was opened, for @why. */
+uint64_t ddebug_log_lost(const DdebugLog *log, DdebugLogLoss why);
+
+/* At any time; at first DDEBUG_LOG_OVERWRITE, and no limit. */
+void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode);
+/* @rate: bytes a second, up to DDEBUG_LOG_RATE_MAX; 0: no limit. */
+void ddebug_log_set_rate(DdebugLog *log, uint64_t rate);
+
+/**
+ * ddebug_log_rate_wait: how long to wait before data are taken from the guest,
+ * so that the rate is kept.
+ *
+ * Returns: milliseconds; 0: now is the time
+ */
+int ddebug_log_rate_wait(DdebugLog *log);
 
 /*
  * The functions that append return 0 or a negative errno.  An error costs that
- * one chunk: its bytes are counted (ddebug_log_io_lost()), the next call tries
- * again, and an IO_LOST event precedes the first chunk that succeeds.
+ * one chunk: its bytes are counted (ddebug_log_lost()), the next call tries
+ * again, and an event that says so precedes the first chunk that succeeds.
+ * -EXFULL: there is no room for it, or it exceeds the rate by more than
+ * DDEBUG_LOG_DEBT_MAX; no error, then, of the file.
  */
 
 /**
@@ -129,7 +183,8 @@ int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
 /**
  * ddebug_log_append_attach: begins an epoch with the driver's introduction, up
  * to DDEBUG_LOG_PAYLOAD_MAX bytes.  The epoch has begun (ddebug_log_epoch())
- * also where an error is returned.
+ * also where an error is returned.  Where there is no room for it, it is kept,
+ * and written before the first data of the epoch that there is room for.
  */
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
 
@@ -137,8 +192,8 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
  * ddebug_log_append_dict: dictionary entries, up to DDEBUG_LOG_PAYLOAD_MAX
  * bytes, of the newest epoch.
  *
- * Returns: also -EXFULL if the dictionary may take no more segments, and then
- * nothing is counted as lost; -EINVAL if no epoch was begun by this writer.
+ * Returns: -EXFULL if there is no room in the dictionary, and then nothing is
+ * counted as lost; -EINVAL if no epoch was begun by this writer.
  */
 int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len);
 
@@ -151,13 +206,17 @@ int ddebug_log_append_event(DdebugLog *log, uint32_t event,
 
 /**
  * ddebug_log_append_lost: @chunks with @bytes of payload were given up by the
- * caller before they came here; counted as if they had failed to be written.
+ * caller before they came here; counted as if that had happened here.
  */
-void ddebug_log_append_lost(DdebugLog *log, uint64_t chunks, uint64_t bytes);
+void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
+                            uint64_t bytes);
+
+/* Whether a log may have @size bytes; else false with @error set (SIZE). */
+bool ddebug_log_check_size(uint64_t size, GError **error);
 
 /**
  * ddebug_log_resize: gives the file the greatest size that is not above @size
- * and appends a SIZE event.  Keeps the newest that fits.
+ * and appends a SIZE event.  Keeps the newest that fits, in any mode.
  *
  * Returns: true, or false with @error set (SIZE, SPACE, IO) and the log as it
  * was; after IO, what was to go when shrinking may be gone.
@@ -190,7 +249,10 @@ int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass);
 
 /**
  * ddebug_log_check: looks whether the file was cut short or removed under the
- * writer.  A file cut short is made whole again (what was cut is lost).
+ * writer.  A file cut short is made whole again (what was cut is lost).  In
+ * place of one that was removed a new one is begun, with the numbers and the
+ * dictionary of the present epoch, once nothing else has its name.  A file that
+ * was renamed is written on under its new name.
  *
  * Returns: true if all is well; false with @error set, once for each mishap.
  */

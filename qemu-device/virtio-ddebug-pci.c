@@ -75,7 +75,7 @@ static void virtio_ddebug_pci_init(Object *obj)
     virtio_instance_init_common(obj, &dev->vdev, sizeof(dev->vdev),
                                 TYPE_VIRTIO_DDEBUG);
     /* a newer QEMU has done it: it takes all properties, not only qdev's */
-    for (name = virtio_ddebug_counter_names; *name; name++) {
+    for (name = virtio_ddebug_property_names; *name; name++) {
         if (!object_property_find(obj, *name)) {
             object_property_add_alias(obj, *name, OBJECT(&dev->vdev), *name);
         }

@@ -7,10 +7,12 @@
  * over to the drain (ddebug-drain.c); its answers come back by a bottom half.
  */
 #include "qemu/osdep.h"
+#include <grp.h>
 #include "hw/boards.h"
 #include "hw/virtio/virtio.h"
 #include "qapi/error.h"
 #include "qapi/visitor.h"
+#include "qemu/cutils.h"
 #include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/main-loop.h"
@@ -489,12 +491,53 @@ static void virtio_ddebug_get_config(VirtIODevice *vdev, uint8_t *config)
 
 /* Realize and unrealize */
 
+/* What may be given to others: to read, and to the group to write. */
+#define FILE_MODE_OWNER 0600
+#define FILE_MODE_OTHERS 0064
+
+static bool virtio_ddebug_parse_mode(const char *word, mode_t *mode,
+                                     Error **errp)
+{
+    unsigned value;
+
+    if (qemu_strtoui(word, NULL, 8, &value) < 0 ||
+        (value & ~FILE_MODE_OTHERS) != FILE_MODE_OWNER) {
+        error_setg(errp, "virtio-ddebug: file-mode=%s: give an octal number "
+                   "with which the owner may read and write, and others at "
+                   "most read, or, the group alone, write: 0600 to 0664", word);
+        return false;
+    }
+    *mode = value;
+    return true;
+}
+
+static bool virtio_ddebug_parse_group(const char *word, gid_t *gid,
+                                      Error **errp)
+{
+    const struct group *group = getgrnam(word);
+    unsigned value;
+
+    if (group) {
+        *gid = group->gr_gid;
+    } else if (qemu_strtoui(word, NULL, 10, &value) == 0 &&
+               value != (gid_t)-1) {
+        *gid = value;
+    } else {
+        error_setg(errp, "virtio-ddebug: file-group=%s: there is no such "
+                   "group: give the name of one, or its number", word);
+        return false;
+    }
+    return true;
+}
+
 static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
 {
-    const DdebugLogInfo info = {
+    gid_t gid;
+    DdebugLogInfo info = {
         .vm_name = qemu_get_vm_name(),
         .vm_uuid = qemu_uuid_set ? qemu_uuid.data : NULL,
         .writer = "virtio-ddebug " DDEBUG_VERSION ", QEMU " QEMU_VERSION,
+        .file_group = s->file_group ? &gid : NULL,
     };
     const uint64_t size = s->size == SIZE_UNSET ? 0 : s->size;
     g_autoptr(GError) error = NULL;
@@ -509,12 +552,21 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         error_setg(errp, "virtio-ddebug: size=0: a log takes at least 1M");
         return NULL;
     }
-    log = ddebug_log_open(s->file, size, &info, DDEBUG_LOG_OPEN_CREATE,
+    if ((s->file_mode &&
+         !virtio_ddebug_parse_mode(s->file_mode, &info.file_mode, errp)) ||
+        (s->file_group &&
+         !virtio_ddebug_parse_group(s->file_group, &gid, errp))) {
+        return NULL;
+    }
+    log = ddebug_log_open(s->file, size, &info,
+                          DDEBUG_LOG_OPEN_CREATE | DDEBUG_LOG_OPEN_OWNED,
                           &error);
     if (!log) {
         error_setg(errp, "virtio-ddebug: file: %s", error->message);
         return NULL;
     }
+    ddebug_log_set_mode(log, s->mode);
+    ddebug_log_set_rate(log, s->rate_limit);
     s->size = ddebug_log_size(log);
     return log;
 }
@@ -623,7 +675,147 @@ static const Property virtio_ddebug_properties[] = {
     /* no default: a log keeps its size, which ddebug-host may have changed */
     DEFINE_PROP_UNSIGNED_NODEFAULT("size", VirtIODDebug, size, qdev_prop_size,
                                    uint64_t),
+    DEFINE_PROP_STRING("file-mode", VirtIODDebug, file_mode),
+    DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
 };
+
+/*
+ * Those below may be set while the VM runs; the drain's thread takes them from
+ * there, so that none of it waits for the disk.
+ */
+
+static const char *const virtio_ddebug_modes[] = {
+    [DDEBUG_LOG_OVERWRITE] = "overwrite",
+    [DDEBUG_LOG_DROP] = "drop",
+};
+
+static const QEnumLookup virtio_ddebug_mode_lookup = {
+    .array = virtio_ddebug_modes,
+    .size = ARRAY_SIZE(virtio_ddebug_modes),
+};
+
+static void virtio_ddebug_tell_policy(VirtIODDebug *s)
+{
+    if (s->drain) {
+        ddebug_drain_set_policy(s->drain, s->mode, s->rate_limit);
+    }
+}
+
+static int virtio_ddebug_get_mode(Object *obj, Error **errp)
+{
+    return VIRTIO_DDEBUG(obj)->mode;
+}
+
+static void virtio_ddebug_set_mode(Object *obj, int mode, Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+
+    s->mode = mode;
+    virtio_ddebug_tell_policy(s);
+}
+
+static void virtio_ddebug_get_rate_limit(Object *obj, Visitor *v,
+                                         const char *name, void *opaque,
+                                         Error **errp)
+{
+    uint64_t value = VIRTIO_DDEBUG(obj)->rate_limit;
+
+    visit_type_size(v, name, &value, errp);
+}
+
+static void virtio_ddebug_set_rate_limit(Object *obj, Visitor *v,
+                                         const char *name, void *opaque,
+                                         Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    uint64_t value;
+
+    if (!visit_type_size(v, name, &value, errp)) {
+        return;
+    }
+    if (value > DDEBUG_LOG_RATE_MAX) {
+        error_setg(errp, "virtio-ddebug: rate-limit=%" PRIu64 ": bytes per "
+                   "second, at most 1T; 0 is no limit", value);
+        return;
+    }
+    s->rate_limit = value;
+    virtio_ddebug_tell_policy(s);
+}
+
+static void virtio_ddebug_get_log_size(Object *obj, Visitor *v,
+                                       const char *name, void *opaque,
+                                       Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    DdebugCounters counters = { 0 };
+
+    if (s->drain) {
+        ddebug_drain_counters(s->drain, &counters);
+    }
+    visit_type_size(v, name, &counters.log_size, errp);
+}
+
+static void virtio_ddebug_set_log_size(Object *obj, Visitor *v,
+                                       const char *name, void *opaque,
+                                       Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    g_autoptr(GError) error = NULL;
+    uint64_t value;
+
+    if (!visit_type_size(v, name, &value, errp)) {
+        return;
+    }
+    if (!s->drain) {
+        error_setg(errp, "virtio-ddebug: log-size can be set while the device "
+                   "has its log: before, set size");
+        return;
+    }
+    if (!ddebug_log_check_size(value, &error)) {
+        error_setg(errp, "virtio-ddebug: log-size: %s", error->message);
+        return;
+    }
+    ddebug_drain_resize(s->drain, value);
+}
+
+static char *virtio_ddebug_get_resize_status(Object *obj, Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+
+    return s->drain ? ddebug_drain_resize_status(s->drain) : g_strdup("none");
+}
+
+static void virtio_ddebug_add_settings(ObjectClass *klass)
+{
+    object_class_property_add_enum(klass, "mode", "VirtIODDebugMode",
+                                   &virtio_ddebug_mode_lookup,
+                                   virtio_ddebug_get_mode,
+                                   virtio_ddebug_set_mode);
+    object_class_property_set_description(
+        klass, "mode",
+        "what becomes of messages that the log is full for: overwrite (the "
+        "oldest; default), drop (they are lost, and the oldest are kept)");
+    object_class_property_add(klass, "rate-limit", "size",
+                              virtio_ddebug_get_rate_limit,
+                              virtio_ddebug_set_rate_limit, NULL, NULL);
+    object_class_property_set_description(
+        klass, "rate-limit",
+        "bytes per second that may be written to the log, in bursts of a "
+        "second's, 256K at least (default: 0, no limit)");
+    object_class_property_add(klass, "log-size", "size",
+                              virtio_ddebug_get_log_size,
+                              virtio_ddebug_set_log_size, NULL, NULL);
+    object_class_property_set_description(
+        klass, "log-size",
+        "bytes of the log file; set while the VM runs to change them, see "
+        "resize-status");
+    object_class_property_add_str(klass, "resize-status",
+                                  virtio_ddebug_get_resize_status, NULL);
+    object_class_property_set_description(
+        klass, "resize-status",
+        "read-only: what came of setting log-size: none, pending, done, "
+        "failed: WHY");
+}
 
 typedef struct VirtIODDebugCounter {
     const char *name;
@@ -640,13 +832,16 @@ static const VirtIODDebugCounter virtio_ddebug_counters[] = {
     COUNTER("chunks", chunks, "chunks of messages written to the log"),
     COUNTER("bytes", bytes, "bytes of messages written to the log"),
     COUNTER("io-lost", io_lost, "bytes that could not be written to the log"),
+    COUNTER("full-lost", full_lost,
+            "bytes that a full log did not take (mode=drop)"),
+    COUNTER("rate-lost", rate_lost, "bytes that exceeded rate-limit"),
     COUNTER("streams", streams, "streams that the driver has posted"),
-    COUNTER("log-size", log_size, "bytes of the log file"),
 };
 
-const char *const virtio_ddebug_counter_names[] = {
-    "kicks", "wakeups", "passes", "chunks", "bytes", "io-lost", "streams",
-    "log-size", NULL
+const char *const virtio_ddebug_property_names[] = {
+    "mode", "rate-limit", "log-size", "resize-status", "kicks", "wakeups",
+    "passes", "chunks", "bytes", "io-lost", "full-lost", "rate-lost", "streams",
+    NULL
 };
 
 static void virtio_ddebug_get_counter(Object *obj, Visitor *v,
@@ -709,6 +904,14 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(
         klass, "size",
         "bytes the log file may take, 1M to 1T (default: as it is; 16M if new)");
+    object_class_property_set_description(
+        klass, "file-mode",
+        "permissions of the log file, 0600 to 0664 (default: as they are; 0600 "
+        "if new)");
+    object_class_property_set_description(
+        klass, "file-group",
+        "group of the log file, by name or number (default: as it is)");
+    virtio_ddebug_add_settings(klass);
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);

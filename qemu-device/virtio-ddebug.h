@@ -20,6 +20,10 @@ struct VirtIODDebug {
     /* properties */
     char *file;
     uint64_t size;
+    char *file_mode;
+    char *file_group;
+    DdebugLogMode mode;
+    uint64_t rate_limit;        /* bytes/s; 0: none */
 
     uint16_t num_ring_queues;
     uint32_t max_streams;
@@ -41,9 +45,10 @@ struct VirtIODDebug {
 };
 
 /*
- * The read-only counters, for a transport that wants them too; NULL-terminated.
+ * The properties that are not qdev's, for a transport that wants them too;
+ * NULL-terminated.
  */
-extern const char *const virtio_ddebug_counter_names[];
+extern const char *const virtio_ddebug_property_names[];
 
 #ifdef DDEBUG_LOADABLE
 void virtio_ddebug_register(void);

@@ -26,7 +26,7 @@ REC_PAD, REC_TIME, REC_TEXT = 1, 2, 3
 
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
-          7: "size", 8: "clear", 9: "io-lost", 10: "panic"}
+          7: "size", 8: "clear", 9: "io-lost", 10: "panic", 11: "full-lost", 12: "rate-lost"}
 
 
 class BadLog(Exception):

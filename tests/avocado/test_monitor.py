@@ -22,7 +22,14 @@ PROPERTIES = {
     "bytes": ("uint64", "bytes of messages"),
     "io-lost": ("uint64", "could not be written"),
     "streams": ("uint64", "posted"),
-    "log-size": ("uint64", "bytes of the log"),
+    "log-size": ("size", "bytes of the log"),
+    "file-mode": ("str", "0600 to 0664"),
+    "file-group": ("str", "group of the log"),
+    "mode": ("VirtIODDebugMode", "overwrite"),
+    "rate-limit": ("size", "bytes per second"),
+    "resize-status": ("string", "what came of setting log-size"),
+    "full-lost": ("uint64", "mode=drop"),
+    "rate-lost": ("uint64", "exceeded rate-limit"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")
 

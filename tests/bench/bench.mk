@@ -38,7 +38,8 @@ BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -
 	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
 	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC_loadable-7.2) -iquote $(QEMU_SRC_loadable-7.2)/include \
 	-I$(QEMU_SRC_loadable-7.2)/include -isystem $(QEMU_SRC_loadable-7.2)/linux-headers -Wall -Wno-unused-parameter
-BENCH_DRAIN_OBJECTS = $(addprefix $(BENCH_QEMU)/,ddebug-drain.o ddebug-stream.o ddebug-log.o)
+BENCH_DRAIN_OBJECTS = $(addprefix $(BENCH_QEMU)/,ddebug-drain.o ddebug-stream.o \
+	$(notdir $(patsubst %.c,%.o,$(wildcard qemu-device/ddebug-log-*.c))))
 
 $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
 	@echo '  CC      bench-drain'

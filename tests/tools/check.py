@@ -4,8 +4,9 @@
 
 check         style, unit, install and overlay tests, the branches of the codec, the fuzz
               targets for some seconds, readers of a flooded log for some seconds, models of
-              the rings' barriers, the rings under stress for some seconds, the guest tests on
-              the chosen variant, their smoke part on all other variants
+              the rings' barriers, the rings under stress for some seconds, the log writer
+              killed some hundred times, the guest tests on the chosen variant but for those
+              that are long, their smoke part on all other variants
 check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
@@ -13,10 +14,13 @@ check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes
 check-readers readers of a flooded log, and consumers that are killed, for some minutes
 check-damage  a log damaged in every place
+check-log-crash  the log writer killed more than 10,000 times
+check-faults  guests whose log cannot be written, or hangs for a minute
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
 coverage      the branches of the codec that the unit tests take
-check-guest   the guest tests, or those of the files TEST, on the chosen variant
+check-guest   the guest tests, or those of the files TEST, on the chosen variant; here
+              too, those that are long are left out
 check-smoke   the smoke part of the guest tests on all variants
 check-matrix  the guest tests on all variants
 
@@ -220,24 +224,26 @@ def variant_environment(qemu, kernel):
     return {**os.environ, "DDEBUG_QEMU": qemu, "DDEBUG_KERNEL": kernel}
 
 
-def avocado(command, *arguments, smoke, files, **options):
-    tags = ["--filter-by-tags", "smoke"] if smoke else []
+def avocado(command, *arguments, smoke, files, long=False, **options):
+    tags = ["--filter-by-tags", "smoke"] if smoke else \
+        [] if long else ["--filter-by-tags=-long", "--filter-by-tags-include-empty"]
     return subprocess.run([os.path.join(BIN, "avocado"), command, *arguments, *tags, *files],
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
-def guest(qemu, kernel, wanted=(), smoke=False):
+def guest(qemu, kernel, wanted=(), smoke=False, long=False):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
     files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
         or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
+    which = {"smoke": smoke, "long": long, "files": files}
     reason = why_not(qemu, kernel)
     if reason:
         count.failed.append(f"no test could be run: {reason}")
         return count
     reason = why_no_kvm(qemu, kernel) if ddebug_guest.ACCEL == "kvm" else None
     if reason:
-        listed = avocado("list", smoke=smoke, files=files, stdout=subprocess.PIPE, text=True).stdout
+        listed = avocado("list", **which, stdout=subprocess.PIPE, text=True).stdout
         count.skipped = [reason] * len(re.findall(r"^avocado-instrumented ", listed, re.M))
         return count
     results = os.path.join(BUILD, "avocado", f"{qemu}-kernel-{kernel}")
@@ -246,7 +252,7 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
                      "--job-timeout", str(GUEST_JOB_TIMEOUT),
                      "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
-                     smoke=smoke, files=files, env=variant_environment(qemu, kernel)).returncode
+                     **which, env=variant_environment(qemu, kernel)).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:
             tests = json.load(file)["tests"]
@@ -291,6 +297,9 @@ def suites(target, wanted):
         "check-overlay": [("overlay", overlay)],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
         "check-readers": [("readers", made("readers", "check-long"))],
+        "check-log-crash": [("log writer", made("log", "check-long"))],
+        "check-faults": [(f"faults: {name(*CHOSEN)}",
+                          lambda: guest(*CHOSEN, wanted=("test_faults",), long=True))],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
@@ -300,7 +309,8 @@ def suites(target, wanted):
         "check-matrix": [tests(variant) for variant in variants],
         "check": [("style", style), *unit, ("coverage", made("unit", "coverage")),
                   ("fuzz", made("fuzz", "fuzz-short")), *readers, ("install", install), ("overlay", overlay),
-                  ("litmus", litmus), ("rings", made("ring", "check")), tests(CHOSEN)] +
+                  ("litmus", litmus), ("rings", made("ring", "check")), ("log writer", made("log", "check")),
+                  tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)
 

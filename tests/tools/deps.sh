@@ -37,6 +37,7 @@ man-db: checks of the manual pages
 mandoc: checks of the manual pages
 strace: shows in tests which system calls the tool makes
 spin: searches the models of the barriers
+libfuse3-dev: a file system that fails, for tests
 '
 
 # Needed for "make qemu" only.

@@ -2,9 +2,6 @@
 /*
  * What the log writer leaves on disk is what docs/log-format.md says, whatever
  * it is asked to do, whatever is in its way, and wherever it is killed.
- *
- * The reader in here shares nothing with the writer but the header: its
- * checksum is computed bit by bit, and it checks every rule it can see.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -23,263 +20,9 @@
 #include <unistd.h>
 
 #include "ddebug-log.h"
+#include "raw-log.h"
 
 #define MIB (1ull << 20)
-
-/* an independent reader */
-
-static uint32_t crc_slow(const void *data, size_t len)
-{
-    const uint8_t *p = data;
-    uint32_t crc = 0xffffffff;
-
-    while (len--) {
-        crc ^= *p++;
-        for (int i = 0; i < 8; i++) {
-            crc = crc & 1 ? crc >> 1 ^ 0x82f63b78 : crc >> 1;
-        }
-    }
-    return crc ^ 0xffffffff;
-}
-
-/* The same polynomial, a byte at a time, or the tests would take minutes. */
-static uint32_t crc(const void *data, size_t len)
-{
-    static uint32_t table[256];
-    const uint8_t *p = data;
-    uint32_t c = 0xffffffff;
-
-    if (!table[1]) {
-        for (unsigned i = 0; i < 256; i++) {
-            uint32_t v = i;
-
-            for (int k = 0; k < 8; k++) {
-                v = v & 1 ? v >> 1 ^ 0x82f63b78 : v >> 1;
-            }
-            table[i] = v;
-        }
-    }
-    while (len--) {
-        c = table[(c ^ *p++) & 0xff] ^ c >> 8;
-    }
-    return c ^ 0xffffffff;
-}
-
-typedef struct Chunk {
-    struct ddebug_log_chunk h;
-    const uint8_t *payload;
-    uint32_t seg_type;
-    uint32_t seg_epoch;
-} Chunk;
-
-typedef struct Seg {
-    uint64_t seq;
-    uint32_t type;
-    uint32_t epoch;
-    uint64_t slot;
-} Seg;
-
-typedef struct View {
-    uint8_t *file;
-    gsize len;
-    struct ddebug_log_super super;
-    GArray *segs;               /* Seg, by seq, each once */
-    GArray *chunks;             /* Chunk, by seq of segment, then by place */
-    unsigned twice;             /* segments that were there twice */
-} View;
-
-static void view_free(View *v)
-{
-    g_array_unref(v->segs);
-    g_array_unref(v->chunks);
-    g_free(v->file);
-    g_free(v);
-}
-G_DEFINE_AUTOPTR_CLEANUP_FUNC(View, view_free)
-
-static gint seg_cmp(gconstpointer a, gconstpointer b)
-{
-    const Seg *x = a, *y = b;
-
-    return x->seq < y->seq ? -1 : x->seq > y->seq ? 1 :
-           x->slot < y->slot ? -1 : 1;
-}
-
-static void view_super(View *v)
-{
-    uint64_t best = 0;
-    bool found = false;
-
-    for (int i = 0; i < 2; i++) {
-        struct ddebug_log_super s;
-
-        memcpy(&s, v->file + DDEBUG_LOG_SUPER_OFF(i), sizeof(s));
-        if (memcmp(s.magic, "DDEBUGLG", 8) || s.crc != crc(&s, 4092)) {
-            continue;
-        }
-        g_assert_cmpuint(s.generation % 2, ==, i);
-        if (!found || s.generation > best) {
-            v->super = s;
-            best = s.generation;
-            found = true;
-        }
-    }
-    g_assert_true(found);
-    g_assert_cmpuint(v->super.version, ==, 0);
-    g_assert_cmpuint(v->super.incompat | v->super.compat, ==, 0);
-    g_assert_cmpuint(v->super.size, ==,
-                     65536 + v->super.nr_segs * v->super.seg_size);
-}
-
-static void view_chunks(View *v, const Seg *seg, const uint8_t *base)
-{
-    uint32_t off = 64;
-
-    while (off + 128 <= v->super.seg_size) {
-        Chunk c = { .seg_type = seg->type, .seg_epoch = seg->epoch };
-
-        memcpy(&c.h, base + off, 128);
-        if (c.h.magic != DDEBUG_LOG_CHUNK_MAGIC || c.h.seg_seq != seg->seq ||
-            c.h.off != off || c.h.crc != crc(&c.h, 124)) {
-            break;
-        }
-        g_assert_cmpuint(off + 128 + (uint64_t)c.h.len, <=, v->super.seg_size);
-        c.payload = base + off + 128;
-        if (c.h.payload_crc != crc(c.payload, c.h.len)) {
-            /* torn by a SIGKILL: only ever the last of its segment */
-            break;
-        }
-        for (uint32_t i = c.h.len; i % 8; i++) {
-            g_assert_cmpuint(c.payload[i], ==, 0);
-        }
-        g_array_append_val(v->chunks, c);
-        off += 128 + (c.h.len + 7) / 8 * 8;
-    }
-}
-
-/* Rule 5, and who may be in which segment. */
-static void view_check_epochs(View *v, bool live)
-{
-    uint32_t oldest = UINT32_MAX, last_epoch = 0;
-    uint64_t dict = 0, last_seq = 0;
-
-    for (guint i = 0; i < v->segs->len; i++) {
-        Seg *s = &g_array_index(v->segs, Seg, i);
-
-        g_assert_cmpuint(s->epoch, >=, last_epoch);
-        last_epoch = s->epoch;
-        if (s->type == DDEBUG_LOG_SEG_DATA) {
-            if (s->seq >= v->super.first_seg) {
-                oldest = MIN(oldest, s->epoch);
-            }
-        } else {
-            dict++;
-        }
-    }
-    g_assert_cmpuint(dict, <=, v->super.nr_segs / 2);
-    for (guint i = 0; i < v->chunks->len; i++) {
-        Chunk *c = &g_array_index(v->chunks, Chunk, i);
-        bool of_dict = c->h.type == DDEBUG_LOG_CHUNK_ATTACH ||
-                       c->h.type == DDEBUG_LOG_CHUNK_DICT;
-        bool attached = false;
-
-        g_assert_cmpuint(of_dict, ==, c->seg_type == DDEBUG_LOG_SEG_DICT);
-        g_assert_cmpuint(c->h.epoch, >=, c->seg_epoch);
-        if (c->seg_type == DDEBUG_LOG_SEG_DATA) {
-            g_assert_cmpuint(c->h.chunk_seq, >, last_seq);
-            last_seq = c->h.chunk_seq;
-        }
-        if (!live || c->h.type != DDEBUG_LOG_CHUNK_DATA) {
-            continue;
-        }
-        for (guint k = 0; k < v->chunks->len && !attached; k++) {
-            Chunk *d = &g_array_index(v->chunks, Chunk, k);
-
-            attached = d->h.type == DDEBUG_LOG_CHUNK_ATTACH &&
-                       d->h.epoch == c->h.epoch;
-        }
-        g_assert_true(attached);
-    }
-}
-
-/* @live: every epoch of which there are data has its dictionary. */
-static View *view_load(const char *path, bool live)
-{
-    View *v = g_new0(View, 1);
-    g_autoptr(GArray) all = g_array_new(FALSE, FALSE, sizeof(Seg));
-
-    v->segs = g_array_new(FALSE, FALSE, sizeof(Seg));
-    v->chunks = g_array_new(FALSE, FALSE, sizeof(Chunk));
-    g_assert_true(g_file_get_contents(path, (char **)&v->file, &v->len, NULL));
-    g_assert_cmpuint(v->len, >=, 8192);
-    view_super(v);
-    for (uint64_t slot = 0; slot < v->super.nr_segs; slot++) {
-        uint64_t off = 65536 + slot * v->super.seg_size;
-        struct ddebug_log_seg s;
-        Seg seg;
-
-        if (off + v->super.seg_size > v->len) {
-            break;
-        }
-        memcpy(&s, v->file + off, sizeof(s));
-        if (s.magic != DDEBUG_LOG_SEG_MAGIC || s.crc != crc(&s, 60)) {
-            continue;
-        }
-        g_assert_cmpuint(s.seq, >, 0);
-        seg = (Seg) { s.seq, s.type, s.epoch, slot };
-        g_array_append_val(all, seg);
-    }
-    g_array_sort(all, seg_cmp);
-    for (guint i = 0; i < all->len; i++) {
-        Seg *s = &g_array_index(all, Seg, i);
-
-        if (i && g_array_index(all, Seg, i - 1).seq == s->seq) {
-            v->twice++;
-            continue;
-        }
-        g_array_append_val(v->segs, *s);
-        if (s->type == DDEBUG_LOG_SEG_DICT || s->seq >= v->super.first_seg) {
-            view_chunks(v, s, v->file + 65536 + s->slot * v->super.seg_size);
-        }
-    }
-    view_check_epochs(v, live);
-    return v;
-}
-
-static View *view(const char *path)
-{
-    View *v = view_load(path, true);
-
-    g_assert_cmpuint(v->len, ==, v->super.size);
-    g_assert_cmpuint(v->twice, ==, 0);
-    return v;
-}
-
-static unsigned count(View *v, unsigned type)
-{
-    unsigned n = 0;
-
-    for (guint i = 0; i < v->chunks->len; i++) {
-        n += g_array_index(v->chunks, Chunk, i).h.type == type;
-    }
-    return n;
-}
-
-static struct ddebug_log_event event_at(View *v, int from_end)
-{
-    struct ddebug_log_event e = { 0 };
-
-    for (guint i = v->chunks->len; i-- > 0; ) {
-        Chunk *c = &g_array_index(v->chunks, Chunk, i);
-
-        if (c->h.type == DDEBUG_LOG_CHUNK_EVENT && from_end-- == 0) {
-            g_assert_cmpuint(c->h.len, ==, sizeof(e));
-            memcpy(&e, c->payload, sizeof(e));
-            return e;
-        }
-    }
-    return e;
-}
 
 /* numbered data */
 
@@ -379,7 +122,9 @@ static uint64_t check_numbers(View *v, uint64_t *first, uint64_t *last)
 static DdebugLog *must_open(const char *path, uint64_t size)
 {
     static const uint8_t uuid[16] = "0123456789abcde";
-    const DdebugLogInfo info = { "vm", uuid, "test 1.0" };
+    const DdebugLogInfo info = {
+        .vm_name = "vm", .vm_uuid = uuid, .writer = "test 1.0",
+    };
     g_autoptr(GError) error = NULL;
     DdebugLog *log;
 
@@ -710,7 +455,7 @@ static void test_dict_full(void)
     }
     g_assert_cmpint(r, ==, -EXFULL);
     g_assert_cmpuint(taken, ==, 3 * 2);     /* 3 segments, 2 chunks each */
-    g_assert_cmpuint(ddebug_log_io_lost(log), ==, 0);
+    g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO), ==, 0);
     put_range(log, 70, 300);
     v = view(path);
     check_numbers(v, &first, &last);
@@ -1252,13 +997,13 @@ static void test_io_error(void)
     }
     g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EFBIG);
     lost += 1;
-    ddebug_log_append_lost(log, 3, 300);
+    ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_IO, 3, 300);
     lost += 300;
-    g_assert_cmpuint(ddebug_log_io_lost(log), ==, lost);
+    g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO), ==, lost);
     limit_files(RLIM_INFINITY);
     g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
     g_assert_cmpint(put(log, 10), ==, 0);
-    g_assert_cmpuint(ddebug_log_io_lost(log), ==, lost);
+    g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO), ==, lost);
     v = view(path);
     g_assert_cmpuint(check_numbers(v, &first, &last), ==, 11);
     e = event_at(v, 0);
@@ -1343,7 +1088,7 @@ static void test_too_long(void)
     view_free(view(path));
 }
 
-static void test_cut_or_removed_while_open(void)
+static void test_cut_while_open(void)
 {
     g_autofree char *path = tmp_path("check");
     DdebugLog *log = must_open(path, 2 * MIB);
@@ -1375,12 +1120,236 @@ static void test_cut_or_removed_while_open(void)
         g_assert_cmpuint(check_numbers(w, &first, &last), ==, 10);
     }
 
-    g_clear_error(&error);
+    ddebug_log_close(log);
+}
+
+/* mode=drop: the oldest are kept, it is said at once, and it goes on when there is room. */
+static void test_drop(void)
+{
+    g_autofree char *path = tmp_path("drop");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last, kept = 0, n = 0;
+    struct ddebug_log_event e;
+
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    while (put(log, n) == 0) {
+        n++;
+    }
+    g_assert_cmpint(put(log, n), ==, -EXFULL);
+    kept = n;
+    /* small ones do not slip in either */
+    for (uint64_t i = 1; i < 100; i++) {
+        g_assert_cmpint(put(log, n + i), ==, -EXFULL);
+    }
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, kept);
+        g_assert_cmpuint(first, ==, 0);
+        e = event_at(v, 0);
+        g_assert_cmpuint(e.event, ==, DDEBUG_LOG_EVENT_FULL_LOST);
+        g_assert_cmpuint(e.arg[0], ==, 1);
+        g_assert_cmpuint(e.arg[1], ==, number_len(kept));
+    }
+    /* a driver that comes now is taken down, and so are its callsites and events */
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_STOP, 0, 0, 0), ==, 0);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_CLOSE, 0, 0, 0), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, kept);
+        g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLOSE);
+        e = event_at(v, 1);
+        g_assert_cmpuint(e.event, ==, DDEBUG_LOG_EVENT_FULL_LOST);
+        g_assert_cmpuint(e.arg[0], ==, 100);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 2);
+    }
+    g_assert_true(ddebug_log_resize(log, 2 * MIB, NULL));
+    g_assert_cmpint(put(log, kept), ==, 0);
+    g_assert_true(ddebug_log_clear(log, NULL));
+    put_range(log, kept + 1, kept + 11);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
+    }
+    ddebug_log_close(log);
+}
+
+/* Where not even an introduction finds room, it comes before the first data that do. */
+static void test_drop_introduction(void)
+{
+    g_autofree char *path = tmp_path("introduction");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first, last;
+
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    for (uint64_t n = 0; put(log, n) == 0; n++) {
+        continue;
+    }
+    ddebug_log_close(log);
+    log = must_open(path, 0);
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EXFULL);
+    g_assert_cmpint(put(log, 1000), ==, -EXFULL);
+    g_assert_true(ddebug_log_clear(log, NULL));
+    put_range(log, 1000, 1010);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 2);
+    }
+    ddebug_log_close(log);
+}
+
+static void test_rate(void)
+{
+    g_autofree char *path = tmp_path("rate");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    g_autofree uint8_t *buf = g_malloc0(DDEBUG_LOG_PAYLOAD_MAX);
+    DdebugLogData d = { .epoch = 1 };
+    uint64_t written = 0, lost = 0;
+    int wait;
+
+    attach(log);
+    g_assert_cmpint(ddebug_log_rate_wait(log), ==, 0);
+    /* so slow that the time which this takes adds nothing: one burst, and a chunk */
+    ddebug_log_set_rate(log, 1);
+    while (ddebug_log_rate_wait(log) == 0) {
+        g_assert_cmpint(ddebug_log_append_data(log, &d, buf, 30000), ==, 0);
+        written += 30128;
+    }
+    g_assert_cmpuint(written, >=, DDEBUG_LOG_BURST_MIN);
+    g_assert_cmpuint(written, <, DDEBUG_LOG_BURST_MIN + 30128);
+    /* half a burst, a byte a second */
+    wait = ddebug_log_rate_wait(log);
+    g_assert_cmpint(wait, >=, (int)DDEBUG_LOG_BURST_MIN / 2 * 1000 - 60000);
+    /* what cannot wait is written on credit, and given up beyond it */
+    while (ddebug_log_append_data(log, &d, buf, 30000) == 0) {
+        written += 30128;
+    }
+    lost = 30000;
+    g_assert_cmpuint(written, >, DDEBUG_LOG_BURST_MIN + DDEBUG_LOG_DEBT_MAX - 30128);
+    g_assert_cmpuint(written, <, DDEBUG_LOG_BURST_MIN + DDEBUG_LOG_DEBT_MAX + 2 * 30128);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EXFULL);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_STOP, 0, 0, 0), ==, -EXFULL);
+    g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE), ==, lost);
+    ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_RATE, 2, 77);
+    ddebug_log_set_rate(log, 0);
+    g_assert_cmpint(ddebug_log_append_data(log, &d, buf, 100), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+        struct ddebug_log_event e = event_at(v, 0);
+
+        g_assert_cmpuint(e.event, ==, DDEBUG_LOG_EVENT_RATE_LOST);
+        g_assert_cmpuint(e.arg[0], ==, 3);
+        g_assert_cmpuint(e.arg[1], ==, lost + 77);
+    }
+    /* the greatest rate does not overflow */
+    ddebug_log_set_rate(log, DDEBUG_LOG_RATE_MAX);
+    g_assert_cmpint(ddebug_log_rate_wait(log), ==, 0);
+    ddebug_log_close(log);
+}
+
+static void test_access(void)
+{
+    g_autofree char *path = tmp_path("access");
+    const gid_t group = geteuid() == 0 ? 4 : getegid();
+    DdebugLogInfo info = { .writer = "test", .file_mode = 0640, .file_group = &group };
+    g_autoptr(GError) error = NULL;
+    struct stat st;
+
+    for (int i = 0; i < 2; i++) {
+        DdebugLog *log = ddebug_log_open(path, MIB, &info, DDEBUG_LOG_OPEN_CREATE, &error);
+
+        g_assert_no_error(error);
+        g_assert_cmpint(stat(path, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, info.file_mode);
+        g_assert_cmpuint(st.st_gid, ==, group);
+        ddebug_log_close(log);
+        info.file_mode = 0660;
+    }
+    /* who says nothing about it leaves it as it is */
+    ddebug_log_close(must_open(path, 0));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 0660);
+    /* and what is not a log is not given to anybody */
+    g_assert_true(g_file_set_contents(path, "text", 4, NULL));
+    g_assert_cmpint(chmod(path, 0600), ==, 0);
+    g_assert_null(ddebug_log_open(path, MIB, &info, DDEBUG_LOG_OPEN_CREATE, &error));
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+}
+
+static void test_other_owner(void)
+{
+    g_autofree char *path = tmp_path("owner");
+    g_autoptr(GError) error = NULL;
+
+    if (geteuid() != 0) {
+        g_test_skip("giving a file to another user takes root");
+        return;
+    }
+    ddebug_log_close(must_open(path, MIB));
+    g_assert_cmpint(chown(path, 65534, 65534), ==, 0);
+    g_assert_null(ddebug_log_open(path, 0, NULL, DDEBUG_LOG_OPEN_OWNED, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_OWNER);
+    /* the tool, run by root, may */
+    ddebug_log_close(must_open(path, 0));
+}
+
+/* A removed file is begun anew, once its name is free, with the dictionary and the numbers. */
+static void test_begun_anew(void)
+{
+    g_autofree char *path = tmp_path("anew");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    g_autoptr(GError) error = NULL;
+    uint64_t first, last, chunk_seq;
+
+    attach(log);
+    attach(log);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(ddebug_log_append_dict(log, "entry", 5), ==, 0);
+    }
+    put_range(log, 0, 30);
+    {
+        g_autoptr(View) v = view(path);
+
+        chunk_seq = g_array_index(v->chunks, Chunk, v->chunks->len - 1).h.chunk_seq;
+    }
+    g_assert_cmpint(chmod(path, 0640), ==, 0);
     unlink(path);
+    g_assert_true(g_file_set_contents(path, "text", 4, NULL));
     g_assert_false(ddebug_log_check(log, &error));
-    g_assert_nonnull(strstr(error->message, "removed"));
+    g_assert_nonnull(strstr(error->message, "replaced"));
+    g_assert_true(ddebug_log_check(log, NULL));     /* said once */
+    put_range(log, 30, 40);
+    unlink(path);
+    g_clear_error(&error);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "a new log was begun"));
     g_assert_true(ddebug_log_check(log, NULL));
-    put_range(log, 320, 330);
+    put_range(log, 40, 60);
+    {
+        g_autoptr(View) v = view(path);
+        struct stat st;
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 20);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 3);
+        g_assert_cmpuint(g_array_index(v->chunks, Chunk, 0).h.epoch, ==, 2);
+        g_assert_cmpuint(g_array_index(v->chunks, Chunk, 0).h.chunk_seq, >, chunk_seq);
+        g_assert_cmpint(stat(path, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, 0640);
+    }
+    /* it is locked as the other was */
+    must_fail(path, 0, DDEBUG_LOG_ERROR_BUSY, "in use");
     ddebug_log_close(log);
 }
 
@@ -1539,8 +1508,14 @@ int main(int argc, char **argv)
     TEST("bad/io-error-at-segment", test_io_error_at_segment);
     TEST("bad/cut-short", test_cut_short);
     TEST("bad/too-long", test_too_long);
-    TEST("bad/cut-or-removed-while-open", test_cut_or_removed_while_open);
+    TEST("bad/cut-while-open", test_cut_while_open);
     TEST("bad/segment-twice", test_segment_twice);
+    TEST("drop", test_drop);
+    TEST("drop/introduction", test_drop_introduction);
+    TEST("rate", test_rate);
+    TEST("access", test_access);
+    TEST("bad/other-owner", test_other_owner);
+    TEST("bad/begun-anew", test_begun_anew);
     TEST("kill", test_kill);
     r = g_test_run();
     remove_tmp_dir();

@@ -489,6 +489,21 @@ test_headless_dictionary (Fixture *f, gconstpointer data)
     }
 }
 
+/* What a move that was given up has left, under half of another header, does not hide the segment. */
+static void
+test_headless_stale_copy (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+
+  (void) data;
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 1);
+  memcpy (c->bytes + DDEBUG_LOG_SEGS_OFF, c->bytes + DDEBUG_LOG_SEGS_OFF + c->seg_size, c->seg_size);
+  add_data (c, 1, 1);
+  c->bytes[DDEBUG_LOG_SEGS_OFF + 60] ^= 1;
+  assert_file_reads (c, f->path, FALSE, "0 1 ");
+}
+
 /* Segments of types that are not known are passed over, and fill the gap. */
 static void
 test_unknown_segment (Fixture *f, gconstpointer data)
@@ -1159,6 +1174,7 @@ main (int argc, char **argv)
   ADD ("a flipped byte costs its chunk only", test_flipped_bytes);
   ADD ("a slot whose segment cannot be told is said", test_lost_slot);
   ADD ("a dictionary without its header is recognized", test_headless_dictionary);
+  ADD ("a stale copy without its header hides nothing", test_headless_stale_copy);
   ADD ("segments of other types are passed over", test_unknown_segment);
   ADD ("damage in a segment that is written costs what it hits", test_damaged_live);
   ADD ("a damaged length does not lead past whole chunks", test_damaged_length);

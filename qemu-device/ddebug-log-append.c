@@ -1,0 +1,336 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Chunks, and the account of those that are lost: rules 4, 6, 9 and 10. */
+#include "ddebug-log-internal.h"
+#include <sys/uio.h>
+
+#define EVENT_SIZE chunk_size(sizeof(struct ddebug_log_event))
+
+static const uint32_t loss_events[DDEBUG_LOG_NR_LOSSES] = {
+    [DDEBUG_LOG_LOSS_IO] = DDEBUG_LOG_EVENT_IO_LOST,
+    [DDEBUG_LOG_LOSS_FULL] = DDEBUG_LOG_EVENT_FULL_LOST,
+    [DDEBUG_LOG_LOSS_RATE] = DDEBUG_LOG_EVENT_RATE_LOST,
+};
+
+static size_t chunk_size(size_t len)
+{
+    return sizeof(struct ddebug_log_chunk) + len + -len % CHUNK_ALIGN;
+}
+
+static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
+                       uint64_t bytes)
+{
+    log->lost[why].bytes += bytes;
+    log->lost[why].untold_chunks += chunks;
+    log->lost[why].untold_bytes += bytes;
+}
+
+/* For the next @need bytes, up to what a segment takes. */
+static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
+{
+    const DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
+
+    if (cur->open && cur->off + need <= log->seg_size) {
+        return 0;
+    }
+    return ddlog_begin_segment(log, seg_type);
+}
+
+/*
+ * A write that was cut short left no whole chunk: the next one begins at the
+ * same place.  Where a file's write is cut short, the disk is full.
+ */
+int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
+                      struct ddebug_log_chunk *c, const void *payload,
+                      size_t len)
+{
+    static const char zeros[CHUNK_ALIGN];
+    DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
+    const size_t pad = -len % CHUNK_ALIGN;
+    const size_t total = chunk_size(len);
+    struct iovec iov[] = {
+        { c, sizeof(*c) },
+        { (void *)payload, len },
+        { (void *)zeros, pad },
+    };
+    ssize_t n;
+    int r;
+
+    r = make_room(log, seg_type, total);
+    if (r) {
+        return r;
+    }
+    c->magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC);
+    c->seg_seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
+    c->off = GUINT32_TO_LE(cur->off);
+    c->len = GUINT32_TO_LE(len);
+    c->chunk_seq = GUINT64_TO_LE(log->next_chunk);
+    c->realtime = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
+    c->monotonic = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_MONOTONIC));
+    c->payload_crc = GUINT32_TO_LE(ddebug_crc32c(payload, len));
+    seal(c);
+    do {
+        n = pwritev(log->fd, iov, G_N_ELEMENTS(iov),
+                    ddlog_slot_off(log, cur->slot) + cur->off);
+    } while (n < 0 && errno == EINTR);
+    if (n != (ssize_t)total) {
+        return n < 0 ? -errno : -ENOSPC;
+    }
+    cur->off += total;
+    ddlog_charge(log, total);
+    log->slots[cur->slot].last_epoch = log->epoch;
+    log->next_chunk++;
+    return 0;
+}
+
+int ddlog_write_event(DdebugLog *log, uint32_t event, uint64_t arg0,
+                      uint64_t arg1, uint64_t arg2)
+{
+    struct ddebug_log_chunk c = {
+        .type = GUINT16_TO_LE(DDEBUG_LOG_CHUNK_EVENT),
+        .epoch = GUINT32_TO_LE(log->epoch),
+    };
+    struct ddebug_log_event e = {
+        .event = GUINT32_TO_LE(event),
+        .arg = {
+            GUINT64_TO_LE(arg0), GUINT64_TO_LE(arg1), GUINT64_TO_LE(arg2),
+        },
+    };
+
+    return ddlog_write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, &e, sizeof(e));
+}
+
+/* Rule 9 */
+static int tell_lost(DdebugLog *log, DdebugLogLoss why)
+{
+    int r;
+
+    if (!log->lost[why].untold_chunks) {
+        return 0;
+    }
+    r = ddlog_write_event(log, loss_events[why], log->lost[why].untold_chunks,
+                          log->lost[why].untold_bytes, 0);
+    if (!r) {
+        log->lost[why].untold_chunks = 0;
+        log->lost[why].untold_bytes = 0;
+    }
+    return r;
+}
+
+/*
+ * Before a chunk; where there is no room for it, later.  The few events that a
+ * full log has room for are not spent on saying again how much it lacks, but
+ * before the next data, and at its end (@all).
+ */
+static int tell_all_lost(DdebugLog *log, bool all)
+{
+    int why, r;
+
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
+        if (why == DDEBUG_LOG_LOSS_FULL && log->full && !all) {
+            continue;
+        }
+        r = tell_lost(log, why);
+        if (r) {
+            return r == -EXFULL ? 0 : r;
+        }
+    }
+    return 0;
+}
+
+/*
+ * Data must leave room for what is to be told before them, and, where nothing
+ * is overwritten, for what may have to be told after them.  Once they found
+ * none they go on in a new segment only, or small ones would still slip in
+ * between larger ones that are given up.
+ */
+static int make_room_for_data(DdebugLog *log, size_t len)
+{
+    size_t need = chunk_size(len);
+    int why;
+
+    if (log->mode == DDEBUG_LOG_DROP && log->full) {
+        return ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+    }
+    if (log->mode == DDEBUG_LOG_DROP) {
+        need += EVENT_RESERVE;
+    }
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
+        need += log->lost[why].untold_chunks ? EVENT_SIZE : 0;
+    }
+    return make_room(log, DDEBUG_LOG_SEG_DATA, need);
+}
+
+static int write_introduction(DdebugLog *log)
+{
+    struct ddebug_log_chunk c = {
+        .type = GUINT16_TO_LE(DDEBUG_LOG_CHUNK_ATTACH),
+        .epoch = GUINT32_TO_LE(log->epoch),
+    };
+    int r;
+
+    if (!log->introduction) {
+        return 0;
+    }
+    r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, log->introduction,
+                          log->introduction_len);
+    if (!r) {
+        g_clear_pointer(&log->introduction, g_free);
+    }
+    return r;
+}
+
+/* How it went for data; what a full log lacks is said at once, and once. */
+static void note_data(DdebugLog *log, int r, DdebugLogLoss why, size_t len)
+{
+    if (r) {
+        count_lost(log, why, 1, len);
+    }
+    if (r && why == DDEBUG_LOG_LOSS_FULL && !log->full) {
+        log->full = true;
+        tell_lost(log, DDEBUG_LOG_LOSS_FULL);
+    } else if (!r) {
+        log->full = false;
+    }
+}
+
+int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
+                           const void *payload, size_t len)
+{
+    struct ddebug_log_chunk c = {
+        .type = GUINT16_TO_LE(DDEBUG_LOG_CHUNK_DATA),
+        .epoch = GUINT32_TO_LE(data->epoch),
+        .stream = GUINT32_TO_LE(data->stream),
+        .generation = GUINT32_TO_LE(data->generation),
+        .cpu = GUINT32_TO_LE(data->cpu),
+        .context = data->context,
+        .subbuf_shift = data->subbuf_shift,
+        .pass = GUINT64_TO_LE(data->pass),
+        .pos = GUINT64_TO_LE(data->pos),
+        .produced = GUINT64_TO_LE(data->produced),
+        .recursed = GUINT64_TO_LE(data->recursed),
+        .torn = GUINT64_TO_LE(data->torn),
+        .clamped = GUINT64_TO_LE(data->clamped),
+    };
+    DdebugLogLoss why = DDEBUG_LOG_LOSS_IO;
+    int r;
+
+    g_return_val_if_fail(len <= DDEBUG_LOG_PAYLOAD_MAX, -EINVAL);
+    if (ddlog_is_overdrawn(log)) {
+        why = DDEBUG_LOG_LOSS_RATE;
+        r = -EXFULL;
+    } else {
+        r = make_room_for_data(log, len);
+        if (!r) {
+            r = write_introduction(log);
+        }
+        if (!r) {
+            r = tell_all_lost(log, true);
+        }
+        if (!r) {
+            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, payload, len);
+        }
+        if (r == -EXFULL) {
+            why = DDEBUG_LOG_LOSS_FULL;
+        }
+    }
+    note_data(log, r, why, len);
+    return r;
+}
+
+static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
+                          size_t len)
+{
+    struct ddebug_log_chunk c = {
+        .type = GUINT16_TO_LE(type),
+        .epoch = GUINT32_TO_LE(log->epoch),
+    };
+    int r;
+
+    g_return_val_if_fail(len <= DDEBUG_LOG_PAYLOAD_MAX, -EINVAL);
+    if (ddlog_is_overdrawn(log)) {
+        return -EXFULL;
+    }
+    r = write_introduction(log);
+    if (!r) {
+        r = tell_all_lost(log, false);
+    }
+    if (!r) {
+        r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, payload, len);
+    }
+    if (r && r != -EXFULL) {
+        count_lost(log, DDEBUG_LOG_LOSS_IO, 1, len);
+    }
+    return r;
+}
+
+int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
+{
+    int r, r_event;
+
+    log->epoch++;
+    log->attached = true;
+    g_clear_pointer(&log->introduction, g_free);
+    r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
+    if (r == -EXFULL) {
+        log->introduction = g_memdup2(payload, len);
+        log->introduction_len = len;
+        r = 0;
+    }
+    r_event = ddebug_log_append_event(log, DDEBUG_LOG_EVENT_ATTACH, log->epoch,
+                                      0, 0);
+    return r || r_event == -EXFULL ? r : r_event;
+}
+
+int ddebug_log_append_dict(DdebugLog *log, const void *payload, size_t len)
+{
+    if (!log->attached) {
+        return -EINVAL;
+    }
+    return append_to_dict(log, DDEBUG_LOG_CHUNK_DICT, payload, len);
+}
+
+int ddebug_log_append_event(DdebugLog *log, uint32_t event,
+                            uint64_t arg0, uint64_t arg1, uint64_t arg2)
+{
+    int r;
+
+    if (ddlog_is_overdrawn(log)) {
+        return -EXFULL;
+    }
+    r = tell_all_lost(log, event == DDEBUG_LOG_EVENT_CLOSE);
+    if (!r) {
+        r = ddlog_write_event(log, event, arg0, arg1, arg2);
+    }
+    if (r && r != -EXFULL) {
+        count_lost(log, DDEBUG_LOG_LOSS_IO, 1, sizeof(struct ddebug_log_event));
+    }
+    return r;
+}
+
+void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
+                            uint64_t bytes)
+{
+    count_lost(log, why, chunks, bytes);
+}
+
+uint64_t ddebug_log_lost(const DdebugLog *log, DdebugLogLoss why)
+{
+    return log->lost[why].bytes;
+}
+
+int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)
+{
+    struct ddebug_log_state s = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_STATE_MAGIC),
+        .settled_pass = GUINT64_TO_LE(settled_pass),
+        .io_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_IO].bytes),
+        .full_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_FULL].bytes),
+        .rate_lost = GUINT64_TO_LE(log->lost[DDEBUG_LOG_LOSS_RATE].bytes),
+    };
+
+    if (log->data.open) {
+        s.seg_seq = GUINT64_TO_LE(log->slots[log->data.slot].seq);
+    }
+    seal(&s);
+    return ddlog_write_at(log->fd, &s, sizeof(s), DDEBUG_LOG_STATE_OFF);
+}

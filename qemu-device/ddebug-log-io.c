@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Input and output of the log writer, and how its errors are said. */
+#include "ddebug-log-internal.h"
+
+G_DEFINE_QUARK(ddebug-log-error-quark, ddebug_log_error)
+
+int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off)
+{
+    while (len) {
+        ssize_t n = pread(fd, buf, len, off);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            return -errno;
+        }
+        if (n == 0) {
+            /* Behind the end lies what a hole would hold. */
+            memset(buf, 0, len);
+            return 0;
+        }
+        buf = (char *)buf + n;
+        off += n;
+        len -= n;
+    }
+    return 0;
+}
+
+int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off)
+{
+    while (len) {
+        ssize_t n = pwrite(fd, buf, len, off);
+
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return n < 0 ? -errno : -EIO;
+        }
+        buf = (const char *)buf + n;
+        off += n;
+        len -= n;
+    }
+    return 0;
+}
+
+int ddlog_preallocate(int fd, uint64_t from, uint64_t to)
+{
+    int err;
+
+    do {
+        err = posix_fallocate(fd, from, to - from);
+    } while (err == EINTR);
+    return err;
+}
+
+void ddlog_cut(int fd, uint64_t size)
+{
+    int r;
+
+    do {
+        r = ftruncate(fd, size);
+    } while (r < 0 && errno == EINTR);
+    /*
+     * A tail that cannot be cut off is not part of the log: the superblock
+     * bounds it, and the next writer tries again.
+     */
+}
+
+bool ddlog_lock_byte(int fd, uint64_t byte, short type)
+{
+    struct flock lock = {
+        .l_type = type,
+        .l_whence = SEEK_SET,
+        .l_start = byte,
+        .l_len = 1,
+    };
+
+    return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+bool ddlog_fail(GError **error, DdebugLogError code, const char *fmt, ...)
+{
+    va_list ap;
+
+    va_start(ap, fmt);
+    if (error) {
+        *error = g_error_new_valist(DDEBUG_LOG_ERROR, code, fmt, ap);
+    }
+    va_end(ap);
+    return false;
+}
+
+bool ddlog_fail_io(GError **error, const char *path, const char *what,
+                   int err)
+{
+    return ddlog_fail(error, DDEBUG_LOG_ERROR_IO, "%s '%s': %s", what, path,
+                      g_strerror(err));
+}
+
+bool ddlog_fail_space(GError **error, const char *path, uint64_t size,
+                      int err)
+{
+    return ddlog_fail(error, DDEBUG_LOG_ERROR_SPACE,
+                      "no room for '%s' to take %" PRIu64 " bytes: %s; make "
+                      "room on its file system or ask for a smaller size",
+                      path, size, g_strerror(err));
+}
+
+uint64_t ddlog_clock_ns(clockid_t id)
+{
+    struct timespec ts;
+
+    clock_gettime(id, &ts);
+    return ts.tv_sec * 1000000000ull + ts.tv_nsec;
+}

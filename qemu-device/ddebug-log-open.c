@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Opening a log, or making it, and closing it. */
+#include "ddebug-log-internal.h"
+
+static const char *kind_of(mode_t mode)
+{
+    return S_ISDIR(mode) ? "a directory" :
+           S_ISLNK(mode) ? "a symbolic link" :
+           S_ISFIFO(mode) ? "a FIFO" :
+           S_ISSOCK(mode) ? "a socket" :
+           S_ISBLK(mode) ? "a block device" :
+           S_ISCHR(mode) ? "a character device" : "not a regular file";
+}
+
+static bool check_kind(const char *path, const struct stat *st, unsigned flags,
+                       GError **error)
+{
+    const uid_t uid = geteuid();
+
+    if (!S_ISREG(st->st_mode)) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
+                          "'%s' is %s: name a regular file, or one that does "
+                          "not exist yet", path, kind_of(st->st_mode));
+    }
+    if (st->st_nlink > 1) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_LINKED,
+                          "'%s' has %ju hard links: name a file that has no "
+                          "other name", path, (uintmax_t)st->st_nlink);
+    }
+    if (flags & DDEBUG_LOG_OPEN_OWNED && st->st_uid != uid && st->st_uid != 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_OWNER,
+                          "'%s' belongs to the user with id %u, who could do "
+                          "anything to it: give it to the user with id %u, who "
+                          "runs this program, or to root, or name another file",
+                          path, st->st_uid, uid);
+    }
+    return true;
+}
+
+static bool set_open_error(GError **error, const char *path, int err)
+{
+    switch (err) {
+    case ENOENT:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
+                          "there is no '%s', or no directory for it: check the "
+                          "path", path);
+    case ELOOP:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
+                          "'%s' is %s: name a regular file, or one that does "
+                          "not exist yet", path, kind_of(S_IFLNK));
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be opened for writing: %s; give the "
+                          "user with id %u write access to it and its "
+                          "directory, or name another file", path,
+                          g_strerror(err), geteuid());
+    case ENOSPC:
+    case EDQUOT:
+        return ddlog_fail_space(error, path, 0, err);
+    default:
+        return ddlog_fail_io(error, path, "cannot open", err);
+    }
+}
+
+/*
+ * The look before opening is for devices and FIFOs, where opening alone may
+ * have an effect; the one after it is what counts.
+ */
+static bool open_file(DdebugLog *log, unsigned flags, bool *created,
+                      struct stat *st, GError **error)
+{
+    const int how = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+
+    *created = false;
+    if (lstat(log->path, st) == 0) {
+        if (!check_kind(log->path, st, flags, error)) {
+            return false;
+        }
+        log->fd = open(log->path, how);
+    } else if (errno == ENOENT && flags & DDEBUG_LOG_OPEN_CREATE) {
+        log->fd = open(log->path, how | O_CREAT | O_EXCL, 0600);
+        *created = log->fd >= 0;
+    }
+    if (log->fd < 0) {
+        return set_open_error(error, log->path, errno);
+    }
+    if (fstat(log->fd, st) < 0) {
+        return ddlog_fail_io(error, log->path, "cannot look at", errno);
+    }
+    return check_kind(log->path, st, flags, error);
+}
+
+static bool take_lock(DdebugLog *log, GError **error)
+{
+    struct ddebug_log_super copy[2];
+    uint64_t best = 0;
+    uint32_t pid = 0;
+    int err, i;
+
+    if (ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_WRLCK)) {
+        return true;
+    }
+    err = errno;
+    if (err != EAGAIN && err != EACCES) {
+        return ddlog_fail_io(error, log->path, "cannot lock", err);
+    }
+    for (i = 0; i < 2; i++) {
+        if (!ddlog_read_at(log->fd, &copy[i], sizeof(copy[i]),
+                           DDEBUG_LOG_SUPER_OFF(i)) &&
+            ddlog_super_usable(&copy[i]) &&
+            GUINT64_FROM_LE(copy[i].generation) >= best) {
+            best = GUINT64_FROM_LE(copy[i].generation);
+            pid = GUINT32_FROM_LE(copy[i].writer_pid);
+        }
+    }
+    return ddlog_fail(error, DDEBUG_LOG_ERROR_BUSY,
+                      "'%s' is in use, by the process %u as its superblock "
+                      "says: name another file, or end that process first",
+                      log->path, pid);
+}
+
+/* Only once it is known to be a log: what is refused stays as it was. */
+static bool give_access(DdebugLog *log, const DdebugLogInfo *info,
+                        GError **error)
+{
+    struct stat st;
+
+    if (!info || (!info->file_mode && !info->file_group)) {
+        return true;
+    }
+    if (fstat(log->fd, &st) < 0) {
+        return ddlog_fail_io(error, log->path, "cannot look at", errno);
+    }
+    if (info->file_group && st.st_gid != *info->file_group &&
+        fchown(log->fd, -1, *info->file_group) < 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be given to the group with id %u: %s; "
+                          "the user with id %u must own the file and be a "
+                          "member of that group", log->path, *info->file_group,
+                          g_strerror(errno), geteuid());
+    }
+    /* after the group: changing that may take bits away */
+    if (info->file_mode && (st.st_mode & 07777) != info->file_mode &&
+        fchmod(log->fd, info->file_mode) < 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be given the mode %#o: %s; the user "
+                          "with id %u must own the file", log->path,
+                          info->file_mode, g_strerror(errno), geteuid());
+    }
+    return true;
+}
+
+static void new_uuid(uint8_t uuid[16])
+{
+    int i;
+
+    for (i = 0; i < 16; i += 4) {
+        uint32_t word = g_random_int();
+
+        memcpy(uuid + i, &word, 4);
+    }
+    /* version 4, variant 1 of RFC 4122 */
+    uuid[6] = (uuid[6] & 0x0f) | 0x40;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+}
+
+/*
+ * The superblock comes first, the room after it: whoever dies in between
+ * leaves an empty file or a log that was cut short, both of which can be
+ * opened.
+ */
+static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
+                   GError **error)
+{
+    struct ddebug_log_super s = {
+        .version = GUINT32_TO_LE(DDEBUG_LOG_VERSION),
+    };
+    int r;
+
+    log->seg_size = ddlog_seg_size_for(size);
+    log->nr_segs = ddlog_nr_segs_for(size, log->seg_size);
+    memcpy(s.magic, DDEBUG_LOG_MAGIC, sizeof(s.magic));
+    s.seg_size = GUINT32_TO_LE(log->seg_size);
+    s.nr_segs = GUINT64_TO_LE(log->nr_segs);
+    s.size = GUINT64_TO_LE(ddlog_file_size(log->nr_segs, log->seg_size));
+    s.created = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
+    new_uuid(s.uuid);
+    ddlog_super_fields(&s, info);
+    r = ddlog_write_super(log, &s);
+    if (r == -ENOSPC || r == -EDQUOT) {
+        return ddlog_fail_space(error, log->path, size, -r);
+    }
+    if (r) {
+        return ddlog_fail_io(error, log->path, "cannot write", -r);
+    }
+    r = ddlog_preallocate(log->fd, 0, GUINT64_FROM_LE(s.size));
+    if (r) {
+        return ddlog_fail_space(error, log->path, GUINT64_FROM_LE(s.size), r);
+    }
+    log->slots = g_new0(DdebugLogSlot, log->nr_segs);
+    return true;
+}
+
+static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
+                   uint64_t have, GError **error)
+{
+    struct ddebug_log_super s;
+    uint64_t want;
+    int r;
+
+    if (!ddlog_read_super(log, error) ||
+        (size && !ddlog_check_nr_segs(log->path, size, log->seg_size, error))) {
+        return false;
+    }
+    want = GUINT64_FROM_LE(log->super.size);
+    if (have < want) {
+        r = ddlog_preallocate(log->fd, have, want);
+        if (r) {
+            ddlog_cut(log->fd, have);
+            return ddlog_fail_space(error, log->path, want, r);
+        }
+    }
+    if (!ddlog_load_slots(log, error)) {
+        return false;
+    }
+    ddlog_load_state(log);
+    if (have > want) {
+        ddlog_cut(log->fd, want);
+    }
+    r = ddlog_drop_stale_request(log);
+    if (!r) {
+        s = log->super;
+        ddlog_super_fields(&s, info);
+        r = ddlog_write_super(log, &s);
+    }
+    if (r) {
+        return ddlog_fail_io(error, log->path, "cannot write", -r);
+    }
+    if (!size) {
+        return true;
+    }
+    return ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size),
+                             error);
+}
+
+DdebugLog *ddebug_log_open(const char *path, uint64_t size,
+                           const DdebugLogInfo *info, unsigned flags,
+                           GError **error)
+{
+    g_autofree char *cwd = g_get_current_dir();
+    DdebugLog *log;
+    bool created, locked, ok;
+    struct stat st;
+
+    if (size && !ddebug_log_check_size(size, error)) {
+        return NULL;
+    }
+    log = g_new0(DdebugLog, 1);
+    log->path = g_strdup(path);
+    log->where = g_path_is_absolute(path) ? g_strdup(path) :
+                                            g_build_filename(cwd, path, NULL);
+    log->flags = flags;
+    log->fd = -1;
+    log->next_seq = 1;
+    log->next_chunk = 1;
+    locked = open_file(log, flags, &created, &st, error) &&
+             take_lock(log, error);
+    ok = locked;
+    /* Only now is its length settled: another writer may just have gone. */
+    if (ok && fstat(log->fd, &st) < 0) {
+        ok = ddlog_fail_io(error, path, "cannot look at", errno);
+    }
+    if (ok && st.st_size == 0) {
+        ok = format(log, size ? size : DDEBUG_LOG_SIZE_DEFAULT, info, error);
+        if (!ok) {
+            ddlog_cut(log->fd, 0);
+        }
+    } else if (ok) {
+        ok = reopen(log, size, info, st.st_size, error);
+    }
+    if (ok) {
+        ok = give_access(log, info, error);
+    }
+    if (!ok) {
+        if (created && locked) {
+            unlink(path);
+        }
+        ddebug_log_close(log);
+        return NULL;
+    }
+    return log;
+}
+
+void ddebug_log_close(DdebugLog *log)
+{
+    if (!log) {
+        return;
+    }
+    if (log->fd >= 0) {
+        close(log->fd);
+    }
+    g_free(log->introduction);
+    g_free(log->slots);
+    g_free(log->path);
+    g_free(log->where);
+    g_free(log);
+}
+
+uint64_t ddebug_log_size(const DdebugLog *log)
+{
+    return GUINT64_FROM_LE(log->super.size);
+}
+
+const char *ddebug_log_path(const DdebugLog *log)
+{
+    return log->where;
+}
+
+uint32_t ddebug_log_epoch(const DdebugLog *log)
+{
+    return log->epoch;
+}
+
+uint64_t ddebug_log_last_pass(const DdebugLog *log)
+{
+    return log->last_pass;
+}

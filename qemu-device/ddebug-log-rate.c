@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * How much may be written when: a bucket of tokens, one a byte.
+ *
+ * It fills at the rate up to one burst, and every byte of a chunk is taken out
+ * of it.  That chunks are asked for beforehand (ddebug_log_rate_wait()), one at
+ * a time, keeps its level above minus one chunk; what need not ask, above minus
+ * DDEBUG_LOG_DEBT_MAX and one chunk.  So in t seconds at most
+ * rate * t + burst + DDEBUG_LOG_DEBT_MAX bytes and a chunk are written.
+ */
+#include "ddebug-log-internal.h"
+
+#define NS_PER_S 1000000000ull
+
+static int64_t burst(const DdebugLog *log)
+{
+    return MAX(log->rate, DDEBUG_LOG_BURST_MIN);
+}
+
+static void refill(DdebugLog *log)
+{
+    const uint64_t now = ddlog_clock_ns(CLOCK_MONOTONIC);
+    const uint64_t room = burst(log) - log->credit;
+    /* rate up to 2^40, and 2^64 ns are 2^34 s: 2^74 */
+    const unsigned __int128 more =
+        (unsigned __int128)(now - log->credit_ns) * log->rate / NS_PER_S;
+
+    if (!more) {
+        /* what has passed of the next byte's time is not forgotten */
+        return;
+    }
+    log->credit += more < room ? (uint64_t)more : room;
+    log->credit_ns = now;
+}
+
+void ddebug_log_set_rate(DdebugLog *log, uint64_t rate)
+{
+    if (rate == log->rate) {
+        return;
+    }
+    log->rate = MIN(rate, DDEBUG_LOG_RATE_MAX);
+    log->credit = burst(log);
+    log->credit_ns = ddlog_clock_ns(CLOCK_MONOTONIC);
+    log->dry = false;
+}
+
+int ddebug_log_rate_wait(DdebugLog *log)
+{
+    int64_t want;
+
+    if (!log->rate) {
+        return 0;
+    }
+    refill(log);
+    log->dry = log->dry ? log->credit < burst(log) / 2 : log->credit <= 0;
+    if (!log->dry) {
+        return 0;
+    }
+    want = burst(log) / 2 - log->credit;
+    return MIN((uint64_t)want * 1000 / log->rate + 1, G_MAXINT);
+}
+
+void ddlog_charge(DdebugLog *log, size_t bytes)
+{
+    if (log->rate) {
+        log->credit -= bytes;
+    }
+}
+
+bool ddlog_is_overdrawn(DdebugLog *log)
+{
+    if (!log->rate) {
+        return false;
+    }
+    refill(log);
+    return log->credit < -(int64_t)DDEBUG_LOG_DEBT_MAX;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Requests of tools: docs/log-format.md, "Requests". */
+#include "ddebug-log-internal.h"
+
+/*
+ * A request that a tool wrote to a former writer must not be served now: it
+ * has given up.  While a tool has the request lock, the request may be meant
+ * for us, and stays.
+ */
+int ddlog_drop_stale_request(DdebugLog *log)
+{
+    static const struct ddebug_log_request none;
+    struct ddebug_log_reply reply;
+    int r;
+
+    r = ddlog_read_at(log->fd, &reply, sizeof(reply), DDEBUG_LOG_REPLY_OFF);
+    if (r) {
+        return r;
+    }
+    if (GUINT32_FROM_LE(reply.magic) == DDEBUG_LOG_REPLY_MAGIC &&
+        sealed(&reply)) {
+        log->answered = GUINT64_FROM_LE(reply.id);
+    }
+    if (ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_REQUEST, F_WRLCK)) {
+        r = ddlog_write_at(log->fd, &none, sizeof(none),
+                           DDEBUG_LOG_REQUEST_OFF);
+        ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_REQUEST, F_UNLCK);
+    }
+    return r;
+}
+
+bool ddebug_log_poll_request(DdebugLog *log, DdebugLogRequest *request)
+{
+    struct ddebug_log_request q;
+
+    if (ddlog_read_at(log->fd, &q, sizeof(q), DDEBUG_LOG_REQUEST_OFF) ||
+        GUINT32_FROM_LE(q.magic) != DDEBUG_LOG_REQUEST_MAGIC || !sealed(&q) ||
+        GUINT64_FROM_LE(q.id) == log->answered) {
+        return false;
+    }
+    request->type = GUINT32_FROM_LE(q.type);
+    request->id = GUINT64_FROM_LE(q.id);
+    request->arg = GUINT64_FROM_LE(q.arg);
+    return true;
+}
+
+static int error_to_errno(const GError *error)
+{
+    switch (error->code) {
+    case DDEBUG_LOG_ERROR_SIZE:
+        return EINVAL;
+    case DDEBUG_LOG_ERROR_SPACE:
+        return ENOSPC;
+    default:
+        return EIO;
+    }
+}
+
+void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request)
+{
+    g_autoptr(GError) error = NULL;
+    struct ddebug_log_reply reply = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_REPLY_MAGIC),
+        .id = GUINT64_TO_LE(request->id),
+    };
+    int err = 0;
+
+    switch (request->type) {
+    case DDEBUG_LOG_REQUEST_SIZE:
+        if (!ddebug_log_resize(log, request->arg, &error)) {
+            err = error_to_errno(error);
+        }
+        reply.value = GUINT64_TO_LE(ddebug_log_size(log));
+        break;
+    case DDEBUG_LOG_REQUEST_CLEAR:
+        if (!ddebug_log_clear(log, &error)) {
+            err = error_to_errno(error);
+        }
+        break;
+    default:
+        err = EOPNOTSUPP;
+        break;
+    }
+    reply.error = GUINT32_TO_LE(err);
+    seal(&reply);
+    log->answered = request->id;
+    /* A reply that cannot be written: the tool gives up by itself. */
+    ddlog_write_at(log->fd, &reply, sizeof(reply), DDEBUG_LOG_REPLY_OFF);
+}

@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which slot the next segment takes: rule 5 of docs/log-format.md. */
+#include "ddebug-log-internal.h"
+
+static gint by_seq_desc(gconstpointer a, gconstpointer b, gpointer slots)
+{
+    uint64_t x = ((DdebugLogSlot *)slots)[*(const uint64_t *)a].seq;
+    uint64_t y = ((DdebugLogSlot *)slots)[*(const uint64_t *)b].seq;
+
+    return x < y ? 1 : x > y ? -1 : 0;
+}
+
+void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order)
+{
+    g_array_sort_with_data(order, by_seq_desc, log->slots);
+}
+
+bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type)
+{
+    return s->seq && s->type == type;
+}
+
+int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
+{
+    static const struct ddebug_log_seg none;
+
+    log->slots[slot].seq = 0;
+    return ddlog_write_at(log->fd, &none, sizeof(none),
+                          ddlog_slot_off(log, slot));
+}
+
+/* What the table of slots says, in one walk. */
+typedef struct DdebugLogCensus {
+    uint64_t unused;            /* a slot, or nr_segs: none */
+    uint64_t nr_unused;
+    uint64_t oldest_data;       /* likewise */
+    uint64_t oldest_dict;       /* likewise */
+    uint64_t nr_dict;
+    uint32_t data_epoch;        /* no data is of an epoch below it */
+} DdebugLogCensus;
+
+static void take_census(const DdebugLog *log, DdebugLogCensus *c)
+{
+    const DdebugLogSlot *slots = log->slots;
+    uint64_t i;
+
+    *c = (DdebugLogCensus) {
+        .unused = log->nr_segs,
+        .oldest_data = log->nr_segs,
+        .oldest_dict = log->nr_segs,
+        .data_epoch = log->epoch,
+    };
+    for (i = log->nr_segs; i-- > 0; ) {
+        if (!slots[i].seq) {
+            c->unused = i;
+            c->nr_unused++;
+        } else if (slots[i].type == DDEBUG_LOG_SEG_DATA) {
+            if (c->oldest_data == log->nr_segs ||
+                slots[i].seq < slots[c->oldest_data].seq) {
+                c->oldest_data = i;
+            }
+            c->data_epoch = MIN(c->data_epoch, slots[i].epoch);
+        } else {
+            if (c->oldest_dict == log->nr_segs ||
+                slots[i].seq < slots[c->oldest_dict].seq) {
+                c->oldest_dict = i;
+            }
+            c->nr_dict++;
+        }
+    }
+}
+
+static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
+{
+    return c->oldest_dict < log->nr_segs &&
+           log->slots[c->oldest_dict].last_epoch < c->data_epoch;
+}
+
+/*
+ * Where the dictionary has its half, its oldest segment has to go, and before
+ * it the data that refer to it; save for the segment that data are being put
+ * into, whose oldest messages lose their callsites then.  What the newest epoch
+ * has in the dictionary stays: then there is no slot, -EXFULL.
+ */
+static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
+{
+    g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    uint32_t epoch = log->slots[c->oldest_dict].last_epoch;
+    uint64_t i;
+    int r = 0;
+
+    if (epoch >= log->epoch) {
+        return -EXFULL;
+    }
+    for (i = 0; i < log->nr_segs; i++) {
+        DdebugLogSlot *s = &log->slots[i];
+
+        if (ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch &&
+            !(log->data.open && log->data.slot == i)) {
+            g_array_append_val(data, i);
+        }
+    }
+    /* the oldest first: whoever dies in here leaves no hole */
+    ddlog_sort_desc_by_seq(log, data);
+    for (i = data->len; i-- > 0 && !r; ) {
+        r = ddlog_wipe_slot(log, g_array_index(data, uint64_t, i));
+    }
+    return r;
+}
+
+/*
+ * Where nothing is overwritten, data leave an eighth of the slots to the
+ * dictionary, so that the guest can introduce itself, and its callsites, later.
+ */
+static uint64_t kept_for_dict(const DdebugLog *log, const DdebugLogCensus *c)
+{
+    const uint64_t share = MAX(log->nr_segs / 8, 1);
+
+    return share > c->nr_dict ? share - c->nr_dict : 0;
+}
+
+/* As pick_slot(), where the oldest are kept. */
+static int pick_unused_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
+{
+    DdebugLogCensus c;
+    bool may_take;
+
+    take_census(log, &c);
+    if (type == DDEBUG_LOG_SEG_DICT) {
+        may_take = c.nr_unused && c.nr_dict < ddlog_dict_limit(log->nr_segs);
+    } else {
+        may_take = c.nr_unused > kept_for_dict(log, &c);
+    }
+    if (may_take) {
+        *slot = c.unused;
+        return 0;
+    }
+    if (dict_is_dead(log, &c)) {
+        *slot = c.oldest_dict;
+        return 0;
+    }
+    return -EXFULL;
+}
+
+static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
+{
+    DdebugLogCensus c;
+    int r;
+
+    if (log->mode == DDEBUG_LOG_DROP) {
+        return pick_unused_slot(log, type, slot);
+    }
+    take_census(log, &c);
+    if (type == DDEBUG_LOG_SEG_DICT &&
+        c.nr_dict >= ddlog_dict_limit(log->nr_segs)) {
+        if (!dict_is_dead(log, &c)) {
+            r = free_oldest_dict(log, &c);
+            if (r) {
+                return r;
+            }
+        }
+        *slot = c.oldest_dict;
+    } else if (c.unused < log->nr_segs) {
+        *slot = c.unused;
+    } else if (dict_is_dead(log, &c)) {
+        *slot = c.oldest_dict;
+    } else {
+        *slot = c.oldest_data;
+    }
+    return 0;
+}
+
+DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type)
+{
+    return type == DDEBUG_LOG_SEG_DATA ? &log->data : &log->dict;
+}
+
+/*
+ * The number is used up and the slot unused also where the write fails: nobody
+ * knows what reached the disk.
+ */
+int ddlog_begin_segment(DdebugLog *log, uint32_t type)
+{
+    DdebugLogCursor *cur = ddlog_cursor_of(log, type);
+    struct ddebug_log_seg seg = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
+        .type = GUINT32_TO_LE(type),
+        .epoch = GUINT32_TO_LE(log->epoch),
+    };
+    uint64_t slot;
+    int r;
+
+    r = pick_slot(log, type, &slot);
+    if (r) {
+        return r;
+    }
+    cur->open = false;
+    ddlog_charge(log, sizeof(seg));
+    seg.seq = GUINT64_TO_LE(log->next_seq);
+    seal(&seg);
+    log->slots[slot].seq = 0;
+    r = ddlog_write_at(log->fd, &seg, sizeof(seg), ddlog_slot_off(log, slot));
+    if (r) {
+        log->next_seq++;
+        return r;
+    }
+    log->slots[slot] = (DdebugLogSlot) {
+        .seq = log->next_seq++,
+        .type = type,
+        .epoch = log->epoch,
+        .last_epoch = log->epoch,
+    };
+    *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = FIRST_CHUNK };
+    return 0;
+}
+
+void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode)
+{
+    log->mode = mode;
+}

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that what happens to the log's file hurts no VM: while it cannot be
+written, is full, hangs, is cut short, removed or replaced, the guest floods on and
+QEMU answers; it is said once; what is lost is counted; and when the fault ends the
+log goes on, with the gap where it is.
+
+The disk that fails is tests/faults/faultfs.c, that which is full a small tmpfs; both
+are mounted where only the test and what it starts see them, which takes root."""
+
+import ctypes
+import os
+import subprocess
+import time
+
+from ddebug_guest import BUILD, LOAD, Log, child_dies_with_us
+from ddebug_test import DdebugTest
+
+# of linux/sched.h and linux/mount.h
+CLONE_NEWNS = 0x20000
+MS_REC = 0x4000
+MS_PRIVATE = 1 << 18
+
+FAULTFS = os.path.join(BUILD, "faults", "faultfs")
+RATE = 10000
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def must(result):
+    if result:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def mount(source, target, kind, flags=0, data=None):
+    encode = [word.encode() if word else None for word in (source, target, kind, data)]
+    must(_libc.mount(*encode[:3], ctypes.c_ulong(flags), encode[3]))
+
+
+class Faults(DdebugTest):
+    timeout = 400
+
+    def setUp(self):
+        super().setUp()
+        self.faultfs = None
+        if os.geteuid() != 0:
+            self.cancel("mounting the file system that fails takes root")
+        try:
+            must(_libc.unshare(CLONE_NEWNS))
+            mount("none", "/", None, MS_REC | MS_PRIVATE)
+        except OSError as error:
+            self.cancel(f"no mount namespace of its own can be had: {error}")
+
+    def tearDown(self):
+        if self.faultfs:
+            self.fault("ok")            # so that nothing hangs at its end
+        super().tearDown()
+        if self.faultfs:
+            self.faultfs.kill()
+            self.faultfs.wait()
+
+    def folder(self, name):
+        path = self.scratch(name)
+        os.mkdir(path)
+        return path
+
+    def fault(self, word):
+        """From now on; "ok" ends it."""
+        self.log.info("fault: %s", word)
+        with open(self.scratch("control.new"), "w", encoding="ascii") as file:
+            file.write(word)
+        os.rename(self.scratch("control.new"), self.scratch("control"))
+
+    def failing_disk(self):
+        if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+            self.cancel("no FUSE: /dev/fuse is not there")
+        behind, top = self.folder("behind"), self.folder("disk")
+        self.fault("ok")
+        self.faultfs = subprocess.Popen([FAULTFS, behind, self.scratch("control"), top],
+                                        stdin=subprocess.DEVNULL, preexec_fn=child_dies_with_us)
+        deadline = time.monotonic() + 20
+        while not os.path.ismount(top):
+            self.assertIsNone(self.faultfs.poll(), "faultfs has ended")
+            self.assertLess(time.monotonic(), deadline, "faultfs does not mount")
+            time.sleep(0.05)
+        return top
+
+    def flooded(self, disk, props="size=32M"):
+        """A guest that logs without end into a file there."""
+        guest = self.boot(log=os.path.join(disk, "vm.ddl"), props=props,
+                          modules=("virtio_ddebug", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.start_load(f"threads=2 count=1000000000 rate={RATE} shape=int3")
+        self.progress(guest)
+        return guest
+
+    def produced(self, guest):
+        return guest.numbers(f"{LOAD}/status")["produced"]
+
+    def progress(self, guest, seconds=0.5):
+        """The guest logs on, and QEMU answers."""
+        before = self.produced(guest)
+        begin = time.monotonic()
+        guest.command("query-status")
+        guest.counter("io-lost")
+        answered = time.monotonic() - begin
+        time.sleep(seconds)
+        self.assertGreater(self.produced(guest), before)
+        # a machine may be busy, but not for so long as a disk hangs here
+        self.assertLess(answered, 30)
+
+    def until(self, what, condition, timeout=60):
+        self.log.info("waiting until %s", what)
+        deadline = time.monotonic() + timeout
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"waited in vain until {what}")
+            time.sleep(0.1)
+
+    def goes_on(self, guest):
+        """Chunks are written again."""
+        before = guest.counter("chunks")
+        self.until("the log goes on", lambda: guest.counter("chunks") > before)
+
+    def end(self, guest):
+        """Stops the flood; the messages that were sent, some of each stream at the very end."""
+        guest.must(f"echo > {LOAD}/stop")
+        sent = self.produced(guest)
+        guest.load("threads=4 count=50 shape=int3 rate=500")
+        return sent + 200
+
+    def account(self, guest, sent):
+        """Received + reported lost = sent, by the log and by the tool, and where it is missing
+        the tool says so: its notices of messages and its other notices."""
+        log = Log(guest.log_file, guest)
+        found = log.settled()
+        received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
+        self.log.info("sent %d, received %d, lost %d, dropped %d", sent, received, lost, dropped)
+        self.assertEqual(received + lost + dropped, sent)
+        info = log.info()
+        self.assertEqual((info["received"], info["lost"], info["dropped"]), (received, lost, dropped))
+        notices = [line.raw.decode() for line in log.trace() if line.stamp is None]
+        self.log.info("%s", notices)
+        return found, notices
+
+    def said(self, guest, words):
+        """QEMU has said it once, and nothing else."""
+        output = guest.qemu_output()
+        self.log.info("%s", output)
+        for word in words:
+            self.assertEqual(output.count(word), 1, output)
+        self.assertEqual(len(output.splitlines()), len(words), output)
+
+    def test_errors_of_the_disk(self):
+        guest = self.flooded(self.failing_disk())
+        for word in ("eio", "edquot", "erofs", "enospc"):
+            before = guest.counter("io-lost")
+            self.fault(word)
+            self.until("it is counted", lambda: guest.counter("io-lost") > before)
+            self.progress(guest)
+            # a tool is told, and so is who asks QEMU
+            done = Log(guest.log_file).tool("--size=64M", check=False, timeout=60)
+            self.assertNotEqual(done.returncode, 0)
+            self.assertIn(b"cannot be changed", done.stderr)
+            guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 << 20)
+            self.until("the resize has failed",
+                       lambda: guest.counter("resize-status").startswith("failed: "))
+            self.assertLess(guest.counter("log-size"), 33 << 20)
+            self.fault("ok")
+            self.goes_on(guest)
+        guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 << 20)
+        self.until("the log has its size", lambda: guest.counter("resize-status") == "done")
+        self.assertGreater(guest.counter("log-size"), 63 << 20)
+        found, notices = self.account(guest, self.end(guest))
+        io_lost = [args for name, args in found.events if name == "io-lost"]
+        self.assertGreaterEqual(len(io_lost), 4)
+        self.assertEqual(sum(args[1] for args in io_lost), guest.counter("io-lost"))
+        self.assertTrue([n for n in notices if "given up: the host could not write the log" in n])
+        self.assertTrue([n for n in notices if "lost on cpu" in n and "the host could not write them" in n])
+        output = guest.qemu_output()
+        self.assertEqual(output.count("cannot write"), 1 + output.count("log-size: cannot write"), output)
+
+    def hang(self, seconds):
+        guest = self.flooded(self.failing_disk())
+        self.fault("block")
+        time.sleep(1)
+        chunks = guest.counter("chunks")
+        begin = time.monotonic()
+        while time.monotonic() - begin < seconds:
+            self.progress(guest, seconds=2)
+            self.assertEqual(guest.counter("chunks"), chunks)
+        # stopping the VM does not wait for the disk either
+        guest.command("stop")
+        guest.command("cont")
+        self.fault("ok")
+        self.goes_on(guest)
+        _, notices = self.account(guest, self.end(guest))
+        self.assertTrue([n for n in notices if "overwritten in the guest before the host took them" in n])
+        return guest
+
+    def test_a_disk_that_hangs_for_seconds(self):
+        guest = self.hang(8)
+        self.said(guest, ["s for a write"])
+        # when it hangs at the end of QEMU, QEMU gives up; what is left of the process is the
+        # kernel's call for the disk, which nobody can end but the disk
+        guest.start_load(f"threads=2 count=1000000000 rate={RATE} shape=int3")
+        self.fault("block")
+        time.sleep(1)
+        guest.command("quit")
+        self.until("QEMU has given up", lambda: "the disk has not taken the log within 5000 ms" in
+                   guest.qemu_output())
+        self.fault("ok")
+        self.assertEqual(guest.wait(), 0)
+
+    def test_a_disk_that_hangs_for_a_minute(self):
+        """
+        :avocado: tags=long
+        """
+        self.said(self.hang(60), ["s for a write"])
+
+    def test_a_disk_that_is_full(self):
+        disk = self.folder("small")
+        mount("small", disk, "tmpfs", data="size=6m")
+        guest = self.flooded(disk, props="size=4M")
+        path = "/machine/peripheral/ddebug0"
+        # there is no room for more, and it keeps what it has
+        guest.command("qom-set", path=path, property="log-size", value=16 << 20)
+        self.until("the resize has failed", lambda: guest.counter("resize-status").startswith("failed: "))
+        self.assertIn("No space left on device", guest.counter("resize-status"))
+        self.goes_on(guest)
+        # what it has taken is taken away from it
+        os.truncate(guest.log_file, 1 << 20)
+        filler = os.path.join(disk, "filler")
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+        self.until("it is counted", lambda: guest.counter("io-lost") > 0)
+        self.progress(guest, seconds=3)
+        os.unlink(filler)
+        self.goes_on(guest)
+        self.until("the file is whole", lambda: os.stat(guest.log_file).st_size == guest.counter("log-size"))
+        sent = self.end(guest)
+        found, _ = self.account(guest, sent)
+        self.assertGreater(found.total_lost, 0)
+        output = guest.qemu_output()
+        self.assertEqual(output.count("cannot write"), 1, output)
+        self.assertLessEqual(output.count("was cut short"), 3, output)
+
+    def test_a_file_that_is_cut_short_removed_or_replaced(self):
+        folder = self.folder("plain")
+        guest = self.flooded(folder)
+        size = os.stat(guest.log_file).st_size
+
+        # behind the dictionary, which is what is written first
+        os.truncate(guest.log_file, 2 << 20)
+        self.until("the file is whole", lambda: os.stat(guest.log_file).st_size == size)
+        self.goes_on(guest)
+        self.progress(guest)
+
+        # who takes the right to write away does not take it from who has the file
+        os.chmod(guest.log_file, 0o400)
+        self.goes_on(guest)
+        os.chmod(guest.log_file, 0o640)
+
+        os.unlink(guest.log_file)
+        self.until("there is a new one", lambda: os.path.exists(guest.log_file))
+        self.goes_on(guest)
+        self.assertEqual((os.stat(guest.log_file).st_size, os.stat(guest.log_file).st_mode & 0o777),
+                         (size, 0o640))
+
+        # a file that is not ours is not touched
+        other = os.path.join(folder, "other")
+        with open(other, "wb") as file:
+            file.write(b"the only copy of a thesis")
+        os.rename(other, guest.log_file)
+        time.sleep(3)
+        self.progress(guest)
+        with open(guest.log_file, "rb") as file:
+            self.assertEqual(file.read(), b"the only copy of a thesis")
+        os.rename(guest.log_file, other)
+        self.until("there is a new one", lambda: os.path.exists(guest.log_file))
+        self.goes_on(guest)
+        # requests reach the new one
+        Log(guest.log_file).tool("--size=16M")
+        found, _ = self.account(guest, self.end(guest))
+        # it has its dictionary, and the numbers go on
+        self.assertTrue(all(m.callsite for m in found.messages))
+        self.assertGreater(found.total_lost, 0)
+        output = guest.qemu_output()
+        self.assertEqual((output.count("was cut short"), output.count("was replaced by another file"),
+                          output.count("was removed; a new log was begun")), (1, 1, 2), output)
+        self.assertEqual(len(output.splitlines()), 4, output)

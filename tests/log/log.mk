@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Included by the top Makefile: make check-log-crash, the log writer killed more than
+# 10,000 times, and check-faults, guests whose log cannot be written.  make check has
+# a short form of both.
+
+.PHONY: check-log-crash check-faults faultfs
+check-log-crash:
+	@tests/tools/deps.sh
+	@$(MAKE) run-$@
+check-faults:
+	@tests/tools/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
+		$(if $(filter overlay-%,$(QEMU)),overlay)
+	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
+	@$(MAKE) run-$@
+
+parts: faultfs
+faultfs:
+	@$(MAKE) -s -C tests/faults O='$(BUILD)/faults'
+
+CHECKS += run-check-log-crash run-check-faults

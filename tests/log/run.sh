@@ -1,0 +1,67 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# run.sh short|long, with O=folder: kills the log writer, some hundred times or more
+# than 10,000.  Nothing may be found, and where the writer is made to do wrong, just
+# that, or the silence would mean nothing.  Output is TAP.
+set -euo pipefail
+
+length=$1
+case $length in
+short) kills=200 every=1 ;;
+long) kills=10000 every=5 ;;
+*) echo "run.sh: '$length' is not known: short or long" >&2; exit 2 ;;
+esac
+
+log=$O/log
+number=0
+bad=0
+# Far above what it takes: one that hangs is killed.
+limit='timeout -s KILL 7200'
+
+# result NAME yes|no, of what has written the log
+result() {
+    number=$((number + 1))
+    if [ "$2" = yes ]; then
+        echo "ok $number - $1"
+        grep '^#' "$log" || true
+    else
+        bad=1
+        echo "not ok $number - $1"
+        head -n 60 "$log" | sed 's/^/# /'
+    fi
+}
+
+# holds NAME OPTION...: it finds nothing
+holds() {
+    local name=$1
+    shift
+    if $limit "$O/crash" "$@" >"$log" 2>&1; then
+        result "$name" yes
+    else
+        result "$name" no
+    fi
+}
+
+# finds NAME PATTERN OPTION...: it says so
+finds() {
+    local name=$1 pattern=$2
+    shift 2
+    if ! $limit "$O/crash" "$@" >"$log" 2>&1 && grep -q "^FAILED: .*$pattern" "$log"; then
+        result "$name" yes
+    else
+        result "$name" no
+    fi
+}
+
+echo '1..6'
+holds 'log writer: killed at every system call of resizes, clears, segments' --kills=0 --every-call="$every"
+holds "log writer: killed $kills times at random" --kills="$kills" --every-call=0
+finds 'log writer: a chunk that is acknowledged and not written is found' 'is lost' \
+    --every-call=0 --sabotage=lose
+finds 'log writer: a text that was never written is found' 'false text' --every-call=0 --sabotage=falsify
+finds 'log writer: a header in the wrong slot is found' 'not the oldest\|is overwritten\|is lost\|at another place' \
+    --every-call=0 --sabotage=victim
+finds 'log writer: a file that is cut before its segments are moved is found' 'is lost\|is cut off' \
+    --every-call=0 --sabotage=early-cut
+exit "$bad"
