@@ -83,7 +83,11 @@ struct ddebug_log_super {
 	__u8 vm_name[64];	/* as QEMU knows it, zero padded, may be empty */
 	__u8 vm_uuid[16];	/* as QEMU knows it, may be zero */
 	__u8 writer[64];	/* program and version, zero padded */
-	__u8 reserved1[3852];
+	__le64 frozen_first;	/* data segments from here to frozen_last are not */
+	__le64 frozen_last;	/* overwritten; 0: none are */
+	__le32 frozen_epoch;	/* they hold data of epochs from this */
+	__le32 frozen_epoch_last;	/* to this one */
+	__u8 reserved1[3828];
 	__le32 crc;
 };
 
@@ -104,7 +108,11 @@ _Static_assert(offsetof(struct ddebug_log_super, reserved0) == 92, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, vm_name) == 96, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, vm_uuid) == 160, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, writer) == 176, "ABI");
-_Static_assert(offsetof(struct ddebug_log_super, reserved1) == 240, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, frozen_first) == 240, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, frozen_last) == 248, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, frozen_epoch) == 256, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, frozen_epoch_last) == 260, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, reserved1) == 264, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
 _Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
 

@@ -17,6 +17,7 @@
  *   -load      what a former writer left
  *   -open      opening, formatting, closing
  *   -segment   the next slot
+ *   -freeze    what is not overwritten
  *   -append    chunks, losses, state
  *   -rate      how much may be written when
  *   -resize    size, clear
@@ -93,6 +94,7 @@ struct DdebugLog {
     uint64_t next_seq;
     uint64_t next_chunk;
     uint32_t epoch;
+    uint32_t frozen_epoch;          /* ddebug_log_freeze() was called in it */
     bool attached;                  /* the epoch was begun by this writer */
     uint64_t last_pass;
     uint64_t answered;              /* id of the last request answered */
@@ -162,6 +164,17 @@ void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order);
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot);
 DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type);
 int ddlog_begin_segment(DdebugLog *log, uint32_t type);
+
+/* The slots with segments of a type, the newest first. */
+GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);
+
+/* -freeze */
+bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s);
+/* Whether messages that are frozen may refer to what is in @dict. */
+bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict);
+/* In a log of @nr_segs no more are frozen than its share: the oldest go. */
+void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
+                       struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);

@@ -24,31 +24,50 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
     return true;
 }
 
-static GArray *newest_first(const DdebugLog *log, uint32_t type)
-{
-    GArray *order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    uint64_t i;
+/* What a dictionary segment is kept for: data of @epoch and later, frozen data. */
+typedef struct DdebugLogNeed {
+    uint32_t epoch;
+    bool frozen;
+} DdebugLogNeed;
 
-    for (i = 0; i < log->nr_segs; i++) {
-        if (ddlog_is_used(&log->slots[i], type)) {
-            g_array_append_val(order, i);
-        }
-    }
-    ddlog_sort_desc_by_seq(log, order);
-    return order;
+static bool is_needed(const DdebugLog *log, const DdebugLogSlot *dict,
+                      const DdebugLogNeed *need)
+{
+    return dict->last_epoch >= need->epoch ||
+           (need->frozen && ddlog_frozen_needs(log, dict));
 }
 
-/* How many of the dictionary segments hold anything of @epoch or later. */
-static guint count_since(const DdebugLog *log, const GArray *dict,
-                         uint32_t epoch)
+static guint count_needed(const DdebugLog *log, const GArray *dict,
+                          const DdebugLogNeed *need)
 {
-    guint n = 0;
+    guint i, n = 0;
 
-    while (n < dict->len &&
-           log->slots[g_array_index(dict, uint64_t, n)].last_epoch >= epoch) {
-        n++;
+    for (i = 0; i < dict->len; i++) {
+        n += is_needed(log, &log->slots[g_array_index(dict, uint64_t, i)],
+                       need);
     }
     return n;
+}
+
+/*
+ * The segment that is written first, then those that are frozen, then the
+ * others: in this order they are chosen.
+ */
+static GArray *dearest_first(const DdebugLog *log)
+{
+    GArray *order = ddlog_newest_first(log, DDEBUG_LOG_SEG_DATA);
+    guint i, at = 1;
+
+    for (i = 1; i < order->len; i++) {
+        uint64_t slot = g_array_index(order, uint64_t, i);
+
+        if (ddlog_is_frozen(log, &log->slots[slot])) {
+            g_array_remove_index(order, i);
+            g_array_insert_val(order, at, slot);
+            at++;
+        }
+    }
+    return order;
 }
 
 /*
@@ -59,40 +78,52 @@ static guint count_since(const DdebugLog *log, const GArray *dict,
  */
 static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
 {
-    g_autoptr(GArray) data = newest_first(log, DDEBUG_LOG_SEG_DATA);
-    g_autoptr(GArray) dict = newest_first(log, DDEBUG_LOG_SEG_DICT);
+    g_autoptr(GArray) data = dearest_first(log);
+    g_autoptr(GArray) dict = ddlog_newest_first(log, DDEBUG_LOG_SEG_DICT);
     const guint limit = ddlog_dict_limit(nr_segs);
-    uint32_t epoch = log->epoch;
-    guint nr_data, nr_dict, i;
+    DdebugLogNeed need = { .epoch = log->epoch };
+    guint nr_data = 0, i;
 
-    nr_dict = count_since(log, dict, epoch);
-    if (nr_dict > limit) {
+    if (count_needed(log, dict, &need) > limit) {
         return false;
     }
-    for (nr_data = 0; nr_data < data->len; nr_data++) {
-        uint64_t slot = g_array_index(data, uint64_t, nr_data);
-        guint need;
+    for (i = 0; i < data->len; i++) {
+        const uint64_t slot = g_array_index(data, uint64_t, i);
+        const DdebugLogSlot *s = &log->slots[slot];
+        DdebugLogNeed with = need;
+        guint nr_dict;
 
-        epoch = MIN(epoch, log->slots[slot].epoch);
-        need = count_since(log, dict, epoch);
-        if (nr_data == 0) {
-            need = MIN(need, limit);
+        if (i && ddlog_is_frozen(log, s)) {
+            with.frozen = true;
+        } else {
+            with.epoch = MIN(with.epoch, s->epoch);
         }
-        if (need > limit || nr_data + 1 + need > nr_segs) {
+        nr_dict = count_needed(log, dict, &with);
+        if (i == 0 && nr_dict > limit) {
+            with = need;
+            nr_dict = count_needed(log, dict, &with);
+        }
+        if (nr_dict > limit || nr_data + 1 + nr_dict > nr_segs) {
+            if (with.frozen && !need.frozen) {
+                continue;
+            }
             break;
         }
-        nr_dict = need;
+        need = with;
         keep[slot] = true;
+        nr_data++;
     }
-    for (i = 0; i < nr_dict; i++) {
-        keep[g_array_index(dict, uint64_t, i)] = true;
+    for (i = 0; i < dict->len; i++) {
+        const uint64_t slot = g_array_index(dict, uint64_t, i);
+
+        keep[slot] = is_needed(log, &log->slots[slot], &need);
     }
     return true;
 }
 
 static int drop_rest_of(DdebugLog *log, uint32_t type, const bool *keep)
 {
-    g_autoptr(GArray) order = newest_first(log, type);
+    g_autoptr(GArray) order = ddlog_newest_first(log, type);
     guint i;
     int r = 0;
 
@@ -198,10 +229,13 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
 {
     g_autofree bool *keep = g_new0(bool, log->nr_segs);
     g_autofree uint64_t *to = g_new(uint64_t, log->nr_segs);
+    const struct ddebug_log_super was = log->super;
     uint64_t i;
     int r;
 
+    ddlog_thaw_beyond(log, nr_segs, &log->super);
     if (!choose_keep(log, nr_segs, keep)) {
+        log->super = was;
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
                           "the dictionary of the newest boot in '%s' does not "
                           "fit %" PRIu64 " bytes: ask for a larger size",
@@ -219,6 +253,7 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
     }
     if (r) {
         undo_move_down(log, nr_segs, to);
+        log->super = was;
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
     take_moved(log, nr_segs, to);
@@ -270,6 +305,8 @@ bool ddebug_log_clear(DdebugLog *log, GError **error)
     }
     if (!r) {
         s.first_seg = GUINT64_TO_LE(first);
+        s.frozen_first = 0;
+        s.frozen_last = 0;
         r = ddlog_write_super(log, &s);
     }
     if (r) {

@@ -15,6 +15,20 @@ void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order)
     g_array_sort_with_data(order, by_seq_desc, log->slots);
 }
 
+GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type)
+{
+    GArray *order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    uint64_t i;
+
+    for (i = 0; i < log->nr_segs; i++) {
+        if (ddlog_is_used(&log->slots[i], type)) {
+            g_array_append_val(order, i);
+        }
+    }
+    ddlog_sort_desc_by_seq(log, order);
+    return order;
+}
+
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type)
 {
     return s->seq && s->type == type;
@@ -29,19 +43,26 @@ int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
                           ddlog_slot_off(log, slot));
 }
 
-/* What the table of slots says, in one walk. */
+/* What the table of slots says.  Slots: nr_segs, where there is none. */
 typedef struct DdebugLogCensus {
-    uint64_t unused;            /* a slot, or nr_segs: none */
+    uint64_t unused;
     uint64_t nr_unused;
-    uint64_t oldest_data;       /* likewise */
-    uint64_t oldest_dict;       /* likewise */
+    uint64_t oldest_data;       /* that is not frozen */
+    uint64_t oldest_dict;       /* that no frozen data refer to */
     uint64_t nr_dict;
-    uint32_t data_epoch;        /* no data is of an epoch below it */
+    uint32_t data_epoch;        /* no data but frozen ones are of one below it */
 } DdebugLogCensus;
+
+static void take_older(const DdebugLog *log, uint64_t *oldest, uint64_t slot)
+{
+    if (*oldest == log->nr_segs ||
+        log->slots[slot].seq < log->slots[*oldest].seq) {
+        *oldest = slot;
+    }
+}
 
 static void take_census(const DdebugLog *log, DdebugLogCensus *c)
 {
-    const DdebugLogSlot *slots = log->slots;
     uint64_t i;
 
     *c = (DdebugLogCensus) {
@@ -51,25 +72,24 @@ static void take_census(const DdebugLog *log, DdebugLogCensus *c)
         .data_epoch = log->epoch,
     };
     for (i = log->nr_segs; i-- > 0; ) {
-        if (!slots[i].seq) {
+        const DdebugLogSlot *s = &log->slots[i];
+
+        if (!s->seq) {
             c->unused = i;
             c->nr_unused++;
-        } else if (slots[i].type == DDEBUG_LOG_SEG_DATA) {
-            if (c->oldest_data == log->nr_segs ||
-                slots[i].seq < slots[c->oldest_data].seq) {
-                c->oldest_data = i;
-            }
-            c->data_epoch = MIN(c->data_epoch, slots[i].epoch);
-        } else {
-            if (c->oldest_dict == log->nr_segs ||
-                slots[i].seq < slots[c->oldest_dict].seq) {
-                c->oldest_dict = i;
-            }
+        } else if (s->type == DDEBUG_LOG_SEG_DICT) {
             c->nr_dict++;
+            if (!ddlog_frozen_needs(log, s)) {
+                take_older(log, &c->oldest_dict, i);
+            }
+        } else if (!ddlog_is_frozen(log, s)) {
+            take_older(log, &c->oldest_data, i);
+            c->data_epoch = MIN(c->data_epoch, s->epoch);
         }
     }
 }
 
+/* No data refer to the oldest dictionary segment. */
 static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 {
     return c->oldest_dict < log->nr_segs &&
@@ -85,10 +105,14 @@ static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 {
     g_autoptr(GArray) data = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    uint32_t epoch = log->slots[c->oldest_dict].last_epoch;
+    uint32_t epoch;
     uint64_t i;
     int r = 0;
 
+    if (c->oldest_dict == log->nr_segs) {
+        return -EXFULL;
+    }
+    epoch = log->slots[c->oldest_dict].last_epoch;
     if (epoch >= log->epoch) {
         return -EXFULL;
     }
@@ -96,7 +120,7 @@ static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
         DdebugLogSlot *s = &log->slots[i];
 
         if (ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch &&
-            !(log->data.open && log->data.slot == i)) {
+            !ddlog_is_frozen(log, s) && !(log->data.open && log->data.slot == i)) {
             g_array_append_val(data, i);
         }
     }
@@ -164,8 +188,10 @@ static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
         *slot = c.unused;
     } else if (dict_is_dead(log, &c)) {
         *slot = c.oldest_dict;
-    } else {
+    } else if (c.oldest_data < log->nr_segs) {
         *slot = c.oldest_data;
+    } else {
+        return -EXFULL;
     }
     return 0;
 }

@@ -211,6 +211,16 @@ int ddebug_log_append_event(DdebugLog *log, uint32_t event,
 void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
                             uint64_t bytes);
 
+/**
+ * ddebug_log_freeze: keeps the newest data, up to a quarter of the log, from
+ * being overwritten, until that of another epoch is frozen or the log is
+ * cleared.  Called again in the same epoch it keeps what came since as well, as
+ * far as that leaves room for what it keeps already.
+ *
+ * Returns: 0 or a negative errno, and then what was frozen before still is.
+ */
+int ddebug_log_freeze(DdebugLog *log);
+
 /* Whether a log may have @size bytes; else false with @error set (SIZE). */
 bool ddebug_log_check_size(uint64_t size, GError **error);
 

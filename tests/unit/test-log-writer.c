@@ -649,6 +649,150 @@ static void test_clear(void)
     ddebug_log_close(log);
 }
 
+/* freezing */
+
+/* How many of the numbers from @from to below @to are there. */
+static unsigned count_range(const char *path, uint64_t from, uint64_t to)
+{
+    g_autoptr(View) v = view(path);
+    unsigned found = 0;
+
+    for (guint i = 0; i < v->chunks->len; i++) {
+        Chunk *c = &g_array_index(v->chunks, Chunk, i);
+        uint64_t n;
+
+        if (c->h.type == DDEBUG_LOG_CHUNK_DATA) {
+            memcpy(&n, c->payload, 8);
+            found += n >= from && n < to;
+        }
+    }
+    return found;
+}
+
+static uint64_t frozen_bytes(const char *path)
+{
+    g_autoptr(View) v = view(path);
+    uint64_t segs = 0;
+
+    for (guint i = 0; i < v->segs->len; i++) {
+        const Seg *s = &g_array_index(v->segs, Seg, i);
+
+        segs += s->type == DDEBUG_LOG_SEG_DATA &&
+                s->seq >= v->super.frozen_first &&
+                s->seq <= v->super.frozen_last;
+    }
+    return segs * v->super.seg_size;
+}
+
+static void test_freeze(void)
+{
+    g_autofree char *path = tmp_path("freeze");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    unsigned kept, newest;
+
+    attach(log);
+    put_range(log, 0, 5000);
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    put_range(log, 5000, 5010);     /* words after the last ones */
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    g_assert_cmpuint(frozen_bytes(path), >=, MIB - (256 << 10));
+    g_assert_cmpuint(frozen_bytes(path), <=, MIB);
+
+    /* many boots, each with more than the file holds, and a restart of QEMU */
+    for (int boot = 0; boot < 300; boot++) {
+        attach(log);
+        for (int i = 0; i < 3; i++) {
+            char entry[4000] = "";
+
+            g_assert_cmpint(ddebug_log_append_dict(log, entry, sizeof(entry)),
+                            ==, 0);
+        }
+        put_range(log, 10000 * (boot + 1), 10000 * (boot + 1) + 50);
+        if (boot % 100 == 99) {
+            put_range(log, 10000 * (boot + 1) + 50, 10000 * (boot + 2));
+            ddebug_log_close(log);
+            log = must_open(path, 4 * MIB);
+        }
+    }
+    kept = count_range(path, 0, 5010);
+    newest = count_range(path, 10000, 10000000);
+    g_assert_cmpuint(kept, >, 150);
+    g_assert_cmpuint(count_range(path, 4850, 5000), ==, 150);
+    g_assert_cmpuint(newest, >, kept);
+
+    /* smaller: still the newest of it, and the newest of all */
+    {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(ddebug_log_resize(log, 2 * MIB, &error));
+        g_assert_cmpuint(frozen_bytes(path), <=, MIB / 2);
+        g_assert_cmpuint(count_range(path, 4950, 5000), ==, 50);
+        g_assert_cmpuint(count_range(path, 3009990, 3010000), ==, 10);
+        g_assert_true(ddebug_log_resize(log, 4 * MIB, &error));
+        put_range(log, 4000000, 4003000);
+        g_assert_cmpuint(count_range(path, 4950, 5000), ==, 50);
+    }
+
+    /* another death takes its place */
+    attach(log);
+    put_range(log, 5000000, 5002000);
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    put_range(log, 6000000, 6005000);
+    g_assert_cmpuint(count_range(path, 0, 5010), ==, 0);
+    g_assert_cmpuint(count_range(path, 5001850, 5002000), ==, 150);
+
+    /* cleared, nothing is kept */
+    {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_true(ddebug_log_clear(log, &error));
+        g_assert_cmpuint(frozen_bytes(path), ==, 0);
+        put_range(log, 7000000, 7005000);
+        g_assert_cmpuint(count_range(path, 0, 7000000), ==, 0);
+    }
+    ddebug_log_close(log);
+}
+
+/* The callsites of what is frozen stay, those of boots in between go. */
+static void test_freeze_dict(void)
+{
+    g_autofree char *path = tmp_path("freeze-dict");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    char entry[4000] = "";
+    unsigned of_first = 0;
+
+    attach(log);
+    for (int i = 0; i < 3; i++) {
+        memset(entry, 'f', sizeof(entry));
+        g_assert_cmpint(ddebug_log_append_dict(log, entry, sizeof(entry)), ==,
+                        0);
+    }
+    put_range(log, 0, 10);
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    for (int boot = 0; boot < 200; boot++) {
+        attach(log);
+        memset(entry, 'b', sizeof(entry));
+        for (int i = 0; i < 5; i++) {
+            g_assert_cmpint(ddebug_log_append_dict(log, entry, sizeof(entry)),
+                            ==, 0);
+        }
+        put_range(log, 1000 * (boot + 1), 1000 * (boot + 1) + 20);
+    }
+    {
+        g_autoptr(View) v = view(path);
+
+        for (guint i = 0; i < v->chunks->len; i++) {
+            Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+            of_first += c->h.type == DDEBUG_LOG_CHUNK_DICT &&
+                        c->payload[0] == 'f';
+        }
+    }
+    g_assert_cmpuint(of_first, ==, 3);
+    g_assert_cmpuint(count_range(path, 0, 10), ==, 10);
+    ddebug_log_close(log);
+}
+
 /* requests */
 
 static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
@@ -1495,6 +1639,8 @@ int main(int argc, char **argv)
     TEST("resize/random", test_resize_at_random);
     TEST("resize/refused", test_resize_refused);
     TEST("clear", test_clear);
+    TEST("freeze", test_freeze);
+    TEST("freeze/dict", test_freeze_dict);
     TEST("requests", test_requests);
     TEST("state", test_state);
     TEST("bad/not-a-file", test_not_a_file);

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Keeping what led to a guest's death: rule 13 of docs/log-format.md. */
+#include "ddebug-log-internal.h"
+
+/*
+ * With the dictionary's half at most (ddlog_dict_limit()), at least a quarter
+ * is left for what comes later.
+ */
+static uint64_t frozen_limit(uint64_t nr_segs)
+{
+    return MAX(nr_segs / 4, 1);
+}
+
+bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s)
+{
+    return ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) &&
+           s->seq >= GUINT64_FROM_LE(log->super.frozen_first) &&
+           s->seq <= GUINT64_FROM_LE(log->super.frozen_last);
+}
+
+bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict)
+{
+    const struct ddebug_log_super *s = &log->super;
+
+    return s->frozen_last &&
+           dict->epoch <= GUINT32_FROM_LE(s->frozen_epoch_last) &&
+           dict->last_epoch >= GUINT32_FROM_LE(s->frozen_epoch);
+}
+
+/* The number of the data segment before which @n others of up to @last lie. */
+static uint64_t nth_newest(const DdebugLog *log, uint64_t last, uint64_t n)
+{
+    g_autoptr(GArray) order = ddlog_newest_first(log, DDEBUG_LOG_SEG_DATA);
+    uint64_t first = last;
+    guint i;
+
+    for (i = 0; i < order->len && n; i++) {
+        uint64_t seq = log->slots[g_array_index(order, uint64_t, i)].seq;
+
+        if (seq <= last) {
+            first = seq;
+            n--;
+        }
+    }
+    return first;
+}
+
+/*
+ * The last words may go on for a while: asked again in the same epoch, it takes
+ * in what has come since, as far as there is room, and gives up nothing for it.
+ */
+static uint32_t epoch_of(const DdebugLog *log, uint64_t seq)
+{
+    uint64_t i;
+
+    for (i = 0; i < log->nr_segs; i++) {
+        if (ddlog_is_used(&log->slots[i], DDEBUG_LOG_SEG_DATA) &&
+            log->slots[i].seq == seq) {
+            return log->slots[i].epoch;
+        }
+    }
+    return log->epoch;
+}
+
+static void choose_frozen(const DdebugLog *log, struct ddebug_log_super *s)
+{
+    const uint64_t now = log->slots[log->data.slot].seq;
+    const uint64_t oldest = nth_newest(log, now, frozen_limit(log->nr_segs));
+
+    if (log->frozen_epoch != log->epoch) {
+        s->frozen_first = GUINT64_TO_LE(oldest);
+        s->frozen_last = GUINT64_TO_LE(now);
+        s->frozen_epoch = GUINT32_TO_LE(epoch_of(log, oldest));
+        s->frozen_epoch_last = GUINT32_TO_LE(log->epoch);
+    } else if (oldest <= GUINT64_FROM_LE(s->frozen_first)) {
+        s->frozen_last = GUINT64_TO_LE(now);
+    }
+}
+
+int ddebug_log_freeze(DdebugLog *log)
+{
+    struct ddebug_log_super s = log->super;
+    int r;
+
+    if (!log->data.open) {
+        return 0;
+    }
+    choose_frozen(log, &s);
+    r = ddlog_write_super(log, &s);
+    if (!r) {
+        log->frozen_epoch = log->epoch;
+        /* what follows is not among it */
+        log->data.open = false;
+    }
+    return r;
+}
+
+void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
+                       struct ddebug_log_super *s)
+{
+    const uint64_t last = GUINT64_FROM_LE(s->frozen_last);
+    uint64_t first;
+
+    if (last) {
+        first = nth_newest(log, last, frozen_limit(nr_segs));
+        s->frozen_first =
+            GUINT64_TO_LE(MAX(first, GUINT64_FROM_LE(s->frozen_first)));
+    }
+}
