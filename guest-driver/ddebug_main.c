@@ -79,6 +79,9 @@ static int __init ddebug_init(void)
 	if (err)
 		goto err_ring;
 
+	ddebug_death_init();
+	ddebug_kmsg_init();
+
 	/* a help to the eye only: errors of debugfs are not errors of ours */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
@@ -96,6 +99,8 @@ err_dict:
 static void __exit ddebug_exit(void)
 {
 	debugfs_remove(ddebug_dir);
+	ddebug_kmsg_exit();
+	ddebug_death_exit();
 	ddebug_hook_stop();
 	ddebug_ring_exit();
 	ddebug_dict_exit();

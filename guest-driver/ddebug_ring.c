@@ -110,6 +110,9 @@
  *               of data                                    of head
  *   producer:C  compiler barriers round the claim, 1 to 4  an interrupting writer
  *               on the same CPU
+ *   producer:E  store-release of notice, behind the        device:E, load-acquire
+ *               store of head                              of notice before a load
+ *                                                          of head
  *   kick:A      virt_mb() between the store of head and    device:C, full barrier
  *               the load of want_kick (ddebug_transport.c) between the store of
  *                                                          want_kick and the next
@@ -130,6 +133,10 @@
  * producer:B / device:A.  If the device sees a head (A), it sees all data before
  * it (B); of these bytes those that it copies are the committed ones, or later
  * ones, which the pair above finds.
+ *
+ * producer:E / device:E.  If the device sees a notice (E), it sees the head behind
+ * the last words that came before it, so it has copied these when it says that the
+ * kernel has died.
  *
  * producer:C.  On one CPU everything is seen in program order; the compiler alone
  * must not move accesses of the stream out of the claim.  It keeps volatile ones
@@ -193,6 +200,9 @@ static const struct {
 	[VIRTIO_DDEBUG_CTX_NMI] = { "nmi", 12, 4 },
 };
 
+/* Not a task, so never current. */
+#define DDEBUG_OWNER_DEAD	((struct task_struct *)1)
+
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
 /*
@@ -200,7 +210,7 @@ DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * meanwhile.  It is the innermost one.
  */
 static DEFINE_MUTEX(ddebug_active_mutex);
-static bool ddebug_active;
+static unsigned int ddebug_active;	/* DDEBUG_ACTIVE_* */
 
 static enum cpuhp_state ddebug_prepare_state;
 static enum cpuhp_state ddebug_online_state;
@@ -453,20 +463,21 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 /**
  * ddebug_slot_commit() - the message is whole
  * @slot: whose text is in place
- * @callsite: id in the dictionary, or 0
+ * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
+ * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
  * @pid: of the task that runs, or is interrupted
  * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
  *
  * Ends what ddebug_slot_begin() began.
  */
-void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid, size_t len)
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid, size_t len)
 {
 	struct ddebug_ring *r = slot->ring;
 	struct ddebug_rec_text *rec = slot->rec;
 	u64 end = ALIGN(slot->rec_pos + sizeof(*rec) + len, DDEBUG_REC_ALIGN);
 
-	ddebug_write_rec_hdr(&rec->hdr, DDEBUG_REC_TEXT, sizeof(*rec) + len, r->seq, slot->delta);
-	rec->callsite = cpu_to_le32(callsite);
+	ddebug_write_rec_hdr(&rec->hdr, type, sizeof(*rec) + len, r->seq, slot->delta);
+	rec->callsite = cpu_to_le32(word);
 	rec->pid = cpu_to_le32(pid);
 
 	r->base = slot->base;
@@ -478,6 +489,63 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid, size_t 
 	ddebug_unclaim(r);
 
 	ddebug_kick(slot->cpu, r->context, slot->time, slot->half);
+}
+
+/**
+ * ddebug_ring_disown() - whoever was writing in this context does not go on
+ *
+ * For a kernel that dies: what it has to say at the end may come from inside of a
+ * message, by the same task and at a greater depth, which looks like a message
+ * within a message.  Afterwards the message that was interrupted counts as torn.
+ *
+ * Context: Any, NMI included, with preemption off; where nothing below this
+ * caller in the same context will run again.
+ * Return: the stream of this context; NULL if there is none.
+ */
+struct ddebug_ring *ddebug_ring_disown(void)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	u8 level = interrupt_context_level();
+	struct ddebug_ring *r = c->ring[level];
+
+	/* nor does the transport's own work, if that is where it died */
+	if (READ_ONCE(c->own_level) == level + 1)
+		WRITE_ONCE(c->own_level, 0);
+	/* nor comes back whoever has muted this context */
+	c->muted &= ~BIT(level);
+	if (r && READ_ONCE(r->owner.task))
+		WRITE_ONCE(r->owner.task, DDEBUG_OWNER_DEAD);
+	return r;
+}
+
+/**
+ * ddebug_ring_notice() - say what has become of this kernel
+ * @r: the stream of this context
+ * @kind: VIRTIO_DDEBUG_NOTICE_*; the worst that was said stays
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_ring_notice(struct ddebug_ring *r, u8 kind)
+{
+	u32 was = le32_to_cpu(READ_ONCE(r->hdr->notice));
+	u32 count = (was & VIRTIO_DDEBUG_NOTICE_COUNT) + VIRTIO_DDEBUG_NOTICE_KIND + 1;
+	u32 worst = max_t(u32, was & VIRTIO_DDEBUG_NOTICE_KIND, kind);
+
+	/* producer:E pairs with device:E: the last words before the notice */
+	virt_store_release(&r->hdr->notice, cpu_to_le32(count | worst));
+}
+
+/**
+ * ddebug_ring_crowded() - is there a host that has half of this CPU's ring to read?
+ *
+ * Context: Process; the answer is as old as it is.
+ */
+bool ddebug_ring_crowded(void)
+{
+	struct ddebug_ring *r = raw_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK];
+
+	return r && READ_ONCE(r->stream.posted) &&
+	       ddebug_half_full(r, le64_to_cpu(READ_ONCE(r->hdr->head)));
 }
 
 static void ddebug_ring_free(struct ddebug_ring *r)
@@ -641,7 +709,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 			break;
 		/* nobody writes yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
-		c->rings[i].hdr->active = cpu_to_le32(ddebug_active);
+		c->rings[i].hdr->active = cpu_to_le32(!!ddebug_active);
 		c->ring[i] = &c->rings[i];
 		mutex_unlock(&ddebug_active_mutex);
 	}
@@ -669,20 +737,23 @@ static int ddebug_cpu_online(unsigned int cpu)
 
 /**
  * ddebug_ring_set_active() - tell the host whether messages may come
- * @active: callsites write to the streams
+ * @why: DDEBUG_ACTIVE_*: the one of whom @active is said
+ * @active: it writes to the streams
  *
  * While they do, it looks at the streams now and then without being kicked, so
  * that it finds the last words of a guest that cannot kick any more.
  *
  * Context: Process.  Sleeps.
  */
-void ddebug_ring_set_active(bool active)
+void ddebug_ring_set_active(unsigned int why, bool active)
 {
-	unsigned int cpu;
+	unsigned int cpu, was;
 	u8 i;
 
 	mutex_lock(&ddebug_active_mutex);
-	ddebug_active = active;
+	was = ddebug_active;
+	ddebug_active = active ? was | why : was & ~why;
+	active = ddebug_active;
 	for_each_possible_cpu(cpu) {
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
@@ -693,7 +764,7 @@ void ddebug_ring_set_active(bool active)
 	}
 	mutex_unlock(&ddebug_active_mutex);
 	/* it may be asleep, and the first message may be the last */
-	if (active)
+	if (active && !was)
 		ddebug_kick_active();
 }
 

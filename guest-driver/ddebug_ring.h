@@ -96,6 +96,8 @@ enum ddebug_armed {
  * @status: memory of the streams' status blocks: another page
  * @armed: enum ddebug_armed
  * @own_level: 1 + the context level in which this CPU is inside a kick
+ * @muted: a bit for each context level in which what is printed is not to be
+ *	recorded: ddebug_kmsg_mute()
  * @last_kick: ns; when work was asked for last
  * @now: runs the kick handler at once
  * @lazy: runs the kick handler at the next tick, or at once without a tick
@@ -113,6 +115,7 @@ struct ddebug_cpu {
 
 	u8 armed;
 	u8 own_level;
+	u8 muted;
 	u64 last_kick;
 	struct irq_work now;
 	struct irq_work lazy;
@@ -160,8 +163,11 @@ struct ddebug_slot {
 
 bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
-void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid,
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
 			size_t len);
+struct ddebug_ring *ddebug_ring_disown(void);
+void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
+bool ddebug_ring_crowded(void);
 
 /* ddebug_transport.c */
 void ddebug_kick_init(void);
@@ -170,6 +176,7 @@ void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
+void ddebug_kick_dying(struct ddebug_ring *r);
 void ddebug_post_cpu(unsigned int cpu);
 bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
 struct ddebug_transport *ddebug_transport_lock(void);

@@ -278,6 +278,28 @@ void ddebug_kick_dead(unsigned int cpu)
 	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
 }
 
+/**
+ * ddebug_kick_dying() - the device is to look now, for it is the last time
+ * @r: the stream that has something to tell
+ *
+ * Whether it wants to be kicked does not matter: a notification too many is none
+ * for a kernel that dies.
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_kick_dying(struct ddebug_ring *r)
+{
+	struct ddebug_transport *t;
+
+	/* a device that sees the notification sees what was stored before it */
+	virt_mb();
+	rcu_read_lock();
+	t = rcu_dereference(ddebug_transport);
+	if (t && READ_ONCE(r->stream.posted))
+		t->ops->notify(t, &r->stream);
+	rcu_read_unlock();
+}
+
 static int ddebug_post_streams(struct ddebug_transport *t, struct ddebug_cpu *c)
 {
 	int err;
@@ -362,6 +384,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	 * may have looked before them.  So each CPU runs the handler once.
 	 */
 	on_each_cpu(ddebug_work_here, NULL, 1);
+	ddebug_kmsg_for_host(t->kmsg);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_attach);
@@ -377,8 +400,10 @@ EXPORT_SYMBOL_GPL(ddebug_transport_attach);
  */
 void ddebug_transport_detach(struct ddebug_transport *t)
 {
-	struct ddebug_transport *old = ddebug_transport_lock();
+	struct ddebug_transport *old;
 
+	ddebug_kmsg_for_host(false);
+	old = ddebug_transport_lock();
 	if (old == t)
 		RCU_INIT_POINTER(ddebug_transport, NULL);
 	ddebug_transport_unlock();

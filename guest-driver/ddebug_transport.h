@@ -86,10 +86,12 @@ struct ddebug_transport_ops {
  * @ops: its operations
  * @max_announce: bytes that one @ops->announce takes; at least
  *	DDEBUG_CALLSITE_MAX
+ * @kmsg: the host wants the kernel's log, too
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
 	size_t max_announce;
+	bool kmsg;
 };
 
 u64 ddebug_rb_instance(void);

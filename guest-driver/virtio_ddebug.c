@@ -445,6 +445,7 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	vd->num_rings = num_rings;
 	vd->req_len = min_t(u32, req_len, VIRTIO_DDEBUG_REQ_LEN_MAX);
 	vd->transport.ops = &virtio_ddebug_ops;
+	vd->transport.kmsg = virtio_has_feature(vdev, VIRTIO_DDEBUG_F_KMSG);
 	vd->transport.max_announce = vd->req_len - sizeof(struct virtio_ddebug_req_hdr);
 	return 0;
 }
@@ -555,9 +556,16 @@ static const struct virtio_device_id virtio_ddebug_ids[] = {
 };
 MODULE_DEVICE_TABLE(virtio, virtio_ddebug_ids);
 
+static const unsigned int virtio_ddebug_features[] = {
+	VIRTIO_DDEBUG_F_NOTICE,
+	VIRTIO_DDEBUG_F_KMSG,
+};
+
 static struct virtio_driver virtio_ddebug_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
+	.feature_table = virtio_ddebug_features,
+	.feature_table_size = ARRAY_SIZE(virtio_ddebug_features),
 	.id_table = virtio_ddebug_ids,
 	.probe = virtio_ddebug_probe,
 	.remove = virtio_ddebug_remove,

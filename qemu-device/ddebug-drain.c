@@ -71,7 +71,7 @@ typedef struct DdebugJob {
     uint64_t id;                /* ATTACH, DICT: of the request */
     uint64_t session;           /* ATTACH, DICT: it came in */
     uint32_t event;
-    uint64_t arg;               /* EVENT: its argument; LOST: bytes */
+    uint64_t args[2];           /* EVENT: its arguments; LOST: bytes */
     DdebugLogData data;
     size_t len;
     void *payload;              /* owned */
@@ -308,6 +308,32 @@ static void push_job(DdebugDrain *d, DdebugJob *job)
     d->nr_jobs++;
 }
 
+static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
+                       uint64_t arg0, uint64_t arg1)
+{
+    DdebugJob *job;
+
+    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
+        return;
+    }
+    job = g_new0(DdebugJob, 1);
+    job->type = type;
+    job->event = event;
+    job->args[0] = arg0;
+    job->args[1] = arg1;
+    push_job(d, job);
+}
+
+/* Behind whatever is written, or becomes a job, before the thread gets to it. */
+static void push_notice(DdebugDrain *d, const DdebugStream *st, uint32_t notice)
+{
+    if (notice != VIRTIO_DDEBUG_NOTICE_NONE) {
+        trace_virtio_ddebug_drain_notice(d, st->id, notice);
+        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_NOTICE, notice,
+                   st->cpu);
+    }
+}
+
 /*
  * Copies what is in the rings into jobs.  Completes a look of the thread that
  * is in progress.
@@ -321,9 +347,11 @@ static void stage_all(DdebugDrain *d)
     d->intrusions++;
     if (may_stage(d)) {
         for (i = 0; i < d->streams->len; i++) {
+            DdebugStream *st = stream_at(d, i);
+            const uint32_t notice = ddebug_stream_take_notice(st);
+
             while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
-                   (len = copy_span(d, stream_at(d, i), UINT64_MAX, d->stage,
-                                    &data))) {
+                   (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
                 DdebugJob *job = g_new0(DdebugJob, 1);
 
                 job->type = DDEBUG_JOB_DATA;
@@ -332,6 +360,7 @@ static void stage_all(DdebugDrain *d)
                 job->payload = g_memdup2(d->stage, len);
                 push_job(d, job);
             }
+            push_notice(d, st, notice);
         }
     }
     end_look(d);
@@ -354,21 +383,6 @@ static uint64_t unstaged(const DdebugDrain *d)
     return bytes;
 }
 
-static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
-                       uint64_t arg)
-{
-    DdebugJob *job;
-
-    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
-        return;
-    }
-    job = g_new0(DdebugJob, 1);
-    job->type = type;
-    job->event = event;
-    job->arg = arg;
-    push_job(d, job);
-}
-
 /* What is left in the rings is given up. */
 static void push_lost(DdebugDrain *d)
 {
@@ -376,7 +390,7 @@ static void push_lost(DdebugDrain *d)
 
     if (lost) {
         trace_virtio_ddebug_drain_unstaged(d, lost);
-        push_event(d, DDEBUG_JOB_LOST, 0, lost);
+        push_event(d, DDEBUG_JOB_LOST, 0, lost, 0);
     }
 }
 
@@ -465,7 +479,7 @@ void ddebug_drain_end_session(DdebugDrain *d)
 {
     qemu_mutex_lock(&d->lock);
     if (d->attached) {
-        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0);
+        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0, 0);
     }
     d->session++;
     d->attached = false;
@@ -518,7 +532,7 @@ bool ddebug_drain_next_answer(DdebugDrain *d, DdebugAnswer *answer)
 void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
 {
     qemu_mutex_lock(&d->lock);
-    push_event(d, DDEBUG_JOB_EVENT, event, arg);
+    push_event(d, DDEBUG_JOB_EVENT, event, arg, 0);
     qemu_mutex_unlock(&d->lock);
     wake(d);
 }
@@ -627,13 +641,14 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
         break;
     case DDEBUG_JOB_EVENT:
         qemu_mutex_unlock(&d->lock);
-        r = ddebug_log_append_event(d->log, job->event, job->arg, 0, 0);
+        r = ddebug_log_append_event(d->log, job->event, job->args[0],
+                                    job->args[1], 0);
         check_io(d, r);
         relock_counting(d, 0, 0);
         break;
     case DDEBUG_JOB_LOST:
         qemu_mutex_unlock(&d->lock);
-        ddebug_log_append_lost(d->log, 1, job->arg);
+        ddebug_log_append_lost(d->log, 1, job->args[0]);
         relock_counting(d, 0, 0);
         break;
     }
@@ -667,8 +682,10 @@ static bool look(DdebugDrain *d)
 
     for (i = 0; may_touch(d) && i < d->streams->len; i++) {
         DdebugStream *st = stream_at(d, i);
+        const uint32_t notice = ddebug_stream_take_notice(st);
         const uint64_t limit = ddebug_stream_head(st);
 
+        push_notice(d, st, notice);
         while ((len = copy_span(d, st, limit, d->bounce, &data))) {
             found = true;
             unlock_and_complain(d);
@@ -873,7 +890,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
     d->counters.log_size = ddebug_log_size(log);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
     trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
@@ -887,7 +904,7 @@ void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
     bool ended;
 
     qemu_mutex_lock(&d->lock);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0);
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
     d->quit = true;
     d->abandoned = true;
     wake(d);

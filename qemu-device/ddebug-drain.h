@@ -98,7 +98,7 @@ bool ddebug_drain_request(DdebugDrain *drain, uint16_t type, void *payload,
 /* The next answer, if there is one. */
 bool ddebug_drain_next_answer(DdebugDrain *drain, DdebugAnswer *answer);
 
-/* An event for the log. */
+/* An event for the log, with its first argument. */
 void ddebug_drain_event(DdebugDrain *drain, uint32_t event, uint64_t arg);
 
 /* Any thread. */

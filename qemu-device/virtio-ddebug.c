@@ -297,6 +297,8 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
     st->status = elem->in_sg[0].iov_base;
     st->status_mr = memory_region_from_host(st->status, &offset);
     st->status_off = offset;
+    /* what a driver says that attaches anew is no news */
+    ddebug_stream_take_notice(st);
     if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why)) {
         virtio_ddebug_take_ring(st, elem);
         if (iov_size(st->ring, st->nr_pieces) != st->ring_size) {
@@ -430,6 +432,59 @@ static void virtio_ddebug_queue_reset(VirtIODevice *vdev, uint32_t queue_index)
     }
 }
 
+/* The log's words for QEMU's, which may get other numbers. */
+static uint64_t virtio_ddebug_stop_reason(RunState state)
+{
+    switch (state) {
+    case RUN_STATE_PAUSED:
+        return DDEBUG_LOG_STOP_PAUSED;
+    case RUN_STATE_SHUTDOWN:
+        return DDEBUG_LOG_STOP_SHUTDOWN;
+    case RUN_STATE_GUEST_PANICKED:
+        return DDEBUG_LOG_STOP_PANICKED;
+    case RUN_STATE_WATCHDOG:
+        return DDEBUG_LOG_STOP_WATCHDOG;
+    case RUN_STATE_IO_ERROR:
+        return DDEBUG_LOG_STOP_IO_ERROR;
+    case RUN_STATE_INTERNAL_ERROR:
+        return DDEBUG_LOG_STOP_INTERNAL_ERROR;
+    case RUN_STATE_SUSPENDED:
+        return DDEBUG_LOG_STOP_SUSPENDED;
+    case RUN_STATE_SAVE_VM:
+    case RUN_STATE_FINISH_MIGRATE:
+    case RUN_STATE_POSTMIGRATE:
+        return DDEBUG_LOG_STOP_SAVED;
+    case RUN_STATE_DEBUG:
+        return DDEBUG_LOG_STOP_DEBUG;
+    default:
+        return DDEBUG_LOG_STOP_OTHER;
+    }
+}
+
+static uint64_t virtio_ddebug_shutdown_reason(ShutdownCause cause)
+{
+    switch (cause) {
+    case SHUTDOWN_CAUSE_HOST_QMP_QUIT:
+        return DDEBUG_LOG_SHUTDOWN_QUIT;
+    case SHUTDOWN_CAUSE_HOST_SIGNAL:
+        return DDEBUG_LOG_SHUTDOWN_SIGNAL;
+    case SHUTDOWN_CAUSE_HOST_UI:
+        return DDEBUG_LOG_SHUTDOWN_UI;
+    case SHUTDOWN_CAUSE_GUEST_SHUTDOWN:
+        return DDEBUG_LOG_SHUTDOWN_GUEST;
+    case SHUTDOWN_CAUSE_GUEST_RESET:
+    case SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET:
+    case SHUTDOWN_CAUSE_SUBSYSTEM_RESET:
+        return DDEBUG_LOG_SHUTDOWN_RESET;
+    case SHUTDOWN_CAUSE_GUEST_PANIC:
+        return DDEBUG_LOG_SHUTDOWN_PANIC;
+    case SHUTDOWN_CAUSE_HOST_ERROR:
+        return DDEBUG_LOG_SHUTDOWN_ERROR;
+    default:
+        return DDEBUG_LOG_SHUTDOWN_OTHER;
+    }
+}
+
 static void virtio_ddebug_vm_state_change(void *opaque, bool running,
                                           RunState state)
 {
@@ -441,11 +496,33 @@ static void virtio_ddebug_vm_state_change(void *opaque, bool running,
     if (!running) {
         /* what was produced before comes before the event */
         virtio_ddebug_set_running(s, false, false);
-        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP, state);
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP,
+                           virtio_ddebug_stop_reason(state));
         s->stop_told = true;
     } else if (s->stop_told) {
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
         s->stop_told = false;
+    }
+}
+
+/* Of the whole machine, the first at its start included; the device's own comes apart. */
+static void virtio_ddebug_machine_reset(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+
+    if (s->drain) {
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_MACHINE_RESET, 0);
+    }
+}
+
+static void virtio_ddebug_shutdown(Notifier *notifier, void *data)
+{
+    VirtIODDebug *s = container_of(notifier, VirtIODDebug, shutdown_notifier);
+    const ShutdownCause *cause = data;
+
+    if (s->drain) {
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_SHUTDOWN,
+                           virtio_ddebug_shutdown_reason(*cause));
     }
 }
 
@@ -470,6 +547,12 @@ static void virtio_ddebug_exit(Notifier *notifier, void *data)
 static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
                                            uint64_t features, Error **errp)
 {
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+
+    virtio_add_feature(&features, VIRTIO_DDEBUG_F_NOTICE);
+    if (s->kmsg) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_KMSG);
+    }
     return features;
 }
 
@@ -593,6 +676,9 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         dev, virtio_ddebug_vm_state_change, s);
     s->exit_notifier.notify = virtio_ddebug_exit;
     qemu_add_exit_notifier(&s->exit_notifier);
+    s->shutdown_notifier.notify = virtio_ddebug_shutdown;
+    qemu_register_shutdown_notifier(&s->shutdown_notifier);
+    qemu_register_reset(virtio_ddebug_machine_reset, s);
     trace_virtio_ddebug_realize(s, s->file, s->size, s->num_ring_queues,
                                 s->max_streams);
 }
@@ -605,6 +691,8 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
 
     trace_virtio_ddebug_unrealize(s);
     virtio_ddebug_end(s);
+    qemu_unregister_reset(virtio_ddebug_machine_reset, s);
+    notifier_remove(&s->shutdown_notifier);
     qemu_remove_exit_notifier(&s->exit_notifier);
     qemu_del_vm_change_state_handler(s->vmstate);
     qemu_bh_delete(s->bh);
@@ -623,6 +711,7 @@ static const Property virtio_ddebug_properties[] = {
     /* no default: a log keeps its size, which ddebug-host may have changed */
     DEFINE_PROP_UNSIGNED_NODEFAULT("size", VirtIODDebug, size, qdev_prop_size,
                                    uint64_t),
+    DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
 };
 
 typedef struct VirtIODDebugCounter {
@@ -709,6 +798,10 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(
         klass, "size",
         "bytes the log file may take, 1M to 1T (default: as it is; 16M if new)");
+    object_class_property_set_description(
+        klass, "kmsg",
+        "record the guest's kernel log as well, in order with the messages "
+        "(default: off)");
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);

@@ -20,6 +20,7 @@ struct VirtIODDebug {
     /* properties */
     char *file;
     uint64_t size;
+    bool kmsg;
 
     uint16_t num_ring_queues;
     uint32_t max_streams;
@@ -37,6 +38,7 @@ struct VirtIODDebug {
 
     VMChangeStateEntry *vmstate;
     Notifier exit_notifier;
+    Notifier shutdown_notifier;
     Error *migration_blocker;
 };
 
