@@ -57,6 +57,8 @@ int ddebug_ring_init(void);
 void ddebug_ring_exit(void);
 void ddebug_ring_set_active(unsigned int why, bool active);
 void ddebug_ring_stats(struct seq_file *m);
+int ddebug_ring_resize(unsigned int kb);
+unsigned int ddebug_ring_size_kb(void);
 
 /*
  * ddebug_hook.c, called by ddebug_main.c.

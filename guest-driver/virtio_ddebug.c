@@ -292,6 +292,31 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 	return err;
 }
 
+/* The device returns the element before it answers. */
+static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	struct virtio_ddebug_retire *r = (struct virtio_ddebug_retire *)vd->req->payload;
+	unsigned int len;
+	int err;
+
+	mutex_lock(&vd->lock);
+	err = virtio_ddebug_req_begin(vd);
+	if (!err) {
+		r->stream = s->shared->desc.stream;
+		r->generation = s->shared->desc.generation;
+		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_RETIRE, sizeof(*r));
+	}
+	if (!err) {
+		ddebug_own_begin();
+		if (virtqueue_get_buf(vd->rings[s->queue], &len) != s)
+			err = -EPROTO;
+		ddebug_own_end();
+	}
+	mutex_unlock(&vd->lock);
+	return err;
+}
+
 /*
  * Not virtqueue_kick(): that tells the device of new elements, of which there are
  * none.  A broken queue is of no interest here: the streams go on without a host.
@@ -303,6 +328,7 @@ static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_strea
 
 static const struct ddebug_transport_ops virtio_ddebug_ops = {
 	.post = virtio_ddebug_post,
+	.retire = virtio_ddebug_retire,
 	.announce = virtio_ddebug_announce,
 	.notify = virtio_ddebug_notify,
 };

@@ -78,7 +78,7 @@ _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
  *  | 64 bytes   | 64 bytes   |  the ring, ring_size    | | 64 bytes |
  *  +------------+------------+---------+-----+---------+ +----------+
  *
- * The device holds the element until it is reset (or, later, until RETIRE).
+ * The device holds the element until RETIRE, or until it is reset.
  * The first 128 readable bytes are one physically contiguous, 64-byte aligned
  * piece; so is the status block.
  */
@@ -204,8 +204,8 @@ _Static_assert(sizeof(struct virtio_ddebug_status) == 64, "ABI");
  */
 #define VIRTIO_DDEBUG_REQ_ATTACH	1	/* first request after DRIVER_OK */
 #define VIRTIO_DDEBUG_REQ_DICT		2	/* announces callsites */
+#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* gives a ring element back */
 /* Numbers set aside; a version 0 device answers VIRTIO_DDEBUG_S_UNSUPP. */
-#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* take a ring back: live resize */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
 #define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* change the log's size */
 #define VIRTIO_DDEBUG_REQ_SHM_RING	7	/* a ring by its offset in region 0 */
@@ -269,6 +269,19 @@ _Static_assert(offsetof(struct virtio_ddebug_attach, release) == 48, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_attach, driver) == 112, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_attach, reserved) == 144, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_attach) == 160, "ABI");
+
+/*
+ * RETIRE: nothing more is written to this ring.  The device copies it up to its
+ * head and returns its element, then it answers.
+ */
+struct virtio_ddebug_retire {
+	__le32 stream;
+	__le32 generation;
+};
+
+_Static_assert(offsetof(struct virtio_ddebug_retire, stream) == 0, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_retire, generation) == 4, "ABI");
+_Static_assert(sizeof(struct virtio_ddebug_retire) == 8, "ABI");
 
 /*
  * DICT: the payload is one or more struct ddebug_callsite (ddebug_record.h),

@@ -366,32 +366,35 @@ static void stage_all(DdebugDrain *d)
     end_look(d);
 }
 
-/* What is still in the rings, and had no room: bytes. */
-static uint64_t unstaged(const DdebugDrain *d)
+/* What is still in a ring, and had no room: bytes. */
+static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
+{
+    const uint64_t head = ddebug_stream_head(st);
+
+    if (!may_stage(d) || st->stopped || head <= st->consumed) {
+        return 0;
+    }
+    return MIN(head - st->consumed, st->ring_size);
+}
+
+static void push_lost(DdebugDrain *d, uint64_t bytes)
+{
+    if (bytes) {
+        trace_virtio_ddebug_drain_unstaged(d, bytes);
+        push_event(d, DDEBUG_JOB_LOST, 0, bytes, 0);
+    }
+}
+
+/* What is left in the rings is given up. */
+static void give_up_rings(DdebugDrain *d)
 {
     uint64_t bytes = 0;
     guint i;
 
-    for (i = 0; may_stage(d) && i < d->streams->len; i++) {
-        DdebugStream *st = stream_at(d, i);
-        uint64_t head = ddebug_stream_head(st);
-
-        if (!st->stopped && head > st->consumed) {
-            bytes += MIN(head - st->consumed, st->ring_size);
-        }
+    for (i = 0; i < d->streams->len; i++) {
+        bytes += unstaged(d, stream_at(d, i));
     }
-    return bytes;
-}
-
-/* What is left in the rings is given up. */
-static void push_lost(DdebugDrain *d)
-{
-    uint64_t lost = unstaged(d);
-
-    if (lost) {
-        trace_virtio_ddebug_drain_unstaged(d, lost);
-        push_event(d, DDEBUG_JOB_LOST, 0, lost, 0);
-    }
+    push_lost(d, bytes);
 }
 
 /* Takes the lock away, and says without it what went wrong. */
@@ -414,12 +417,18 @@ void ddebug_drain_kick(DdebugDrain *d)
 
 bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
 {
+    unsigned of_id = 0;
     bool is_new = true;
     guint i;
 
     qemu_mutex_lock(&d->lock);
     for (i = 0; i < d->streams->len && is_new; i++) {
-        is_new = stream_at(d, i)->id != st->id;
+        const DdebugStream *other = stream_at(d, i);
+
+        /* a ring that takes another's place, which is to be retired */
+        if (other->id == st->id) {
+            is_new = other->generation != st->generation && ++of_id < 2;
+        }
     }
     if (is_new) {
         g_ptr_array_add(d->streams, st);
@@ -439,7 +448,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     d->paused = true;
     trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
-        push_lost(d);
+        give_up_rings(d);
         d->out_of_reach = true;
     }
     unlock_and_complain(d);
@@ -463,7 +472,7 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 
     qemu_mutex_lock(&d->lock);
     stage_all(d);
-    push_lost(d);
+    give_up_rings(d);
     for (i = d->streams->len; i-- > 0; ) {
         if (queue == DDEBUG_DRAIN_ALL || stream_at(d, i)->queue == queue) {
             g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
@@ -473,6 +482,32 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
     unlock_and_complain(d);
     wake(d);
     return gone;
+}
+
+DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
+                                  uint32_t generation)
+{
+    DdebugStream *st = NULL;
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    for (i = 0; i < d->streams->len; i++) {
+        st = stream_at(d, i);
+        if (st->id == id && st->generation == generation) {
+            break;
+        }
+    }
+    if (i < d->streams->len) {
+        stage_all(d);
+        push_lost(d, unstaged(d, st));
+        g_ptr_array_remove_index(d->streams, i);
+        d->counters.streams = d->streams->len;
+    } else {
+        st = NULL;
+    }
+    unlock_and_complain(d);
+    wake(d);
+    return st;
 }
 
 void ddebug_drain_end_session(DdebugDrain *d)

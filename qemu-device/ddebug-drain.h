@@ -56,7 +56,7 @@ void ddebug_drain_kick(DdebugDrain *drain);
 
 /**
  * ddebug_drain_add: @st is posted.  Returns false, and takes nothing, if a
- * stream of that id is there already.
+ * stream of that id and generation is there already, or two of that id.
  */
 bool ddebug_drain_add(DdebugDrain *drain, DdebugStream *st);
 
@@ -78,6 +78,16 @@ void ddebug_drain_resume(DdebugDrain *drain);
  */
 #define DDEBUG_DRAIN_ALL UINT_MAX
 GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
+
+/**
+ * ddebug_drain_retire: copies what is in the rings and takes away the stream of
+ * that @id and @generation.  What did not fit into the room there is for it is
+ * counted as lost.
+ *
+ * Returns: the stream, to be freed; NULL if there is none
+ */
+DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
+                                  uint32_t generation);
 
 /**
  * ddebug_drain_end_session: the driver is gone; streams are not drained until

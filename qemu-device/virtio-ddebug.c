@@ -47,6 +47,7 @@ QEMU_BUILD_BUG_ON(REQUEST_MAX - sizeof(struct virtio_ddebug_req_hdr) >
 
 /* Requests */
 
+/* Answers a request; frees @elem. */
 static void virtio_ddebug_respond(VirtIODDebug *s, VirtQueueElement *elem,
                                   uint32_t status, uint64_t value)
 {
@@ -119,6 +120,34 @@ static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
     }
 }
 
+/* The driver has another ring for this stream, or none any more. */
+static uint32_t virtio_ddebug_retire(VirtIODDebug *s, const void *payload,
+                                     size_t len)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    struct virtio_ddebug_retire retire;
+    DdebugStream *st;
+    VirtQueue *vq;
+
+    if (!s->attach_seen || len != sizeof(retire)) {
+        return VIRTIO_DDEBUG_S_INVAL;
+    }
+    memcpy(&retire, payload, sizeof(retire));
+    st = ddebug_drain_retire(s->drain, le32_to_cpu(retire.stream),
+                             le32_to_cpu(retire.generation));
+    if (!st) {
+        return VIRTIO_DDEBUG_S_INVAL;
+    }
+    trace_virtio_ddebug_stream_retire(s, st->id, st->generation,
+                                      st->consumed);
+    vq = virtio_get_queue(vdev, st->queue);
+    virtqueue_push(vq, st->element, STATUS_SIZE);
+    virtio_notify(vdev, vq);
+    g_free(st->element);
+    ddebug_stream_free(st);
+    return VIRTIO_DDEBUG_S_OK;
+}
+
 /* The element becomes the drain's, or is answered at once. */
 static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
                                   uint16_t type, size_t len)
@@ -130,6 +159,11 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     trace_virtio_ddebug_request(s, id, type, len);
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
+    if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
+        status = virtio_ddebug_retire(s, payload, len);
+        virtio_ddebug_respond(s, elem, status, 0);
+        return;
+    }
     status = virtio_ddebug_check_request(s, type, payload, len);
     if (status == VIRTIO_DDEBUG_S_OK &&
         !ddebug_drain_request(s->drain, type, g_steal_pointer(&payload), len,
