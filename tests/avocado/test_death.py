@@ -53,7 +53,7 @@ class Death(DdebugTest):
         self.memory = tempfile.mkdtemp(prefix="ddebug-ram-", dir="/dev/shm")
         self.addCleanup(shutil.rmtree, self.memory)
 
-    def boot_logging(self, props=""):
+    def boot_logging(self, props="size=256M"):
         """A guest of two CPUs that log, with its memory in a file."""
         self.ram = os.path.join(self.memory, "ram")
         guest = self.boot(smp=2, memory=512, props=props, modules=("virtio_ddebug", "ddebug_die"), args=[
