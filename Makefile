@@ -13,7 +13,7 @@ JOBS ?= $(shell nproc)
 # What tests/tools/deps.sh has chosen: kernels, QEMUs, cache.
 -include build/config.mk
 
-MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd
+MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd ddebug_die
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 # What configures QEMU 10.0.
 QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3

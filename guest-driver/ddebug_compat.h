@@ -8,6 +8,7 @@
 #define _DDEBUG_COMPAT_H
 
 #include <linux/dynamic_debug.h>
+#include <linux/kmsg_dump.h>
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
@@ -74,6 +75,24 @@ static inline int ddebug_find_vqs(struct virtio_device *vdev, unsigned int n,
 	return virtio_find_vqs(vdev, n, vqs, infos, NULL);
 }
 
+#endif
+
+/*
+ * DDEBUG_KMSG_DUMP() - a struct kmsg_dumper
+ * @name: its name
+ * @function: of (struct kmsg_dumper *, enum kmsg_dump_reason), as before 6.12
+ * @reason: the last one it is called for
+ */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#define DDEBUG_KMSG_DUMP(name, function, reason_max)				\
+static void name##_dump(struct kmsg_dumper *dumper, struct kmsg_dump_detail *detail)	\
+{										\
+	function(dumper, detail->reason);					\
+}										\
+static struct kmsg_dumper name = { .dump = name##_dump, .max_reason = reason_max }
+#else
+#define DDEBUG_KMSG_DUMP(name, function, reason_max)				\
+static struct kmsg_dumper name = { .dump = function, .max_reason = reason_max }
 #endif
 
 #endif /* _DDEBUG_COMPAT_H */

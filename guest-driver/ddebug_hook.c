@@ -180,14 +180,18 @@ static const char pass_fmt[] = "%pV";
  * A console driver of PREEMPT_RT may sleep in the caller's context, so there
  * calls of printing functions are counted as those of the control side are.
  */
-static __always_inline void ddebug_enter_print(void)
+static __always_inline bool ddebug_enter_print(unsigned int flags)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		atomic_inc(&inflight);
+	/* recorded as a message, it need not be as a line of the kernel's log */
+	return (flags & FLAG_R) && ddebug_kmsg_mute();
 }
 
-static __always_inline void ddebug_leave_print(void)
+static __always_inline void ddebug_leave_print(bool muted)
 {
+	if (muted)
+		ddebug_kmsg_unmute();
 	if (IS_ENABLED(CONFIG_PREEMPT_RT) && atomic_dec_and_test(&inflight))
 		wake_up_var(&inflight);
 }
@@ -215,12 +219,13 @@ void ddebug_pr_debug(struct _ddebug *d, const char *fmt, ...)
 		va_end(args);
 	}
 	if (flags & FLAG_P) {
-		ddebug_enter_print();
+		bool muted = ddebug_enter_print(flags);
+
 		va_start(args, fmt);
 		vaf.va = &args;
 		__dynamic_pr_debug(d, pass_fmt, &vaf);
 		va_end(args);
-		ddebug_leave_print();
+		ddebug_leave_print(muted);
 	}
 }
 
@@ -238,12 +243,13 @@ void ddebug_dev_dbg(struct _ddebug *d, const struct device *dev,
 		va_end(args);
 	}
 	if (flags & FLAG_P) {
-		ddebug_enter_print();
+		bool muted = ddebug_enter_print(flags);
+
 		va_start(args, fmt);
 		vaf.va = &args;
 		__dynamic_dev_dbg(d, dev, pass_fmt, &vaf);
 		va_end(args);
-		ddebug_leave_print();
+		ddebug_leave_print(muted);
 	}
 }
 
@@ -262,12 +268,13 @@ void ddebug_netdev_dbg(struct _ddebug *d, const struct net_device *dev,
 		va_end(args);
 	}
 	if (flags & FLAG_P) {
-		ddebug_enter_print();
+		bool muted = ddebug_enter_print(flags);
+
 		va_start(args, fmt);
 		vaf.va = &args;
 		__dynamic_netdev_dbg(d, dev, pass_fmt, &vaf);
 		va_end(args);
-		ddebug_leave_print();
+		ddebug_leave_print(muted);
 	}
 }
 #endif
@@ -287,12 +294,13 @@ void ddebug_ibdev_dbg(struct _ddebug *d, const struct ib_device *dev,
 		va_end(args);
 	}
 	if (flags & FLAG_P) {
-		ddebug_enter_print();
+		bool muted = ddebug_enter_print(flags);
+
 		va_start(args, fmt);
 		vaf.va = &args;
 		__dynamic_ibdev_dbg(d, dev, pass_fmt, &vaf);
 		va_end(args);
-		ddebug_leave_print();
+		ddebug_leave_print(muted);
 	}
 }
 #endif
@@ -313,11 +321,12 @@ void ddebug_hex_line(const struct _ddebug *d, unsigned int flags,
 		va_end(args);
 	}
 	if (flags & FLAG_P) {
-		ddebug_enter_print();
+		bool muted = ddebug_enter_print(flags);
+
 		va_start(args, fmt);
 		vprintk(fmt, args);
 		va_end(args);
-		ddebug_leave_print();
+		ddebug_leave_print(muted);
 	}
 }
 
@@ -764,7 +773,7 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 static void ddebug_set_nr_r(unsigned int n)
 {
 	if (!n != !nr_r)
-		ddebug_ring_set_active(n);
+		ddebug_ring_set_active(DDEBUG_ACTIVE_CALLSITES, n);
 	nr_r = n;
 }
 
@@ -1343,8 +1352,13 @@ static int ddebug_class_param(const char *val, const struct kernel_param *kp)
  * Begin and end
  */
 
-/* The probe may stand behind an ENDBR: back to the function's own address. */
-static void *ddebug_function_start(const struct kprobe *kp)
+/**
+ * ddebug_function_start() - a function's own address
+ * @kp: a probe at its entry, registered; it may stand behind an ENDBR
+ *
+ * Context: Any.
+ */
+void *ddebug_function_start(const struct kprobe *kp)
 {
 	char name[KSYM_SYMBOL_LEN];
 	unsigned long offset = 0;

@@ -64,6 +64,18 @@ static int ddebug_uncaptured_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(ddebug_uncaptured);
 
+static int ddebug_size_get(void *data, u64 *kb)
+{
+	*kb = ddebug_ring_size_kb();
+	return 0;
+}
+
+static int ddebug_size_set(void *data, u64 kb)
+{
+	return kb > UINT_MAX ? -EINVAL : ddebug_ring_resize(kb);
+}
+DEFINE_DEBUGFS_ATTRIBUTE(ddebug_size_fops, ddebug_size_get, ddebug_size_set, "%llu\n");
+
 static int __init ddebug_init(void)
 {
 	int err;
@@ -79,11 +91,15 @@ static int __init ddebug_init(void)
 	if (err)
 		goto err_ring;
 
+	ddebug_death_init();
+	ddebug_kmsg_init();
+
 	/* a help to the eye only: errors of debugfs are not errors of ours */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
 	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,
 			    &ddebug_uncaptured_fops);
+	debugfs_create_file_unsafe("rb_size_kb", 0644, ddebug_dir, NULL, &ddebug_size_fops);
 	return 0;
 
 err_ring:
@@ -96,6 +112,8 @@ err_dict:
 static void __exit ddebug_exit(void)
 {
 	debugfs_remove(ddebug_dir);
+	ddebug_kmsg_exit();
+	ddebug_death_exit();
 	ddebug_hook_stop();
 	ddebug_ring_exit();
 	ddebug_dict_exit();

@@ -10,8 +10,14 @@
 #include <linux/stdarg.h>
 #include <linux/types.h>
 
+struct ddebug_ring;
 struct ddebug_transport;
+struct kprobe;
 struct seq_file;
+
+/* Why messages may come at any time: ddebug_ring_set_active(). */
+#define DDEBUG_ACTIVE_CALLSITES	0x1u
+#define DDEBUG_ACTIVE_KMSG	0x2u
 
 /**
  * enum ddebug_kind - which of the kernel's print functions a message is for
@@ -49,8 +55,10 @@ void ddebug_dict_stats(struct seq_file *m);
 /* ddebug_ring.c, called by ddebug_main.c */
 int ddebug_ring_init(void);
 void ddebug_ring_exit(void);
-void ddebug_ring_set_active(bool active);
+void ddebug_ring_set_active(unsigned int why, bool active);
 void ddebug_ring_stats(struct seq_file *m);
+int ddebug_ring_resize(unsigned int kb);
+unsigned int ddebug_ring_size_kb(void);
 
 /*
  * ddebug_hook.c, called by ddebug_main.c.
@@ -65,5 +73,22 @@ int ddebug_hook_start(void);
 void ddebug_hook_stop(void);
 void ddebug_hook_stats(struct seq_file *m);
 void ddebug_hook_uncaptured(struct seq_file *m);
+
+/* ddebug_hook.c, called by ddebug_death.c */
+void *ddebug_function_start(const struct kprobe *kp);
+
+/* ddebug_kmsg.c, called by the hook */
+bool ddebug_kmsg_mute(void);
+void ddebug_kmsg_unmute(void);
+
+/* ddebug_kmsg.c, called by the other files of the module */
+void ddebug_kmsg_init(void);
+void ddebug_kmsg_exit(void);
+void ddebug_kmsg_for_host(bool wanted);
+void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags);
+
+/* ddebug_death.c, called by ddebug_main.c */
+void ddebug_death_init(void);
+void ddebug_death_exit(void);
 
 #endif /* _DDEBUG_RB_H */

@@ -264,7 +264,8 @@ void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind, const void *obj
 		/* twice at most: the longest line fits a fresh sub-buffer */
 		while (!ddebug_format(&slot, d, kind, obj, fmt, args, &len))
 			ddebug_slot_next(&slot);
-		ddebug_slot_commit(&slot, ddebug_dict_id(d), task_pid_nr(current), len);
+		ddebug_slot_commit(&slot, DDEBUG_REC_TEXT, ddebug_dict_id(d),
+				   task_pid_nr(current), len);
 	}
 	preempt_enable_notrace();
 }

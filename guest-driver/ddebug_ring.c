@@ -109,7 +109,10 @@
  *   producer:B  store-release of head, behind the stores   device:A, load-acquire
  *               of data                                    of head
  *   producer:C  compiler barriers round the claim, 1 to 4  an interrupting writer
- *               on the same CPU
+ *               and round a change of rings, 5 and 6       on the same CPU
+ *   producer:E  store-release of notice, behind the        device:E, load-acquire
+ *               store of head                              of notice before a load
+ *                                                          of head
  *   kick:A      virt_mb() between the store of head and    device:C, full barrier
  *               the load of want_kick (ddebug_transport.c) between the store of
  *                                                          want_kick and the next
@@ -131,6 +134,10 @@
  * it (B); of these bytes those that it copies are the committed ones, or later
  * ones, which the pair above finds.
  *
+ * producer:E / device:E.  If the device sees a notice (E), it sees the head behind
+ * the last words that came before it, so it has copied these when it says that the
+ * kernel has died.
+ *
  * producer:C.  On one CPU everything is seen in program order; the compiler alone
  * must not move accesses of the stream out of the claim.  It keeps volatile ones
  * (->task, ->known) in order by itself; the barriers are for the others.
@@ -141,9 +148,12 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/delay.h>
 #include <linux/gfp.h>
 #include <linux/hardirq.h>
+#include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
@@ -172,6 +182,7 @@ static_assert(sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX <= DDEBUG_REC_LEN
 #define DDEBUG_PIECE_ORDER	get_order(SZ_64K)
 
 #define DDEBUG_RB_SIZE_KB	256
+#define DDEBUG_RB_SIZE_KB_MIN	32
 /* If all pieces are of 64 KiB, as many as an element of a virtqueue holds. */
 #define DDEBUG_RB_SIZE_KB_MAX	(VIRTIO_DDEBUG_RING_PIECES_MAX * 64u)
 
@@ -193,6 +204,9 @@ static const struct {
 	[VIRTIO_DDEBUG_CTX_NMI] = { "nmi", 12, 4 },
 };
 
+/* Not a task, so never current. */
+#define DDEBUG_OWNER_DEAD	((struct task_struct *)1)
+
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
 /*
@@ -200,7 +214,10 @@ DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * meanwhile.  It is the innermost one.
  */
 static DEFINE_MUTEX(ddebug_active_mutex);
-static bool ddebug_active;
+static unsigned int ddebug_active;	/* DDEBUG_ACTIVE_* */
+
+/* One change of sizes at a time.  Taken outside of the CPU hotplug lock. */
+static DEFINE_MUTEX(ddebug_resize_mutex);
 
 static enum cpuhp_state ddebug_prepare_state;
 static enum cpuhp_state ddebug_online_state;
@@ -385,6 +402,22 @@ static void ddebug_slot_open(struct ddebug_slot *slot)
 	slot->text = slot->room ? (char *)slot->rec->text : NULL;
 }
 
+/*
+ * @r was retired between our load of its address and our claim: on this CPU, by
+ * what has interrupted us, which has left another ring in its place.  Only where
+ * we have interrupted that very change ourselves (an NMI) there is none yet.
+ */
+static noinline bool ddebug_slot_begin_anew(struct ddebug_slot *slot, struct ddebug_cpu *c,
+					    struct ddebug_ring *r, unsigned long sp)
+{
+	ddebug_unclaim(r);
+	if (READ_ONCE(c->ring[r->context]) == r) {
+		this_cpu_inc(ddebug_cpu.nostream);
+		return false;
+	}
+	return ddebug_slot_begin(slot, sp);
+}
+
 /**
  * ddebug_slot_begin() - claim this context's stream for one message
  * @slot: filled in
@@ -417,6 +450,8 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 		torn = true;
 	}
 	ddebug_claim(r, sp);
+	if (unlikely(READ_ONCE(r->retired)))
+		return ddebug_slot_begin_anew(slot, c, r, sp);
 
 	slot->ring = r;
 	slot->cpu = c;
@@ -453,20 +488,21 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 /**
  * ddebug_slot_commit() - the message is whole
  * @slot: whose text is in place
- * @callsite: id in the dictionary, or 0
+ * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
+ * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
  * @pid: of the task that runs, or is interrupted
  * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
  *
  * Ends what ddebug_slot_begin() began.
  */
-void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid, size_t len)
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid, size_t len)
 {
 	struct ddebug_ring *r = slot->ring;
 	struct ddebug_rec_text *rec = slot->rec;
 	u64 end = ALIGN(slot->rec_pos + sizeof(*rec) + len, DDEBUG_REC_ALIGN);
 
-	ddebug_write_rec_hdr(&rec->hdr, DDEBUG_REC_TEXT, sizeof(*rec) + len, r->seq, slot->delta);
-	rec->callsite = cpu_to_le32(callsite);
+	ddebug_write_rec_hdr(&rec->hdr, type, sizeof(*rec) + len, r->seq, slot->delta);
+	rec->callsite = cpu_to_le32(word);
 	rec->pid = cpu_to_le32(pid);
 
 	r->base = slot->base;
@@ -478,6 +514,68 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid, size_t 
 	ddebug_unclaim(r);
 
 	ddebug_kick(slot->cpu, r->context, slot->time, slot->half);
+}
+
+/**
+ * ddebug_ring_disown() - whoever was writing in this context does not go on
+ *
+ * For a kernel that dies: what it has to say at the end may come from inside of a
+ * message, by the same task and at a greater depth, which looks like a message
+ * within a message.  Afterwards the message that was interrupted counts as torn.
+ *
+ * Context: Any, NMI included, with preemption off; where nothing below this
+ * caller in the same context will run again.
+ * Return: the stream of this context; NULL if there is none.
+ */
+struct ddebug_ring *ddebug_ring_disown(void)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	u8 level = interrupt_context_level();
+	struct ddebug_ring *r = c->ring[level];
+
+	/* nor does the transport's own work, if that is where it died */
+	if (READ_ONCE(c->own_level) == level + 1)
+		WRITE_ONCE(c->own_level, 0);
+	/* nor comes back whoever has muted this context */
+	c->muted &= ~BIT(level);
+	if (r && READ_ONCE(r->owner.task))
+		WRITE_ONCE(r->owner.task, DDEBUG_OWNER_DEAD);
+	return r;
+}
+
+/**
+ * ddebug_ring_notice() - say what has become of this kernel
+ * @r: the stream of this context
+ * @kind: VIRTIO_DDEBUG_NOTICE_*; the worst that was said stays
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_ring_notice(struct ddebug_ring *r, u8 kind)
+{
+	u32 was = le32_to_cpu(READ_ONCE(r->hdr->notice));
+	u32 count = (was & VIRTIO_DDEBUG_NOTICE_COUNT) + VIRTIO_DDEBUG_NOTICE_KIND + 1;
+	u32 worst = max_t(u32, was & VIRTIO_DDEBUG_NOTICE_KIND, kind);
+
+	/* producer:E pairs with device:E: the last words before the notice */
+	virt_store_release(&r->hdr->notice, cpu_to_le32(count | worst));
+}
+
+/**
+ * ddebug_ring_crowded() - is there a host that has half of this CPU's ring to read?
+ *
+ * Context: Process; the answer is as old as it is.
+ */
+bool ddebug_ring_crowded(void)
+{
+	struct ddebug_ring *r;
+	bool crowded;
+
+	rcu_read_lock();
+	r = READ_ONCE(raw_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK]);
+	crowded = r && READ_ONCE(r->stream.posted) &&
+		  ddebug_half_full(r, le64_to_cpu(READ_ONCE(r->hdr->head)));
+	rcu_read_unlock();
+	return crowded;
 }
 
 static void ddebug_ring_free(struct ddebug_ring *r)
@@ -493,6 +591,8 @@ static void ddebug_ring_free(struct ddebug_ring *r)
 			__free_page(nth_page(s->pieces[i].page, n));
 	}
 	kvfree(s->pieces);
+	free_page((unsigned long)s->shared);
+	kfree(r);
 }
 
 /*
@@ -569,27 +669,52 @@ static u32 ddebug_ring_bytes(u8 context)
 	return ddebug_contexts[context].nr_subbufs * subbuf;
 }
 
-static int ddebug_ring_make(struct ddebug_cpu *c, unsigned int cpu, u8 context)
-{
-	struct ddebug_ring *r = &c->rings[context];
-	struct virtio_ddebug_stream_desc *desc = &c->shared[context].desc;
+/*
+ * What the device reads of a stream besides the ring and, apart from it so that
+ * neither writer takes the other's cache line, what it writes.
+ */
+struct ddebug_stream_page {
+	struct ddebug_stream_shared shared;
+	struct virtio_ddebug_status status __aligned(SZ_2K);
+};
 
+static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
+/* ddebug_ring_free() frees the page by it. */
+static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
+
+/* Returns NULL if there is no memory. */
+static struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context)
+{
+	int node = cpu_to_node(cpu);
+	struct ddebug_ring *r = kzalloc_node(sizeof(*r), GFP_KERNEL, node);
+	struct page *page = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+	struct virtio_ddebug_stream_desc *desc;
+	struct ddebug_stream_page *p;
+
+	if (!r || !page) {
+		kfree(r);
+		if (page)
+			__free_page(page);
+		return NULL;
+	}
+	p = page_address(page);
 	r->cpu = cpu;
 	r->context = context;
 	r->subbuf = 1u << ddebug_contexts[context].subbuf_shift;
 	r->size = ddebug_ring_bytes(context);
-	r->hdr = &c->shared[context].hdr;
-	r->stream.shared = &c->shared[context];
-	r->stream.status = &c->status[context];
+	r->hdr = &p->shared.hdr;
+	r->stream.shared = &p->shared;
+	r->stream.status = &p->status;
 	r->stream.id = cpu * VIRTIO_DDEBUG_NR_CTX + context;
 
+	desc = &p->shared.desc;
 	desc->magic = cpu_to_le32(VIRTIO_DDEBUG_STREAM_MAGIC);
 	desc->stream = cpu_to_le32(r->stream.id);
 	desc->cpu = cpu_to_le32(cpu);
 	desc->context = context;
 	desc->subbuf_shift = ddebug_contexts[context].subbuf_shift;
 	desc->ring_size = cpu_to_le32(r->size);
-	return ddebug_ring_alloc(r, cpu_to_node(cpu));
+	return ddebug_ring_alloc(r, node) ? NULL : r;
 }
 
 static void ddebug_cpu_free(struct ddebug_cpu *c)
@@ -601,24 +726,214 @@ static void ddebug_cpu_free(struct ddebug_cpu *c)
 			ddebug_ring_free(c->ring[i]);
 		c->ring[i] = NULL;
 	}
-	kfree(c->rings);
-	free_page((unsigned long)c->shared);
-	free_page((unsigned long)c->status);
-	c->rings = NULL;
-	c->shared = NULL;
-	c->status = NULL;
 }
 
-/* A page each, so that the device writes to nothing but status blocks. */
-static int ddebug_cpu_alloc(struct ddebug_cpu *c, int node)
-{
-	struct page *shared = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
-	struct page *status = alloc_pages_node(node, GFP_KERNEL | __GFP_ZERO, 0);
+/*
+ * Another ring for a stream
+ * -------------------------
+ * The change is made on the stream's own CPU with interrupts off (or while it is
+ * offline), so that only contexts above a hardirq come in between: NMIs, each of
+ * which is over before we go on.
+ *
+ *   old->retired = true; is old claimed?  no: ring = new       yes: try again later
+ *
+ * A writer claims, and then looks at ->retired: on one CPU either it finds it set,
+ * and begins anew, or we find the claim.  So when the new ring is in place nobody is
+ * in the old one or will be, its head is final, and the positions and numbers of
+ * the new one go on from it.  The device gets the new ring, and gives the old one
+ * back when it has read it to its head.
+ */
 
-	c->rings = kcalloc_node(VIRTIO_DDEBUG_NR_CTX, sizeof(*c->rings), GFP_KERNEL, node);
-	c->shared = shared ? page_address(shared) : NULL;
-	c->status = status ? page_address(status) : NULL;
-	return c->rings && c->shared && c->status ? 0 : -ENOMEM;
+/**
+ * struct ddebug_swap - for ddebug_ring_swap()
+ * @new: the ring that comes
+ * @old: the one that goes; set if it went
+ */
+struct ddebug_swap {
+	struct ddebug_ring *new;
+	struct ddebug_ring *old;
+};
+
+/* Nobody claims @old any more; is whoever has claimed it gone? */
+static bool ddebug_ring_is_left(struct ddebug_ring *old)
+{
+	const struct ddebug_owner *o = &old->owner;
+
+	if (!READ_ONCE(o->task))
+		return true;
+	/* our own task may be inside, where we have interrupted it */
+	if (READ_ONCE(o->task) == current && !(READ_ONCE(o->known) && o->start != current->start_time))
+		return false;
+	ddebug_pad_torn(old, old->last);
+	ddebug_unclaim(old);
+	return true;
+}
+
+/* The new ring goes on where the old one ends, at the begin of a sub-buffer. */
+static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring *old)
+{
+	struct virtio_ddebug_stream_desc *desc = &new->stream.shared->desc;
+	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
+	u32 generation = le32_to_cpu(old->stream.shared->desc.generation) + 1;
+
+	new->head = pos;
+	new->reserve = pos;
+	new->sub = pos % new->size;
+	new->seq = old->seq;
+	new->last = old->last;
+	*new->hdr = *old->hdr;
+	new->hdr->head = cpu_to_le64(pos);
+	new->hdr->reserve = cpu_to_le64(pos);
+	desc->start = cpu_to_le64(pos);
+	desc->generation = cpu_to_le32(generation);
+	new->stream.status->consumed = cpu_to_le64(pos);
+}
+
+static void ddebug_ring_swap(void *data)
+{
+	struct ddebug_swap *swap = data;
+	struct ddebug_ring *new = swap->new;
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, new->cpu);
+	struct ddebug_ring *old = c->ring[new->context];
+
+	WRITE_ONCE(old->retired, true);
+	barrier();	/* producer:C5: who claims it from now on finds it retired */
+	if (!ddebug_ring_is_left(old)) {
+		WRITE_ONCE(old->retired, false);
+		return;
+	}
+	ddebug_ring_go_on(new, old);
+	barrier();	/* producer:C6: the new ring is whole when it is found */
+	WRITE_ONCE(c->ring[new->context], new);
+	swap->old = old;
+}
+
+/* With the CPU hotplug lock.  Puts @new in its place; returns the old ring, which nobody writes to any more. */
+static struct ddebug_ring *ddebug_ring_replace(struct ddebug_ring *new)
+{
+	struct ddebug_swap swap = { .new = new };
+
+	for (;;) {
+		if (cpu_online(new->cpu))
+			smp_call_function_single(new->cpu, ddebug_ring_swap, &swap, 1);
+		else
+			ddebug_ring_swap(&swap);
+		if (swap.old)
+			return swap.old;
+		/* a message takes microseconds, a task that oopses in one a while */
+		usleep_range(50, 500);
+	}
+}
+
+/* @cpu gets a new ring for its task stream: its old one goes to @gone. */
+static void ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
+{
+	struct ddebug_transport *t = ddebug_transport_lock();
+	struct ddebug_ring *old = ddebug_ring_replace(new);
+	int err = ddebug_post_ring(t, new);
+
+	if (err)
+		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, err);
+	err = ddebug_retire_ring(t, old);
+	ddebug_transport_unlock();
+	if (err)
+		/* the device may still read it: ddebug_ring_given_back() */
+		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", old->cpu, err);
+	else
+		list_add(&old->gone, gone);
+}
+
+/* All or none: returns 0 or -ENOMEM. */
+static int ddebug_ring_make_all(struct list_head *made)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[VIRTIO_DDEBUG_CTX_TASK];
+
+		if (!r || r->size == ddebug_ring_bytes(VIRTIO_DDEBUG_CTX_TASK))
+			continue;
+		r = ddebug_ring_new(cpu, VIRTIO_DDEBUG_CTX_TASK);
+		if (!r)
+			return -ENOMEM;
+		list_add_tail(&r->gone, made);
+	}
+	return 0;
+}
+
+static void ddebug_ring_free_all(struct list_head *rings)
+{
+	struct ddebug_ring *r, *next;
+
+	list_for_each_entry_safe(r, next, rings, gone)
+		ddebug_ring_free(r);
+}
+
+/**
+ * ddebug_ring_resize() - change the size of the task streams' rings
+ * @kb: KiB of each, rounded up to a whole number of sub-buffers
+ *
+ * While messages are written and a device reads them: none is lost that was not
+ * already.  Without a device, what the old rings hold is gone.
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0; -EINVAL if @kb is out of range; -ENOMEM, and then all is as before.
+ */
+int ddebug_ring_resize(unsigned int kb)
+{
+	struct ddebug_ring *r, *next;
+	unsigned int was;
+	LIST_HEAD(made);
+	LIST_HEAD(gone);
+	int err;
+
+	if (kb < DDEBUG_RB_SIZE_KB_MIN || kb > DDEBUG_RB_SIZE_KB_MAX)
+		return -EINVAL;
+	mutex_lock(&ddebug_resize_mutex);
+	cpus_read_lock();
+	was = rb_size_kb;
+	rb_size_kb = kb;
+	err = ddebug_ring_make_all(&made);
+	if (err) {
+		rb_size_kb = was;
+		ddebug_ring_free_all(&made);
+	} else {
+		list_for_each_entry_safe(r, next, &made, gone)
+			ddebug_ring_exchange(r, &gone);
+	}
+	cpus_read_unlock();
+	/* nobody looks at what was in a CPU's place before */
+	synchronize_rcu();
+	ddebug_ring_free_all(&gone);
+	mutex_unlock(&ddebug_resize_mutex);
+	return err;
+}
+
+/**
+ * ddebug_ring_size_kb() - KiB of each CPU's ring for task context
+ *
+ * Context: Any.
+ */
+unsigned int ddebug_ring_size_kb(void)
+{
+	return ddebug_ring_bytes(VIRTIO_DDEBUG_CTX_TASK) / 1024;
+}
+
+/**
+ * ddebug_ring_given_back() - the device has given back a ring after all
+ * @s: a stream of a device that was reset
+ *
+ * Context: Process.
+ * Return: whether it was one that was to go, and is gone now.
+ */
+bool ddebug_ring_given_back(struct ddebug_stream *s)
+{
+	struct ddebug_ring *r = container_of(s, struct ddebug_ring, stream);
+
+	if (!r->retired)
+		return false;
+	ddebug_ring_free(r);
+	return true;
 }
 
 /*
@@ -629,27 +944,24 @@ static int ddebug_cpu_alloc(struct ddebug_cpu *c, int node)
 static int ddebug_cpu_prepare(unsigned int cpu)
 {
 	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
-	int err;
 	u8 i;
 
-	if (c->rings)
+	if (c->made)
 		return 0;
-	err = ddebug_cpu_alloc(c, cpu_to_node(cpu));
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++) {
-		err = ddebug_ring_make(c, cpu, i);
-		if (err)
+	c->made = true;
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		struct ddebug_ring *r = ddebug_ring_new(cpu, i);
+
+		if (!r) {
+			pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
+				cpu);
 			break;
+		}
 		/* nobody writes yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
-		c->rings[i].hdr->active = cpu_to_le32(ddebug_active);
-		c->ring[i] = &c->rings[i];
+		r->hdr->active = cpu_to_le32(!!ddebug_active);
+		c->ring[i] = r;
 		mutex_unlock(&ddebug_active_mutex);
-	}
-	if (err) {
-		pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
-			cpu);
-		if (!c->ring[0])
-			ddebug_cpu_free(c);
 	}
 	ddebug_post_cpu(cpu);
 	return 0;
@@ -669,20 +981,25 @@ static int ddebug_cpu_online(unsigned int cpu)
 
 /**
  * ddebug_ring_set_active() - tell the host whether messages may come
- * @active: callsites write to the streams
+ * @why: DDEBUG_ACTIVE_*: the one of whom @active is said
+ * @active: it writes to the streams
  *
  * While they do, it looks at the streams now and then without being kicked, so
  * that it finds the last words of a guest that cannot kick any more.
  *
  * Context: Process.  Sleeps.
  */
-void ddebug_ring_set_active(bool active)
+void ddebug_ring_set_active(unsigned int why, bool active)
 {
-	unsigned int cpu;
+	unsigned int cpu, was;
 	u8 i;
 
+	/* a ring that takes another's place takes over what is said there */
+	mutex_lock(&ddebug_resize_mutex);
 	mutex_lock(&ddebug_active_mutex);
-	ddebug_active = active;
+	was = ddebug_active;
+	ddebug_active = active ? was | why : was & ~why;
+	active = ddebug_active;
 	for_each_possible_cpu(cpu) {
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
@@ -692,8 +1009,9 @@ void ddebug_ring_set_active(bool active)
 		}
 	}
 	mutex_unlock(&ddebug_active_mutex);
+	mutex_unlock(&ddebug_resize_mutex);
 	/* it may be asleep, and the first message may be the last */
-	if (active)
+	if (active && !was)
 		ddebug_kick_active();
 }
 
@@ -706,6 +1024,7 @@ void ddebug_ring_stats(struct seq_file *m)
 	unsigned int cpu, streams = 0;
 	u8 i;
 
+	rcu_read_lock();
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 		u64 committed = 0, bytes = 0, recursed = 0, torn = 0, clamped = 0;
 
@@ -727,7 +1046,8 @@ void ddebug_ring_stats(struct seq_file *m)
 			   ddebug_contexts[i].name, recursed, ddebug_contexts[i].name, torn,
 			   ddebug_contexts[i].name, clamped);
 	}
-	seq_printf(m, "streams: %u\n", streams);
+	rcu_read_unlock();
+	seq_printf(m, "streams: %u\nrb_size_kb: %u\n", streams, ddebug_ring_size_kb());
 }
 
 /**
@@ -739,9 +1059,9 @@ int __init ddebug_ring_init(void)
 {
 	int err;
 
-	if (rb_size_kb < 32 || rb_size_kb > DDEBUG_RB_SIZE_KB_MAX) {
-		pr_err("rb_size_kb=%u is out of range: take 32 to %u\n",
-		       rb_size_kb, DDEBUG_RB_SIZE_KB_MAX);
+	if (rb_size_kb < DDEBUG_RB_SIZE_KB_MIN || rb_size_kb > DDEBUG_RB_SIZE_KB_MAX) {
+		pr_err("rb_size_kb=%u is out of range: take %u to %u\n",
+		       rb_size_kb, DDEBUG_RB_SIZE_KB_MIN, DDEBUG_RB_SIZE_KB_MAX);
 		return -EINVAL;
 	}
 	ddebug_kick_init();

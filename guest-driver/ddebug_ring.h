@@ -7,6 +7,7 @@
 #define _DDEBUG_RING_H
 
 #include <linux/irq_work.h>
+#include <linux/list.h>
 #include <linux/percpu.h>
 #include <linux/types.h>
 #include "ddebug_record.h"
@@ -49,8 +50,10 @@ struct ddebug_owner {
  * @base: ns; of the sub-buffer that @head lies in, if it has been begun
  * @last: ns; the last message's time
  * @owner: the writer that is inside
+ * @retired: another ring has taken its place; nobody begins a message in it
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
+ * @gone: in the list of rings that come or go with a change of size
  *
  * The producer reads its own copies only, never back from @hdr, which is
  * shared with a device that need not be well-behaved.
@@ -69,10 +72,12 @@ struct ddebug_ring {
 	u64 base;
 	u64 last;
 	struct ddebug_owner owner;
+	bool retired;
 
 	u64 seen;
 
 	struct ddebug_stream stream;
+	struct list_head gone;
 };
 
 /**
@@ -90,12 +95,13 @@ enum ddebug_armed {
 /**
  * struct ddebug_cpu - what a CPU has
  * @ring: its streams, by context; NULL if there was no memory, or as long as
- *	the CPU was never online
- * @rings: memory of the streams
- * @shared: memory of the streams' shared parts: a page
- * @status: memory of the streams' status blocks: another page
+ *	the CPU was never online.  Changed on this CPU, or while it is offline,
+ *	and with ddebug_transport_lock(); freed after synchronize_rcu()
+ * @made: streams were made for it, or tried to be
  * @armed: enum ddebug_armed
  * @own_level: 1 + the context level in which this CPU is inside a kick
+ * @muted: a bit for each context level in which what is printed is not to be
+ *	recorded: ddebug_kmsg_mute()
  * @last_kick: ns; when work was asked for last
  * @now: runs the kick handler at once
  * @lazy: runs the kick handler at the next tick, or at once without a tick
@@ -107,12 +113,11 @@ enum ddebug_armed {
  */
 struct ddebug_cpu {
 	struct ddebug_ring *ring[VIRTIO_DDEBUG_NR_CTX];
-	struct ddebug_ring *rings;
-	struct ddebug_stream_shared *shared;
-	struct virtio_ddebug_status *status;
+	bool made;
 
 	u8 armed;
 	u8 own_level;
+	u8 muted;
 	u64 last_kick;
 	struct irq_work now;
 	struct irq_work lazy;
@@ -160,8 +165,12 @@ struct ddebug_slot {
 
 bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
-void ddebug_slot_commit(struct ddebug_slot *slot, u32 callsite, u32 pid,
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
 			size_t len);
+struct ddebug_ring *ddebug_ring_disown(void);
+void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
+bool ddebug_ring_crowded(void);
+bool ddebug_ring_given_back(struct ddebug_stream *s);
 
 /* ddebug_transport.c */
 void ddebug_kick_init(void);
@@ -170,7 +179,10 @@ void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
+void ddebug_kick_dying(struct ddebug_ring *r);
 void ddebug_post_cpu(unsigned int cpu);
+int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r);
+int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
 struct ddebug_transport *ddebug_transport_lock(void);
 void ddebug_transport_unlock(void);

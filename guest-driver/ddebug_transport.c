@@ -278,37 +278,92 @@ void ddebug_kick_dead(unsigned int cpu)
 	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
 }
 
-static int ddebug_post_streams(struct ddebug_transport *t, struct ddebug_cpu *c)
+/**
+ * ddebug_kick_dying() - the device is to look now, for it is the last time
+ * @r: the stream that has something to tell
+ *
+ * Whether it wants to be kicked does not matter: a notification too many is none
+ * for a kernel that dies.
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_kick_dying(struct ddebug_ring *r)
+{
+	struct ddebug_transport *t;
+
+	/* a device that sees the notification sees what was stored before it */
+	virt_mb();
+	rcu_read_lock();
+	t = rcu_dereference(ddebug_transport);
+	if (t && READ_ONCE(r->stream.posted))
+		t->ops->notify(t, &r->stream);
+	rcu_read_unlock();
+}
+
+/**
+ * ddebug_post_ring() - give a ring to the transport, if there is one
+ * @t: of ddebug_transport_lock(), or one that is being attached; NULL: none
+ * @r: the ring
+ *
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0 or -errno.  A stream that the host does not take is no error.
+ */
+int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r)
 {
 	int err;
+
+	if (!t || r->stream.posted)
+		return 0;
+	err = t->ops->post(t, &r->stream);
+	if (err == -ERANGE) {
+		pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
+			     r->cpu);
+		return 0;
+	}
+	if (!err)
+		WRITE_ONCE(r->stream.posted, true);
+	return err;
+}
+
+/**
+ * ddebug_retire_ring() - take a ring back from the transport
+ * @t: of ddebug_transport_lock()
+ * @r: a ring that nobody writes to any more
+ *
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0: it is ours; or -errno: it is the device's until that is reset.
+ */
+int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r)
+{
+	int err;
+
+	if (!r->stream.posted)
+		return 0;
+	if (!t)
+		return -ENODEV;
+	err = t->ops->retire(t, &r->stream);
+	if (!err)
+		WRITE_ONCE(r->stream.posted, false);
+	return err;
+}
+
+static int ddebug_post_streams(struct ddebug_transport *t, struct ddebug_cpu *c)
+{
+	int err = 0;
 	u8 i;
 
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-		struct ddebug_ring *r = c->ring[i];
-
-		if (!r || r->stream.posted)
-			continue;
-		err = t->ops->post(t, &r->stream);
-		if (err == -ERANGE) {
-			pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
-				     r->cpu);
-			continue;
-		}
-		if (err)
-			return err;
-		WRITE_ONCE(r->stream.posted, true);
-	}
-	return 0;
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++)
+		if (c->ring[i])
+			err = ddebug_post_ring(t, c->ring[i]);
+	return err;
 }
 
 /* Streams of @cpu have been made: they go to the transport. */
 void ddebug_post_cpu(unsigned int cpu)
 {
 	struct ddebug_transport *t = ddebug_transport_lock();
-	int err = 0;
+	int err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
 
-	if (t)
-		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
 	ddebug_transport_unlock();
 	if (err)
 		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
@@ -362,6 +417,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	 * may have looked before them.  So each CPU runs the handler once.
 	 */
 	on_each_cpu(ddebug_work_here, NULL, 1);
+	ddebug_kmsg_for_host(t->kmsg);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_attach);
@@ -377,8 +433,10 @@ EXPORT_SYMBOL_GPL(ddebug_transport_attach);
  */
 void ddebug_transport_detach(struct ddebug_transport *t)
 {
-	struct ddebug_transport *old = ddebug_transport_lock();
+	struct ddebug_transport *old;
 
+	ddebug_kmsg_for_host(false);
+	old = ddebug_transport_lock();
 	if (old == t)
 		RCU_INIT_POINTER(ddebug_transport, NULL);
 	ddebug_transport_unlock();
@@ -397,9 +455,14 @@ EXPORT_SYMBOL_GPL(ddebug_transport_detach);
  */
 void ddebug_stream_taken_back(struct ddebug_stream *s)
 {
-	u64 start = le64_to_cpu(s->shared->desc.start);
-	u64 consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
-	u64 head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
+	u64 start, consumed, head;
+
+	/* it was to go, and the device had not returned it */
+	if (ddebug_ring_given_back(s))
+		return;
+	start = le64_to_cpu(s->shared->desc.start);
+	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
+	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
 
 	/* the device's word: not taken if it cannot be true */
 	if (consumed >= start && consumed <= head && IS_ALIGNED(consumed, DDEBUG_REC_ALIGN))

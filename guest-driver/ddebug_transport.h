@@ -49,7 +49,7 @@ struct ddebug_piece {
  * @posted: ddebug_rb's: the device has the stream
  *
  * A stream lives as long as ddebug_rb is loaded, which is longer than any
- * transport is.
+ * transport is; or until it is retired, when its memory is another's.
  */
 struct ddebug_stream {
 	struct ddebug_stream_shared *shared;
@@ -66,6 +66,9 @@ struct ddebug_stream {
  * @post: give a stream to the device, for good.  Process context; sleeps.
  *	Returns 0, -ERANGE if the device takes no stream of this id, or another
  *	-errno.
+ * @retire: have the device read a stream to its end and give it back, within a
+ *	bounded time; then its memory is ours.  Process context; sleeps.  Returns
+ *	0 or -errno; on an error the device keeps it until it is reset.
  * @announce: send callsites (struct ddebug_callsite, one or more, @len bytes,
  *	at most @max_announce) and wait until the device has them, for a bounded
  *	time.  Process context; sleeps.  Returns 0 or -errno; -ENOSPC if the host
@@ -73,10 +76,11 @@ struct ddebug_stream {
  * @notify: wake the device.  Hard interrupt, interrupts off; or process
  *	context with preemption off.
  *
- * @post and @announce are never called by two tasks at once.
+ * @post, @retire and @announce are never called by two tasks at once.
  */
 struct ddebug_transport_ops {
 	int (*post)(struct ddebug_transport *t, struct ddebug_stream *s);
+	int (*retire)(struct ddebug_transport *t, struct ddebug_stream *s);
 	int (*announce)(struct ddebug_transport *t, const void *buf, size_t len);
 	void (*notify)(struct ddebug_transport *t, struct ddebug_stream *s);
 };
@@ -86,10 +90,12 @@ struct ddebug_transport_ops {
  * @ops: its operations
  * @max_announce: bytes that one @ops->announce takes; at least
  *	DDEBUG_CALLSITE_MAX
+ * @kmsg: the host wants the kernel's log, too
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
 	size_t max_announce;
+	bool kmsg;
 };
 
 u64 ddebug_rb_instance(void);

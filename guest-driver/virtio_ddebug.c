@@ -292,6 +292,31 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 	return err;
 }
 
+/* The device returns the element before it answers. */
+static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	struct virtio_ddebug_retire *r = (struct virtio_ddebug_retire *)vd->req->payload;
+	unsigned int len;
+	int err;
+
+	mutex_lock(&vd->lock);
+	err = virtio_ddebug_req_begin(vd);
+	if (!err) {
+		r->stream = s->shared->desc.stream;
+		r->generation = s->shared->desc.generation;
+		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_RETIRE, sizeof(*r));
+	}
+	if (!err) {
+		ddebug_own_begin();
+		if (virtqueue_get_buf(vd->rings[s->queue], &len) != s)
+			err = -EPROTO;
+		ddebug_own_end();
+	}
+	mutex_unlock(&vd->lock);
+	return err;
+}
+
 /*
  * Not virtqueue_kick(): that tells the device of new elements, of which there are
  * none.  A broken queue is of no interest here: the streams go on without a host.
@@ -303,6 +328,7 @@ static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_strea
 
 static const struct ddebug_transport_ops virtio_ddebug_ops = {
 	.post = virtio_ddebug_post,
+	.retire = virtio_ddebug_retire,
 	.announce = virtio_ddebug_announce,
 	.notify = virtio_ddebug_notify,
 };
@@ -445,6 +471,7 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	vd->num_rings = num_rings;
 	vd->req_len = min_t(u32, req_len, VIRTIO_DDEBUG_REQ_LEN_MAX);
 	vd->transport.ops = &virtio_ddebug_ops;
+	vd->transport.kmsg = virtio_has_feature(vdev, VIRTIO_DDEBUG_F_KMSG);
 	vd->transport.max_announce = vd->req_len - sizeof(struct virtio_ddebug_req_hdr);
 	return 0;
 }
@@ -555,9 +582,16 @@ static const struct virtio_device_id virtio_ddebug_ids[] = {
 };
 MODULE_DEVICE_TABLE(virtio, virtio_ddebug_ids);
 
+static const unsigned int virtio_ddebug_features[] = {
+	VIRTIO_DDEBUG_F_NOTICE,
+	VIRTIO_DDEBUG_F_KMSG,
+};
+
 static struct virtio_driver virtio_ddebug_driver = {
 	.driver.name = KBUILD_MODNAME,
 	.driver.owner = THIS_MODULE,
+	.feature_table = virtio_ddebug_features,
+	.feature_table_size = ARRAY_SIZE(virtio_ddebug_features),
 	.id_table = virtio_ddebug_ids,
 	.probe = virtio_ddebug_probe,
 	.remove = virtio_ddebug_remove,

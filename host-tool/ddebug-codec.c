@@ -57,16 +57,25 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   span->end = chunk->payload + chunk->len;
 }
 
-/* The text record at span->at, of @len bytes, which are there. */
+static gboolean
+is_message (guint type)
+{
+  return type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG;
+}
+
+/* The text or kmsg record at span->at, of @len bytes, which are there. */
 static void
-read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, DdebugMessage *message)
+read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint len, DdebugMessage *message)
 {
   struct ddebug_rec_text text;
 
+  G_STATIC_ASSERT (sizeof text == sizeof (struct ddebug_rec_kmsg));
   memcpy (&text, span->at, sizeof text);
   message->time = (span->has_time ? span->time : span->base) + GUINT32_FROM_LE (hdr->delta);
   message->number = span->first + ((GUINT16_FROM_LE (hdr->seq) - span->first) & 0xffff);
-  message->callsite = GUINT32_FROM_LE (text.callsite);
+  message->is_kmsg = type == DDEBUG_REC_KMSG;
+  message->callsite = message->is_kmsg ? 0 : GUINT32_FROM_LE (text.callsite);
+  message->kmsg = message->is_kmsg ? GUINT32_FROM_LE (text.callsite) : 0;
   message->pid = GUINT32_FROM_LE (text.pid);
   message->text = span->at + sizeof text;
   message->len = len - sizeof text;
@@ -91,7 +100,7 @@ record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, gui
   if (type == DDEBUG_REC_NONE)
     give_up (span, "a record of no type");
   else if (len < sizeof *hdr || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0
-           || (type == DDEBUG_REC_TEXT && len < sizeof (struct ddebug_rec_text))
+           || (is_message (type) && len < sizeof (struct ddebug_rec_text))
            || (type == DDEBUG_REC_TIME && len < sizeof (struct ddebug_rec_time)))
     give_up (span, "a record of an impossible length");
   else if (size > (gsize) (span->end - span->at))
@@ -114,15 +123,15 @@ ddebug_span_next (DdebugSpan *span, DdebugMessage *message)
       size = record_size (span, &hdr, type, len);
       if (size == 0)
         return FALSE;
-      if (type == DDEBUG_REC_TEXT)
-        read_text (span, &hdr, len, message);
+      if (is_message (type))
+        read_text (span, &hdr, type, len, message);
       else if (type == DDEBUG_REC_TIME)
         read_time (span);
       else if (type != DDEBUG_REC_PAD)
         span->unknown++;
       span->has_time = type == DDEBUG_REC_TIME;
       span->at += size;
-      if (type == DDEBUG_REC_TEXT)
+      if (is_message (type))
         return TRUE;
     }
   return FALSE;

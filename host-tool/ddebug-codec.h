@@ -15,7 +15,9 @@ typedef struct
 {
   guint64 time;             /* ns of the guest's clock */
   guint64 number;           /* in its stream, from 0 */
-  guint32 callsite;         /* id in the dictionary of the epoch; 0: not known */
+  guint32 callsite;         /* id in the dictionary of the epoch; 0: not known, or a line of the kernel's log */
+  gboolean is_kmsg;         /* a line of the kernel's log */
+  guint32 kmsg;             /* of such a line: DDEBUG_KMSG_F_* */
   guint32 pid;
   const guint8 *text;       /* len bytes of any value, not terminated; points into the payload */
   guint16 len;

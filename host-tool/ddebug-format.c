@@ -292,14 +292,42 @@ append_stamp (GString *out, guint64 ns)
   return end - p;
 }
 
+/* Bytes of the stamp that a line of the kernel's log begins with, "[%5lu.%06lu] "; 0: it has none. */
+static guint
+own_stamp (const DdebugMessage *message)
+{
+  const guint8 *text = message->text;
+  guint i = 1, digits = 0;
+
+  if (!message->is_kmsg || !(message->kmsg & DDEBUG_KMSG_F_PAST) || message->len < 2 || text[0] != '[')
+    return 0;
+  while (i < message->len && text[i] == ' ')
+    i++;
+  for (; i < message->len && g_ascii_isdigit (text[i]); i++)
+    digits++;
+  if (digits == 0 || digits > 20 || i + 9 > message->len || text[i] != '.')
+    return 0;
+  for (digits = 1; digits <= 6; digits++)
+    if (!g_ascii_isdigit (text[i + digits]))
+      return 0;
+  return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
+}
+
 static void
 append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
-  guint indent = append_stamp (out, item->message.time);
+  const DdebugMessage *message = &item->message;
+  guint own = own_stamp (message), indent = own;
 
-  if (format->callsite)
+  if (own)
+    g_string_append_len (out, (const char *) message->text, own);
+  else
+    indent = append_stamp (out, message->time);
+  if (format->callsite && message->is_kmsg)
+    g_string_append (out, "kernel log: ");
+  else if (format->callsite)
     append_callsite (format, item, out);
-  append_text (format, out, item->message.text, item->message.len, DDEBUG_ESCAPE_LINES, indent);
+  append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES, indent);
   g_string_append_c (out, '\n');
 }
 
@@ -418,6 +446,29 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
   format->epoch = epoch;
 }
 
+/* Lines that were taken from the kernel's log afterwards stand between two notices. */
+static void
+begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
+{
+  guint32 past = item->message.is_kmsg && item->message.kmsg & DDEBUG_KMSG_F_PAST ? item->message.kmsg : 0;
+
+  if (past == format->past)
+    return;
+  if (format->past && !format->quiet)
+    g_string_append (out, "-- end of the kernel's log --\n");
+  format->past = past;
+  if (!past || format->quiet)
+    return;
+  if (past & (DDEBUG_KMSG_F_PANIC | DDEBUG_KMSG_F_OOPS))
+    {
+      g_string_append_printf (out, "-- the kernel's log before %s", past & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
+      append_where (out, item->stream);
+      g_string_append (out, " --\n");
+    }
+  else
+    g_string_append (out, "-- the kernel's log up to here --\n");
+}
+
 void
 ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
@@ -425,6 +476,8 @@ ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
     begin_epoch (format, item->epoch, out);
   if (item->late && !format->quiet)
     append_late (item, out);
+  if (item->type == DDEBUG_ITEM_MESSAGE)
+    begin_past (format, item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE)
     append_message (format, item, out);
   else if (!format->quiet)

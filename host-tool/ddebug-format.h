@@ -33,7 +33,8 @@ typedef struct
   gboolean raw;             /* texts and names as the guest wrote them: never for a terminal */
   gboolean callsite;        /* module:function:line: before the text */
   gboolean quiet;           /* messages only */
-  const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item() */
+  const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item(), as is the next */
+  guint32 past;             /* DDEBUG_KMSG_F_* of the last line */
 } DdebugFormat;
 
 /**

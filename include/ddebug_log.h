@@ -304,19 +304,43 @@ struct ddebug_log_event {
 #define DDEBUG_LOG_EVENT_OPEN		1	/* a QEMU opened the log; arg: pid */
 #define DDEBUG_LOG_EVENT_ATTACH		2	/* a driver attached, an epoch began; arg: its number */
 #define DDEBUG_LOG_EVENT_RESET		3	/* the device was reset; the epoch is over */
-#define DDEBUG_LOG_EVENT_STOP		4	/* the VM was stopped; arg: QEMU's run state */
+#define DDEBUG_LOG_EVENT_STOP		4	/* the VM was stopped; arg: DDEBUG_LOG_STOP_* */
 #define DDEBUG_LOG_EVENT_CONT		5	/* the VM runs again */
 #define DDEBUG_LOG_EVENT_CLOSE		6	/* QEMU is done with the log; nothing follows from it */
 #define DDEBUG_LOG_EVENT_SIZE		7	/* arg: old size, new size */
 #define DDEBUG_LOG_EVENT_CLEAR		8	/* what was before is cleared */
 #define DDEBUG_LOG_EVENT_IO_LOST	9	/* arg: chunks, bytes that could not be written */
-#define DDEBUG_LOG_EVENT_PANIC		10	/* set aside */
+#define DDEBUG_LOG_EVENT_NOTICE		10	/* the guest's kernel says that it dies; arg: VIRTIO_DDEBUG_NOTICE_*, CPU */
 #define DDEBUG_LOG_EVENT_FULL_LOST	11	/* arg: chunks, bytes that a full log did not take (mode=drop) */
 #define DDEBUG_LOG_EVENT_RATE_LOST	12	/* arg: gaps, bytes that exceeded rate-limit */
+#define DDEBUG_LOG_EVENT_MACHINE_RESET	13	/* the whole machine was reset: it boots */
+#define DDEBUG_LOG_EVENT_SHUTDOWN	14	/* the VM ends; arg: DDEBUG_LOG_SHUTDOWN_* */
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, arg) == 8, "ABI");
 _Static_assert(sizeof(struct ddebug_log_event) == 32, "ABI");
+
+/* Why the VM was stopped. */
+#define DDEBUG_LOG_STOP_OTHER		0
+#define DDEBUG_LOG_STOP_PAUSED		1	/* by an operator */
+#define DDEBUG_LOG_STOP_SHUTDOWN	2	/* since it was shut down */
+#define DDEBUG_LOG_STOP_PANICKED	3	/* its pvpanic device was told of a panic */
+#define DDEBUG_LOG_STOP_WATCHDOG	4	/* its watchdog was not fed */
+#define DDEBUG_LOG_STOP_IO_ERROR	5	/* of a disk */
+#define DDEBUG_LOG_STOP_INTERNAL_ERROR	6	/* QEMU or KVM cannot go on */
+#define DDEBUG_LOG_STOP_SUSPENDED	7	/* the guest sleeps */
+#define DDEBUG_LOG_STOP_SAVED		8	/* its state is saved or moved */
+#define DDEBUG_LOG_STOP_DEBUG		9	/* by a debugger */
+
+/* Why the VM ends. */
+#define DDEBUG_LOG_SHUTDOWN_OTHER	0
+#define DDEBUG_LOG_SHUTDOWN_QUIT	1	/* "quit" of the monitor */
+#define DDEBUG_LOG_SHUTDOWN_SIGNAL	2	/* QEMU got SIGTERM, SIGINT or SIGHUP */
+#define DDEBUG_LOG_SHUTDOWN_UI		3	/* its window was closed */
+#define DDEBUG_LOG_SHUTDOWN_GUEST	4	/* the guest has powered off */
+#define DDEBUG_LOG_SHUTDOWN_RESET	5	/* the guest was reset, and -no-reboot ends it */
+#define DDEBUG_LOG_SHUTDOWN_PANIC	6	/* pvpanic, and that ends it */
+#define DDEBUG_LOG_SHUTDOWN_ERROR	7	/* of the host */
 
 #endif /* _DDEBUG_LOG_H */

@@ -75,6 +75,8 @@ _Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
 #define DDEBUG_REC_TEXT		3
 /* Set aside: callsite id and raw arguments. */
 #define DDEBUG_REC_PACKED	4
+/* struct ddebug_rec_kmsg: a line of the kernel's log. */
+#define DDEBUG_REC_KMSG		5
 /* Other types are skipped by their length, and counted. */
 
 /* A message further from base than 32 bits of ns (4.29 s) has one of these before it. */
@@ -99,6 +101,30 @@ _Static_assert(offsetof(struct ddebug_rec_text, callsite) == 8, "ABI");
 _Static_assert(offsetof(struct ddebug_rec_text, pid) == 12, "ABI");
 _Static_assert(offsetof(struct ddebug_rec_text, text) == 16, "ABI");
 _Static_assert(sizeof(struct ddebug_rec_text) == 16, "ABI");
+
+/*
+ * A line of the kernel's log.  One that was recorded when it was printed has the
+ * time of its record, as any message.  One that was taken from the kernel's log
+ * afterwards (DDEBUG_KMSG_F_PAST) begins with the stamp that it had there,
+ * "[    1.234567] ", unless the guest stamps no lines; its record's time is when
+ * it was taken.
+ */
+struct ddebug_rec_kmsg {
+	struct ddebug_rec_hdr hdr;
+	__le32 flags;		/* DDEBUG_KMSG_F_* */
+	__le32 pid;		/* of the task that printed it, or had it taken */
+	__u8 text[];		/* len - 16 bytes, any value; no final newline */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_kmsg, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_kmsg, flags) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_kmsg, pid) == 12, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_kmsg, text) == 16, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_kmsg) == sizeof(struct ddebug_rec_text), "ABI");
+
+#define DDEBUG_KMSG_F_PAST	0x00000001	/* taken from the log afterwards */
+#define DDEBUG_KMSG_F_OOPS	0x00000002	/* PAST, since the kernel oopsed */
+#define DDEBUG_KMSG_F_PANIC	0x00000004	/* PAST, since the kernel panicked */
 
 /* printk cuts a line at 1023 bytes or earlier; so no text is longer. */
 #define DDEBUG_TEXT_MAX		1023

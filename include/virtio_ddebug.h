@@ -28,15 +28,16 @@
 #define VIRTIO_DDEBUG_ABI_VERSION	0
 
 /*
- * Feature bits.  None is offered by a version 0 device; the numbers are set
- * aside so that what follows does not have to move anything.
+ * Feature bits.  A device offers KMSG if it is asked to, and NOTICE; the others
+ * are set aside so that what follows does not have to move anything.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
 #define VIRTIO_DDEBUG_F_QUERY		1	/* the event queue carries dyndbg queries */
 #define VIRTIO_DDEBUG_F_CLOCK		2	/* VIRTIO_DDEBUG_REQ_CLOCK is understood */
 #define VIRTIO_DDEBUG_F_COPY		3	/* ring queues take copies of closed spans */
 #define VIRTIO_DDEBUG_F_LOG_SIZE	4	/* the driver may change the log's size */
-#define VIRTIO_DDEBUG_F_NOTE		5	/* VIRTIO_DDEBUG_REQ_NOTE is understood */
+#define VIRTIO_DDEBUG_F_NOTICE		5	/* stream_hdr.notice is looked at */
+#define VIRTIO_DDEBUG_F_KMSG		6	/* the host wants the kernel's log as well */
 
 /* Virtqueues: control, event, then config.num_ring_queues ring queues. */
 #define VIRTIO_DDEBUG_VQ_CONTROL	0
@@ -77,7 +78,7 @@ _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
  *  | 64 bytes   | 64 bytes   |  the ring, ring_size    | | 64 bytes |
  *  +------------+------------+---------+-----+---------+ +----------+
  *
- * The device holds the element until it is reset (or, later, until RETIRE).
+ * The device holds the element until RETIRE, or until it is reset.
  * The first 128 readable bytes are one physically contiguous, 64-byte aligned
  * piece; so is the status block.
  */
@@ -150,8 +151,20 @@ struct virtio_ddebug_stream_hdr {
 	__le64 torn;		/* messages dropped: their writer died inside */
 	__le64 clamped;		/* messages whose time stamp was raised to the last one's */
 	__le32 active;		/* 1: callsites write to it; look even if no kick comes */
-	__u8 reserved[12];
+	__le32 notice;		/* VIRTIO_DDEBUG_NOTICE_*, and how many there were << 8 */
+	__u8 reserved[8];
 };
+
+/*
+ * What has become of the guest's kernel, said by the CPU to which it happened
+ * after it has written its last words (DDEBUG_REC_KMSG) to the same stream.
+ */
+#define VIRTIO_DDEBUG_NOTICE_NONE	0
+#define VIRTIO_DDEBUG_NOTICE_OOPS	1	/* a task is killed, the kernel goes on */
+#define VIRTIO_DDEBUG_NOTICE_PANIC	2	/* the kernel does not go on */
+#define VIRTIO_DDEBUG_NOTICE_KDUMP	3	/* likewise; a capture kernel takes over */
+#define VIRTIO_DDEBUG_NOTICE_KIND	0x000000ffu
+#define VIRTIO_DDEBUG_NOTICE_COUNT	0xffffff00u
 
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserve) == 0, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, head) == 8, "ABI");
@@ -160,7 +173,8 @@ _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, recursed) == 24, "ABI")
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, torn) == 32, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, clamped) == 40, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_hdr, active) == 48, "ABI");
-_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserved) == 52, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, notice) == 52, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_hdr, reserved) == 56, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_stream_hdr) == 64, "ABI");
 
 /*
@@ -190,10 +204,9 @@ _Static_assert(sizeof(struct virtio_ddebug_status) == 64, "ABI");
  */
 #define VIRTIO_DDEBUG_REQ_ATTACH	1	/* first request after DRIVER_OK */
 #define VIRTIO_DDEBUG_REQ_DICT		2	/* announces callsites */
+#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* gives a ring element back */
 /* Numbers set aside; a version 0 device answers VIRTIO_DDEBUG_S_UNSUPP. */
-#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* take a ring back: live resize */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
-#define VIRTIO_DDEBUG_REQ_NOTE		5	/* panic, oops, kexec */
 #define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* change the log's size */
 #define VIRTIO_DDEBUG_REQ_SHM_RING	7	/* a ring by its offset in region 0 */
 
@@ -256,6 +269,19 @@ _Static_assert(offsetof(struct virtio_ddebug_attach, release) == 48, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_attach, driver) == 112, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_attach, reserved) == 144, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_attach) == 160, "ABI");
+
+/*
+ * RETIRE: nothing more is written to this ring.  The device copies it up to its
+ * head and returns its element, then it answers.
+ */
+struct virtio_ddebug_retire {
+	__le32 stream;
+	__le32 generation;
+};
+
+_Static_assert(offsetof(struct virtio_ddebug_retire, stream) == 0, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_retire, generation) == 4, "ABI");
+_Static_assert(sizeof(struct virtio_ddebug_retire) == 8, "ABI");
 
 /*
  * DICT: the payload is one or more struct ddebug_callsite (ddebug_record.h),

@@ -24,9 +24,11 @@
 #include "migration/blocker.h"
 #include "qapi/error.h"
 #if DDEBUG_QEMU_AT_LEAST(10, 0)
+#include "system/reset.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #else
+#include "sysemu/reset.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
 #endif

@@ -77,7 +77,7 @@ typedef struct DdebugJob {
     uint64_t id;                /* ATTACH, DICT: of the request */
     uint64_t session;           /* ATTACH, DICT: it came in */
     uint32_t event;
-    uint64_t arg;               /* EVENT: its argument; LOST: bytes */
+    uint64_t args[2];           /* EVENT: its arguments; LOST: bytes */
     DdebugLogData data;
     size_t len;
     void *payload;              /* owned */
@@ -132,6 +132,8 @@ struct DdebugDrain {
 
     /* the thread's */
     DdebugLog *log;
+    bool freeze_on_panic;
+    bool guest_died;            /* since the device was reset */
     uint8_t *bounce;            /* DDEBUG_STREAM_SPAN_MAX bytes */
     unsigned nap;
     int64_t last_check_ms;
@@ -334,6 +336,37 @@ static void push_job(DdebugDrain *d, DdebugJob *job)
     d->nr_jobs++;
 }
 
+static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
+                       uint64_t arg0, uint64_t arg1)
+{
+    DdebugJob *job;
+
+    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
+        return;
+    }
+    job = g_new0(DdebugJob, 1);
+    job->type = type;
+    job->event = event;
+    job->args[0] = arg0;
+    job->args[1] = arg1;
+    push_job(d, job);
+}
+
+/*
+ * @notice: ddebug_stream_notice(), from before the head that @st was copied to.
+ * The event comes behind what was copied: the thread has written that, the BQL
+ * side has made jobs of it.
+ */
+static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
+{
+    if (notice != st->notice) {
+        st->notice = notice;
+        trace_virtio_ddebug_drain_notice(d, st->id, notice);
+        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_NOTICE,
+                   notice & VIRTIO_DDEBUG_NOTICE_KIND, st->cpu);
+    }
+}
+
 /*
  * Copies what is in the rings into jobs.  Completes a look of the thread that
  * is in progress.
@@ -347,9 +380,11 @@ static void stage_all(DdebugDrain *d)
     d->intrusions++;
     if (may_stage(d)) {
         for (i = 0; i < d->streams->len; i++) {
+            DdebugStream *st = stream_at(d, i);
+            const uint32_t notice = ddebug_stream_notice(st);
+
             while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
-                   (len = copy_span(d, stream_at(d, i), UINT64_MAX, d->stage,
-                                    &data))) {
+                   (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
                 DdebugJob *job = g_new0(DdebugJob, 1);
 
                 job->type = DDEBUG_JOB_DATA;
@@ -358,52 +393,41 @@ static void stage_all(DdebugDrain *d)
                 job->payload = g_memdup2(d->stage, len);
                 push_job(d, job);
             }
+            take_notice(d, st, notice);
         }
     }
     end_look(d);
 }
 
-/* What is still in the rings, and had no room: bytes. */
-static uint64_t unstaged(const DdebugDrain *d)
+/* What is still in a ring, and had no room: bytes. */
+static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
+{
+    const uint64_t head = ddebug_stream_head(st);
+
+    if (!may_stage(d) || st->stopped || head <= st->consumed) {
+        return 0;
+    }
+    return MIN(head - st->consumed, st->ring_size);
+}
+
+static void push_lost(DdebugDrain *d, uint64_t bytes)
+{
+    if (bytes) {
+        trace_virtio_ddebug_drain_unstaged(d, bytes);
+        push_event(d, DDEBUG_JOB_LOST, 0, bytes, 0);
+    }
+}
+
+/* What is left in the rings is given up. */
+static void give_up_rings(DdebugDrain *d)
 {
     uint64_t bytes = 0;
     guint i;
 
-    for (i = 0; may_stage(d) && i < d->streams->len; i++) {
-        DdebugStream *st = stream_at(d, i);
-        uint64_t head = ddebug_stream_head(st);
-
-        if (!st->stopped && head > st->consumed) {
-            bytes += MIN(head - st->consumed, st->ring_size);
-        }
+    for (i = 0; i < d->streams->len; i++) {
+        bytes += unstaged(d, stream_at(d, i));
     }
-    return bytes;
-}
-
-static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
-                       uint64_t arg)
-{
-    DdebugJob *job;
-
-    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
-        return;
-    }
-    job = g_new0(DdebugJob, 1);
-    job->type = type;
-    job->event = event;
-    job->arg = arg;
-    push_job(d, job);
-}
-
-/* What is left in the rings is given up. */
-static void push_lost(DdebugDrain *d)
-{
-    uint64_t lost = unstaged(d);
-
-    if (lost) {
-        trace_virtio_ddebug_drain_unstaged(d, lost);
-        push_event(d, DDEBUG_JOB_LOST, 0, lost);
-    }
+    push_lost(d, bytes);
 }
 
 /* Takes the lock away, and says without it what went wrong. */
@@ -426,12 +450,18 @@ void ddebug_drain_kick(DdebugDrain *d)
 
 bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
 {
+    unsigned of_id = 0;
     bool is_new = true;
     guint i;
 
     qemu_mutex_lock(&d->lock);
     for (i = 0; i < d->streams->len && is_new; i++) {
-        is_new = stream_at(d, i)->id != st->id;
+        const DdebugStream *other = stream_at(d, i);
+
+        /* a ring that takes another's place, which is to be retired */
+        if (other->id == st->id) {
+            is_new = other->generation != st->generation && ++of_id < 2;
+        }
     }
     if (is_new) {
         g_ptr_array_add(d->streams, st);
@@ -451,7 +481,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     d->paused = true;
     trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
-        push_lost(d);
+        give_up_rings(d);
         d->out_of_reach = true;
     }
     unlock_and_complain(d);
@@ -475,7 +505,7 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 
     qemu_mutex_lock(&d->lock);
     stage_all(d);
-    push_lost(d);
+    give_up_rings(d);
     for (i = d->streams->len; i-- > 0; ) {
         if (queue == DDEBUG_DRAIN_ALL || stream_at(d, i)->queue == queue) {
             g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
@@ -487,11 +517,37 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
     return gone;
 }
 
+DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
+                                  uint32_t generation)
+{
+    DdebugStream *st = NULL;
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    for (i = 0; i < d->streams->len; i++) {
+        st = stream_at(d, i);
+        if (st->id == id && st->generation == generation) {
+            break;
+        }
+    }
+    if (i < d->streams->len) {
+        stage_all(d);
+        push_lost(d, unstaged(d, st));
+        g_ptr_array_remove_index(d->streams, i);
+        d->counters.streams = d->streams->len;
+    } else {
+        st = NULL;
+    }
+    unlock_and_complain(d);
+    wake(d);
+    return st;
+}
+
 void ddebug_drain_end_session(DdebugDrain *d)
 {
     qemu_mutex_lock(&d->lock);
     if (d->attached) {
-        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0);
+        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0, 0);
     }
     d->session++;
     d->attached = false;
@@ -579,7 +635,7 @@ char *ddebug_drain_resize_status(DdebugDrain *d)
 void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
 {
     qemu_mutex_lock(&d->lock);
-    push_event(d, DDEBUG_JOB_EVENT, event, arg);
+    push_event(d, DDEBUG_JOB_EVENT, event, arg, 0);
     qemu_mutex_unlock(&d->lock);
     wake(d);
 }
@@ -731,6 +787,49 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     }
 }
 
+static bool ends_guest(const DdebugJob *job)
+{
+    return (job->event == DDEBUG_LOG_EVENT_NOTICE &&
+            job->args[0] >= VIRTIO_DDEBUG_NOTICE_PANIC) ||
+           (job->event == DDEBUG_LOG_EVENT_STOP &&
+            job->args[0] == DDEBUG_LOG_STOP_PANICKED);
+}
+
+/* Nothing more comes of the guest, or of this one. */
+static bool ends_words(const DdebugJob *job)
+{
+    switch (job->event) {
+    case DDEBUG_LOG_EVENT_RESET:
+    case DDEBUG_LOG_EVENT_MACHINE_RESET:
+    case DDEBUG_LOG_EVENT_SHUTDOWN:
+    case DDEBUG_LOG_EVENT_STOP:
+    case DDEBUG_LOG_EVENT_CLOSE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/*
+ * At the notice, since nobody knows what the dying guest still prints and for
+ * how long; and once more when it has fallen silent, for what it did.
+ */
+static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
+{
+    const int64_t begin_ms = now_ms();
+
+    if (!d->freeze_on_panic) {
+        return;
+    }
+    if (ends_guest(job) || (d->guest_died && ends_words(job))) {
+        d->guest_died = true;
+        check_io(d, ddebug_log_freeze(d->log), begin_ms);
+    }
+    if (job->event == DDEBUG_LOG_EVENT_RESET) {
+        d->guest_died = false;
+    }
+}
+
 static void do_job(DdebugDrain *d, DdebugJob *job)
 {
     int64_t begin_ms;
@@ -747,13 +846,15 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
     case DDEBUG_JOB_EVENT:
         qemu_mutex_unlock(&d->lock);
         begin_ms = now_ms();
-        r = ddebug_log_append_event(d->log, job->event, job->arg, 0, 0);
+        r = ddebug_log_append_event(d->log, job->event, job->args[0],
+                                    job->args[1], 0);
         check_io(d, r, begin_ms);
+        freeze_if_dead(d, job);
         relock_counting(d, 0, 0);
         break;
     case DDEBUG_JOB_LOST:
         qemu_mutex_unlock(&d->lock);
-        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, 1, job->arg);
+        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, 1, job->args[0]);
         relock_counting(d, 0, 0);
         break;
     }
@@ -790,6 +891,7 @@ static bool look(DdebugDrain *d, int *wait_ms)
 
     for (; may_touch(d) && d->look_next < d->streams->len; d->look_next++) {
         DdebugStream *st = stream_at(d, d->look_next);
+        const uint32_t notice = ddebug_stream_notice(st);
         const uint64_t limit = ddebug_stream_head(st);
 
         for (;;) {
@@ -808,6 +910,7 @@ static bool look(DdebugDrain *d, int *wait_ms)
                 return true;
             }
         }
+        take_notice(d, st, notice);
     }
     end_look(d);
     return found;
@@ -1034,8 +1137,9 @@ static void *drain_thread(void *opaque)
     return NULL;
 }
 
-DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
-                                void *opaque, Error **errp)
+DdebugDrain *ddebug_drain_start(DdebugLog *log, bool freeze_on_panic,
+                                void (*notify)(void *opaque), void *opaque,
+                                Error **errp)
 {
     const int kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     DdebugDrain *d;
@@ -1060,10 +1164,11 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
+    d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
     watch_log(d);
     d->counters.log_size = ddebug_log_size(log);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid());
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
     trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
@@ -1077,7 +1182,7 @@ void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
     bool ended;
 
     qemu_mutex_lock(&d->lock);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0);
+    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
     d->quit = true;
     d->abandoned = true;
     wake(d);

@@ -38,12 +38,14 @@ typedef struct DdebugCounters {
 /**
  * ddebug_drain_start: starts the thread, paused.
  * @log: becomes the thread's, unless NULL is returned
+ * @freeze_on_panic: what led to a panic is kept (ddebug_log_freeze())
  * @notify: called by the thread, with the drain's lock, when there is an answer
  *          to fetch or the size of the log has changed; it may only schedule
  *          that
  */
-DdebugDrain *ddebug_drain_start(DdebugLog *log, void (*notify)(void *opaque),
-                                void *opaque, Error **errp);
+DdebugDrain *ddebug_drain_start(DdebugLog *log, bool freeze_on_panic,
+                                void (*notify)(void *opaque), void *opaque,
+                                Error **errp);
 
 /**
  * ddebug_drain_stop: lets the thread write what was handed over, then the
@@ -58,7 +60,7 @@ void ddebug_drain_kick(DdebugDrain *drain);
 
 /**
  * ddebug_drain_add: @st is posted.  Returns false, and takes nothing, if a
- * stream of that id is there already.
+ * stream of that id and generation is there already, or two of that id.
  */
 bool ddebug_drain_add(DdebugDrain *drain, DdebugStream *st);
 
@@ -80,6 +82,16 @@ void ddebug_drain_resume(DdebugDrain *drain);
  */
 #define DDEBUG_DRAIN_ALL UINT_MAX
 GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
+
+/**
+ * ddebug_drain_retire: copies what is in the rings and takes away the stream of
+ * that @id and @generation.  What did not fit into the room there is for it is
+ * counted as lost.
+ *
+ * Returns: the stream, to be freed; NULL if there is none
+ */
+DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
+                                  uint32_t generation);
 
 /**
  * ddebug_drain_end_session: the driver is gone; streams are not drained until
@@ -114,7 +126,7 @@ void ddebug_drain_resize(DdebugDrain *drain, uint64_t size);
 /* How it went: "none", "pending", "done" or "failed: why"; to be freed. */
 char *ddebug_drain_resize_status(DdebugDrain *drain);
 
-/* An event for the log. */
+/* An event for the log, with its first argument. */
 void ddebug_drain_event(DdebugDrain *drain, uint32_t event, uint64_t arg);
 
 /* Any thread. */

@@ -21,13 +21,15 @@
  *             want_kick and the next look at head  head and want_kick
  *   device:D  load-acquire of reserve, before the  producer:A, wmb behind
  *             second load of head                  reserve
+ *   device:E  load-acquire of notice, before the   producer:E, store-release
+ *             load of head                         of notice behind head
  *
  * A and B: the bytes copied are those that were committed, unless the second
  * reserve says that they were being overwritten.  C: either this look sees the
  * new head, or the driver sees want_kick, so that no message is left behind
  * while the thread sleeps.  D: the second head is not so old that a producer
- * that keeps the rules seems to break them.  tests/litmus/ has a model of each
- * pair.
+ * that keeps the rules seems to break them.  E: who says that the guest has died
+ * has its last words.  tests/litmus/ has a model of each pair.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -65,6 +67,13 @@ uint64_t ddebug_stream_head(const DdebugStream *st)
 bool ddebug_stream_is_active(const DdebugStream *st)
 {
     return !st->stopped && qatomic_read((const uint32_t *)&st->hdr->active);
+}
+
+uint32_t ddebug_stream_notice(const DdebugStream *st)
+{
+    /* device:E pairs with producer:E: the last words before the notice */
+    return le32_to_cpu(
+        qatomic_load_acquire((const uint32_t *)&st->hdr->notice));
 }
 
 static void store_consumed(DdebugStream *st)

@@ -35,6 +35,8 @@ typedef struct DdebugStream {
     unsigned nr_pieces;
     uint64_t consumed;          /* copied up to here; the start at first */
 
+    uint32_t notice;            /* what the caller knows of ddebug_stream_notice() */
+
     bool wants_kick;            /* what status->want_kick is */
     bool status_written;        /* since the caller cleared this */
     bool stopped;               /* broke the rules: not read any more */
@@ -69,6 +71,13 @@ uint64_t ddebug_stream_head(const DdebugStream *st);
 
 /* May the guest log something that it can no longer kick for? */
 bool ddebug_stream_is_active(const DdebugStream *st);
+
+/**
+ * ddebug_stream_notice: what the guest says has become of it, virtio_ddebug_stream_hdr.notice
+ *
+ * What is copied up to a ddebug_stream_head() after this has its last words.
+ */
+uint32_t ddebug_stream_notice(const DdebugStream *st);
 
 /* Tells the guest whether to kick; to be told not to, it need not hurry. */
 void ddebug_stream_want_kick(DdebugStream *st, bool want);

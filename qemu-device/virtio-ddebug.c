@@ -49,6 +49,7 @@ QEMU_BUILD_BUG_ON(REQUEST_MAX - sizeof(struct virtio_ddebug_req_hdr) >
 
 /* Requests */
 
+/* Answers a request; frees @elem. */
 static void virtio_ddebug_respond(VirtIODDebug *s, VirtQueueElement *elem,
                                   uint32_t status, uint64_t value)
 {
@@ -121,6 +122,34 @@ static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
     }
 }
 
+/* The driver has another ring for this stream, or none any more. */
+static uint32_t virtio_ddebug_retire(VirtIODDebug *s, const void *payload,
+                                     size_t len)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    struct virtio_ddebug_retire retire;
+    DdebugStream *st;
+    VirtQueue *vq;
+
+    if (!s->attach_seen || len != sizeof(retire)) {
+        return VIRTIO_DDEBUG_S_INVAL;
+    }
+    memcpy(&retire, payload, sizeof(retire));
+    st = ddebug_drain_retire(s->drain, le32_to_cpu(retire.stream),
+                             le32_to_cpu(retire.generation));
+    if (!st) {
+        return VIRTIO_DDEBUG_S_INVAL;
+    }
+    trace_virtio_ddebug_stream_retire(s, st->id, st->generation,
+                                      st->consumed);
+    vq = virtio_get_queue(vdev, st->queue);
+    virtqueue_push(vq, st->element, STATUS_SIZE);
+    virtio_notify(vdev, vq);
+    g_free(st->element);
+    ddebug_stream_free(st);
+    return VIRTIO_DDEBUG_S_OK;
+}
+
 /* The element becomes the drain's, or is answered at once. */
 static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
                                   uint16_t type, size_t len)
@@ -132,6 +161,11 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     trace_virtio_ddebug_request(s, id, type, len);
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
+    if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
+        status = virtio_ddebug_retire(s, payload, len);
+        virtio_ddebug_respond(s, elem, status, 0);
+        return;
+    }
     status = virtio_ddebug_check_request(s, type, payload, len);
     if (status == VIRTIO_DDEBUG_S_OK &&
         !ddebug_drain_request(s->drain, type, g_steal_pointer(&payload), len,
@@ -299,6 +333,8 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
     st->status = elem->in_sg[0].iov_base;
     st->status_mr = memory_region_from_host(st->status, &offset);
     st->status_off = offset;
+    /* what a driver says that attaches anew is no news */
+    st->notice = ddebug_stream_notice(st);
     if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why)) {
         virtio_ddebug_take_ring(st, elem);
         if (iov_size(st->ring, st->nr_pieces) != st->ring_size) {
@@ -432,6 +468,59 @@ static void virtio_ddebug_queue_reset(VirtIODevice *vdev, uint32_t queue_index)
     }
 }
 
+/* The log's words for QEMU's, which may get other numbers. */
+static uint64_t virtio_ddebug_stop_reason(RunState state)
+{
+    switch (state) {
+    case RUN_STATE_PAUSED:
+        return DDEBUG_LOG_STOP_PAUSED;
+    case RUN_STATE_SHUTDOWN:
+        return DDEBUG_LOG_STOP_SHUTDOWN;
+    case RUN_STATE_GUEST_PANICKED:
+        return DDEBUG_LOG_STOP_PANICKED;
+    case RUN_STATE_WATCHDOG:
+        return DDEBUG_LOG_STOP_WATCHDOG;
+    case RUN_STATE_IO_ERROR:
+        return DDEBUG_LOG_STOP_IO_ERROR;
+    case RUN_STATE_INTERNAL_ERROR:
+        return DDEBUG_LOG_STOP_INTERNAL_ERROR;
+    case RUN_STATE_SUSPENDED:
+        return DDEBUG_LOG_STOP_SUSPENDED;
+    case RUN_STATE_SAVE_VM:
+    case RUN_STATE_FINISH_MIGRATE:
+    case RUN_STATE_POSTMIGRATE:
+        return DDEBUG_LOG_STOP_SAVED;
+    case RUN_STATE_DEBUG:
+        return DDEBUG_LOG_STOP_DEBUG;
+    default:
+        return DDEBUG_LOG_STOP_OTHER;
+    }
+}
+
+static uint64_t virtio_ddebug_shutdown_reason(ShutdownCause cause)
+{
+    switch (cause) {
+    case SHUTDOWN_CAUSE_HOST_QMP_QUIT:
+        return DDEBUG_LOG_SHUTDOWN_QUIT;
+    case SHUTDOWN_CAUSE_HOST_SIGNAL:
+        return DDEBUG_LOG_SHUTDOWN_SIGNAL;
+    case SHUTDOWN_CAUSE_HOST_UI:
+        return DDEBUG_LOG_SHUTDOWN_UI;
+    case SHUTDOWN_CAUSE_GUEST_SHUTDOWN:
+        return DDEBUG_LOG_SHUTDOWN_GUEST;
+    case SHUTDOWN_CAUSE_GUEST_RESET:
+    case SHUTDOWN_CAUSE_HOST_QMP_SYSTEM_RESET:
+    case SHUTDOWN_CAUSE_SUBSYSTEM_RESET:
+        return DDEBUG_LOG_SHUTDOWN_RESET;
+    case SHUTDOWN_CAUSE_GUEST_PANIC:
+        return DDEBUG_LOG_SHUTDOWN_PANIC;
+    case SHUTDOWN_CAUSE_HOST_ERROR:
+        return DDEBUG_LOG_SHUTDOWN_ERROR;
+    default:
+        return DDEBUG_LOG_SHUTDOWN_OTHER;
+    }
+}
+
 static void virtio_ddebug_vm_state_change(void *opaque, bool running,
                                           RunState state)
 {
@@ -443,11 +532,33 @@ static void virtio_ddebug_vm_state_change(void *opaque, bool running,
     if (!running) {
         /* what was produced before comes before the event */
         virtio_ddebug_set_running(s, false, false);
-        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP, state);
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP,
+                           virtio_ddebug_stop_reason(state));
         s->stop_told = true;
     } else if (s->stop_told) {
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
         s->stop_told = false;
+    }
+}
+
+/* Of the whole machine, the first at its start included; the device's own comes apart. */
+static void virtio_ddebug_machine_reset(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+
+    if (s->drain) {
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_MACHINE_RESET, 0);
+    }
+}
+
+static void virtio_ddebug_shutdown(Notifier *notifier, void *data)
+{
+    VirtIODDebug *s = container_of(notifier, VirtIODDebug, shutdown_notifier);
+    const ShutdownCause *cause = data;
+
+    if (s->drain) {
+        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_SHUTDOWN,
+                           virtio_ddebug_shutdown_reason(*cause));
     }
 }
 
@@ -472,6 +583,12 @@ static void virtio_ddebug_exit(Notifier *notifier, void *data)
 static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
                                            uint64_t features, Error **errp)
 {
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+
+    virtio_add_feature(&features, VIRTIO_DDEBUG_F_NOTICE);
+    if (s->kmsg) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_KMSG);
+    }
     return features;
 }
 
@@ -630,7 +747,8 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     }
     s->told_size = ddebug_log_size(log);
     s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
-    s->drain = ddebug_drain_start(log, virtio_ddebug_schedule, s, errp);
+    s->drain = ddebug_drain_start(log, s->freeze_on_panic,
+                                  virtio_ddebug_schedule, s, errp);
     if (!s->drain) {
         qemu_bh_delete(s->bh);
         ddebug_log_close(log);
@@ -645,6 +763,9 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         dev, virtio_ddebug_vm_state_change, s);
     s->exit_notifier.notify = virtio_ddebug_exit;
     qemu_add_exit_notifier(&s->exit_notifier);
+    s->shutdown_notifier.notify = virtio_ddebug_shutdown;
+    qemu_register_shutdown_notifier(&s->shutdown_notifier);
+    qemu_register_reset(virtio_ddebug_machine_reset, s);
     trace_virtio_ddebug_realize(s, s->file, s->size, s->num_ring_queues,
                                 s->max_streams);
 }
@@ -657,6 +778,8 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
 
     trace_virtio_ddebug_unrealize(s);
     virtio_ddebug_end(s);
+    qemu_unregister_reset(virtio_ddebug_machine_reset, s);
+    notifier_remove(&s->shutdown_notifier);
     qemu_remove_exit_notifier(&s->exit_notifier);
     qemu_del_vm_change_state_handler(s->vmstate);
     qemu_bh_delete(s->bh);
@@ -677,6 +800,8 @@ static const Property virtio_ddebug_properties[] = {
                                    uint64_t),
     DEFINE_PROP_STRING("file-mode", VirtIODDebug, file_mode),
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
+    DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
+    DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
 };
 
 /*
@@ -911,6 +1036,14 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
     object_class_property_set_description(
         klass, "file-group",
         "group of the log file, by name or number (default: as it is)");
+    object_class_property_set_description(
+        klass, "freeze-on-panic",
+        "keep what led to a panic, up to a quarter of the log, from being "
+        "overwritten (default: on)");
+    object_class_property_set_description(
+        klass, "kmsg",
+        "record the guest's kernel log as well, in order with the messages "
+        "(default: off)");
     virtio_ddebug_add_settings(klass);
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";

@@ -24,6 +24,8 @@ struct VirtIODDebug {
     char *file_group;
     DdebugLogMode mode;
     uint64_t rate_limit;        /* bytes/s; 0: none */
+    bool kmsg;
+    bool freeze_on_panic;
 
     uint16_t num_ring_queues;
     uint32_t max_streams;
@@ -41,6 +43,7 @@ struct VirtIODDebug {
 
     VMChangeStateEntry *vmstate;
     Notifier exit_notifier;
+    Notifier shutdown_notifier;
     Error *migration_blocker;
 };
 

@@ -22,11 +22,13 @@ SEG_DATA, SEG_DICT = 1, 2
 CHUNK_MAGIC = 0x4b434444
 CHUNK_DATA, CHUNK_ATTACH, CHUNK_DICT, CHUNK_EVENT = 1, 2, 3, 4
 
-REC_PAD, REC_TIME, REC_TEXT = 1, 2, 3
+REC_PAD, REC_TIME, REC_TEXT, REC_KMSG = 1, 2, 3, 5
+KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
-          7: "size", 8: "clear", 9: "io-lost", 10: "panic", 11: "full-lost", 12: "rate-lost"}
+          7: "size", 8: "clear", 9: "io-lost", 10: "notice", 11: "full-lost", 12: "rate-lost",
+          13: "machine-reset", 14: "shutdown"}
 
 
 class BadLog(Exception):
@@ -56,9 +58,9 @@ class Message:
     """A message, and all that the log says of it."""
 
     __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time",
-                 "callsite", "pid", "text")
+                 "callsite", "kmsg", "pid", "text")
 
-    def __init__(self, chunk, instance, number, time, callsite, pid, text):
+    def __init__(self, chunk, instance, number, time, callsite, kmsg, pid, text):
         self.instance = instance
         self.epoch = chunk.epoch
         self.stream = chunk.stream
@@ -67,6 +69,7 @@ class Message:
         self.number = number
         self.time = time            # ns
         self.callsite = callsite    # Callsite or None
+        self.kmsg = kmsg            # of a line of the kernel's log: KMSG_* flags; else None
         self.pid = pid
         self.text = text            # bytes
 
@@ -236,9 +239,10 @@ class LogFile:
                 raise BadLog(f"record of type {kind}, length {length} at {at} of chunk {chunk.seq}")
             if kind == REC_TIME:
                 since = struct.unpack_from("<Q", payload, at + 8)[0]
-            elif kind == REC_TEXT:
+            elif kind in (REC_TEXT, REC_KMSG):
                 number = first + ((low - first) & 0xffff)
-                ident, pid = struct.unpack_from("<II", payload, at + 8)
+                word, pid = struct.unpack_from("<II", payload, at + 8)
+                text = kind == REC_TEXT
                 missing = number - self._expected.get(key, 0)
                 if missing < 0:
                     raise BadLog(f"message {number} of stream {chunk.stream} comes late or twice")
@@ -247,7 +251,8 @@ class LogFile:
                 self._expected[key] = number + 1
                 self.messages.append(Message(
                     chunk, instance, number, since + delta,
-                    self._dictionary.get((chunk.epoch, ident)), pid,
+                    self._dictionary.get((chunk.epoch, word)) if text else None,
+                    None if text else word, pid,
                     payload[at + 16:at + length]))
                 since = base
             elif kind != REC_PAD:

@@ -43,7 +43,7 @@ model_begin (Model *model, const guint8 *payload, gsize size, guint shift, guint
 static gboolean
 model_is_damage (const Model *model, guint type, guint len, guint64 step)
 {
-  return type == 0 || len < 8 || (type == 2 && len < 16) || (type == 3 && len < 16) || step == 0 || step % 8
+  return type == 0 || len < 8 || ((type == 2 || type == 3 || type == 5) && len < 16) || step == 0 || step % 8
          || step > model->end - model->at;
 }
 
@@ -68,15 +68,17 @@ model_next (Model *model, DdebugMessage *m)
       model->timed = type == 2;
       if (type == 2)
         model->time = fuzz_le (p + 8, 8);
-      if (type > 3)
+      if (type == 4 || type > 5)
         model->unknown++;
-      if (type != 3)
+      if (type != 3 && type != 5)
         continue;
       /* The only x in [first, first + 65536) with these low bits. */
       number = (first & ~0xffffull) + fuzz_le (p + 2, 2);
       if (number < first)
         number += 65536;
-      *m = (DdebugMessage){ .time = from + fuzz_le (p + 4, 4), .number = number, .callsite = fuzz_le (p + 8, 4),
+      *m = (DdebugMessage){ .time = from + fuzz_le (p + 4, 4), .number = number, .is_kmsg = type == 5,
+                            .callsite = type == 3 ? fuzz_le (p + 8, 4) : 0,
+                            .kmsg = type == 5 ? fuzz_le (p + 8, 4) : 0,
                             .pid = fuzz_le (p + 12, 4), .text = p + 16, .len = len - 16 };
       return TRUE;
     }
@@ -89,6 +91,7 @@ check_same (const DdebugMessage *a, const DdebugMessage *b)
   FUZZ_CHECK (a->time == b->time);
   FUZZ_CHECK (a->number == b->number);
   FUZZ_CHECK (a->callsite == b->callsite);
+  FUZZ_CHECK (a->is_kmsg == b->is_kmsg && a->kmsg == b->kmsg);
   FUZZ_CHECK (a->pid == b->pid);
   FUZZ_CHECK (a->text == b->text);
   FUZZ_CHECK (a->len == b->len);

@@ -311,6 +311,11 @@ u32 ddebug_dict_id(const struct _ddebug *d)
 	return d->lineno;
 }
 
+void ddebug_kmsg_for_host(bool wanted)
+{
+	(void)wanted;
+}
+
 int ddebug_dict_announce_all(struct ddebug_transport *t)
 {
 	(void)t;

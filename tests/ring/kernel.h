@@ -50,6 +50,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define cpu_to_le16(x)	((__le16)(x))
 #define cpu_to_le32(x)	((__le32)(x))
 #define cpu_to_le64(x)	((__le64)(x))
+#define le32_to_cpu(x)	((u32)(x))
 #define le64_to_cpu(x)	((u64)(x))
 
 #define U32_MAX		UINT32_MAX
@@ -64,6 +65,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define round_down(x, a)	((x) & ~((typeof(x))(a) - 1))
 #define DIV_ROUND_UP(n, d)	(((n) + (d) - 1) / (d))
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
+#define max_t(type, a, b)	((type)(a) > (type)(b) ? (type)(a) : (type)(b))
 #define min(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })
 #define array_size(n, size)	((size_t)(n) * (size))
 #define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
@@ -182,6 +184,7 @@ extern char *sim_percpu[SIM_CPUS];
 #define per_cpu(name, cpu)	(*per_cpu_ptr(&(name), cpu))
 #define this_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
 #define this_cpu_inc(name)	((*this_cpu_ptr(&(name)))++)
+#define raw_cpu_ptr(p)		this_cpu_ptr(p)
 #define get_cpu_ptr(p)		this_cpu_ptr(p)
 #define put_cpu_ptr(p)		((void)(p))
 #define get_cpu()		raw_smp_processor_id()
@@ -326,6 +329,7 @@ void sim_free_address(unsigned long address);
 #define KERNEL_VERSION(a, b, c)	((a) << 16 | (b) << 8 | (c))
 #define LINUX_VERSION_CODE	KERNEL_VERSION(6, 12, 0)
 
+struct kmsg_dumper;
 struct virtio_device;
 struct virtqueue;
 struct virtqueue_info {

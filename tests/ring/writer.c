@@ -236,7 +236,7 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	*sim_param_rb_size_kb() = options.rb_size_kb;
 	if (ddebug_ring_init() || ddebug_transport_attach(&transport))
 		stress_fail("the rings cannot be made");
-	ddebug_ring_set_active(true);
+	ddebug_ring_set_active(DDEBUG_ACTIVE_CALLSITES, true);
 }
 
 unsigned writer_streams(StressStream *streams)

@@ -259,16 +259,17 @@ test_all_headers (void)
       {
         guint8 bytes[64] = { 0 };
         struct ddebug_rec_hdr hdr = header (type, len, 64);
-        guint least = type == DDEBUG_REC_TEXT || type == DDEBUG_REC_TIME ? 16 : 8;
+        gboolean message = type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG;
+        guint least = message || type == DDEBUG_REC_TIME ? 16 : 8;
         guint padded = type == DDEBUG_REC_PAD ? 64 : (len + 7) & ~7u;
         gboolean good = type != DDEBUG_REC_NONE && len >= least;
-        gboolean other = type > DDEBUG_REC_TEXT;
+        gboolean other = type > DDEBUG_REC_TEXT && !message;
         guint unknown, n;
         const char *damage;
 
         memcpy (bytes, &hdr, sizeof hdr);
         n = read_around (bytes, good ? padded : 64, &unknown, &damage);
-        g_assert_cmpuint (n, ==, (good ? 2 : 1) + (good && type == DDEBUG_REC_TEXT));
+        g_assert_cmpuint (n, ==, (good ? 2 : 1) + (good && message));
         g_assert_cmpuint (unknown, ==, good && other);
         g_assert_true ((damage == NULL) == good);
       }

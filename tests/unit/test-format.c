@@ -388,6 +388,66 @@ test_sizes (void)
   g_assert_cmpstr (out->str, ==, "16.0 MiB");
 }
 
+/* A line of the kernel's log, formatted behind what was formatted before. */
+static void
+add_kmsg (DdebugFormat *format, GString *out, guint32 flags, const char *text)
+{
+  static DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_NMI };
+  DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE,
+                      .stream = &stream,
+                      .message = { .time = 9000000000, .is_kmsg = TRUE, .kmsg = flags,
+                                   .text = (const guint8 *) text, .len = strlen (text) } };
+
+  ddebug_format_item (format, &item, out);
+}
+
+static void
+test_kernel_log (void)
+{
+  DdebugFormat format = { .callsite = TRUE };
+  g_autoptr (GString) out = g_string_new (NULL);
+
+  add_kmsg (&format, out, 0, "[    1.000000] as it was printed");
+  add_kmsg (&format, out, DDEBUG_KMSG_F_PAST, "[    1.000000] Linux version");
+  add_kmsg (&format, out, DDEBUG_KMSG_F_PAST, "[123456789.654321] a\x1b");
+  add_kmsg (&format, out, DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_OOPS, "[    2.000000] Oops");
+  add_kmsg (&format, out, DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_PANIC, "[    3.000000] Kernel panic");
+  add_kmsg (&format, out, 0, "Rebooting in 1 seconds..");
+  g_assert_cmpstr (out->str, ==,
+                   "[    9.000000] kernel log: [    1.000000] as it was printed\n"
+                   "-- the kernel's log up to here --\n"
+                   "[    1.000000] kernel log: Linux version\n"
+                   "[123456789.654321] kernel log: a\\x1b\n"
+                   "-- end of the kernel's log --\n"
+                   "-- the kernel's log before an oops on cpu 3, nmi --\n"
+                   "[    2.000000] kernel log: Oops\n"
+                   "-- end of the kernel's log --\n"
+                   "-- the kernel's log before the panic on cpu 3, nmi --\n"
+                   "[    3.000000] kernel log: Kernel panic\n"
+                   "-- end of the kernel's log --\n"
+                   "[    9.000000] kernel log: Rebooting in 1 seconds..\n");
+}
+
+/* What only nearly is a stamp of the kernel's is text, behind a stamp of ours. */
+static void
+test_kernel_log_without_stamps (void)
+{
+  static const char *const texts[] = {
+    "",           "[",          "[    1.000000]",        "[    1.00000] ",      "[    1.0000000] ", "[    .000000] ",
+    "[1.000000)", "(1.000000] ", "[111111111111111111111.000000] ", "[    1.00000a] ", "no stamp",
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (texts); i++)
+    {
+      DdebugFormat format = { .quiet = TRUE };
+      g_autoptr (GString) out = g_string_new (NULL);
+      g_autofree char *expected = g_strdup_printf ("[    9.000000] %s\n", texts[i]);
+
+      add_kmsg (&format, out, DDEBUG_KMSG_F_PAST, texts[i]);
+      g_assert_cmpstr (out->str, ==, expected);
+    }
+}
+
 int
 main (int argc, char **argv)
 {
@@ -407,5 +467,7 @@ main (int argc, char **argv)
   g_test_add_func ("/format/epochs are told apart", test_epochs);
   g_test_add_func ("/format/raw messages", test_raw);
   g_test_add_func ("/format/sizes", test_sizes);
+  g_test_add_func ("/format/kernel-log", test_kernel_log);
+  g_test_add_func ("/format/kernel-log-without-stamps", test_kernel_log_without_stamps);
   return g_test_run ();
 }

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The guest's death in its own words: when the kernel oopses or panics, the tail
+ * of its log goes into the stream of the CPU that dies, and then a notice into
+ * that stream's header, of which the device is told at once.
+ *
+ * When
+ * ----
+ *   oops    the kernel hands its log to dumpers once the oops is complete
+ *           (kmsg_dump() in oops_exit()).
+ *   panic   panic() prints the reason and the stack, calls __crash_kexec(), then
+ *           its notifiers, then the dumpers.  If a capture kernel is loaded,
+ *           __crash_kexec() does not return.  If there is a pvpanic device, its
+ *           driver's notifier may have the VM stopped for good.  So the place is
+ *           the entry of __crash_kexec(), which a kprobe turns to us.  With
+ *           crash_kexec_post_notifiers it is called later: then the first of the
+ *           notifiers is the place, and if a probe is missed (a panic inside of a
+ *           kprobe) as well; should others have come before, the dumpers.
+ *
+ * The first of these speaks, for each oops and for the panic.  Whoever was
+ * writing a message on this CPU in this context does not go on, since the task is
+ * killed or the kernel does not run on: ddebug_ring_disown().
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/kexec.h>
+#include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
+#include <linux/limits.h>
+#include <linux/notifier.h>
+#include <linux/panic_notifier.h>
+#include <linux/preempt.h>
+#include "ddebug_compat.h"
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+static atomic_t panic_told = ATOMIC_INIT(0);
+static bool kexec_probed;
+
+static void ddebug_die(u8 kind, u32 why)
+{
+	struct ddebug_ring *r;
+
+	preempt_disable();
+	r = ddebug_ring_disown();
+	if (r) {
+		ddebug_kmsg_tail(r, why);
+		ddebug_ring_notice(r, kind);
+		ddebug_kick_dying(r);
+	}
+	preempt_enable();
+}
+
+static void ddebug_die_of_panic(void)
+{
+	if (!atomic_xchg(&panic_told, 1))
+		ddebug_die(kexec_crash_loaded() ? VIRTIO_DDEBUG_NOTICE_KDUMP :
+						  VIRTIO_DDEBUG_NOTICE_PANIC,
+			   DDEBUG_KMSG_F_PANIC);
+}
+
+static int ddebug_panic_notified(struct notifier_block *nb, unsigned long event, void *data)
+{
+	ddebug_die_of_panic();
+	return NOTIFY_DONE;
+}
+
+static struct notifier_block panic_nb = {
+	.notifier_call = ddebug_panic_notified,
+	.priority = INT_MAX,
+};
+
+static void ddebug_dump(struct kmsg_dumper *dumper, enum kmsg_dump_reason reason)
+{
+	if (reason == KMSG_DUMP_OOPS)
+		ddebug_die(VIRTIO_DDEBUG_NOTICE_OOPS, DDEBUG_KMSG_F_OOPS);
+	else if (reason == KMSG_DUMP_PANIC)
+		ddebug_die_of_panic();
+}
+DDEBUG_KMSG_DUMP(ddebug_dumper, ddebug_dump, KMSG_DUMP_OOPS);
+
+/*
+ * Instead of __crash_kexec(), in the context of the CPU that dies: the handler of
+ * a kprobe would count as an NMI.
+ */
+static void ddebug_crash_kexec(struct pt_regs *regs);
+
+static int ddebug_crash_kexec_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	if (atomic_read(&panic_told))
+		return 0;
+	instruction_pointer_set(regs, (unsigned long)ddebug_crash_kexec);
+	return 1;
+}
+NOKPROBE_SYMBOL(ddebug_crash_kexec_hit);
+
+/* Keeps the breakpoint from being replaced by a jump, which ignores the new pointer. */
+static void ddebug_crash_kexec_after(struct kprobe *kp, struct pt_regs *regs, unsigned long flags)
+{
+}
+NOKPROBE_SYMBOL(ddebug_crash_kexec_after);
+
+static struct kprobe crash_kexec_kp = {
+	.symbol_name = "__crash_kexec",
+	.pre_handler = ddebug_crash_kexec_hit,
+	.post_handler = ddebug_crash_kexec_after,
+};
+
+static void (*stock_crash_kexec)(struct pt_regs *regs);
+
+static notrace void ddebug_crash_kexec(struct pt_regs *regs)
+{
+	ddebug_die_of_panic();
+	stock_crash_kexec(regs);
+}
+
+/**
+ * ddebug_death_init() - hear of oopses and of the panic
+ *
+ * Nothing that is missing here keeps the flag 'r' from working, so it is said and
+ * no error.
+ *
+ * Context: Process, once there are streams.
+ */
+void ddebug_death_init(void)
+{
+	int err;
+
+	err = kmsg_dump_register(&ddebug_dumper);
+	if (err)
+		pr_warn("oopses are not noticed: error %d\n", err);
+	atomic_notifier_chain_register(&panic_notifier_list, &panic_nb);
+	err = register_kprobe(&crash_kexec_kp);
+	kexec_probed = !err;
+	if (err)
+		pr_warn("a panic is not noticed before other drivers and a capture kernel: no probe at %s, error %d\n",
+			crash_kexec_kp.symbol_name, err);
+	else
+		stock_crash_kexec = ddebug_function_start(&crash_kexec_kp);
+}
+
+/**
+ * ddebug_death_exit() - hear of nothing any more
+ *
+ * Context: Process.  Nobody is in this file when this returns: those who come to
+ * it by a probe do not leave it alive.
+ */
+void ddebug_death_exit(void)
+{
+	if (kexec_probed)
+		unregister_kprobe(&crash_kexec_kp);
+	atomic_notifier_chain_unregister(&panic_notifier_list, &panic_nb);
+	kmsg_dump_unregister(&ddebug_dumper);
+}

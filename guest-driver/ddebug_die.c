@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Ways to die, on request, while all CPUs log numbered messages; and a witness
+ * of the last of them, which is read from the guest's memory afterwards.
+ *
+ * Write to <debugfs>/ddebug_die/run one of
+ *
+ *   log            begins to log; the other requests go along with it
+ *   panic-task     a panic of a task, a hard interrupt, an NMI
+ *   panic-hardirq
+ *   panic-nmi
+ *   triple-fault   the machine is reset, without a word of the kernel
+ *   hang           every CPU spins with interrupts off, for ever
+ *   oops           a task is killed, the kernel goes on
+ *
+ * Each CPU's thread makes "ddebug_die: c<cpu> n<number> of a load" messages, numbered from
+ * 0, as fast as it can.  When one is made, its number + 1 is stored in the witness: a page
+ * of memory that begins with three words from which who reads all of the memory knows it.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/debugfs.h>
+#include <linux/err.h>
+#include <linux/fs.h>
+#include <linux/gfp.h>
+#include <linux/irq_work.h>
+#include <linux/kthread.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/panic.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/sched.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include <linux/timekeeping.h>
+#include <linux/uaccess.h>
+#ifdef CONFIG_X86
+#include <asm/apic.h>
+#include <asm/desc.h>
+#include <asm/nmi.h>
+#endif
+
+#define REQUEST_MAX	32
+#define CPUS_MAX	64
+
+/* How many messages a thread makes before it lets others run. */
+#define BATCH		64
+
+/*
+ * @one is random, @two its complement, @three differs from it by WITNESS: no file
+ * and no code has these three in a row.
+ */
+#define WITNESS		0x7769746e65737321ull
+
+struct die_witness {
+	u64 one;
+	u64 two;
+	u64 three;
+	u64 made;		/* ns since 1970: the newest counts */
+	u64 nr_cpus;
+	u64 next[CPUS_MAX];	/* of each CPU */
+};
+
+static DEFINE_MUTEX(die_lock);
+static struct dentry *dir;
+static struct die_witness *witness;
+static struct task_struct *threads[CPUS_MAX];
+
+/*
+ * The load
+ */
+
+static int die_thread(void *unused)
+{
+	unsigned int cpu = smp_processor_id();
+	u64 n;
+
+	for (n = 0; !kthread_should_stop(); n++) {
+		pr_debug("c%u n%llu of a load\n", cpu, n);
+		/* compiler only: whoever reads it does so when this CPU is no more */
+		barrier();
+		WRITE_ONCE(witness->next[cpu], n + 1);
+		if (n % BATCH == 0)
+			cond_resched_tasks_rcu_qs();
+	}
+	return 0;
+}
+
+static void die_stop(void)
+{
+	unsigned int cpu;
+
+	for (cpu = 0; cpu < CPUS_MAX; cpu++) {
+		if (threads[cpu])
+			kthread_stop(threads[cpu]);
+		threads[cpu] = NULL;
+	}
+}
+
+static int die_log(void)
+{
+	struct task_struct *task;
+	unsigned int cpu;
+	int rc = 0;
+
+	die_stop();
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		if (cpu >= CPUS_MAX)
+			break;
+		task = kthread_create(die_thread, NULL, "ddebug_die/%u", cpu);
+		rc = PTR_ERR_OR_ZERO(task);
+		if (rc)
+			break;
+		kthread_bind(task, cpu);
+		threads[cpu] = task;
+	}
+	for (cpu = 0; cpu < CPUS_MAX && !rc; cpu++)
+		if (threads[cpu])
+			wake_up_process(threads[cpu]);
+	cpus_read_unlock();
+	if (rc)
+		die_stop();
+	return rc;
+}
+
+/*
+ * Deaths
+ */
+
+static void die_in_hardirq(struct irq_work *work)
+{
+	panic("ddebug_die: in a hard interrupt");
+}
+
+static int die_panic_hardirq(void)
+{
+	static struct irq_work work = IRQ_WORK_INIT_HARD(die_in_hardirq);
+
+	irq_work_queue(&work);
+	irq_work_sync(&work);
+	return -EIO;
+}
+
+static int die_panic_task(void)
+{
+	panic("ddebug_die: in a task");
+}
+
+static void die_spin(void *unused)
+{
+	local_irq_disable();
+	for (;;)
+		cpu_relax();
+}
+
+static int die_hang(void)
+{
+	on_each_cpu(die_spin, NULL, 0);
+	return -EIO;
+}
+
+static int die_oops_thread(void *unused)
+{
+	*(volatile int *)NULL = 0;
+	return 0;
+}
+
+static int die_oops(void)
+{
+	return PTR_ERR_OR_ZERO(kthread_run(die_oops_thread, NULL, "ddebug_die/oops"));
+}
+
+#ifdef CONFIG_X86
+
+static bool nmi_is_ours;
+
+static int die_nmi(unsigned int type, struct pt_regs *regs)
+{
+	if (!READ_ONCE(nmi_is_ours))
+		return NMI_DONE;
+	panic("ddebug_die: in an NMI");
+}
+
+static int die_panic_nmi(void)
+{
+	int rc = register_nmi_handler(NMI_LOCAL, die_nmi, 0, KBUILD_MODNAME);
+
+	if (rc)
+		return rc;
+	WRITE_ONCE(nmi_is_ours, true);
+	apic->send_IPI(get_cpu(), NMI_VECTOR);
+	for (;;)
+		cpu_relax();
+}
+
+/* Without handlers an exception is a fault is a double fault is the end. */
+static int die_triple_fault(void)
+{
+	const struct desc_ptr none = { };
+
+	local_irq_disable();
+	asm volatile("lidt %0; int3" : : "m" (none));
+	return -EIO;
+}
+
+#else
+
+static int die_panic_nmi(void)
+{
+	return -EOPNOTSUPP;
+}
+
+static int die_triple_fault(void)
+{
+	return -EOPNOTSUPP;
+}
+
+#endif
+
+static const struct {
+	const char *name;
+	int (*carry_out)(void);
+} requests[] = {
+	{ "log", die_log },
+	{ "panic-task", die_panic_task },
+	{ "panic-hardirq", die_panic_hardirq },
+	{ "panic-nmi", die_panic_nmi },
+	{ "triple-fault", die_triple_fault },
+	{ "hang", die_hang },
+	{ "oops", die_oops },
+};
+
+static ssize_t die_write(struct file *file, const char __user *ubuf, size_t len, loff_t *off)
+{
+	char request[REQUEST_MAX] = "";
+	int i, rc = -EINVAL;
+
+	if (len >= sizeof(request))
+		return -EINVAL;
+	if (copy_from_user(request, ubuf, len))
+		return -EFAULT;
+	mutex_lock(&die_lock);
+	for (i = 0; i < ARRAY_SIZE(requests); i++)
+		if (!strcmp(strim(request), requests[i].name))
+			rc = requests[i].carry_out();
+	mutex_unlock(&die_lock);
+	return rc ?: len;
+}
+
+static const struct file_operations die_fops = {
+	.owner = THIS_MODULE,
+	.write = die_write,
+	.llseek = noop_llseek,
+};
+
+static int __init die_init(void)
+{
+	BUILD_BUG_ON(sizeof(*witness) > PAGE_SIZE);
+	witness = (void *)get_zeroed_page(GFP_KERNEL);
+	if (!witness)
+		return -ENOMEM;
+	witness->one = get_random_u64();
+	witness->two = ~witness->one;
+	witness->three = witness->one ^ WITNESS;
+	witness->made = ktime_get_real_ns();
+	witness->nr_cpus = nr_cpu_ids;
+	dir = debugfs_create_dir(KBUILD_MODNAME, NULL);
+	debugfs_create_file("run", 0200, dir, NULL, &die_fops);
+	return 0;
+}
+
+static void __exit die_exit(void)
+{
+	debugfs_remove(dir);
+	die_stop();
+	free_page((unsigned long)witness);
+}
+
+module_init(die_init);
+module_exit(die_exit);
+MODULE_LICENSE("GPL");
+MODULE_DESCRIPTION("Ways to die while debug messages are logged, on request");

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The kernel's own log in the streams: as it is printed, if that is wanted, and
+ * its tail when the kernel dies.
+ *
+ * As it is printed
+ * ----------------
+ * The tracepoint "console" is hit by whoever prints, in its own context, before
+ * anybody else sees the line, and whether or not a console will show it.  So the
+ * line becomes a record of that context's stream like any message, in order with
+ * them, and what a kernel says just before it hangs is there as well.  A message
+ * that has both 'p' and 'r' is recorded once: ddebug_kmsg_mute().
+ *
+ * What was printed before (of a boot, say) is taken from the kernel's log when
+ * recording begins.  A line that is printed just then may be recorded twice.
+ *
+ * The tail
+ * --------
+ * A dying kernel's last lines may have been printed before recording began, or
+ * not be wanted otherwise.  So they are copied from its log once they are
+ * complete: ddebug_death.c says when that is.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/atomic.h>
+#include <linux/delay.h>
+#include <linux/kernel.h>
+#include <linux/kmsg_dump.h>
+#include <linux/module.h>
+#include <linux/mutex.h>
+#include <linux/preempt.h>
+#include <linux/sched.h>
+#include <linux/sizes.h>
+#include <linux/slab.h>
+#include <linux/string.h>
+#include <linux/tracepoint.h>
+#include "ddebug_rb.h"
+#include "ddebug_ring.h"
+
+/* A quarter of the ring, so that records of short lines take half of it at most. */
+#define DDEBUG_TAIL_SHARE	4
+#define DDEBUG_TAIL_MAX		SZ_32K
+
+/* A line of the kernel's log with stamp, as text; longer ones are cut. */
+#define DDEBUG_PAST_LINE_MAX	SZ_4K
+
+/* How long the past waits, in all, for a host that does not read: ms. */
+#define DDEBUG_PAST_PATIENCE	2000
+#define DDEBUG_PAST_NAP		5
+
+static bool kmsg_param;
+module_param_named(kmsg, kmsg_param, bool, 0444);
+MODULE_PARM_DESC(kmsg, "record the kernel's log, too, whether or not the host wants it (default: as the host wants)");
+
+/* Serialises beginning and ending. */
+static DEFINE_MUTEX(kmsg_mutex);
+static bool kmsg_host;		/* the host wants it */
+static bool kmsg_on;		/* lines are recorded as they are printed */
+static struct tracepoint *printed_tp;
+
+static char tail_buf[DDEBUG_TAIL_MAX];
+static atomic_t tail_busy = ATOMIC_INIT(0);
+
+/* Returns whether it was recorded: else it has been counted as dropped. */
+static noinline bool ddebug_emit_kmsg(u32 flags, const char *text, size_t len)
+{
+	struct ddebug_slot slot;
+	bool ours;
+
+	len = min_t(size_t, len, DDEBUG_TEXT_MAX);
+	preempt_disable_notrace();
+	ours = ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0));
+	if (ours) {
+		if (slot.room <= len)
+			ddebug_slot_next(&slot);
+		memcpy(slot.text, text, len);
+		ddebug_slot_commit(&slot, DDEBUG_REC_KMSG, flags, task_pid_nr(current), len);
+	}
+	preempt_enable_notrace();
+	return ours;
+}
+
+/* Lines as the kernel's log has them, each with its own stamp. */
+static void ddebug_emit_lines(u32 flags, const char *text, size_t len)
+{
+	const char *end = text + len;
+
+	while (text < end) {
+		const char *newline = memchr(text, '\n', end - text);
+		size_t n = (newline ?: end) - text;
+
+		ddebug_emit_kmsg(flags | DDEBUG_KMSG_F_PAST, text, n);
+		text += n + 1;
+	}
+}
+
+/*
+ * As it is printed
+ */
+
+/**
+ * ddebug_kmsg_mute() - what is printed from now on is recorded by itself
+ *
+ * Until ddebug_kmsg_unmute(), and only in this context of this CPU.
+ *
+ * Context: Any.  Preemption is off if it returns true.
+ * Return: whether there is anything to unmute.
+ */
+bool ddebug_kmsg_mute(void)
+{
+	/* With PREEMPT_RT a console may sleep in there: better twice than that. */
+	if (!READ_ONCE(kmsg_on) || IS_ENABLED(CONFIG_PREEMPT_RT))
+		return false;
+	preempt_disable();
+	this_cpu_ptr(&ddebug_cpu)->muted |= BIT(interrupt_context_level());
+	barrier();	/* what interrupts us has a bit of its own, and takes it back */
+	return true;
+}
+
+/**
+ * ddebug_kmsg_unmute() - end of ddebug_kmsg_mute(), if that returned true
+ */
+void ddebug_kmsg_unmute(void)
+{
+	barrier();
+	this_cpu_ptr(&ddebug_cpu)->muted &= ~BIT(interrupt_context_level());
+	preempt_enable();
+}
+
+/* Called with preemption off, by whoever prints; @text has no newline at its end. */
+static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
+{
+	if (this_cpu_ptr(&ddebug_cpu)->muted & BIT(interrupt_context_level()))
+		return;
+	ddebug_emit_kmsg(0, text, len);
+}
+
+/*
+ * What is in the kernel's log already.  The rings are smaller than that, so the
+ * host gets the time it needs to read; if it does not, the oldest are lost.
+ */
+static void ddebug_kmsg_past(void)
+{
+	unsigned int patience = DDEBUG_PAST_PATIENCE / DDEBUG_PAST_NAP;
+	char *line = kmalloc(DDEBUG_PAST_LINE_MAX, GFP_KERNEL);
+	struct kmsg_dump_iter iter;
+	size_t len;
+
+	if (!line) {
+		pr_warn("no memory to record what the kernel's log has already\n");
+		return;
+	}
+	kmsg_dump_rewind(&iter);
+	while (iter.cur_seq < iter.next_seq &&
+	       kmsg_dump_get_line(&iter, false, line, DDEBUG_PAST_LINE_MAX, &len)) {
+		while (patience && ddebug_ring_crowded()) {
+			msleep(DDEBUG_PAST_NAP);
+			patience--;
+		}
+		ddebug_emit_lines(0, line, len);
+	}
+	kfree(line);
+}
+
+/* Not exported by all kernels, but known by its name to whoever looks for it. */
+static void ddebug_kmsg_find(struct tracepoint *tp, void *found)
+{
+	if (!strcmp(tp->name, "console"))
+		*(struct tracepoint **)found = tp;
+}
+
+static int ddebug_kmsg_hook(void)
+{
+	if (!printed_tp)
+		for_each_kernel_tracepoint(ddebug_kmsg_find, &printed_tp);
+	if (!printed_tp)
+		return -ENOENT;
+	return tracepoint_probe_register(printed_tp, ddebug_kmsg_printed, NULL);
+}
+
+static void ddebug_kmsg_update(void)
+{
+	bool on = kmsg_param || kmsg_host;
+	int err;
+
+	lockdep_assert_held(&kmsg_mutex);
+	if (on == kmsg_on)
+		return;
+	if (on) {
+		err = ddebug_kmsg_hook();
+		if (err) {
+			pr_warn("the kernel's log is not recorded: its tracepoint cannot be had, error %d\n",
+				err);
+			return;
+		}
+		WRITE_ONCE(kmsg_on, true);
+		ddebug_ring_set_active(DDEBUG_ACTIVE_KMSG, true);
+		ddebug_kmsg_past();
+	} else {
+		WRITE_ONCE(kmsg_on, false);
+		tracepoint_probe_unregister(printed_tp, ddebug_kmsg_printed, NULL);
+		tracepoint_synchronize_unregister();
+		ddebug_ring_set_active(DDEBUG_ACTIVE_KMSG, false);
+	}
+}
+
+/**
+ * ddebug_kmsg_for_host() - whether the host wants the kernel's log
+ * @wanted: it does
+ *
+ * Context: Process.  Sleeps; for two seconds at most if the host does not read.
+ */
+void ddebug_kmsg_for_host(bool wanted)
+{
+	mutex_lock(&kmsg_mutex);
+	kmsg_host = wanted;
+	ddebug_kmsg_update();
+	mutex_unlock(&kmsg_mutex);
+}
+
+/**
+ * ddebug_kmsg_init() - record the kernel's log, if the parameter says so
+ *
+ * Context: Process, once there are streams.
+ */
+void ddebug_kmsg_init(void)
+{
+	mutex_lock(&kmsg_mutex);
+	ddebug_kmsg_update();
+	mutex_unlock(&kmsg_mutex);
+}
+
+/**
+ * ddebug_kmsg_exit() - nothing more of the kernel's log is recorded
+ *
+ * Context: Process.  Nobody is in ddebug_kmsg_printed() when this returns.
+ */
+void ddebug_kmsg_exit(void)
+{
+	mutex_lock(&kmsg_mutex);
+	kmsg_param = false;
+	kmsg_host = false;
+	ddebug_kmsg_update();
+	mutex_unlock(&kmsg_mutex);
+}
+
+/*
+ * The tail
+ */
+
+/**
+ * ddebug_kmsg_tail() - record the last lines of the kernel's log
+ * @r: the stream of this context, which is ours (ddebug_ring_disown())
+ * @flags: why: DDEBUG_KMSG_F_OOPS or _PANIC
+ *
+ * As many as fit half of the stream's ring.  If two CPUs die at once, one of them
+ * speaks: it is the same log.
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags)
+{
+	struct kmsg_dump_iter iter;
+	size_t len;
+
+	if (atomic_xchg(&tail_busy, 1))
+		return;
+	kmsg_dump_rewind(&iter);
+	if (kmsg_dump_get_buffer(&iter, false, tail_buf,
+				 min_t(size_t, sizeof(tail_buf), r->size / DDEBUG_TAIL_SHARE),
+				 &len))
+		ddebug_emit_lines(flags, tail_buf, len);
+	atomic_set(&tail_busy, 0);
+}

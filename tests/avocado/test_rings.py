@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that the rings' size changes while messages are written and read, in all sizes
+there are, without a message lost that is not reported; and that bad sizes change nothing."""
+
+import time
+
+from ddebug_test import DdebugTest
+from ddebug_guest import LOAD, one_thread
+
+SIZE = "/sys/kernel/debug/dynamic_debug_rb/rb_size_kb"
+TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
+
+
+class Rings(DdebugTest):
+    timeout = 300
+
+    def resize(self, guest, kb):
+        status, said = guest.write(SIZE, str(kb))
+        self.assertEqual(status, 0, said)
+        # whole sub-buffers of 16 KiB
+        self.assertEqual(int(guest.must(f"cat {SIZE}")), (kb + 15) // 16 * 16)
+
+    def account(self, guest, log, sent):
+        found = log.settled()
+        dropped = guest.dropped()
+        self.assertEqual(guest.committed() + dropped, sent)
+        self.assertEqual(len(found.messages) + found.total_lost + dropped, sent)
+        self.assertEqual(found.damaged + found.skipped, 0)
+        info = log.info()
+        self.assertEqual((info["received"], info["lost"]), (len(found.messages), found.total_lost))
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        return found
+
+    def test_while_nothing_is_lost_nothing_is_lost(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=4 count=100000 rate=8000 context=task shape=mixed")
+        for kb in (32, 1024, 100, 65408, 256):
+            time.sleep(1)
+            self.resize(guest, kb)
+        report = guest.finish_load()
+        found = self.account(guest, log, report["produced"])
+        self.assertEqual(found.total_lost, 0)
+        # those of the tasks have come from several rings
+        self.assertEqual(guest.counter("streams"), 8)
+
+    def test_hundred_sizes_flat_out_are_accounted_for(self):
+        """
+        :avocado: tags=smoke
+        """
+        guest = self.boot(smp=4, modules=("virtio_ddebug", "ddebug_test"))
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=8 count=1000000000 context=all shape=mixed")
+        for round_ in range(25):
+            for kb in (32, 512, 64, 4096):
+                guest.must(f"echo {kb} > {SIZE}")
+        guest.must(f"echo > {LOAD}/stop")
+        sent = guest.numbers(f"{LOAD}/status")["produced"]
+        # one more of each stream: the newest in the log are those that it has just got
+        guest.load("threads=16 count=40 context=all rate=500")
+        self.account(guest, log, sent + 640)
+        self.assertEqual(guest.counter("streams"), 16)
+        guest.must("rmmod virtio_ddebug; rmmod ddebug_rb")
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_bad_sizes_change_nothing(self):
+        guest = self.boot(smp=4, memory=512)
+        for kb in ("0", "31", "65409", "-1", "many", "", "99999999999"):
+            status, said = guest.write(SIZE, kb)
+            self.assertNotEqual(status, 0, kb)
+            self.assertIn("Invalid argument", said)
+        self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
+        # 256 MiB, which the guest does not have
+        guest.must("mkdir -p /mnt; mount -t tmpfs -o size=100% none /mnt; head -c 157286400 /dev/zero > /mnt/full")
+        status, said = guest.write(SIZE, "65408")
+        self.assertNotEqual(status, 0)
+        self.assertIn("Cannot allocate memory", said)
+        self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
+        self.assertEqual(guest.stats()["streams"], 16)
+
+    def test_without_a_device_and_while_cpus_come_and_go(self):
+        guest = self.boot(log=None, accel=one_thread(), modules=("ddebug_rb", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=2 count=1000000000 context=all")
+        for kb in (32, 64, 48, 1024):
+            guest.must("echo 0 > /sys/devices/system/cpu/cpu1/online")
+            self.resize(guest, kb)
+            guest.must("echo 1 > /sys/devices/system/cpu/cpu1/online")
+            self.resize(guest, kb * 2)
+        guest.must(f"echo > {LOAD}/stop")
+        self.assertEqual(guest.committed() + guest.dropped(),
+                         guest.numbers(f"{LOAD}/status")["produced"])
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
