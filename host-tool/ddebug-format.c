@@ -403,8 +403,8 @@ append_notice (const DdebugItem *item, GString *out)
     case DDEBUG_ITEM_IO_LOST:
       append_count (out, item->count, item->reason == DDEBUG_LOST_RATE ? "gap" : "chunk");
       g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: %s", item->bytes,
-                              item->reason == DDEBUG_LOST_IO ? "the host could not write the log"
-                                                             : ddebug_format_reason (item->reason));
+                              item->reason == DDEBUG_LOST_FULL || item->reason == DDEBUG_LOST_RATE
+                                  ? ddebug_format_reason (item->reason) : "the host could not write the log");
       break;
     case DDEBUG_ITEM_BAD_CHUNK:
     default:

@@ -85,7 +85,8 @@ class Limits(DdebugTest):
         streams = {}
         for message in found.messages:
             streams.setdefault(message.stream, []).append(message.number)
-        self.assertGreater(len(found.messages), 5000)
+        # every slot is in use: how many messages that are depends on how many come in a chunk
+        self.assertIn(b"7 of 128 KiB: 6 data, 1 dictionary, 0 cleared, 0 unused", log.tool("--info").stdout)
         for numbers in streams.values():
             self.assertEqual(numbers, list(range(len(numbers))))
         self.assertEqual(found.events[-1][0], "full-lost")

@@ -14,6 +14,9 @@ long) kills=10000 every=5 ;;
 esac
 
 log=$O/log
+# The files of those that fail stay there, to be looked into, until the next run.
+export TMPDIR=$O
+rm -rf "$O"/ddebug-crash-*
 number=0
 bad=0
 # Far above what it takes: one that hangs is killed.
