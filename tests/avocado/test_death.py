@@ -117,7 +117,8 @@ class Death(DdebugTest):
         for _ in range(DEATHS):
             found = self.die(kind)
             words = self.last_words(found, KMSG_PANIC)
-            self.assertTrue([w for w in words if b"Kernel panic - not syncing: ddebug_die: in a" in w], words)
+            why = b"Kernel panic - not syncing: ddebug_die: in a"
+            self.assertTrue([w for w in words if why in w], words)
             self.assertTrue([w for w in words if b"Call Trace:" in w], words)
             context, = {m.context for m in found.messages if m.kmsg and m.kmsg & KMSG_PANIC}
             self.assertEqual(context, PANICS[kind])
@@ -163,7 +164,7 @@ class Death(DdebugTest):
         self.assertEqual(status, 0, said)
         log = Log(guest.log_file)
         deadline = time.monotonic() + 30
-        while not [args for name, args in log.read().events if name == "notice"] and time.monotonic() < deadline:
+        while "notice" not in [name for name, _ in log.read().events] and time.monotonic() < deadline:
             time.sleep(0.1)
         words = self.last_words(log.read(), KMSG_OOPS)
         self.assertTrue([w for w in words if b"NULL pointer dereference" in w], words)

@@ -82,7 +82,8 @@ class DeviceErrors(DdebugTest):
         self.assertEqual(self.device(path), (0, ""))
         self.assertEqual(os.stat(path).st_size, stat.st_size)   # it keeps its size
         found = Log(path).read()
-        self.assertEqual([name for name, _ in found.events], ["open", "close"] * 2)
+        self.assertEqual([name for name, _ in found.events],
+                         ["open", "machine-reset", "shutdown", "close"] * 2)
 
     def objects_copy(self):
         """A folder with the stub, this QEMU's object there, and its version as QEMU says it.

@@ -156,7 +156,8 @@ class Hotplug(DdebugTest):
         self.addCleanup(self.end, daemon)
         self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
         log = Log(self.scratch("log"))
-        self.assertEqual([(name, args[0]) for name, args in log.settled().events], [("open", pid)])
+        self.assertEqual([(name, args[0]) for name, args in log.settled().events],
+                         [("open", pid), ("machine-reset", 0)])
         # served by the thread, so it lives in the daemon
         log.tool("--size=4M")
         self.assertGreater(os.stat(log.path).st_size, 3 << 20)

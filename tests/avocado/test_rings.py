@@ -73,7 +73,8 @@ class Rings(DdebugTest):
             self.assertIn("Invalid argument", said)
         self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
         # 256 MiB, which the guest does not have
-        guest.must("mkdir -p /mnt; mount -t tmpfs -o size=100% none /mnt; head -c 157286400 /dev/zero > /mnt/full")
+        guest.must("mkdir -p /mnt; mount -t tmpfs -o size=100% none /mnt; "
+                   "head -c 157286400 /dev/zero > /mnt/full")
         status, said = guest.write(SIZE, "65408")
         self.assertNotEqual(status, 0)
         self.assertIn("Cannot allocate memory", said)
