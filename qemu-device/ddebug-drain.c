@@ -1112,7 +1112,7 @@ static void *drain_thread(void *opaque)
             settle(d);
         }
         timeout = plan_sleep(d, found);
-        if (timeout) {
+        if (timeout > 0) {
             timeout = MAX(timeout, MIN(wait_ms, DDEBUG_CHECK_PERIOD_MS));
         }
         unlock_and_complain(d);

@@ -3,6 +3,7 @@
 wake-up of the device's thread, a solitary message costs one kick, and a tool
 that waits makes no system call."""
 
+import os
 import re
 import time
 
@@ -15,6 +16,20 @@ class Idle(DdebugTest):
     def counters(self, guest):
         return {name: guest.counter(name) for name in ("kicks", "wakeups")}
 
+    def thread(self, guest):
+        """What the host says of the device's thread: how often it slept, and its time on a CPU, ns."""
+        for task in os.listdir(f"/proc/{guest.process.pid}/task"):
+            folder = f"/proc/{guest.process.pid}/task/{task}"
+            if "ddebug" in self.contents(f"{folder}/comm"):
+                status = self.contents(f"{folder}/status")
+                slept = re.search(r"^voluntary_ctxt_switches:\s+(\d+)$", status, re.M).group(1)
+                return int(slept), int(self.contents(f"{folder}/schedstat").split()[0])
+        self.fail("the device has no thread")
+
+    def contents(self, path):
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+
     def test_without_r_there_is_no_kick_and_no_wake_up_in_a_minute(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
         guest.control("module ddebug_test +r")
@@ -24,9 +39,13 @@ class Idle(DdebugTest):
         before = self.counters(guest)
         self.assertGreater(before["kicks"], 0, "the counters count nothing: not a test")
         self.assertGreater(before["wakeups"], 0, "the counters count nothing: not a test")
+        thread = self.thread(guest)
+        self.assertGreater(min(thread), 0, "the host counts nothing: not a test")
         guest.load("threads=2 count=100000")    # callsites without r are no business of ours
         guest.must("sleep 60", timeout=90)
         self.assertEqual(self.counters(guest), before)
+        # not even a thread that counts nothing
+        self.assertEqual(self.thread(guest), thread)
 
     def test_a_solitary_message_kicks_once(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
