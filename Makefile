@@ -23,7 +23,7 @@ help:
 	@echo 'make demo          build and see a stock guest'\''s messages arrive on the host'
 	@echo 'make check         build everything and run all tests: with guests on one variant, their smoke part on the others'
 	@echo 'make check-unit    only the unit tests (no guest)'
-	@echo 'make check-stress  models of the rings'\'' barriers; the rings outside of a guest for some minutes'
+	@echo 'make check-stress  models of the rings'\'' barriers; the rings for some minutes, outside of a guest and in one'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'

@@ -10,7 +10,7 @@ check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
 check-overlay the tests of what puts the device into the source of QEMU
-check-stress  the models, and the rings under stress for some minutes
+check-stress  the models, and the rings under stress for some minutes, in a guest as well
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
@@ -47,6 +47,10 @@ import ddebug_guest     # noqa: E402
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
+# Where vCPUs run at once, so that races can happen.
+PARALLEL_QEMU = "loadable-10.0"
+# How long the rings of a guest are flooded by make check-stress.
+STRESS_SECONDS = 180
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
 GUEST_JOB_TIMEOUT = 2 * 3600
@@ -225,7 +229,7 @@ def avocado(command, *arguments, smoke, files, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
-def guest(qemu, kernel, wanted=(), smoke=False):
+def guest(qemu, kernel, wanted=(), smoke=False, environment=None):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
     files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
@@ -245,7 +249,8 @@ def guest(qemu, kernel, wanted=(), smoke=False):
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
                      "--job-timeout", str(GUEST_JOB_TIMEOUT),
                      "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
-                     smoke=smoke, files=files, env=variant_environment(qemu, kernel)).returncode
+                     smoke=smoke, files=files,
+                     env={**variant_environment(qemu, kernel), **(environment or {})}).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:
             tests = json.load(file)["tests"]
@@ -279,6 +284,11 @@ def suites(target, wanted):
     def smoke(variant):
         return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
+    def stress():
+        variant = PARALLEL_QEMU, ddebug_guest.KERNEL
+        return f"guest: {name(*variant)}, rings", lambda: guest(
+            *variant, wanted=["test_ring_stress"], environment={"DDEBUG_STRESS_SECONDS": str(STRESS_SECONDS)})
+
     unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
@@ -287,7 +297,7 @@ def suites(target, wanted):
         "check-unit": unit,
         "check-install": [("install", install)],
         "check-overlay": [("overlay", overlay)],
-        "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
+        "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
