@@ -11,6 +11,7 @@ check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in s
 check-install the tests of make install
 check-overlay the tests of what puts the device into the source of QEMU
 check-stress  the models, and the rings under stress for some minutes, in a guest as well
+check-debug-kernel  the guest's modules in kernels that find faults by themselves
 check-damage  a log damaged in every place
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
@@ -40,6 +41,7 @@ BUILD = os.path.join(REPO, "build")
 BIN = os.path.dirname(sys.executable)
 
 AVOCADO = os.path.join(REPO, "tests", "avocado")
+DEBUG_KERNEL = os.path.join(REPO, "tests", "debug-kernel")
 sys.path.insert(0, AVOCADO)
 
 import ddebug_guest     # noqa: E402
@@ -49,6 +51,7 @@ KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
 # Where vCPUs run at once, so that races can happen.
 PARALLEL_QEMU = "loadable-10.0"
+DEBUG_KERNELS = ("kasan", "kcsan")
 # How long the rings of a guest are flooded by make check-stress.
 STRESS_SECONDS = 180
 
@@ -229,11 +232,11 @@ def avocado(command, *arguments, smoke, files, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
-def guest(qemu, kernel, wanted=(), smoke=False, environment=None):
+def guest(qemu, kernel, wanted=(), smoke=False, folder=AVOCADO, environment=None):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
-    files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
-        or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
+    files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
+        or sorted(glob.glob(os.path.join(folder, "test_*.py")))
     reason = why_not(qemu, kernel)
     if reason:
         count.failed.append(f"no test could be run: {reason}")
@@ -289,6 +292,9 @@ def suites(target, wanted):
         return f"guest: {name(*variant)}, rings", lambda: guest(
             *variant, wanted=["test_ring_stress"], environment={"DDEBUG_STRESS_SECONDS": str(STRESS_SECONDS)})
 
+    def debug_kernel(variant):
+        return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted, folder=DEBUG_KERNEL)
+
     unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
@@ -298,6 +304,7 @@ def suites(target, wanted):
         "check-install": [("install", install)],
         "check-overlay": [("overlay", overlay)],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
+        "check-debug-kernel": [debug_kernel((PARALLEL_QEMU, kernel)) for kernel in DEBUG_KERNELS],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
