@@ -10,8 +10,11 @@ MAKEFLAGS += --no-print-directory
 BUILD := $(CURDIR)/build
 JOBS ?= $(shell nproc)
 
-# What tests/tools/deps.sh has chosen: kernels, QEMUs, cache.
--include build/config.mk
+# What tests/tools/deps.sh has chosen: kernels, QEMUs, cache; what
+# tests/debug-kernel/kernel.sh has built.
+-include build/config.mk build/debug-kernel.mk
+# What modules are built with for one kernel alone.
+MODULE_OPTIONS_kasan := UBSAN_SANITIZE=y
 
 MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd ddebug_die
 VENV_PYTHON = $(CACHE)/venv/bin/python3
@@ -23,7 +26,7 @@ help:
 	@echo 'make demo          build and see a stock guest'\''s messages arrive on the host'
 	@echo 'make check         build everything and run all tests: with guests on one variant, their smoke part on the others'
 	@echo 'make check-unit    only the unit tests (no guest)'
-	@echo 'make check-stress  models of the rings'\'' barriers; the rings outside of a guest for some minutes'
+	@echo 'make check-stress  models of the rings'\'' barriers; the rings for some minutes, outside of a guest and in one'
 	@echo 'make check-readers readers of a log that never rests, consumers that are killed, for some minutes'
 	@echo 'make check-log-crash  kills the log writer more than 10,000 times'
 	@echo 'make check-faults  guests whose log cannot be written, or hangs for a minute'
@@ -32,6 +35,7 @@ help:
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
 	@echo 'make check-install only the tests of make install (no guest)'
 	@echo 'make check-overlay only the tests of what puts the device into the source of QEMU (no guest)'
+	@echo 'make check-debug-kernel  the modules in kernels with KASAN, lockdep, KCSAN (an hour or two)'
 	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
 	@echo 'make fuzz          fuzzes the tool; FUZZ_SECONDS=10 for each target and fuzzer'
 	@echo 'make fuzz-long     until there were FUZZ_TOTAL=100000000 executions in all (an hour or more)'
@@ -135,7 +139,7 @@ define kernel_rules
 modules: modules-$(1)
 modules-$(1):
 	@echo '== Modules of the guest, for $(KERNEL_RELEASE_$(1))'
-	@$$(MAKE) -s -C guest-driver KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-driver/$(1)'
+	@$$(MAKE) -s -C guest-driver KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-driver/$(1)' $(MODULE_OPTIONS_$(1))
 
 $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko): modules-$(1) ;
 
@@ -144,7 +148,7 @@ $(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(w
 		tests/tools/guest-image.sh tests/tools/lib.sh build/config.mk
 	@echo '== Image of the guest, for $(KERNEL_RELEASE_$(1))'
 	@mkdir -p $$(@D)
-	@tests/tools/guest-image.sh '$(KERNEL_ROOT_$(1))' '$(KERNEL_RELEASE_$(1))' '$$@' $$(filter %.ko,$$^)
+	@GUEST_MODULES='$(GUEST_MODULES_$(1))' tests/tools/guest-image.sh '$(KERNEL_ROOT_$(1))' '$(KERNEL_RELEASE_$(1))' '$$@' $$(filter %.ko,$$^)
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
@@ -155,6 +159,7 @@ include tests/fuzz/fuzz.mk
 include tests/ring/ring.mk
 include tests/readers/readers.mk
 include tests/log/log.mk
+include tests/debug-kernel/debug-kernel.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh

@@ -15,6 +15,10 @@
  *                       1000000000; 0, the default: as fast as they can
  *           context=C   task, softirq, hardirq, nmi (x86), or all in turn;
  *                       default task
+ *           target=T    which CPU is interrupted: own, the thread's, between
+ *                       two of its messages; or any, all in turn, in whatever
+ *                       they do, other messages included, and then 256 messages
+ *                       are made at a time; default own
  *           shape=S     static, int3, str16, str200, mac, dev, netdev, ibdev,
  *                       or mixed: all in turn; default int3
  *
@@ -38,9 +42,9 @@
  * Numbers are consecutive for each thread, from 0 in each run; a thread makes
  * a message after it has made the one before, in whatever context.
  *
- * With 'p', the kernel's dev_printk_emit() takes a lock that NMIs may not take;
- * a thread sends NMIs to its own CPU only and waits for them with interrupts
- * off, so none comes while this CPU has the lock.
+ * With 'p', the kernel's dev_printk_emit() takes a lock that NMIs may not take.
+ * With target=own a thread waits for its NMI with interrupts off, so none comes
+ * while this CPU has the lock; with target=any NMIs and 'p' do not go together.
  *
  * The commands' threads are 900 for solitary and 902 for classes (their numbers
  * go on from one to the next), 901 for oops (0 before, 1 is the message that is
@@ -53,6 +57,7 @@
 
 #include <linux/completion.h>
 #include <linux/cpu.h>
+#include <linux/cpumask.h>
 #include <linux/debugfs.h>
 #include <linux/dynamic_debug.h>
 #include <linux/etherdevice.h>
@@ -70,10 +75,12 @@
 #include <linux/platform_device.h>
 #include <linux/poison.h>
 #include <linux/poll.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
 #include <linux/slab.h>
+#include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include <linux/uaccess.h>
@@ -99,6 +106,12 @@
 /* How many messages a thread makes before it lets others run. */
 #define BATCH		64
 
+/*
+ * With target=any: so many messages at a time in one context, more than the ring
+ * for NMIs takes, and no work of the CPU can tell the device meanwhile.
+ */
+#define BURST		256
+
 /* How long an interrupt that we send ourselves may take. */
 #define INTERRUPT_TIMEOUT	(5 * NSEC_PER_SEC)
 
@@ -113,6 +126,16 @@ enum test_context {
 
 static const char * const context_names[] = {
 	"task", "softirq", "hardirq", "nmi", "all",
+};
+
+enum test_target {
+	TARGET_OWN,
+	TARGET_ANY,
+	NR_TARGETS,
+};
+
+static const char * const target_names[] = {
+	"own", "any",
 };
 
 enum test_shape {
@@ -141,6 +164,7 @@ static const char * const shape_names[] = {
  * @count: messages of each
  * @rate: messages a second of all threads, 0 for no bound
  * @context: where from, enum test_context
+ * @target: which CPU is interrupted, enum test_target
  * @shape: which, enum test_shape
  */
 struct test_params {
@@ -148,6 +172,7 @@ struct test_params {
 	unsigned int count;
 	unsigned int rate;
 	unsigned int context;
+	unsigned int target;
 	unsigned int shape;
 };
 
@@ -156,15 +181,19 @@ struct test_params {
  * @task: its task; we hold a reference
  * @nr: its number
  * @next: number of its next message: advances when a message has been made
+ * @cpu: with target=any: which CPU was interrupted last
  * @tasklet: to get into softirq context
  * @irq_work: to get into hardirq context
+ * @raise: to have @tasklet run on another CPU
  */
 struct test_thread {
 	struct task_struct *task;
 	unsigned int nr;
 	unsigned int next;
+	unsigned int cpu;
 	struct tasklet_struct tasklet;
 	struct irq_work irq_work;
+	struct irq_work raise;
 };
 
 enum test_state { STATE_IDLE, STATE_RUNNING, STATE_DONE, STATE_STOPPED, STATE_FAILED };
@@ -228,21 +257,49 @@ static void test_say_shape(unsigned int t, unsigned int n, unsigned int shape)
 	}
 }
 
-/* In whatever context; the thread itself waits for @next to move. */
-static void test_say(struct test_thread *t)
-{
-	unsigned int n = t->next;
+/* Messages that a CPU is making, one inside of the other; and how many began inside. */
+static DEFINE_PER_CPU(unsigned int, saying);
+static DEFINE_PER_CPU(unsigned long, nested);
 
-	test_say_shape(t->nr, n, params.shape == SHAPE_MIXED ?
-		       n % NR_SHAPES : params.shape);
-	/* A: pairs with test_said:B; the message is made before n counts. */
-	smp_store_release(&t->next, n + 1);
+/* A task has to stay on the CPU whose message it is. */
+static void test_say_counted(unsigned int t, unsigned int n, unsigned int shape)
+{
+	preempt_disable();
+	if (this_cpu_inc_return(saying) > 1)
+		this_cpu_inc(nested);
+	test_say_shape(t, n, shape);
+	this_cpu_dec(saying);
+	preempt_enable();
 }
 
-static bool test_said(struct test_thread *t, unsigned int n)
+/* Where the messages of one context end that begin with @n. */
+static unsigned int test_end(unsigned int n)
+{
+	return params.target == TARGET_ANY ? min(n + BURST, params.count) : n + 1;
+}
+
+/* In whatever context; the thread itself waits for @next to get to the end. */
+static void test_say(struct test_thread *t)
+{
+	unsigned int n = t->next, end = test_end(n);
+
+	for (; n < end; n++) {
+		unsigned int shape = params.shape == SHAPE_MIXED ?
+				     n % NR_SHAPES : params.shape;
+
+		if (params.target == TARGET_ANY)
+			test_say_counted(t->nr, n, shape);
+		else
+			test_say_shape(t->nr, n, shape);
+		/* A: pairs with test_said:B; the message is made before n counts. */
+		smp_store_release(&t->next, n + 1);
+	}
+}
+
+static bool test_said(struct test_thread *t, unsigned int end)
 {
 	/* B: pairs with test_say:A */
-	return smp_load_acquire(&t->next) != n;
+	return smp_load_acquire(&t->next) == end;
 }
 
 static void test_softirq(struct tasklet_struct *tasklet)
@@ -255,20 +312,50 @@ static void test_hardirq(struct irq_work *work)
 	test_say(container_of(work, struct test_thread, irq_work));
 }
 
-/* Enabling bottom halves runs the tasklet, unless ksoftirqd is at it. */
-static void test_in_softirq(struct test_thread *t, unsigned int n)
+static void test_raise(struct irq_work *work)
 {
-	local_bh_disable();
-	tasklet_schedule(&t->tasklet);
-	local_bh_enable();
-	while (!test_said(t, n))
-		usleep_range(20, 100);
+	tasklet_schedule(&container_of(work, struct test_thread, raise)->tasklet);
 }
 
-static void test_in_hardirq(struct test_thread *t)
+/* The next CPU, or this one if that is the only one.  CPUs stay as they are. */
+static unsigned int test_next_cpu(struct test_thread *t)
 {
-	irq_work_queue(&t->irq_work);
-	irq_work_sync(&t->irq_work);
+	t->cpu = cpumask_next(t->cpu, cpu_online_mask);
+	if (t->cpu >= nr_cpu_ids)
+		t->cpu = cpumask_first(cpu_online_mask);
+	return t->cpu;
+}
+
+static void test_queue(void *work)
+{
+	irq_work_queue(work);
+}
+
+/* Returns when it has run. */
+static void test_interrupt(struct test_thread *t, struct irq_work *work)
+{
+	if (params.target == TARGET_ANY) {
+		cpus_read_lock();
+		smp_call_function_single(test_next_cpu(t), test_queue, work, true);
+		cpus_read_unlock();
+	} else {
+		irq_work_queue(work);
+	}
+	irq_work_sync(work);
+}
+
+/* Enabling bottom halves runs the tasklet, unless ksoftirqd is at it. */
+static void test_in_softirq(struct test_thread *t, unsigned int end)
+{
+	if (params.target == TARGET_ANY) {
+		test_interrupt(t, &t->raise);
+	} else {
+		local_bh_disable();
+		tasklet_schedule(&t->tasklet);
+		local_bh_enable();
+	}
+	while (!test_said(t, end))
+		usleep_range(20, 100);
 }
 
 #ifdef CONFIG_X86
@@ -287,7 +374,7 @@ static int test_nmi(unsigned int type, struct pt_regs *regs)
 }
 
 /* Returns false if the NMI does not come: then nobody makes the message. */
-static bool test_in_nmi(struct test_thread *t, unsigned int n)
+static bool test_in_own_nmi(struct test_thread *t, unsigned int end)
 {
 	u64 deadline = ktime_get_ns() + INTERRUPT_TIMEOUT;
 	unsigned long flags;
@@ -296,7 +383,7 @@ static bool test_in_nmi(struct test_thread *t, unsigned int n)
 	local_irq_save(flags);
 	this_cpu_write(nmi_thread, t);
 	apic->send_IPI(smp_processor_id(), NMI_VECTOR);
-	while (!test_said(t, n)) {
+	while (!test_said(t, end)) {
 		cpu_relax();
 		if (ktime_get_ns() > deadline) {
 			said = !this_cpu_xchg(nmi_thread, NULL);
@@ -305,6 +392,41 @@ static bool test_in_nmi(struct test_thread *t, unsigned int n)
 	}
 	local_irq_restore(flags);
 	return said;
+}
+
+/*
+ * As test_in_own_nmi(), of any CPU, for which other threads may have an NMI as
+ * well.  A CPU keeps one that comes while it handles another, so none gets lost.
+ */
+static bool test_in_any_nmi(struct test_thread *t, unsigned int end)
+{
+	u64 deadline = ktime_get_ns() + INTERRUPT_TIMEOUT;
+	struct test_thread **of;
+	bool said = true;
+	unsigned int cpu;
+
+	cpus_read_lock();
+	do {
+		cpu = test_next_cpu(t);
+		of = per_cpu_ptr(&nmi_thread, cpu);
+		cond_resched();
+	} while (cmpxchg(of, NULL, t));
+	apic->send_IPI(cpu, NMI_VECTOR);
+	while (!test_said(t, end)) {
+		cond_resched();
+		if (ktime_get_ns() > deadline && cmpxchg(of, t, NULL) == t) {
+			said = false;
+			break;
+		}
+	}
+	cpus_read_unlock();
+	return said;
+}
+
+static bool test_in_nmi(struct test_thread *t, unsigned int end)
+{
+	return params.target == TARGET_ANY ? test_in_any_nmi(t, end) :
+					     test_in_own_nmi(t, end);
 }
 
 static int test_nmi_init(void)
@@ -319,7 +441,7 @@ static void test_nmi_exit(void)
 
 #else
 
-static bool test_in_nmi(struct test_thread *t, unsigned int n)
+static bool test_in_nmi(struct test_thread *t, unsigned int end)
 {
 	return false;
 }
@@ -335,19 +457,27 @@ static void test_nmi_exit(void)
 
 #endif
 
+/* In the order of their contexts, with context=all. */
+static unsigned int test_context(unsigned int n)
+{
+	if (params.target == TARGET_ANY)
+		n /= BURST;
+	return params.context == CONTEXT_ALL ? n % NR_CONTEXTS : params.context;
+}
+
 static bool test_make(struct test_thread *t)
 {
-	unsigned int n = t->next;
+	unsigned int n = t->next, end = test_end(n);
 
-	switch (params.context == CONTEXT_ALL ? n % NR_CONTEXTS : params.context) {
+	switch (test_context(n)) {
 	case CONTEXT_SOFTIRQ:
-		test_in_softirq(t, n);
+		test_in_softirq(t, end);
 		return true;
 	case CONTEXT_HARDIRQ:
-		test_in_hardirq(t);
+		test_interrupt(t, &t->irq_work);
 		return true;
 	case CONTEXT_NMI:
-		return test_in_nmi(t, n);
+		return test_in_nmi(t, end);
 	default:
 		test_say(t);
 		return true;
@@ -433,6 +563,7 @@ static void test_reap(enum test_state to)
 		kthread_stop(threads[i].task);
 		tasklet_kill(&threads[i].tasklet);
 		irq_work_sync(&threads[i].irq_work);
+		irq_work_sync(&threads[i].raise);
 	}
 	nr_threads = 0;
 	if (test_running())
@@ -446,13 +577,14 @@ static int test_start_thread(unsigned int i)
 	t->nr = i;
 	tasklet_setup(&t->tasklet, test_softirq);
 	t->irq_work = IRQ_WORK_INIT_HARD(test_hardirq);
+	t->raise = IRQ_WORK_INIT_HARD(test_raise);
 	t->task = kthread_create(test_thread, t, "ddebug_test/%u", i);
 	return PTR_ERR_OR_ZERO(t->task);
 }
 
 static int test_start(const struct test_params *p)
 {
-	unsigned int i;
+	unsigned int i, cpu;
 	int rc = 0;
 
 	test_reap(STATE_STOPPED);
@@ -463,6 +595,8 @@ static int test_start(const struct test_params *p)
 
 	params = *p;
 	run_failed = false;
+	for_each_possible_cpu(cpu)
+		per_cpu(nested, cpu) = 0;
 	atomic_set(&nr_running, p->threads);
 	for (i = 0; i < p->threads && !rc; i++) {
 		rc = test_start_thread(i);
@@ -674,10 +808,13 @@ static int test_parse_word(struct test_params *p, char *word)
 	if (!strcmp(word, "context"))
 		return test_choice(word, value, context_names,
 				   ARRAY_SIZE(context_names), &p->context);
+	if (!strcmp(word, "target"))
+		return test_choice(word, value, target_names, NR_TARGETS,
+				   &p->target);
 	if (!strcmp(word, "shape"))
 		return test_choice(word, value, shape_names,
 				   ARRAY_SIZE(shape_names), &p->shape);
-	pr_err("%s: no such parameter: give threads, count, rate, context or shape\n",
+	pr_err("%s: no such parameter: give threads, count, rate, context, target or shape\n",
 	       word);
 	return -EINVAL;
 }
@@ -691,6 +828,7 @@ static int test_parse(struct test_params *p, char *text)
 		.threads = 1,
 		.count = 1000,
 		.context = CONTEXT_TASK,
+		.target = TARGET_OWN,
 		.shape = SHAPE_INT3,
 	};
 	while ((word = strsep(&text, " \t\n"))) {
@@ -778,22 +916,26 @@ static size_t test_report(char *buf, size_t size)
 {
 	enum test_state is = smp_load_acquire(&state);	/* test_finish:C */
 	u64 took = 0, produced = 0;
-	unsigned int i;
+	unsigned long inside = 0;
+	unsigned int i, cpu;
 	size_t n;
 
 	for (i = 0; i < params.threads && threads; i++)
 		produced += READ_ONCE(threads[i].next);
+	for_each_possible_cpu(cpu)
+		inside += READ_ONCE(per_cpu(nested, cpu));
 	if (is == STATE_RUNNING)
 		took = ktime_get_ns() - began;
 	else if (is != STATE_IDLE)
 		took = ended - began;
 
 	n = scnprintf(buf, size,
-		      "state: %s\nthreads: %u\ncount: %u\nrate: %u\ncontext: %s\nshape: %s\n"
-		      "produced: %llu\nelapsed_us: %llu\n",
+		      "state: %s\nthreads: %u\ncount: %u\nrate: %u\ncontext: %s\ntarget: %s\nshape: %s\n"
+		      "produced: %llu\nnested: %lu\nelapsed_us: %llu\n",
 		      state_names[is], params.threads, params.count, params.rate,
-		      context_names[params.context], shape_names[params.shape],
-		      produced, div_u64(took, NSEC_PER_USEC));
+		      context_names[params.context], target_names[params.target],
+		      shape_names[params.shape], produced, inside,
+		      div_u64(took, NSEC_PER_USEC));
 	for (i = 0; i < params.threads && threads; i++)
 		n += scnprintf(buf + n, size - n, "t%u: %u\n", i,
 			       READ_ONCE(threads[i].next));

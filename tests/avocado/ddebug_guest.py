@@ -39,13 +39,19 @@ KERNEL = os.environ.get("DDEBUG_KERNEL", "6.1")
 ACCEL = os.environ.get("DDEBUG_ACCEL", "tcg")
 
 # What the kernel puts before a message if asked to, by flags in this order.
-PREFIX_LETTERS = {"6.1": "mflt", "6.12": "mfslt"}[KERNEL]
+PREFIX_LETTERS = "mfslt" if KERNEL == "6.12" else "mflt"
 
 
 def config():
     """What `make` has chosen: kernels, QEMUs, where things are built."""
     with open(os.path.join(BUILD, "config.json"), encoding="utf-8") as file:
-        return json.load(file)
+        found = json.load(file)
+    try:
+        with open(os.path.join(BUILD, "debug-kernel.json"), encoding="utf-8") as file:
+            found["kernels"].update(json.load(file))
+    except FileNotFoundError:
+        pass    # they are built when they are asked for
+    return found
 
 
 def chosen_kernel():

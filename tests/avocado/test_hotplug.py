@@ -12,54 +12,17 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from ddebug_guest import LOAD, Log, device_source, one_thread, qemu_command, qemu_environment
-from ddebug_test import DdebugTest
+from ddebug_guest import Log, device_source, one_thread, qemu_command, qemu_environment
+from ddebug_test import BusyTest
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
-DRIVER = "/sys/bus/virtio/drivers/virtio_ddebug"
 
 # As libvirt starts it.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
-class Hotplug(DdebugTest):
+class Hotplug(BusyTest):
     timeout = 500
-
-    def until(self, what, condition):
-        """The host may be slow: only the test's own limit ends the wait."""
-        self.log.info("waiting until %s", what)
-        while not condition():
-            time.sleep(0.1)
-
-    def plug(self, guest):
-        guest.command("device_add", driver="virtio-ddebug-pci", id="ddebug0", bus="port1",
-                      file=guest.log_file)
-        self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
-
-    def unplug(self, guest):
-        guest.command("device_del", id="ddebug0")
-        self.until("the device is gone", lambda: "ddebug0" not in {
-            entry["name"] for entry in guest.command("qom-list", path="/machine/peripheral")})
-        self.assertEqual(guest.stats()["attached"], 0)
-
-    def reset(self, guest):
-        """The driver leaves the device, which resets it, and takes it again."""
-        guest.must(f"cd {DRIVER}; for d in virtio*; do echo $d > unbind; echo $d > bind; done")
-        self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
-
-    def start_endless(self, guest, rate):
-        guest.control("module ddebug_test +r")
-        guest.start_load(f"threads=8 count=1000000000 rate={rate} context=all shape=mixed")
-
-    def stop_endless(self, guest):
-        """Ends it: how many messages it has made."""
-        guest.must(f"echo > {LOAD}/stop")
-        report = guest.numbers(f"{LOAD}/status")
-        self.log.info("%s", report)
-        self.assertEqual(report["state"], "stopped")
-        for thread in range(8):
-            self.assertGreater(report[f"t{thread}"], 0)
-        return report["produced"]
 
     def account(self, guest, log, sent):
         """Received + reported lost = sent, by the driver, the log and the tool."""

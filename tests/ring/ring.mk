@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-stress, the rings outside of a guest, for
-# some minutes.  make check has some seconds of it.
+# Included by the top Makefile: make check-stress, the rings outside of a guest and in
+# one, for some minutes.  make check has some seconds of it.
 
 .PHONY: check-stress
 check-stress:
-	@tests/tools/deps.sh
+	@tests/tools/deps.sh backports
+	@$(MAKE) -j$(JOBS) parts
 	@$(MAKE) run-$@
 
 CHECKS += run-check-stress

@@ -11,8 +11,9 @@ check-style   the source text
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
 check-overlay the tests of what puts the device into the source of QEMU
-check-stress  the models, and the rings under stress for some minutes
+check-stress  the models, and the rings under stress for some minutes, in a guest as well
 check-readers readers of a flooded log, and consumers that are killed, for some minutes
+check-debug-kernel  the guest's modules in kernels that find faults by themselves
 check-damage  a log damaged in every place
 check-log-crash  the log writer killed more than 10,000 times
 check-faults  guests whose log cannot be written, or hangs for a minute
@@ -45,6 +46,7 @@ BUILD = os.path.join(REPO, "build")
 BIN = os.path.dirname(sys.executable)
 
 AVOCADO = os.path.join(REPO, "tests", "avocado")
+DEBUG_KERNEL = os.path.join(REPO, "tests", "debug-kernel")
 sys.path.insert(0, AVOCADO)
 
 import ddebug_guest     # noqa: E402
@@ -52,6 +54,11 @@ import ddebug_guest     # noqa: E402
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
+# Where vCPUs run at once, so that races can happen.
+PARALLEL_QEMU = "loadable-10.0"
+DEBUG_KERNELS = ("kasan", "kcsan")
+# How long the rings of a guest are flooded by make check-stress.
+STRESS_SECONDS = 180
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
 GUEST_JOB_TIMEOUT = 2 * 3600
@@ -231,11 +238,11 @@ def avocado(command, *arguments, smoke, files, long=False, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
-def guest(qemu, kernel, wanted=(), smoke=False, long=False):
+def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
-    files = [os.path.join(AVOCADO, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
-        or sorted(glob.glob(os.path.join(AVOCADO, "test_*.py")))
+    files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
+        or sorted(glob.glob(os.path.join(folder, "test_*.py")))
     which = {"smoke": smoke, "long": long, "files": files}
     reason = why_not(qemu, kernel)
     if reason:
@@ -252,7 +259,7 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False):
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
                      "--job-timeout", str(GUEST_JOB_TIMEOUT),
                      "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
-                     **which, env=variant_environment(qemu, kernel)).returncode
+                     **which, env={**variant_environment(qemu, kernel), **(environment or {})}).returncode
     try:
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:
             tests = json.load(file)["tests"]
@@ -286,6 +293,14 @@ def suites(target, wanted):
     def smoke(variant):
         return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
+    def stress():
+        variant = PARALLEL_QEMU, ddebug_guest.KERNEL
+        return f"guest: {name(*variant)}, rings", lambda: guest(
+            *variant, wanted=["test_ring_stress"], environment={"DDEBUG_STRESS_SECONDS": str(STRESS_SECONDS)})
+
+    def debug_kernel(variant):
+        return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted, folder=DEBUG_KERNEL)
+
     unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
     readers = [("readers", made("readers", "check"))]
@@ -295,11 +310,12 @@ def suites(target, wanted):
         "check-unit": unit,
         "check-install": [("install", install)],
         "check-overlay": [("overlay", overlay)],
-        "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long"))],
         "check-readers": [("readers", made("readers", "check-long"))],
         "check-log-crash": [("log writer", made("log", "check-long"))],
         "check-faults": [(f"faults: {name(*CHOSEN)}",
                           lambda: guest(*CHOSEN, wanted=("test_faults",), long=True))],
+        "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
+        "check-debug-kernel": [debug_kernel((PARALLEL_QEMU, kernel)) for kernel in DEBUG_KERNELS],
         "check-damage": [("damage", made("fuzz", "damage"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],

@@ -4,7 +4,8 @@
 # guest-image.sh KERNEL_ROOT KERNEL_RELEASE OUT [KO...]
 #
 # Packs the guest's initramfs: busybox, the stock modules of
-# tests/guest/modules.txt, the given modules, and the tests' agent.
+# tests/guest/modules.txt, or of the list that $GUEST_MODULES names, the given
+# modules, and the tests' agent.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -31,7 +32,7 @@ for source in "$repo"/tests/guest/*.c; do
 done
 
 # "insmod PATH OPTIONS" a line, what a module needs before itself.
-grep -v '^#' "$repo/tests/guest/modules.txt" | while read -r module; do
+grep -v '^#' "${GUEST_MODULES:-$repo/tests/guest/modules.txt}" | while read -r module; do
     modprobe -d "$kernel_root" -S "$release" --show-depends "$module" ||
         die "the kernel $release has no module $module"
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r path; do

@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What a debug kernel has to say: reports of its sanitisers, and leaks."""
+
+import re
+
+from ddebug_guest import KERNEL
+
+# For each guest.
+OPTIONS = {
+    # The reports are in the kernel's log: the driver of a console takes locks that lockdep
+    # forbids to whoever prints from an interrupt, and after one report lockdep is off.
+    "kasan": "loglevel=1 ",
+    # One access in a thousand is watched, not one in four thousand, and for longer than on a
+    # machine that is not emulated.
+    "kcsan": "kcsan.skip_watch=1000 kcsan.udelay_task=200 kcsan.udelay_interrupt=40 ",
+}[KERNEL]
+# MiB of each guest: looking for leaks takes as long as there is memory to look through.
+MEMORY = 512
+
+OUR_MODULES = ("ddebug_rb", "virtio_ddebug", "ddebug_test", "ddebug_odd", "ddebug_bug")
+
+# How all reports of trouble begin, or what is in the middle of them: a stack that is
+# shown is one, too, whatever was said before it.
+TROUBLE = re.compile(
+    r"BUG:|WARNING:|UBSAN:|ODEBUG:|Oops:|Kernel panic|general protection fault|invalid opcode"
+    r"|INFO: (?:possible|trying|suspicious|rcu|task|HARDIRQ|SOFTIRQ)|detected stall|soft lockup"
+    r"|list_(?:add|del) corruption|refcount_t:|kmemleak: .*(?:disabled|[Cc]annot)|turning off the locking"
+    r"|Call Trace:|DMA-API:")
+
+RACE = "BUG: KCSAN: "
+FENCE = "=" * 60
+# How the stack of each side begins; and the frames below which is what was interrupted.
+ACCESS = re.compile(r"(?:read|write|assert).* (?:by task|by interrupt)")
+INTERRUPT = re.compile(r" *(?:asm_sysvec_|asm_common_interrupt|asm_exc_nmi|__do_softirq)")
+OURS = re.compile(rf"\[(?:{'|'.join(OUR_MODULES)})\b")
+
+
+class Report:
+    """One report; for data races with the stacks of both sides."""
+
+    def __init__(self, title, text):
+        self.title = title
+        self.text = text
+        self.is_race = title.startswith(RACE)
+
+    @property
+    def ours(self):
+        """Is it about our modules?  All reports are, but for data races with none of their code on
+        either stack: those are the kernel's own.  What an interrupt has interrupted has no part in
+        the access, so it does not count as being on the stack."""
+        if not self.is_race:
+            return True
+        interrupted = False
+        for line in self.text.split("\n"):
+            if ACCESS.match(line):
+                interrupted = False
+            elif INTERRUPT.match(line):
+                interrupted = True
+            elif not interrupted and OURS.search(line):
+                return True
+        return False
+
+    def __repr__(self):
+        return self.text if self.is_race else self.title
+
+
+def reports(guest):
+    """All reports in the kernel's log."""
+    lines = [line for record in guest.kmsg(timeout=300)
+             for line in record.text.decode(errors="replace").split("\n")]
+    found = []
+    at = 0
+    while at < len(lines):
+        title = lines[at]
+        end = at + 1
+        if title.startswith(RACE):
+            while end < len(lines) and not lines[end].startswith(FENCE):
+                end += 1
+        if TROUBLE.search(title):
+            found.append(Report(title, "\n".join(lines[at:end])))
+        at = end
+    return found
+
+
+def leaks(guest):
+    """What nothing points to any more; the report of each object of ours.  Needs a kernel
+    with kmemleak."""
+    # what has changed since the scan before, or is younger than 5 s, does not count
+    output = guest.must("cd /sys/kernel/debug && sleep 6 && echo scan > kmemleak && echo scan > kmemleak && "
+                        "cat kmemleak", timeout=900)
+    return [text for text in re.split(r"^(?=unreferenced object)", output, flags=re.M) if OURS.search(text)]
+
+
+def watches_locks(guest):
+    """Is lockdep on?  It ends with its first report, or when it has seen more than it has room for."""
+    return re.search(r"^ debug_locks: +1$", guest.must("cat /proc/lockdep_stats"), re.M) is not None
