@@ -661,11 +661,22 @@ static bool is_news(DdebugDrain *d, DdebugLogLoss why)
     return news;
 }
 
-/* What came of an append that was begun at @begin_ms. */
-static void check_io(DdebugDrain *d, int r, int64_t begin_ms)
+/* A write that was begun at @begin_ms is over. */
+static void check_slow(DdebugDrain *d, int64_t begin_ms)
 {
     const int64_t took_ms = now_ms() - begin_ms;
 
+    if (took_ms > DDEBUG_SLOW_MS && is_news(d, DDEBUG_LOG_LOSS_IO)) {
+        warn_report("virtio-ddebug: the disk of '%s' took %" PRId64 " s for a "
+                    "write; the VM ran on, and what its rings could not hold "
+                    "meanwhile is lost (this is said once)",
+                    ddebug_log_path(d->log), took_ms / 1000);
+    }
+}
+
+/* What came of an append that was begun at @begin_ms. */
+static void check_io(DdebugDrain *d, int r, int64_t begin_ms)
+{
     if (r == -EXFULL) {
         /* of a dictionary, which is answered, or of data: see check_data() */
     } else if (r < 0) {
@@ -676,11 +687,8 @@ static void check_io(DdebugDrain *d, int r, int64_t begin_ms)
                         "and what is lost is counted (this is said once)",
                         ddebug_log_path(d->log), strerror(-r));
         }
-    } else if (took_ms > DDEBUG_SLOW_MS && is_news(d, DDEBUG_LOG_LOSS_IO)) {
-        warn_report("virtio-ddebug: the disk of '%s' took %" PRId64 " s for a "
-                    "write; the VM ran on, and what its rings could not hold "
-                    "meanwhile is lost (this is said once)",
-                    ddebug_log_path(d->log), took_ms / 1000);
+    } else {
+        check_slow(d, begin_ms);
     }
 }
 
@@ -925,17 +933,20 @@ static uint64_t all_lost(const DdebugCounters *c)
 static void settle(DdebugDrain *d)
 {
     const uint64_t pass = d->pass, lost = all_lost(&d->counters);
+    int64_t begin_ms;
 
     if (!QSIMPLEQ_EMPTY(&d->jobs) ||
         (pass == d->settled_pass && lost == d->settled_lost)) {
         return;
     }
     unlock_and_complain(d);
+    begin_ms = now_ms();
     if (ddebug_log_write_state(d->log, pass) == 0) {
         d->settled_pass = pass;
         d->settled_lost = lost;
         trace_virtio_ddebug_drain_settled(d, pass);
     }
+    check_slow(d, begin_ms);
     relock_counting(d, 0, 0);
 }
 
