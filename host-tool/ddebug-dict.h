@@ -43,6 +43,10 @@ typedef struct
   char driver[33];
   guint callsites;
   guint64 messages;         /* received of this epoch */
+  guint64 first;            /* ns since 1970 when the host took the first of them; 0: none yet */
+  guint64 last;             /* and the last */
+  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that the kernel said of itself */
+  guint64 noticed;          /* ns since 1970, host: when it was said first */
   DdebugLife *life;
   GHashTable *by_id;        /* id -> struct ddebug_callsite in a payload; NULL: forgotten */
   GPtrArray *payloads;

@@ -374,6 +374,101 @@ append_late (const DdebugItem *item, GString *out)
                           micros / 1000000, (guint) (micros % 1000000));
 }
 
+static const char *
+stop_words (guint64 why)
+{
+  static const char *const words[] = {
+    [DDEBUG_LOG_STOP_OTHER] = "the VM was stopped",
+    [DDEBUG_LOG_STOP_PAUSED] = "the VM was paused",
+    [DDEBUG_LOG_STOP_SHUTDOWN] = "the VM was stopped, since it was shut down",
+    [DDEBUG_LOG_STOP_PANICKED] = "the VM was stopped: its pvpanic device was told of a panic",
+    [DDEBUG_LOG_STOP_WATCHDOG] = "the VM was stopped by its watchdog",
+    [DDEBUG_LOG_STOP_IO_ERROR] = "the VM was stopped: a disk of it failed or was full",
+    [DDEBUG_LOG_STOP_INTERNAL_ERROR] = "the VM was stopped: QEMU or KVM could not go on",
+    [DDEBUG_LOG_STOP_SUSPENDED] = "the guest has suspended itself",
+    [DDEBUG_LOG_STOP_SAVED] = "the VM was stopped, to be saved or moved",
+    [DDEBUG_LOG_STOP_DEBUG] = "the VM was stopped by a debugger",
+  };
+
+  return words[why < G_N_ELEMENTS (words) ? why : DDEBUG_LOG_STOP_OTHER];
+}
+
+static const char *
+shutdown_words (guint64 why)
+{
+  static const char *const words[] = {
+    [DDEBUG_LOG_SHUTDOWN_OTHER] = "the VM ended",
+    [DDEBUG_LOG_SHUTDOWN_QUIT] = "the VM was ended by QEMU's monitor",
+    [DDEBUG_LOG_SHUTDOWN_SIGNAL] = "the VM was ended by a signal to QEMU",
+    [DDEBUG_LOG_SHUTDOWN_UI] = "the VM was ended by closing its window",
+    [DDEBUG_LOG_SHUTDOWN_GUEST] = "the guest has powered off",
+    [DDEBUG_LOG_SHUTDOWN_RESET] = "the guest was reset, which ends this VM",
+    [DDEBUG_LOG_SHUTDOWN_PANIC] = "the guest panicked, which ends this VM",
+    [DDEBUG_LOG_SHUTDOWN_ERROR] = "the VM was ended by an error of the host",
+  };
+
+  return words[why < G_N_ELEMENTS (words) ? why : DDEBUG_LOG_SHUTDOWN_OTHER];
+}
+
+static void
+append_own_notice (GString *out, const guint64 args[2])
+{
+  switch (args[0])
+    {
+    case VIRTIO_DDEBUG_NOTICE_OOPS:
+      g_string_append (out, "the guest's kernel oopsed");
+      break;
+    case VIRTIO_DDEBUG_NOTICE_PANIC:
+      g_string_append (out, "the guest's kernel panicked");
+      break;
+    case VIRTIO_DDEBUG_NOTICE_KDUMP:
+      g_string_append (out, "the guest's kernel panicked, and a capture kernel takes over");
+      break;
+    default:
+      g_string_append_printf (out, "the guest's kernel gave notice %" G_GUINT64_FORMAT, args[0]);
+      break;
+    }
+  g_string_append_printf (out, " on cpu %" G_GUINT64_FORMAT, args[1]);
+}
+
+void
+ddebug_format_event (GString *out, guint32 event, const guint64 args[2])
+{
+  switch (event)
+    {
+    case DDEBUG_LOG_EVENT_OPEN:
+      g_string_append_printf (out, "QEMU, pid %" G_GUINT64_FORMAT ", took the log", args[0]);
+      break;
+    case DDEBUG_LOG_EVENT_ATTACH:
+      g_string_append (out, "the guest's driver attached");
+      break;
+    case DDEBUG_LOG_EVENT_RESET:
+      g_string_append (out, "the guest's driver left, or was reset");
+      break;
+    case DDEBUG_LOG_EVENT_STOP:
+      g_string_append (out, stop_words (args[0]));
+      break;
+    case DDEBUG_LOG_EVENT_CONT:
+      g_string_append (out, "the VM went on");
+      break;
+    case DDEBUG_LOG_EVENT_CLOSE:
+      g_string_append (out, "QEMU was done with the log");
+      break;
+    case DDEBUG_LOG_EVENT_NOTICE:
+      append_own_notice (out, args);
+      break;
+    case DDEBUG_LOG_EVENT_MACHINE_RESET:
+      g_string_append (out, "the machine was reset or switched on");
+      break;
+    case DDEBUG_LOG_EVENT_SHUTDOWN:
+      g_string_append (out, shutdown_words (args[0]));
+      break;
+    default:
+      g_string_append_printf (out, "event %u", event);
+      break;
+    }
+}
+
 static void
 append_notice (const DdebugItem *item, GString *out)
 {
@@ -399,6 +494,11 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append (out, "records given up");
       append_where (out, item->stream);
       g_string_append_printf (out, ": %s", item->text);
+      break;
+    case DDEBUG_ITEM_EVENT:
+      ddebug_format_time (out, item->realtime);
+      g_string_append (out, ": ");
+      ddebug_format_event (out, item->event, item->args);
       break;
     case DDEBUG_ITEM_IO_LOST:
       append_count (out, item->count, item->reason == DDEBUG_LOST_RATE ? "gap" : "chunk");

@@ -50,6 +50,9 @@ void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *
 /* "task", "softirq", ... or "context N" */
 const char *ddebug_format_context (guint8 context, char *buf, gsize size);
 
+/* Appends what an event says, without its time: "the guest's kernel panicked on cpu 1". */
+void ddebug_format_event (GString *out, guint32 event, const guint64 args[2]);
+
 /* Why messages are missing, in words. */
 const char *ddebug_format_reason (DdebugLostReason reason);
 

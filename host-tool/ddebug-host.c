@@ -23,6 +23,8 @@ typedef struct
   gboolean pipe;
   gboolean follow;
   gboolean info;
+  gboolean list_boots;
+  gboolean last_words;
   gboolean show_size;
   char *size;
   gboolean clear;
@@ -111,6 +113,9 @@ static const HelpLine help_commands[] = {
   { "-p, --pipe", "as --follow, and consume: each message is printed once," },
   { NULL, "by one of all --pipe on this log; the place is kept in FILE.cursor" },
   { "-i, --info", "say what the log is, what is in it, received, lost and damaged" },
+  { "    --list-boots", "list the boots that are in the log, and how they ended" },
+  { "    --last-words", "say how the VM and its guest ended: the last messages of each CPU," },
+  { NULL, "and the end of the kernel's log if it oopsed or panicked" },
   { "    --size", "print the size of the log" },
   { "    --size=N[K|M|G]", "change it, 1M to 1024G; while the VM runs, too" },
   { "    --clear", "hide all messages that are in the log" },
@@ -196,6 +201,8 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
     { "pipe", 'p', 0, G_OPTION_ARG_NONE, &a->pipe, NULL, NULL },
     { "info", 'i', 0, G_OPTION_ARG_NONE, &a->info, NULL, NULL },
+    { "list-boots", 0, 0, G_OPTION_ARG_NONE, &a->list_boots, NULL, NULL },
+    { "last-words", 0, 0, G_OPTION_ARG_NONE, &a->last_words, NULL, NULL },
     { "show-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &a->show_size, NULL, NULL },
     { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
@@ -243,19 +250,21 @@ parse_size (const char *text, guint64 *bytes)
 static int
 check_arguments (const Arguments *a, guint64 *size)
 {
-  int commands = a->trace + a->follow + a->pipe + a->info + a->show_size + a->clear + (a->size != NULL);
+  int commands = a->trace + a->follow + a->pipe + a->info + a->list_boots + a->last_words + a->show_size + a->clear
+                 + (a->size != NULL);
   gboolean shows = a->trace || a->follow || a->pipe || commands == 0;
 
   if (commands > 1)
-    return fail_usage ("--trace, --follow, --pipe, --info, --size and --clear exclude each other; name one");
+    return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size and --clear exclude each "
+                       "other; name one");
   if (!a->files)
     return fail_usage ("no FILE; name the log, which is the property file= of the device");
   if (a->files[1] && !shows && !a->info)
-    return fail_usage ("%s: --size and --clear take one FILE%s", a->files[1],
+    return fail_usage ("%s: --list-boots, --last-words, --size and --clear take one FILE%s", a->files[1],
                        a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
-  if ((a->callsite || a->quiet || a->raw) && !shows)
+  if ((a->quiet || a->raw || (a->callsite && !a->last_words)) && !shows)
     return fail_usage ("%s goes with --trace, --follow and --pipe only",
-                       a->callsite ? "--callsite" : a->quiet ? "--quiet" : "--raw");
+                       a->quiet ? "--quiet" : a->raw ? "--raw" : "--callsite");
   /* What the guest wrote would be commands to it. */
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
@@ -500,6 +509,8 @@ run (const Arguments *a, DdebugWait *wait, guint64 size)
 
   if (a->info)
     return ddebug_host_info (&options, wait);
+  if (a->list_boots || a->last_words)
+    return ddebug_host_story (&options, wait, a->last_words);
   if (a->show_size)
     return show_size (&options, wait);
   if (a->size)

@@ -80,5 +80,7 @@ gboolean ddebug_host_is_cut (DdebugReader *reader, guint64 *there);
 /* The commands; each returns the exit status, or does not return because of a signal. */
 int ddebug_host_show (const DdebugOptions *options, DdebugShow show, DdebugWait *wait);
 int ddebug_host_info (const DdebugOptions *options, DdebugWait *wait);
+/* --last-words, or else --list-boots, of the first log. */
+int ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words);
 
 #endif

@@ -265,15 +265,11 @@ add_contents (const Info *info)
 /* ---- the command ---- */
 
 static gboolean
-read_items (Info *info, GError **error)
+go_on (const DdebugItem *item, gpointer data)
 {
-  DdebugViewResult found;
-  DdebugItem item;
-
-  while ((found = ddebug_view_next (info->view, &item, error)) == DDEBUG_VIEW_ITEM)
-    if (ddebug_wait_signal ())
-      return TRUE;
-  return found != DDEBUG_VIEW_ERROR;
+  (void) item;
+  (void) data;
+  return ddebug_wait_signal () == 0;
 }
 
 static gboolean
@@ -282,18 +278,9 @@ read_all (Info *info, GError **error)
   gboolean live = ddebug_host_is_live (info->reader, FALSE);
 
   info->writer = ddebug_reader_writer (info->reader);
-  ddebug_reader_set_snapshot (info->reader);
-  ddebug_view_begin (info->view, live);
-  if (!read_items (info, error))
-    return FALSE;
-  if (live)
-    ddebug_view_release (info->view);
-  else
-    ddebug_view_finish (info->view);
-  return read_items (info, error);
+  return ddebug_view_read_all (info->view, live, go_on, NULL, error);
 }
 
-/* *@printed: whether one was printed before; then a blank line comes between. */
 static int
 print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean *printed)
 {

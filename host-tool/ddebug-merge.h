@@ -41,6 +41,7 @@ typedef enum
   DDEBUG_ITEM_UNKNOWN,      /* count records of stream were not understood */
   DDEBUG_ITEM_BAD_SPAN,     /* a span of stream was given up, why: text */
   DDEBUG_ITEM_BAD_CHUNK,    /* a chunk or count bytes of the file were damaged, where: text */
+  DDEBUG_ITEM_EVENT,        /* something happened to the VM, see event; stream is NULL */
   DDEBUG_ITEM_IO_LOST,      /* the device gave up count chunks of bytes bytes, why: reason IO, FULL or RATE */
 } DdebugItemType;
 
@@ -65,6 +66,8 @@ typedef struct
   DdebugMessage message;    /* its text is valid until the merger is used again */
   guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
   guint64 realtime;         /* ns since 1970 when the host wrote its chunk; 0: not known */
+  guint32 event;            /* DDEBUG_LOG_EVENT_* */
+  guint64 args[2];          /* of the event */
   guint64 count;
   guint64 bytes;
   guint64 recursed;

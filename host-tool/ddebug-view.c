@@ -28,6 +28,10 @@ struct DdebugView
   guint opens;
   guint64 settled_pass;
   char where[96];           /* text of an item */
+  GArray *events;           /* of DdebugItem: not given out yet */
+  DdebugItem after;         /* comes after an event that was given out before it */
+  gboolean has_after;
+  DdebugItem last_event;    /* that says what became of the VM; event 0: none */
 };
 
 DdebugView *
@@ -38,6 +42,7 @@ ddebug_view_new (DdebugReader *reader)
   view->reader = reader;
   view->dict = ddebug_dict_new (ddebug_stream_free);
   view->merger = ddebug_merger_new ();
+  view->events = g_array_new (FALSE, TRUE, sizeof (DdebugItem));
   return view;
 }
 
@@ -46,6 +51,7 @@ ddebug_view_free (DdebugView *view)
 {
   if (!view)
     return;
+  g_array_unref (view->events);
   ddebug_merger_free (view->merger);
   ddebug_dict_free (view->dict);
   ddebug_reader_free (view->reader);
@@ -102,6 +108,92 @@ take_lost (const struct ddebug_log_event *event, DdebugItem *item, DdebugLostRea
   return TRUE;
 }
 
+/* An event that a reader of messages wants to know of, in the midst of them. */
+static gboolean
+is_news (const DdebugItem *item)
+{
+  if (item->event == DDEBUG_LOG_EVENT_NOTICE)
+    return TRUE;
+  return item->event == DDEBUG_LOG_EVENT_STOP
+         && (item->args[0] == DDEBUG_LOG_STOP_PANICKED || item->args[0] == DDEBUG_LOG_STOP_WATCHDOG
+             || item->args[0] == DDEBUG_LOG_STOP_IO_ERROR || item->args[0] == DDEBUG_LOG_STOP_INTERNAL_ERROR);
+}
+
+/* What became of the VM, as opposed to what became of the file. */
+static gboolean
+is_of_vm (guint32 event)
+{
+  switch (event)
+    {
+    case DDEBUG_LOG_EVENT_SIZE:
+    case DDEBUG_LOG_EVENT_CLEAR:
+    case DDEBUG_LOG_EVENT_IO_LOST:
+    case DDEBUG_LOG_EVENT_FULL_LOST:
+    case DDEBUG_LOG_EVENT_RATE_LOST:
+    case DDEBUG_LOG_EVENT_CLOSE:
+      return FALSE;
+    default:
+      return TRUE;
+    }
+}
+
+/* It comes behind the messages that were found before it, which may be held back: give_event(). */
+static void
+keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
+{
+  DdebugEpoch *epoch = chunk->epoch ? ddebug_dict_epoch (view->dict, chunk->epoch) : NULL;
+  DdebugItem item = {
+    .type = DDEBUG_ITEM_EVENT,
+    .event = GUINT32_FROM_LE (event->event),
+    .args = { GUINT64_FROM_LE (event->arg[0]), GUINT64_FROM_LE (event->arg[1]) },
+    .realtime = chunk->realtime,
+    .epoch = epoch,
+  };
+
+  if (epoch && item.event == DDEBUG_LOG_EVENT_NOTICE && item.args[0] > epoch->notice)
+    {
+      epoch->notice = MIN (item.args[0], VIRTIO_DDEBUG_NOTICE_KIND);
+      epoch->noticed = chunk->realtime;
+    }
+  /* that a VM that ends is stopped says less than why it ends */
+  if (is_of_vm (item.event)
+      && !(item.event == DDEBUG_LOG_EVENT_STOP && item.args[0] == DDEBUG_LOG_STOP_SHUTDOWN))
+    view->last_event = item;
+  if (is_news (&item))
+    g_array_append_val (view->events, item);
+}
+
+static void
+give_event (DdebugView *view, DdebugItem *item)
+{
+  *item = g_array_index (view->events, DdebugItem, 0);
+  g_array_remove_index (view->events, 0);
+}
+
+/*
+ * Whether the host wrote @event before it took @item.  What a CPU said of itself is
+ * compared with what comes of that CPU: only within a stream are these times those
+ * of the messages.
+ */
+static gboolean
+was_before (const DdebugItem *event, const DdebugItem *item)
+{
+  if (event->event == DDEBUG_LOG_EVENT_NOTICE && (!item->stream || item->stream->cpu != event->args[1]))
+    return FALSE;
+  return event->realtime < item->realtime;
+}
+
+/* @item is due: an event that comes before it is put in its place. */
+static void
+let_event_pass (DdebugView *view, DdebugItem *item)
+{
+  if (view->events->len == 0 || !was_before (&g_array_index (view->events, DdebugItem, 0), item))
+    return;
+  view->after = *item;
+  view->has_after = TRUE;
+  give_event (view, item);
+}
+
 static gboolean
 take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
 {
@@ -110,6 +202,7 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
   if (chunk->len < sizeof event)
     return FALSE;
   memcpy (&event, chunk->payload, sizeof event);
+  keep_event (view, chunk, &event);
   switch (GUINT32_FROM_LE (event.event))
     {
     case DDEBUG_LOG_EVENT_OPEN:
@@ -162,6 +255,9 @@ take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       view->is_waiting = TRUE;
       return FALSE;
     }
+  if (!view->epoch->first)
+    view->epoch->first = chunk->realtime;
+  view->epoch->last = chunk->realtime;
   ddebug_merger_push (view->merger, chunk, view->epoch, view->life, &view->marks);
   if (chunk->payload)
     return FALSE;
@@ -272,8 +368,22 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
 {
   DdebugViewResult result = DDEBUG_VIEW_ITEM;
 
+  if (view->has_after)
+    {
+      *item = view->after;
+      view->has_after = FALSE;
+      let_event_pass (view, item);
+      if (!view->has_after)
+        count_item (view, item);
+      return DDEBUG_VIEW_ITEM;
+    }
   while (!ddebug_merger_next (view->merger, item))
     {
+      if (view->events->len > 0 && !ddebug_merger_is_holding (view->merger))
+        {
+          give_event (view, item);
+          return DDEBUG_VIEW_ITEM;
+        }
       if (result != DDEBUG_VIEW_ITEM)
         return result;
       if (read_on (view, item, &result, error))
@@ -283,7 +393,9 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
       else if (result == DDEBUG_VIEW_OTHER)
         ddebug_view_finish (view);
     }
-  count_item (view, item);
+  let_event_pass (view, item);
+  if (!view->has_after)
+    count_item (view, item);
   return DDEBUG_VIEW_ITEM;
 }
 
@@ -301,10 +413,52 @@ ddebug_view_finish (DdebugView *view)
   ddebug_merger_end_life (view->merger);
 }
 
+/* To the end of a round; *@more: it was not ended by @func. */
+static gboolean
+read_round (DdebugView *view, DdebugItemFunc func, gpointer data, gboolean *more, GError **error)
+{
+  DdebugViewResult found;
+  DdebugItem item;
+
+  while ((found = ddebug_view_next (view, &item, error)) == DDEBUG_VIEW_ITEM)
+    if (!func (&item, data))
+      {
+        *more = FALSE;
+        return TRUE;
+      }
+  return found != DDEBUG_VIEW_ERROR;
+}
+
+gboolean
+ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data, GError **error)
+{
+  gboolean more = TRUE;
+
+  ddebug_reader_set_snapshot (view->reader);
+  ddebug_view_begin (view, live);
+  if (!read_round (view, func, data, &more, error))
+    return FALSE;
+  if (!more)
+    return TRUE;
+  if (live)
+    ddebug_view_release (view);
+  else
+    ddebug_view_finish (view);
+  return read_round (view, func, data, &more, error);
+}
+
 gboolean
 ddebug_view_is_holding (DdebugView *view)
 {
   return ddebug_merger_is_holding (view->merger);
+}
+
+guint32
+ddebug_view_last_event (DdebugView *view, guint64 *arg, guint64 *realtime)
+{
+  *arg = view->last_event.args[0];
+  *realtime = view->last_event.realtime;
+  return view->last_event.event;
 }
 
 gboolean

@@ -60,6 +60,19 @@ void ddebug_view_begin (DdebugView *view, gboolean live);
  */
 DdebugViewResult ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error);
 
+/* Called with each item; FALSE: no more. */
+typedef gboolean (*DdebugItemFunc) (const DdebugItem *item, gpointer data);
+
+/**
+ * ddebug_view_read_all:
+ * @live: somebody may be writing the log
+ *
+ * All that is in the log, once: in place of ddebug_view_begin() and what follows.
+ *
+ * Returns: %FALSE with @error set if it could not be read
+ */
+gboolean ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data, GError **error);
+
 /*
  * Gives out what is held back for order without waiting any longer, and reads no
  * more: what the writer has written meanwhile would be late.
@@ -71,6 +84,9 @@ void ddebug_view_finish (DdebugView *view);
 
 /* Whether messages are held back for their order. */
 gboolean ddebug_view_is_holding (DdebugView *view);
+
+/* The last event that says what became of the VM; 0: none is in the log. */
+guint32 ddebug_view_last_event (DdebugView *view, guint64 *arg, guint64 *realtime);
 
 /* Whether the writer said that it is done with the log. */
 gboolean ddebug_view_is_closed (DdebugView *view);

@@ -102,8 +102,8 @@ producer_turn (Producer *p, guint64 time)
   begin_subbuf (p, time);
 }
 
-void
-producer_say (Producer *p, guint64 time, guint32 callsite, const void *text, gsize len)
+static void
+say (Producer *p, guint64 time, guint type, guint32 word, const void *text, gsize len)
 {
   g_autofree struct ddebug_rec_text *rec = g_malloc0 (sizeof *rec + len);
   gsize total = sizeof *rec + len;
@@ -125,13 +125,25 @@ producer_say (Producer *p, guint64 time, guint32 callsite, const void *text, gsi
       producer_record (p, &t, sizeof t);
       from = time;
     }
-  rec->hdr.type_len = GUINT16_TO_LE (DDEBUG_REC_TEXT << DDEBUG_REC_TYPE_SHIFT | total);
+  rec->hdr.type_len = GUINT16_TO_LE (type << DDEBUG_REC_TYPE_SHIFT | total);
   rec->hdr.seq = GUINT16_TO_LE (p->number & 0xffff);
   rec->hdr.delta = GUINT32_TO_LE (time - from);
-  rec->callsite = GUINT32_TO_LE (callsite);
+  rec->callsite = GUINT32_TO_LE (word);
   memcpy (rec->text, text, len);
   producer_record (p, rec, total);
   p->number++;
+}
+
+void
+producer_say (Producer *p, guint64 time, guint32 callsite, const void *text, gsize len)
+{
+  say (p, time, DDEBUG_REC_TEXT, callsite, text, len);
+}
+
+void
+producer_kmsg (Producer *p, guint64 time, guint32 flags, const char *text)
+{
+  say (p, time, DDEBUG_REC_KMSG, flags, text, strlen (text));
 }
 
 void

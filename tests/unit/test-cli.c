@@ -359,7 +359,7 @@ test_usage (Fixture *f, gconstpointer data)
   } cases[] = {
     { { NULL }, "no FILE" },
     { { "--nonsense", "x" }, "--nonsense" },
-    { { "--clear", "a", "b" }, "b: --size and --clear take one FILE" },
+    { { "--clear", "a", "b" }, "b: --list-boots, --last-words, --size and --clear take one FILE" },
     { { "--trace", "--pipe", "x" }, "exclude each other" },
     { { "--info", "--clear", "x" }, "exclude each other" },
     { { "--size=1M", "--pipe", "x" }, "exclude each other" },
@@ -760,6 +760,154 @@ test_options_documented (Fixture *f, gconstpointer data)
   result_clear (&r);
 }
 
+/* ---- what became of the guests ---- */
+
+#define PANIC (DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_PANIC)
+
+/* Three boots: one without an introduction, one that oopses and is shut down, one that panics. */
+static void
+write_deaths (const char *path, gboolean closed)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) first = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) second = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) cpu0 = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) cpu1 = producer_new (4, 1, VIRTIO_DDEBUG_CTX_TASK);
+
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  producer_printf (first, SECOND, "of a boot that is not known");
+  canned_take (c, first, 1, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DICT, 2);
+  canned_attach (c, 2, 0x2222, 0x22);
+  c->realtime += SECOND;
+  producer_printf (second, SECOND, "before the oops");
+  canned_take (c, second, 2, 2);
+  canned_event (c, 2, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_OOPS, 0);
+  c->realtime += SECOND;
+  producer_printf (second, 2 * SECOND, "after the oops");
+  canned_take (c, second, 2, 3);
+  canned_event (c, 2, DDEBUG_LOG_EVENT_SHUTDOWN, DDEBUG_LOG_SHUTDOWN_GUEST, 0);
+  canned_event (c, 2, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
+
+  canned_event (c, 2, DDEBUG_LOG_EVENT_OPEN, 4711, 0);
+  canned_attach (c, 3, 0x3333, 0x33);
+  c->realtime += SECOND;
+  for (guint i = 0; i < 15; i++)
+    producer_printf (cpu0, SECOND + i * MS, "number %u", i);
+  producer_kmsg (cpu0, 2 * SECOND, DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_OOPS, "[    1.900000] an oops before");
+  producer_kmsg (cpu0, 3 * SECOND, PANIC, "[    2.900000] Kernel panic - not syncing: \x1b");
+  producer_kmsg (cpu0, 3 * SECOND, PANIC, "[    2.900001] Call Trace:");
+  producer_printf (cpu1, SECOND, "the other one");
+  canned_take (c, cpu0, 3, 4);
+  canned_take (c, cpu1, 3, 4);
+  c->realtime += SECOND;
+  canned_event (c, 3, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_PANIC, 0);
+  canned_event (c, 3, DDEBUG_LOG_EVENT_STOP, DDEBUG_LOG_STOP_PANICKED, 0);
+  if (closed)
+    {
+      canned_event (c, 3, DDEBUG_LOG_EVENT_SHUTDOWN, DDEBUG_LOG_SHUTDOWN_PANIC, 0);
+      canned_event (c, 3, DDEBUG_LOG_EVENT_STOP, DDEBUG_LOG_STOP_SHUTDOWN, 0);
+      canned_event (c, 3, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
+    }
+  canned_write (c, path);
+}
+
+/* Each where it belongs: behind what its CPU said before. */
+static void
+test_events (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  write_deaths (f->path, TRUE);
+  assert_prints (tool_run (f->path, NULL),
+                 "[    1.000000] of a boot that is not known\n"
+                 "-- epoch 2: kernel 6.1.0-56-amd64, boot 22222222-2222-2222-2222-222222222222, "
+                 "2023-11-14 22:16:40 +0000 --\n"
+                 "[    1.000000] before the oops\n"
+                 "-- 2023-11-14 22:16:41 +0000: the guest's kernel oopsed on cpu 0 --\n"
+                 "[    2.000000] after the oops\n"
+                 "-- epoch 3: kernel 6.1.0-56-amd64, boot 33333333-3333-3333-3333-333333333333, "
+                 "2023-11-14 22:16:42 +0000 --\n"
+                 "[    1.000000] number 0\n"
+                 "[    1.000000] the other one\n"
+                 "[    1.001000] number 1\n[    1.002000] number 2\n[    1.003000] number 3\n"
+                 "[    1.004000] number 4\n[    1.005000] number 5\n[    1.006000] number 6\n"
+                 "[    1.007000] number 7\n[    1.008000] number 8\n[    1.009000] number 9\n"
+                 "[    1.010000] number 10\n[    1.011000] number 11\n[    1.012000] number 12\n"
+                 "[    1.013000] number 13\n[    1.014000] number 14\n"
+                 "-- the kernel's log before an oops on cpu 0, task --\n"
+                 "[    1.900000] an oops before\n"
+                 "-- end of the kernel's log --\n"
+                 "-- the kernel's log before the panic on cpu 0, task --\n"
+                 "[    2.900000] Kernel panic - not syncing: \\x1b\n"
+                 "[    2.900001] Call Trace:\n"
+                 "-- 2023-11-14 22:16:44 +0000: the guest's kernel panicked on cpu 0 --\n"
+                 "-- 2023-11-14 22:16:44 +0000: the VM was stopped: its pvpanic device was told of a panic --\n");
+}
+
+static void
+test_list_boots (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  write_deaths (f->path, TRUE);
+  assert_prints (tool_run ("--list-boots", f->path, NULL),
+                 " IDX BOOT ID                              FIRST MESSAGE             LAST MESSAGE              "
+                 "  MESSAGES DEATH        KERNEL\n"
+                 "  -2 00000000-0000-0000-0000-000000000000 2023-11-14 22:16:40 +0000 2023-11-14 22:16:40 +0000 "
+                 "         1              (introduction not in the log)\n"
+                 "  -1 22222222-2222-2222-2222-222222222222 2023-11-14 22:16:41 +0000 2023-11-14 22:16:42 +0000 "
+                 "         2 oops         6.1.0-56-amd64\n"
+                 "   0 33333333-3333-3333-3333-333333333333 2023-11-14 22:16:43 +0000 2023-11-14 22:16:43 +0000 "
+                 "        19 panic        6.1.0-56-amd64\n");
+}
+
+/* Ages are those of today. */
+static char *
+without_ages (const char *text)
+{
+  g_autoptr (GRegex) age = g_regex_new ("\\d+ days? ago", 0, 0, NULL);
+
+  return g_regex_replace_literal (age, text, -1, 0, "N days ago", 0, NULL);
+}
+
+static void
+assert_last_words (const char *path, const char *end)
+{
+  g_autofree char *expected = g_strconcat (
+      "name:    canned\n"
+      "boot:    33333333-3333-3333-3333-333333333333, kernel 6.1.0-56-amd64\n"
+      "kernel:  panicked, N days ago, 2023-11-14 22:16:44 +0000\n",
+      end,
+      "\nlast messages of cpu 0\n"
+      "[    1.005000] number 5\n[    1.006000] number 6\n[    1.007000] number 7\n[    1.008000] number 8\n"
+      "[    1.009000] number 9\n[    1.010000] number 10\n[    1.011000] number 11\n[    1.012000] number 12\n"
+      "[    1.013000] number 13\n[    1.014000] number 14\n"
+      "\nlast messages of cpu 1\n"
+      "[    1.000000] the other one\n"
+      "\nend of the kernel's log, at the panic\n"
+      "[    2.900000] Kernel panic - not syncing: \\x1b\n"
+      "[    2.900001] Call Trace:\n", NULL);
+  Result r = tool_run ("--last-words", path, NULL);
+  g_autofree char *got = without_ages (r.out);
+
+  g_assert_cmpstr (r.err, ==, "");
+  g_assert_cmpstr (got, ==, expected);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+}
+
+static void
+test_last_words (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  write_deaths (f->path, TRUE);
+  assert_last_words (f->path, "VM:      the guest panicked, which ends this VM, N days ago, 2023-11-14 22:16:44 +0000\n"
+                              "QEMU:    has ended\n");
+  write_deaths (f->path, FALSE);
+  assert_last_words (f->path, "VM:      the VM was stopped: its pvpanic device was told of a panic, N days ago, "
+                              "2023-11-14 22:16:44 +0000\n"
+                              "QEMU:    died: its end is not in the log\n");
+}
+
 #define ADD(name, func) g_test_add ("/cli/" name, Fixture, NULL, set_up, func, log_folder_tear_down)
 
 int
@@ -770,6 +918,9 @@ main (int argc, char **argv)
   ADD ("--quiet and --callsite", test_quiet_and_callsite);
   ADD ("--pipe consumes", test_pipe);
   ADD ("--info", test_info);
+  ADD ("events are told where they belong", test_events);
+  ADD ("--list-boots", test_list_boots);
+  ADD ("--last-words", test_last_words);
   ADD ("a log with nothing in it", test_empty_log);
   ADD ("epochs are told apart by their rings", test_epochs);
   ADD ("names from a guest are made safe", test_hostile_names);

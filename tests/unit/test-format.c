@@ -319,6 +319,44 @@ test_all_notices (void)
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .text = "where" }, "-- log damaged: where --\n");
 }
 
+/* Every event, with every argument that has a name and one that has none. */
+static void
+test_all_events (void)
+{
+  g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  static const struct
+  {
+    guint32 event;
+    guint64 first, last;
+  } events[] = {
+    { DDEBUG_LOG_EVENT_OPEN, 4711, 4711 },       { DDEBUG_LOG_EVENT_ATTACH, 1, 1 },
+    { DDEBUG_LOG_EVENT_RESET, 0, 0 },            { DDEBUG_LOG_EVENT_STOP, 0, DDEBUG_LOG_STOP_DEBUG },
+    { DDEBUG_LOG_EVENT_CONT, 0, 0 },             { DDEBUG_LOG_EVENT_CLOSE, 0, 0 },
+    { DDEBUG_LOG_EVENT_NOTICE, 0, 4 },           { DDEBUG_LOG_EVENT_MACHINE_RESET, 0, 0 },
+    { DDEBUG_LOG_EVENT_SHUTDOWN, 0, DDEBUG_LOG_SHUTDOWN_ERROR }, { 99, 0, 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (events); i++)
+    for (guint64 arg = events[i].first; arg <= events[i].last; arg++)
+      {
+        GString *out = g_string_new (NULL);
+        const guint64 args[2] = { arg, 3 };
+
+        ddebug_format_event (out, events[i].event, args);
+        g_assert_cmpuint (out->len, >, 5);
+        /* no two say the same */
+        g_assert_true (g_hash_table_add (seen, g_string_free (out, FALSE)));
+      }
+  for (guint i = 0; i < 2; i++)
+    {
+      g_autoptr (GString) out = g_string_new (NULL);
+      const guint64 args[2] = { G_MAXUINT64, 0 };
+
+      ddebug_format_event (out, i ? DDEBUG_LOG_EVENT_STOP : DDEBUG_LOG_EVENT_SHUTDOWN, args);
+      g_assert_cmpstr (out->str, ==, i ? "the VM was stopped" : "the VM ended");
+    }
+}
+
 /* What comes between two epochs, of which one or both are attached, the same rings or others. */
 static void
 test_epochs (void)
@@ -467,6 +505,7 @@ main (int argc, char **argv)
   g_test_add_func ("/format/epochs are told apart", test_epochs);
   g_test_add_func ("/format/raw messages", test_raw);
   g_test_add_func ("/format/sizes", test_sizes);
+  g_test_add_func ("/format/events", test_all_events);
   g_test_add_func ("/format/kernel-log", test_kernel_log);
   g_test_add_func ("/format/kernel-log-without-stamps", test_kernel_log_without_stamps);
   return g_test_run ();

@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * --list-boots and --last-words: what became of the guests whose messages a log has.
+ * Both read the whole log; a boot is what epochs of one boot id have in common.
+ */
+#include <string.h>
+#include <unistd.h>
+
+#include "ddebug-format.h"
+#include "ddebug-host.h"
+#include "ddebug-output.h"
+#include "ddebug-view.h"
+#include "virtio_ddebug.h"
+
+/* How many of the last messages of each CPU are shown. */
+#define WORDS 10
+
+/* ---- boots ---- */
+
+typedef struct
+{
+  const DdebugEpoch *epoch; /* the last one */
+  guint64 first;            /* ns since 1970, host: of its messages */
+  guint64 last;
+  guint64 messages;
+  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_* */
+} Boot;
+
+static gboolean
+is_same_boot (const DdebugEpoch *a, const DdebugEpoch *b)
+{
+  return a->attached && b->attached && memcmp (a->boot_id, b->boot_id, sizeof a->boot_id) == 0;
+}
+
+/* Of a log that was read. (transfer full) */
+static GArray *
+find_boots (DdebugView *view)
+{
+  g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (ddebug_view_dict (view));
+  GArray *boots = g_array_new (FALSE, TRUE, sizeof (Boot));
+
+  for (guint i = 0; i < epochs->len; i++)
+    {
+      const DdebugEpoch *epoch = g_ptr_array_index (epochs, i);
+      Boot *boot = boots->len ? &g_array_index (boots, Boot, boots->len - 1) : NULL;
+
+      if (!boot || !is_same_boot (boot->epoch, epoch))
+        {
+          g_array_set_size (boots, boots->len + 1);
+          boot = &g_array_index (boots, Boot, boots->len - 1);
+        }
+      boot->epoch = epoch;
+      boot->first = boot->first ? boot->first : epoch->first;
+      boot->last = epoch->last ? epoch->last : boot->last;
+      boot->messages += epoch->messages;
+      boot->notice = MAX (boot->notice, epoch->notice);
+    }
+  return boots;
+}
+
+static void
+add_when (GString *out, guint64 ns)
+{
+  if (ns)
+    ddebug_format_time (out, ns);
+  else
+    g_string_append_printf (out, "%-25s", "-");
+}
+
+static const char *
+notice_word (guint32 notice)
+{
+  switch (notice)
+    {
+    case VIRTIO_DDEBUG_NOTICE_NONE:
+      return "";
+    case VIRTIO_DDEBUG_NOTICE_OOPS:
+      return "oops";
+    case VIRTIO_DDEBUG_NOTICE_KDUMP:
+      return "panic, kdump";
+    case VIRTIO_DDEBUG_NOTICE_PANIC:
+    default:
+      return "panic";
+    }
+}
+
+/* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
+static void
+add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
+{
+  g_autoptr (GArray) boots = find_boots (view);
+
+  g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
+                          "MESSAGES", "DEATH", "KERNEL");
+  for (guint i = 0; i < boots->len; i++)
+    {
+      const Boot *boot = &g_array_index (boots, Boot, i);
+      const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+
+      g_string_append_printf (out, "%4d ", (int) i - (int) boots->len + 1);
+      ddebug_format_uuid (out, boot->epoch->boot_id);
+      g_string_append_c (out, ' ');
+      add_when (out, boot->first);
+      g_string_append_c (out, ' ');
+      add_when (out, boot->last);
+      g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
+      ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+      g_string_append_c (out, '\n');
+    }
+}
+
+/* ---- last words ---- */
+
+typedef struct
+{
+  DdebugFormat format;
+  const DdebugEpoch *epoch; /* of the boot that is told of */
+  GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
+  GString *tail;            /* of the kernel's log */
+  guint32 tail_flags;
+  gboolean in_tail;
+} Words;
+
+static void
+free_queue (gpointer queue)
+{
+  if (queue)
+    g_queue_free_full (queue, g_free);
+}
+
+static void
+forget_words (Words *words, const DdebugEpoch *epoch)
+{
+  g_ptr_array_set_size (words->cpus, 0);
+  g_string_truncate (words->tail, 0);
+  words->tail_flags = 0;
+  words->in_tail = FALSE;
+  words->epoch = epoch;
+}
+
+/* What the kernel's log had at the end; that of the panic, or of the last oops. */
+static void
+keep_tail (Words *words, const DdebugItem *item)
+{
+  guint32 flags = item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC);
+
+  if (!words->in_tail || flags != words->tail_flags)
+    g_string_truncate (words->tail, 0);
+  words->in_tail = TRUE;
+  words->tail_flags = flags;
+  ddebug_format_item (&words->format, item, words->tail);
+}
+
+static void
+keep_message (Words *words, const DdebugItem *item)
+{
+  guint cpu = MIN (item->stream->cpu, 4095);
+  g_autoptr (GString) line = g_string_new (NULL);
+  GQueue *queue;
+
+  if (words->cpus->len <= cpu)
+    g_ptr_array_set_size (words->cpus, cpu + 1);
+  queue = g_ptr_array_index (words->cpus, cpu);
+  if (!queue)
+    g_ptr_array_index (words->cpus, cpu) = queue = g_queue_new ();
+  ddebug_format_item (&words->format, item, line);
+  g_queue_push_tail (queue, g_string_free (g_steal_pointer (&line), FALSE));
+  if (queue->length > WORDS)
+    g_free (g_queue_pop_head (queue));
+  words->in_tail = FALSE;
+}
+
+static gboolean
+take_words (const DdebugItem *item, gpointer data)
+{
+  Words *words = data;
+
+  if (item->type == DDEBUG_ITEM_MESSAGE)
+    {
+      if (item->epoch != words->epoch && !(words->epoch && is_same_boot (item->epoch, words->epoch)))
+        forget_words (words, item->epoch);
+      if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
+        keep_message (words, item);
+      else if (item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC))
+        keep_tail (words, item);
+    }
+  return ddebug_wait_signal () == 0;
+}
+
+/* "3 minutes" */
+static void
+add_age (GString *out, guint64 since)
+{
+  static const struct
+  {
+    guint64 seconds;
+    const char *name;
+  } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+  guint64 now = (guint64) g_get_real_time () * 1000, age = now > since ? (now - since) / 1000000000 : 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
+    if (age >= units[i].seconds || i + 1 == G_N_ELEMENTS (units))
+      {
+        guint64 n = age / units[i].seconds;
+
+        g_string_append_printf (out, "%" G_GUINT64_FORMAT " %s%s", n, units[i].name, n == 1 ? "" : "s");
+        return;
+      }
+}
+
+static void
+add_dated (GString *out, guint64 when)
+{
+  g_string_append (out, ", ");
+  add_age (out, when);
+  g_string_append (out, " ago, ");
+  ddebug_format_time (out, when);
+  g_string_append_c (out, '\n');
+}
+
+/* How the guest ended, and the VM. */
+static void
+add_end (DdebugView *view, const Words *words, GString *out)
+{
+  gboolean alive = ddebug_reader_writer (ddebug_view_reader (view)) == DDEBUG_WRITER_ALIVE;
+  guint64 args[2] = { 0 }, when;
+  guint32 event = ddebug_view_last_event (view, &args[0], &when);
+
+  if (words->epoch && words->epoch->notice)
+    {
+      g_string_append_printf (out, "kernel:  %s", words->epoch->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
+      add_dated (out, words->epoch->noticed);
+    }
+  if (event)
+    {
+      g_string_append (out, "VM:      ");
+      ddebug_format_event (out, event, args);
+      add_dated (out, when);
+    }
+  if (alive)
+    g_string_append (out, "QEMU:    runs\n");
+  else if (ddebug_view_is_closed (view))
+    g_string_append (out, "QEMU:    has ended\n");
+  else
+    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+}
+
+static void
+add_cpus (const Words *words, GString *out)
+{
+  for (guint i = 0; i < words->cpus->len; i++)
+    {
+      GQueue *queue = g_ptr_array_index (words->cpus, i);
+
+      if (!queue)
+        continue;
+      g_string_append_printf (out, "\nlast messages of cpu %u\n", i);
+      for (GList *line = queue->head; line; line = line->next)
+        g_string_append (out, line->data);
+    }
+}
+
+static void
+add_words (const DdebugOptions *options, DdebugView *view, const Words *words, GString *out)
+{
+  const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
+  DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
+
+  g_string_append (out, "name:    ");
+  ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)", super->vm_name[0] ? strlen (super->vm_name) : 9,
+                 flags, 0);
+  g_string_append_c (out, '\n');
+  if (words->epoch && words->epoch->attached)
+    {
+      g_string_append (out, "boot:    ");
+      ddebug_format_uuid (out, words->epoch->boot_id);
+      g_string_append (out, ", kernel ");
+      ddebug_escape (out, words->epoch->release, strlen (words->epoch->release), flags, 0);
+      g_string_append_c (out, '\n');
+    }
+  add_end (view, words, out);
+  if (!words->epoch)
+    {
+      g_string_append (out, "no messages are in the log\n");
+      return;
+    }
+  add_cpus (words, out);
+  if (words->tail->len)
+    {
+      g_string_append_printf (out, "\nend of the kernel's log, at %s\n",
+                              words->tail_flags & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
+      g_string_append_len (out, words->tail->str, words->tail->len);
+    }
+}
+
+/* ---- the commands ---- */
+
+static gboolean
+pass_on (const DdebugItem *item, gpointer data)
+{
+  (void) item;
+  (void) data;
+  return ddebug_wait_signal () == 0;
+}
+
+static int
+tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean last_words)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (DdebugView) view = NULL;
+  g_autoptr (GError) error = NULL;
+  int status = DDEBUG_EXIT_OK;
+  gsize written;
+  Words words = {
+    .format = { .utf8 = options->utf8, .callsite = options->callsite, .quiet = TRUE },
+    .cpus = g_ptr_array_new_with_free_func (free_queue),
+    .tail = g_string_new (NULL),
+  };
+  DdebugReader *reader = ddebug_host_open (options, path, wait, &status);
+
+  if (reader)
+    {
+      view = ddebug_view_new (reader);
+      ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
+      if (!ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE), last_words ? take_words : pass_on, &words,
+                                 &error))
+        status = ddebug_host_fail (error);
+      else if (last_words)
+        add_words (options, view, &words, text);
+      else
+        add_boots (options, view, text);
+    }
+  if (status == DDEBUG_EXIT_OK && !ddebug_wait_signal ()
+      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
+    status = ddebug_host_fail (error);
+  g_ptr_array_unref (words.cpus);
+  g_string_free (words.tail, TRUE);
+  return status;
+}
+
+int
+ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
+{
+  int status = tell (options, options->paths[0], wait, last_words);
+
+  if (ddebug_wait_signal ())
+    ddebug_wait_die_by_signal ();
+  return status;
+}
