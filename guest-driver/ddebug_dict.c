@@ -144,7 +144,8 @@ static struct ddebug_entry *ddebug_entry_new(const struct ddebug_strings *st, u3
 		return NULL;
 
 	e->hash = hash;
-	e->id = ++ddebug_last_id;
+	e->id = ddebug_last_id + 1;
+	WRITE_ONCE(ddebug_last_id, e->id);
 	e->wire.len = cpu_to_le32(len);
 	e->wire.id = cpu_to_le32(e->id);
 	e->wire.line = cpu_to_le32(line);
@@ -196,7 +197,8 @@ static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 		m = hlist_entry(ddebug_free_maps.first, struct ddebug_map, node);
 		hlist_del(&m->node);
 	}
-	m->d = d;
+	/* it may be used again, and a reader still be at it */
+	WRITE_ONCE(m->d, d);
 	return m;
 }
 
@@ -234,7 +236,7 @@ int ddebug_dict_add(const struct _ddebug *d)
 		if (!m)
 			goto out;
 		m->entry = e;
-		m->id = e->id;
+		WRITE_ONCE(m->id, e->id);
 		hash_add_rcu(ddebug_maps, &m->node, (unsigned long)d);
 	}
 	err = 0;

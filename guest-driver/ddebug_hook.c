@@ -923,7 +923,8 @@ static void ddebug_say_missed(void)
 
 	lockdep_assert_held(&control_lock);
 	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
-		n += print_hooks[i].kp.nmissed;
+		/* counted by whoever is missed, without order */
+		n += data_race(print_hooks[i].kp.nmissed);
 	if (!n || missed_said)
 		return;
 	missed_said = true;
@@ -1571,9 +1572,10 @@ static unsigned int ddebug_count_uncaptured(void)
 static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
 				int n)
 {
+	/* counted by whoever is missed, without order */
 	for (; n; n--, h++)
 		seq_printf(m, "missed_%s: %lu\n", h->kp.symbol_name,
-			   h->kp.nmissed);
+			   data_race(h->kp.nmissed));
 }
 
 /**

@@ -108,7 +108,8 @@ static void ddebug_add_dev(struct ddebug_text *t, const struct device *dev, cons
 static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
 			    enum ddebug_kind kind, const void *obj, bool bare)
 {
-	unsigned int flags = d->flags;
+	/* one byte, which may change at any time */
+	unsigned int flags = data_race((unsigned int)d->flags);
 
 	if (unlikely(flags & _DPRINTK_FLAGS_INCL_ANY) && (kind == DDEBUG_KIND_PR || !bare))
 		ddebug_add_prefix(t, d, flags);

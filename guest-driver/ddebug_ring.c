@@ -803,8 +803,8 @@ static void ddebug_ring_swap(void *data)
 		return;
 	}
 	ddebug_ring_go_on(new, old);
-	barrier();	/* producer:C6: the new ring is whole when it is found */
-	WRITE_ONCE(c->ring[new->context], new);
+	/* producer:C6: the new ring is whole when it is found, by ddebug_ring_stats() on another CPU too */
+	smp_store_release(&c->ring[new->context], new);
 	swap->old = old;
 }
 
@@ -960,7 +960,8 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		/* nobody writes yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
-		c->ring[i] = r;
+		/* whole for who finds it: pairs with READ_ONCE() in ddebug_ring_stats() */
+		smp_store_release(&c->ring[i], r);
 		mutex_unlock(&ddebug_active_mutex);
 	}
 	ddebug_post_cpu(cpu);

@@ -159,7 +159,7 @@ static void ddebug_tell(struct ddebug_cpu *c, struct ddebug_transport *t, unsign
 			continue;
 		if (!ddebug_told(c, told, i)) {
 			t->ops->notify(t, &r->stream);
-			c->kicks++;
+			WRITE_ONCE(c->kicks, c->kicks + 1);
 		}
 		told |= BIT(i);
 	}
@@ -232,15 +232,16 @@ void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 		return;
 	if (!rcu_access_pointer(ddebug_transport) || !cpu_online(raw_smp_processor_id()))
 		return;
-	if (half || time - c->last_kick >= DDEBUG_QUIET_NS || ddebug_tick_may_stop(context)) {
+	if (half || time - READ_ONCE(c->last_kick) >= DDEBUG_QUIET_NS ||
+	    ddebug_tick_may_stop(context)) {
 		WRITE_ONCE(c->armed, DDEBUG_ARMED_NOW);
-		c->works_now++;
-		c->last_kick = time;
+		this_cpu_inc(ddebug_cpu.works_now);
+		WRITE_ONCE(c->last_kick, time);
 		irq_work_queue(&c->now);
 	} else {
 		WRITE_ONCE(c->armed, DDEBUG_ARMED_LAZY);
-		c->works_lazy++;
-		c->last_kick = time;
+		this_cpu_inc(ddebug_cpu.works_lazy);
+		WRITE_ONCE(c->last_kick, time);
 		irq_work_queue(&c->lazy);
 	}
 }

@@ -22,7 +22,8 @@ rm -f /tmp/stop /tmp/meddlers
 meddle() {{ while [ ! -e /tmp/stop ]; do "$@"; done > /dev/null 2>&1 & echo $! >> /tmp/meddlers; }}
 flags() {{ echo 'module ddebug_odd +r' > {CONTROL}; echo 'module ddebug_odd +pmflt' > {PROC_CONTROL}
            echo 'module ddebug_odd =_; nonsense +r' > {CONTROL}; echo 'module virtio_pci +r' > {CONTROL}
-           echo 'module virtio_pci -r' > {PROC_CONTROL}; }}
+           echo 'module virtio_pci -r; module ddebug_test +t' > {PROC_CONTROL}
+           echo 'module ddebug_test -rt' > {CONTROL}; echo 'module ddebug_test +r' > {CONTROL}; }}
 classes() {{ for bits in 1 2 3 0; do echo $bits > /sys/module/ddebug_test/parameters/classes
              echo classes > {LOAD}/run; done; }}
 look() {{ cat {CONTROL} {PROC_CONTROL} {STATS} {UNCAPTURED}; }}

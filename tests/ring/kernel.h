@@ -164,6 +164,9 @@ void sim_head_before_data(u64 *p, u64 value);
 
 #endif
 
+#define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define data_race(x)		(x)
+
 /* -- CPUs ------------------------------------------------------------------------ */
 
 #define SIM_CPUS	8	/* possible ones */
