@@ -36,6 +36,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 typedef uint8_t u8;
 typedef uint16_t u16;
@@ -67,12 +68,14 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define min_t(type, a, b)	((type)(a) < (type)(b) ? (type)(a) : (type)(b))
 #define max_t(type, a, b)	((type)(a) > (type)(b) ? (type)(a) : (type)(b))
 #define min(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })
+#define max(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
 #define array_size(n, size)	((size_t)(n) * (size))
 #define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define static_assert	_Static_assert
 #define noinline	__attribute__((noinline))
+#define SZ_2K		2048
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __printf(fmt, args)	__attribute__((format(printf, fmt, args)))
 #define __init
@@ -194,6 +197,9 @@ extern char *sim_percpu[SIM_CPUS];
 #define put_cpu()
 #define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < sim_nr_cpus; (cpu)++)
 #define cpu_online(cpu)		true
+#define cpus_read_lock()
+#define cpus_read_unlock()
+#define usleep_range(min, max)	usleep(min)
 #define cpu_to_node(cpu)	((int)(cpu))
 
 #define PF_EXITING	0x00000004
@@ -286,6 +292,29 @@ struct mutex {
 #define rcu_assign_pointer(p, v)	__atomic_store_n(&(p), v, __ATOMIC_RELEASE)
 #define RCU_INIT_POINTER(p, v)	sim_plain_write(p, v)
 
+/* -- lists --------------------------------------------------------------------- */
+
+struct list_head {
+	struct list_head *prev, *next;
+};
+
+#define LIST_HEAD(name)	struct list_head name = { &(name), &(name) }
+
+static inline void list_add(struct list_head *entry, struct list_head *after)
+{
+	entry->prev = after;
+	entry->next = after->next;
+	entry->next->prev = entry;
+	after->next = entry;
+}
+
+#define list_add_tail(entry, list)	list_add(entry, (list)->prev)
+#define list_for_each_entry_safe(e, next_e, list, member)				\
+	for ((e) = container_of((list)->next, typeof(*(e)), member);			\
+	     &(e)->member != (list) &&							\
+	     ((next_e) = container_of((e)->member.next, typeof(*(e)), member), true);	\
+	     (e) = (next_e))
+
 /* -- pages: from one arena, so that a ring is mapped in one piece already ---------- */
 
 #define PAGE_SIZE	4096ul
@@ -322,6 +351,7 @@ void *vmap(struct page **pages, unsigned int count, unsigned long flags, int pro
 void sim_free_address(unsigned long address);
 
 #define kcalloc_node(n, size, gfp, node)	((void)(node), calloc(n, size))
+#define kzalloc_node(size, gfp, node)		((void)(node), calloc(1, size))
 #define kvmalloc_array(n, size, gfp)		calloc(n, size)
 #define kvmalloc_node(size, gfp, node)		((void)(node), malloc(size))
 #define kfree(p)	free(p)
