@@ -116,6 +116,7 @@ typedef struct
   DdebugFormat format;
   const DdebugEpoch *epoch; /* of the boot that is told of */
   GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
+  GPtrArray *debug;         /* the same without lines of the kernel's log */
   GString *tail;            /* of the kernel's log */
   guint32 tail_flags;
   gboolean in_tail;
@@ -132,6 +133,7 @@ static void
 forget_words (Words *words, const DdebugEpoch *epoch)
 {
   g_ptr_array_set_size (words->cpus, 0);
+  g_ptr_array_set_size (words->debug, 0);
   g_string_truncate (words->tail, 0);
   words->tail_flags = 0;
   words->in_tail = FALSE;
@@ -152,21 +154,30 @@ keep_tail (Words *words, const DdebugItem *item)
 }
 
 static void
+keep_line (GPtrArray *cpus, guint cpu, const char *line)
+{
+  GQueue *queue;
+
+  if (cpus->len <= cpu)
+    g_ptr_array_set_size (cpus, cpu + 1);
+  queue = g_ptr_array_index (cpus, cpu);
+  if (!queue)
+    g_ptr_array_index (cpus, cpu) = queue = g_queue_new ();
+  g_queue_push_tail (queue, g_strdup (line));
+  if (queue->length > WORDS)
+    g_free (g_queue_pop_head (queue));
+}
+
+static void
 keep_message (Words *words, const DdebugItem *item)
 {
   guint cpu = MIN (item->stream->cpu, 4095);
   g_autoptr (GString) line = g_string_new (NULL);
-  GQueue *queue;
 
-  if (words->cpus->len <= cpu)
-    g_ptr_array_set_size (words->cpus, cpu + 1);
-  queue = g_ptr_array_index (words->cpus, cpu);
-  if (!queue)
-    g_ptr_array_index (words->cpus, cpu) = queue = g_queue_new ();
   ddebug_format_item (&words->format, item, line);
-  g_queue_push_tail (queue, g_string_free (g_steal_pointer (&line), FALSE));
-  if (queue->length > WORDS)
-    g_free (g_queue_pop_head (queue));
+  keep_line (words->cpus, cpu, line->str);
+  if (!item->message.is_kmsg)
+    keep_line (words->debug, cpu, line->str);
   words->in_tail = FALSE;
 }
 
@@ -245,12 +256,15 @@ add_end (DdebugView *view, const Words *words, GString *out)
     g_string_append (out, "QEMU:    died: its end is not in the log\n");
 }
 
+/* Where the kernel's log has its own place, its lines would only hide what they are not. */
 static void
 add_cpus (const Words *words, GString *out)
 {
-  for (guint i = 0; i < words->cpus->len; i++)
+  GPtrArray *cpus = words->tail->len ? words->debug : words->cpus;
+
+  for (guint i = 0; i < cpus->len; i++)
     {
-      GQueue *queue = g_ptr_array_index (words->cpus, i);
+      GQueue *queue = g_ptr_array_index (cpus, i);
 
       if (!queue)
         continue;
@@ -314,6 +328,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
   Words words = {
     .format = { .utf8 = options->utf8, .callsite = options->callsite, .quiet = TRUE },
     .cpus = g_ptr_array_new_with_free_func (free_queue),
+    .debug = g_ptr_array_new_with_free_func (free_queue),
     .tail = g_string_new (NULL),
   };
   DdebugReader *reader = ddebug_host_open (options, path, wait, &status);
@@ -334,6 +349,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
       && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
     status = ddebug_host_fail (error);
   g_ptr_array_unref (words.cpus);
+  g_ptr_array_unref (words.debug);
   g_string_free (words.tail, TRUE);
   return status;
 }

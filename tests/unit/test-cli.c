@@ -795,6 +795,7 @@ write_deaths (const char *path, gboolean closed)
   for (guint i = 0; i < 15; i++)
     producer_printf (cpu0, SECOND + i * MS, "number %u", i);
   producer_kmsg (cpu0, 2 * SECOND, DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_OOPS, "[    1.900000] an oops before");
+  producer_kmsg (cpu0, 3 * SECOND, 0, "said to all");
   producer_kmsg (cpu0, 3 * SECOND, PANIC, "[    2.900000] Kernel panic - not syncing: \x1b");
   producer_kmsg (cpu0, 3 * SECOND, PANIC, "[    2.900001] Call Trace:");
   producer_printf (cpu1, SECOND, "the other one");
@@ -837,6 +838,7 @@ test_events (Fixture *f, gconstpointer data)
                  "-- the kernel's log before an oops on cpu 0, task --\n"
                  "[    1.900000] an oops before\n"
                  "-- end of the kernel's log --\n"
+                 "[    3.000000] said to all\n"
                  "-- the kernel's log before the panic on cpu 0, task --\n"
                  "[    2.900000] Kernel panic - not syncing: \\x1b\n"
                  "[    2.900001] Call Trace:\n"
@@ -857,7 +859,7 @@ test_list_boots (Fixture *f, gconstpointer data)
                  "  -1 22222222-2222-2222-2222-222222222222 2023-11-14 22:16:41 +0000 2023-11-14 22:16:42 +0000 "
                  "         2 oops         6.1.0-56-amd64\n"
                  "   0 33333333-3333-3333-3333-333333333333 2023-11-14 22:16:43 +0000 2023-11-14 22:16:43 +0000 "
-                 "        19 panic        6.1.0-56-amd64\n");
+                 "        20 panic        6.1.0-56-amd64\n");
 }
 
 /* Ages are those of today. */
