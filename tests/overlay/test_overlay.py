@@ -200,14 +200,14 @@ class Overlay(unittest.TestCase):
         self.assertEqual(snapshot(tree), once)
 
         write("", repo, "qemu-device/ddebug-new.c")
-        os.unlink(os.path.join(repo, "qemu-device/ddebug-log.c"))
+        os.unlink(os.path.join(repo, "qemu-device/ddebug-log-append.c"))
         write("kept\n", tree, FOLDER, "notes")              # of another's
         self.apply("--relink", tree, repo=repo)
         self.assertEqual(set(os.listdir(os.path.join(tree, FOLDER))) - {"notes"},
                          {os.path.basename(name) for name in self.expected(repo) if name.startswith(FOLDER)})
         self.assertTrue(os.path.samefile(os.path.join(tree, FOLDER, "ddebug-new.c"),
                                          os.path.join(repo, "qemu-device/ddebug-new.c")))
-        self.assertFalse(os.path.lexists(os.path.join(tree, FOLDER, "ddebug-log.c")))
+        self.assertFalse(os.path.lexists(os.path.join(tree, FOLDER, "ddebug-log-append.c")))
         self.assertEqual(read(tree, FOLDER, "notes"), "kept\n")
         for name in patched():
             self.assertEqual(snapshot(tree)[name], once[name])
@@ -231,7 +231,7 @@ class Overlay(unittest.TestCase):
         self.apply(self.tree("copies"))
         self.refused(self.path("copies"), self.path("copies"), "apply.sh --link", options=("--relink",))
         self.apply("--link", self.tree("links"))
-        name = os.path.join(self.path("links"), FOLDER, "ddebug-log.c")
+        name = os.path.join(self.path("links"), FOLDER, "ddebug-log-append.c")
         os.unlink(name)
         write("edited in place\n", name)
         self.refused(self.path("links"), name, "is there already", options=("--relink",))
