@@ -30,6 +30,7 @@ help:
 	@echo 'make check-readers readers of a log that never rests, consumers that are killed, for some minutes'
 	@echo 'make check-log-crash  kills the log writer more than 10,000 times'
 	@echo 'make check-faults  guests whose log cannot be written, or hangs for a minute'
+	@echo 'make check-crash-guests  guests that die 200 times of each kind (some hours); DDEBUG_DEATHS=5'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
@@ -99,8 +100,8 @@ check-unit check-style check-overlay:
 	@$(MAKE) run-$@
 
 # These use one variant, and get and build no more than it needs.
-.PHONY: demo check-guest
-demo check-guest:
+.PHONY: demo check-guest check-crash-guests
+demo check-guest check-crash-guests:
 	@tests/tools/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
 		$(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
@@ -152,8 +153,8 @@ $(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(w
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
-CHECKS := run-check run-check-guest run-check-smoke run-check-matrix run-check-unit run-check-style \
-	run-check-overlay
+CHECKS := run-check run-check-guest run-check-crash-guests run-check-smoke run-check-matrix run-check-unit \
+	run-check-style run-check-overlay
 # These add to CHECKS.
 include tests/fuzz/fuzz.mk
 include tests/ring/ring.mk

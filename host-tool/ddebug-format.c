@@ -546,12 +546,14 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
   format->epoch = epoch;
 }
 
-/* Lines that were taken from the kernel's log afterwards stand between two notices. */
+/* Lines that were taken from the kernel's log afterwards stand between two notices, and events outside. */
 static void
 begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
-  guint32 past = item->message.is_kmsg && item->message.kmsg & DDEBUG_KMSG_F_PAST ? item->message.kmsg : 0;
+  guint32 past = 0;
 
+  if (item->type == DDEBUG_ITEM_MESSAGE && item->message.is_kmsg && item->message.kmsg & DDEBUG_KMSG_F_PAST)
+    past = item->message.kmsg;
   if (past == format->past)
     return;
   if (format->past && !format->quiet)
@@ -576,7 +578,7 @@ ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
     begin_epoch (format, item->epoch, out);
   if (item->late && !format->quiet)
     append_late (item, out);
-  if (item->type == DDEBUG_ITEM_MESSAGE)
+  if (item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT)
     begin_past (format, item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE)
     append_message (format, item, out);

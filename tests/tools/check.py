@@ -17,6 +17,7 @@ check-debug-kernel  the guest's modules in kernels that find faults by themselve
 check-damage  a log damaged in every place
 check-log-crash  the log writer killed more than 10,000 times
 check-faults  guests whose log cannot be written, or hangs for a minute
+check-crash-guests  guests that die DDEBUG_DEATHS times (200) of each kind
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
 coverage      the branches of the codec that the unit tests take
@@ -59,6 +60,9 @@ PARALLEL_QEMU = "loadable-10.0"
 DEBUG_KERNELS = ("kasan", "kcsan")
 # How long the rings of a guest are flooded by make check-stress.
 STRESS_SECONDS = 180
+
+# How often the guests of make check-crash-guests die of each kind.
+DEATHS = int(os.environ.get("DDEBUG_DEATHS", "200"))
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
 GUEST_JOB_TIMEOUT = 2 * 3600
@@ -238,7 +242,8 @@ def avocado(command, *arguments, smoke, files, long=False, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
-def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None):
+def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None,
+          timeout=GUEST_JOB_TIMEOUT):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
     files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
@@ -257,7 +262,7 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, envi
     shutil.rmtree(results, ignore_errors=True)
     os.makedirs(results)
     status = avocado("run", "--disable-sysinfo", "--job-results-dir", results,
-                     "--job-timeout", str(GUEST_JOB_TIMEOUT),
+                     "--job-timeout", str(timeout),
                      "--max-parallel-tasks", os.environ.get("DDEBUG_PARALLEL", "1"),
                      **which, env={**variant_environment(qemu, kernel), **(environment or {})}).returncode
     try:
@@ -314,6 +319,10 @@ def suites(target, wanted):
         "check-log-crash": [("log writer", made("log", "check-long"))],
         "check-faults": [(f"faults: {name(*CHOSEN)}",
                           lambda: guest(*CHOSEN, wanted=("test_faults",), long=True))],
+        "check-crash-guests": [(f"deaths: {name(*CHOSEN)}", lambda: guest(
+            *CHOSEN, wanted=("test_death",), environment={"DDEBUG_DEATHS": str(DEATHS)},
+            # of six kinds, each as long as a test of one may last
+            timeout=GUEST_JOB_TIMEOUT + 6 * 60 * DEATHS))],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
         "check-debug-kernel": [debug_kernel((PARALLEL_QEMU, kernel)) for kernel in DEBUG_KERNELS],
         "check-damage": [("damage", made("fuzz", "damage"))],

@@ -842,6 +842,7 @@ test_events (Fixture *f, gconstpointer data)
                  "-- the kernel's log before the panic on cpu 0, task --\n"
                  "[    2.900000] Kernel panic - not syncing: \\x1b\n"
                  "[    2.900001] Call Trace:\n"
+                 "-- end of the kernel's log --\n"
                  "-- 2023-11-14 22:16:44 +0000: the guest's kernel panicked on cpu 0 --\n"
                  "-- 2023-11-14 22:16:44 +0000: the VM was stopped: its pvpanic device was told of a panic --\n");
 }
