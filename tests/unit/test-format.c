@@ -283,6 +283,45 @@ assert_item (DdebugFormat *format, DdebugItem item, const char *expected)
   g_assert_cmpstr (out->str, ==, expected);
 }
 
+/* A message that is late has its mark in a line before it, which is never less than a microsecond. */
+static void
+test_late (void)
+{
+  static const struct
+  {
+    guint64 late;
+    const char *notice;
+  } cases[] = {
+    { 1, "-- late on cpu 3, hardirq: the next message is 0.000001 s older than one before it --\n" },
+    { 1000, "-- late on cpu 3, hardirq: the next message is 0.000001 s older than one before it --\n" },
+    { 1001, "-- late on cpu 3, hardirq: the next message is 0.000002 s older than one before it --\n" },
+    { 1500000000, "-- late on cpu 3, hardirq: the next message is 1.500000 s older than one before it --\n" },
+    { G_MAXUINT64,
+      "-- late on cpu 3, hardirq: the next message is 18446744073.709552 s older than one before it --\n" },
+  };
+  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      DdebugItem item = {
+        .type = DDEBUG_ITEM_MESSAGE,
+        .stream = &stream,
+        .message = { .text = (const guint8 *) "x", .len = 1 },
+        .late = cases[i].late,
+      };
+      g_autofree char *expected = g_strconcat (cases[i].notice, "[    0.000000] x\n", NULL);
+      DdebugFormat format = { 0 };
+      g_autoptr (GString) out = g_string_new (NULL);
+
+      ddebug_format_item (&format, &item, out);
+      g_assert_cmpstr (out->str, ==, expected);
+      g_string_truncate (out, 0);
+      format.quiet = TRUE;
+      ddebug_format_item (&format, &item, out);
+      g_assert_cmpstr (out->str, ==, "[    0.000000] x\n");
+    }
+}
+
 /* Each kind of notice, with each reason: one line, that begins and ends as no message does. */
 static void
 test_all_notices (void)
@@ -501,6 +540,7 @@ main (int argc, char **argv)
   g_test_add_func ("/format/no line of a message looks like a notice", test_continuation);
   g_test_add_func ("/format/callsites", test_callsites);
   g_test_add_func ("/format/notices", test_notices);
+  g_test_add_func ("/format/a late message is marked", test_late);
   g_test_add_func ("/format/every notice", test_all_notices);
   g_test_add_func ("/format/epochs are told apart", test_epochs);
   g_test_add_func ("/format/raw messages", test_raw);
