@@ -32,10 +32,13 @@ class Rings(DdebugTest):
         return found
 
     def test_while_nothing_is_lost_nothing_is_lost(self):
+        """
+        :avocado: tags=smoke
+        """
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
         log = guest.log()
         guest.control("module ddebug_test +r")
-        guest.start_load("threads=4 count=100000 rate=8000 context=task shape=mixed")
+        guest.start_load("threads=4 count=20000 rate=8000 context=task shape=mixed")
         for kb in (32, 1024, 100, 65408, 256):
             time.sleep(1)
             self.resize(guest, kb)
@@ -46,9 +49,6 @@ class Rings(DdebugTest):
         self.assertEqual(guest.counter("streams"), 8)
 
     def test_hundred_sizes_flat_out_are_accounted_for(self):
-        """
-        :avocado: tags=smoke
-        """
         guest = self.boot(smp=4, modules=("virtio_ddebug", "ddebug_test"))
         log = guest.log()
         guest.control("module ddebug_test +r")
