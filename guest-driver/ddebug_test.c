@@ -79,6 +79,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
+#include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/string.h>
@@ -94,9 +95,8 @@
 #define COUNT_MAX	1000000000u
 #define RATE_MAX	1000000000u
 
-/* Room for any request that makes sense, and for any report. */
+/* Room for any request that makes sense. */
 #define REQUEST_MAX	256
-#define REPORT_MAX	PAGE_SIZE
 
 #define THREAD_SOLITARY	900
 #define THREAD_OOPS	901
@@ -912,13 +912,12 @@ static ssize_t test_stop_write(struct file *file, const char __user *ubuf,
  * Reports
  */
 
-static size_t test_report(char *buf, size_t size)
+static void test_report(struct seq_file *m)
 {
 	enum test_state is = smp_load_acquire(&state);	/* test_finish:C */
 	u64 took = 0, produced = 0;
 	unsigned long inside = 0;
 	unsigned int i, cpu;
-	size_t n;
 
 	for (i = 0; i < params.threads && threads; i++)
 		produced += READ_ONCE(threads[i].next);
@@ -929,34 +928,29 @@ static size_t test_report(char *buf, size_t size)
 	else if (is != STATE_IDLE)
 		took = ended - began;
 
-	n = scnprintf(buf, size,
-		      "state: %s\nthreads: %u\ncount: %u\nrate: %u\ncontext: %s\ntarget: %s\nshape: %s\n"
-		      "produced: %llu\nnested: %lu\nelapsed_us: %llu\n",
-		      state_names[is], params.threads, params.count, params.rate,
-		      context_names[params.context], target_names[params.target],
-		      shape_names[params.shape], produced, inside,
-		      div_u64(took, NSEC_PER_USEC));
+	seq_printf(m,
+		   "state: %s\nthreads: %u\ncount: %u\nrate: %u\ncontext: %s\ntarget: %s\nshape: %s\n"
+		   "produced: %llu\nnested: %lu\nelapsed_us: %llu\n",
+		   state_names[is], params.threads, params.count, params.rate,
+		   context_names[params.context], target_names[params.target],
+		   shape_names[params.shape], produced, inside,
+		   div_u64(took, NSEC_PER_USEC));
 	for (i = 0; i < params.threads && threads; i++)
-		n += scnprintf(buf + n, size - n, "t%u: %u\n", i,
-			       READ_ONCE(threads[i].next));
-	return n;
+		seq_printf(m, "t%u: %u\n", i, READ_ONCE(threads[i].next));
 }
 
-static ssize_t test_status_read(struct file *file, char __user *ubuf,
-				size_t len, loff_t *off)
+/* One report an open file, however many reads it takes: the numbers grow meanwhile. */
+static int test_status_show(struct seq_file *m, void *unused)
 {
-	char *buf = kmalloc(REPORT_MAX, GFP_KERNEL);
-	ssize_t rc;
-	size_t n;
-
-	if (!buf)
-		return -ENOMEM;
 	mutex_lock(&test_lock);
-	n = test_report(buf, REPORT_MAX);
+	test_report(m);
 	mutex_unlock(&test_lock);
-	rc = simple_read_from_buffer(ubuf, len, off, buf, n);
-	kfree(buf);
-	return rc;
+	return 0;
+}
+
+static int test_status_open(struct inode *inode, struct file *file)
+{
+	return single_open(file, test_status_show, NULL);
 }
 
 static ssize_t test_wait_read(struct file *file, char __user *ubuf,
@@ -964,7 +958,7 @@ static ssize_t test_wait_read(struct file *file, char __user *ubuf,
 {
 	if (wait_event_interruptible(test_wait, !test_running()))
 		return -ERESTARTSYS;
-	return test_status_read(file, ubuf, len, off);
+	return seq_read(file, ubuf, len, off);
 }
 
 static __poll_t test_status_poll(struct file *file, poll_table *pt)
@@ -987,15 +981,19 @@ static const struct file_operations stop_fops = {
 
 static const struct file_operations status_fops = {
 	.owner = THIS_MODULE,
-	.read = test_status_read,
+	.open = test_status_open,
+	.read = seq_read,
 	.poll = test_status_poll,
-	.llseek = default_llseek,
+	.llseek = seq_lseek,
+	.release = single_release,
 };
 
 static const struct file_operations wait_fops = {
 	.owner = THIS_MODULE,
+	.open = test_status_open,
 	.read = test_wait_read,
-	.llseek = default_llseek,
+	.llseek = seq_lseek,
+	.release = single_release,
 };
 
 static int test_make_devices(void)
