@@ -24,6 +24,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
+#include <linux/irqflags.h>
 #include <linux/kexec.h>
 #include <linux/kmsg_dump.h>
 #include <linux/kprobes.h>
@@ -31,6 +32,7 @@
 #include <linux/notifier.h>
 #include <linux/panic_notifier.h>
 #include <linux/preempt.h>
+#include <linux/ptrace.h>
 #include "ddebug_compat.h"
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
@@ -41,13 +43,18 @@ static bool kexec_probed;
 static void ddebug_die(u8 kind, u32 why)
 {
 	struct ddebug_ring *r;
+	unsigned long flags;
 
 	preempt_disable();
 	r = ddebug_ring_disown();
 	if (r) {
 		ddebug_kmsg_tail(r, why);
+		/* another may have taken its place meanwhile */
+		local_irq_save(flags);
+		r = this_cpu_ptr(&ddebug_cpu)->ring[r->context];
 		ddebug_ring_notice(r, kind);
 		ddebug_kick_dying(r);
+		local_irq_restore(flags);
 	}
 	preempt_enable();
 }
@@ -86,9 +93,16 @@ DDEBUG_KMSG_DUMP(ddebug_dumper, ddebug_dump, KMSG_DUMP_OOPS);
  */
 static void ddebug_crash_kexec(struct pt_regs *regs);
 
+static void (*stock_crash_kexec)(struct pt_regs *regs);
+
+/*
+ * panic() has no registers to pass on.  An oops that will be a panic has, and comes
+ * back if there is no capture kernel: then panic() is still to say why.
+ */
 static int ddebug_crash_kexec_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	if (atomic_read(&panic_told))
+	if (atomic_read(&panic_told) || !READ_ONCE(stock_crash_kexec) ||
+	    (regs_get_kernel_argument(regs, 0) && !kexec_crash_loaded()))
 		return 0;
 	instruction_pointer_set(regs, (unsigned long)ddebug_crash_kexec);
 	return 1;
@@ -106,8 +120,6 @@ static struct kprobe crash_kexec_kp = {
 	.pre_handler = ddebug_crash_kexec_hit,
 	.post_handler = ddebug_crash_kexec_after,
 };
-
-static void (*stock_crash_kexec)(struct pt_regs *regs);
 
 static notrace void ddebug_crash_kexec(struct pt_regs *regs)
 {
@@ -137,7 +149,7 @@ void ddebug_death_init(void)
 		pr_warn("a panic is not noticed before other drivers and a capture kernel: no probe at %s, error %d\n",
 			crash_kexec_kp.symbol_name, err);
 	else
-		stock_crash_kexec = ddebug_function_start(&crash_kexec_kp);
+		WRITE_ONCE(stock_crash_kexec, ddebug_function_start(&crash_kexec_kp));
 }
 
 /**

@@ -253,8 +253,9 @@ void ddebug_kmsg_exit(void)
  * @r: the stream of this context, which is ours (ddebug_ring_disown())
  * @flags: why: DDEBUG_KMSG_F_OOPS or _PANIC
  *
- * As many as fit half of the stream's ring.  If two CPUs die at once, one of them
- * speaks: it is the same log.
+ * As many as fit half of the stream's ring.  If two CPUs oops at once, one of them
+ * speaks: it is the same log.  A panic always does, once: if an oops was about to
+ * speak, it has not these lines yet, and its own may come out garbled.
  *
  * Context: Any, NMI included, with preemption off.
  */
@@ -263,7 +264,7 @@ void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags)
 	struct kmsg_dump_iter iter;
 	size_t len;
 
-	if (atomic_xchg(&tail_busy, 1))
+	if (atomic_xchg(&tail_busy, 1) && !(flags & DDEBUG_KMSG_F_PANIC))
 		return;
 	kmsg_dump_rewind(&iter);
 	if (kmsg_dump_get_buffer(&iter, false, tail_buf,

@@ -159,6 +159,7 @@
 #include <linux/mutex.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/sched/task_stack.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/topology.h>
@@ -247,7 +248,8 @@ static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
 		return false;
 	if ((current->flags & PF_EXITING) && !o->exiting)
 		return true;
-	return sp > o->sp;
+	/* the end of an interrupt is of task level already, and on a stack of its own */
+	return object_is_on_stack((const void *)sp) && sp > o->sp;
 }
 
 static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
@@ -536,6 +538,8 @@ struct ddebug_ring *ddebug_ring_disown(void)
 	/* nor does the transport's own work, if that is where it died */
 	if (READ_ONCE(c->own_level) == level + 1)
 		WRITE_ONCE(c->own_level, 0);
+	if (!level)
+		ddebug_own_disown();
 	/* nor comes back whoever has muted this context */
 	c->muted &= ~BIT(level);
 	if (r && READ_ONCE(r->owner.task))
@@ -825,22 +829,47 @@ static struct ddebug_ring *ddebug_ring_replace(struct ddebug_ring *new)
 	}
 }
 
-/* @cpu gets a new ring for its task stream: its old one goes to @gone. */
-static void ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
+/*
+ * Rings that were replaced and that a device has not given back.  No third ring of a
+ * stream may come to them, so while there are any, no size is changed.  With the
+ * transport's lock, which is held from the change to the device's answer: who has
+ * it finds a ring in its place, or kept, or gone.
+ */
+static unsigned int ddebug_rings_kept;
+
+/*
+ * A CPU gets @new for its task stream; its old one goes to @gone, with 0, or is kept
+ * by the device, with -errno.
+ */
+static int ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
 {
 	struct ddebug_transport *t = ddebug_transport_lock();
-	struct ddebug_ring *old = ddebug_ring_replace(new);
-	int err = ddebug_post_ring(t, new);
+	struct ddebug_ring *old;
+	int err, post_err;
 
-	if (err)
-		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, err);
+	if (ddebug_rings_kept) {
+		ddebug_transport_unlock();
+		ddebug_ring_free(new);
+		return -EBUSY;
+	}
+	old = ddebug_ring_replace(new);
+	post_err = ddebug_post_ring(t, new);
 	err = ddebug_retire_ring(t, old);
-	ddebug_transport_unlock();
-	if (err)
+	if (err) {
 		/* the device may still read it: ddebug_ring_given_back() */
-		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", old->cpu, err);
-	else
+		ddebug_rings_kept++;
+		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
+	} else {
 		list_add(&old->gone, gone);
+		if (post_err)
+			post_err = ddebug_post_ring(t, new);	/* there is room now */
+	}
+	if (post_err)
+		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, post_err);
+	/* a commit between its posting and ->posted was not told of */
+	ddebug_work_on(new->cpu);
+	ddebug_transport_unlock();
+	return err;
 }
 
 /* All or none: returns 0 or -ENOMEM. */
@@ -877,7 +906,9 @@ static void ddebug_ring_free_all(struct list_head *rings)
  * already.  Without a device, what the old rings hold is gone.
  *
  * Context: Process.  Sleeps.
- * Return: 0; -EINVAL if @kb is out of range; -ENOMEM, and then all is as before.
+ * Return: 0; -EINVAL if @kb is out of range, -ENOMEM, or -EBUSY if a device keeps a
+ * ring from an earlier change, and then all is as before; or what kept a device from
+ * giving a ring back, and then some CPUs have their new rings.
  */
 int ddebug_ring_resize(unsigned int kb)
 {
@@ -898,8 +929,14 @@ int ddebug_ring_resize(unsigned int kb)
 		rb_size_kb = was;
 		ddebug_ring_free_all(&made);
 	} else {
-		list_for_each_entry_safe(r, next, &made, gone)
-			ddebug_ring_exchange(r, &gone);
+		list_for_each_entry_safe(r, next, &made, gone) {
+			if (err)
+				ddebug_ring_free(r);
+			else
+				err = ddebug_ring_exchange(r, &gone);
+		}
+		if (err == -EBUSY)
+			rb_size_kb = was;
 	}
 	cpus_read_unlock();
 	/* nobody looks at what was in a CPU's place before */
@@ -923,7 +960,7 @@ unsigned int ddebug_ring_size_kb(void)
  * ddebug_ring_given_back() - the device has given back a ring after all
  * @s: a stream of a device that was reset
  *
- * Context: Process.
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
  * Return: whether it was one that was to go, and is gone now.
  */
 bool ddebug_ring_given_back(struct ddebug_stream *s)
@@ -932,6 +969,9 @@ bool ddebug_ring_given_back(struct ddebug_stream *s)
 
 	if (!r->retired)
 		return false;
+	ddebug_rings_kept--;
+	/* nobody looks at what was in a CPU's place before */
+	synchronize_rcu();
 	ddebug_ring_free(r);
 	return true;
 }

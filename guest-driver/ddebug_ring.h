@@ -181,6 +181,8 @@ void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
 void ddebug_kick_dying(struct ddebug_ring *r);
 void ddebug_post_cpu(unsigned int cpu);
+void ddebug_work_on(unsigned int cpu);
+void ddebug_own_disown(void);
 int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);

@@ -102,6 +102,17 @@ void ddebug_own_end(void)
 }
 EXPORT_SYMBOL_GPL(ddebug_own_end);
 
+/**
+ * ddebug_own_disown() - this task does not come to the end of its work
+ *
+ * Context: Task level, with preemption off.
+ */
+void ddebug_own_disown(void)
+{
+	if (READ_ONCE(ddebug_own_task) == current)
+		WRITE_ONCE(ddebug_own_task, NULL);
+}
+
 /*
  * Is this context inside the transport's work?  @c is this CPU's, @level the
  * context level.  What interrupts such work is not part of it.
@@ -384,6 +395,18 @@ void ddebug_transport_unlock(void)
 }
 
 /**
+ * ddebug_work_on() - a CPU's handler looks at its streams
+ * @cpu: which; one that is offline has nothing to look at
+ *
+ * Context: Process, with the CPU hotplug lock.  Sleeps.
+ */
+void ddebug_work_on(unsigned int cpu)
+{
+	if (cpu_online(cpu))
+		smp_call_function_single(cpu, ddebug_work_here, NULL, 1);
+}
+
+/**
  * ddebug_transport_attach() - take a transport into use
  * @t: the transport, ready to post, announce and notify
  *
@@ -452,15 +475,16 @@ EXPORT_SYMBOL_GPL(ddebug_transport_detach);
  *
  * The next device goes on where this one has come to.
  *
- * Context: Process, after ddebug_transport_detach().
+ * Context: Process, after ddebug_transport_detach().  Sleeps.
  */
 void ddebug_stream_taken_back(struct ddebug_stream *s)
 {
 	u64 start, consumed, head;
 
+	ddebug_transport_lock();
 	/* it was to go, and the device had not returned it */
 	if (ddebug_ring_given_back(s))
-		return;
+		goto out;
 	start = le64_to_cpu(s->shared->desc.start);
 	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
 	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
@@ -471,6 +495,8 @@ void ddebug_stream_taken_back(struct ddebug_stream *s)
 	memset(s->status, 0, sizeof(*s->status));
 	s->status->consumed = s->shared->desc.start;
 	WRITE_ONCE(s->posted, false);
+out:
+	ddebug_transport_unlock();
 }
 EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);
 

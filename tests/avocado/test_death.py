@@ -175,6 +175,18 @@ class Death(DdebugTest):
         self.assertEqual([args[0] for name, args in found.events if name == "notice"], [1, 2])
         self.assertTrue(self.last_words(found, KMSG_PANIC))
 
+    def test_an_oops_that_is_a_panic(self):
+        """The oops asks for a capture kernel before panic() has said why."""
+        guest = self.boot_logging()
+        guest.must("echo 1 > /proc/sys/kernel/panic_on_oops")
+        guest.send(f"echo oops > {DIE}")
+        self.assertEqual(guest.wait(), 0)
+        found, _ = self.account(Log(guest.log_file))
+        words = self.last_words(found, KMSG_PANIC)
+        self.assertTrue([w for w in words if b"NULL pointer dereference" in w], words)
+        self.assertTrue([w for w in words if b"Kernel panic - not syncing: Fatal exception" in w], words)
+        self.assertEqual([args[0] for name, args in found.events if name == "notice"][-1], 2)
+
     def test_the_kernels_log_goes_along_in_order(self):
         guest = self.boot(props="kmsg=on", modules=("ddebug_test",))
         before = guest.kmsg()
