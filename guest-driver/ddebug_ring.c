@@ -855,8 +855,12 @@ static int ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
 	old = ddebug_ring_replace(new);
 	post_err = ddebug_post_ring(t, new);
 	err = ddebug_retire_ring(t, old);
-	if (err) {
-		/* the device may still read it: ddebug_ring_given_back() */
+	if (err == -ENODEV) {
+		/* the device is being reset: ddebug_ring_given_back() */
+		err = 0;
+	} else if (err) {
+		/* the device may still read it, until it is reset */
+		old->kept = true;
 		ddebug_rings_kept++;
 		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
 	} else {
@@ -969,7 +973,7 @@ bool ddebug_ring_given_back(struct ddebug_stream *s)
 
 	if (!r->retired)
 		return false;
-	ddebug_rings_kept--;
+	ddebug_rings_kept -= r->kept;
 	/* nobody looks at what was in a CPU's place before */
 	synchronize_rcu();
 	ddebug_ring_free(r);

@@ -51,6 +51,7 @@ struct ddebug_owner {
  * @last: ns; the last message's time
  * @owner: the writer that is inside
  * @retired: another ring has taken its place; nobody begins a message in it
+ * @kept: the device has not given it back, though asked
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
  * @gone: in the list of rings that come or go with a change of size
@@ -73,6 +74,7 @@ struct ddebug_ring {
 	u64 last;
 	struct ddebug_owner owner;
 	bool retired;
+	bool kept;
 
 	u64 seen;
 

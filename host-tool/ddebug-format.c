@@ -301,7 +301,7 @@ own_stamp (const DdebugMessage *message)
 
   if (!message->is_kmsg || !(message->kmsg & DDEBUG_KMSG_F_PAST) || message->len < 2 || text[0] != '[')
     return 0;
-  while (i < message->len && text[i] == ' ')
+  while (i < message->len && i < 5 && text[i] == ' ')
     i++;
   for (; i < message->len && g_ascii_isdigit (text[i]); i++)
     digits++;

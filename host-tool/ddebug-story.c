@@ -14,6 +14,9 @@
 
 /* How many of the last messages of each CPU are shown. */
 #define WORDS 10
+/* Bytes of one of them, and of the end of the kernel's log, of which a driver records 32 KiB: a log may be hostile. */
+#define LINE_BYTES 4096
+#define TAIL_BYTES (1u << 20)
 
 /* ---- boots ---- */
 
@@ -151,6 +154,13 @@ keep_tail (Words *words, const DdebugItem *item)
   words->in_tail = TRUE;
   words->tail_flags = flags;
   ddebug_format_item (&words->format, item, words->tail);
+  if (words->tail->len > 2 * TAIL_BYTES)
+    {
+      const char *begin = words->tail->str, *from = begin + words->tail->len - TAIL_BYTES;
+      const char *line = strchr (from, '\n');
+
+      g_string_erase (words->tail, 0, (line ? line + 1 : from) - begin);
+    }
 }
 
 static void
@@ -175,6 +185,14 @@ keep_message (Words *words, const DdebugItem *item)
   g_autoptr (GString) line = g_string_new (NULL);
 
   ddebug_format_item (&words->format, item, line);
+  if (line->len > LINE_BYTES)
+    {
+      gsize len = LINE_BYTES;
+
+      while ((line->str[len] & 0xc0) == 0x80)
+        len--;
+      g_string_append (g_string_truncate (line, len), "...\n");
+    }
   keep_line (words->cpus, cpu, line->str);
   if (!item->message.is_kmsg)
     keep_line (words->debug, cpu, line->str);
@@ -235,12 +253,26 @@ add_end (DdebugView *view, const Words *words, GString *out)
 {
   gboolean alive = ddebug_reader_writer (ddebug_view_reader (view)) == DDEBUG_WRITER_ALIVE;
   guint64 args[2] = { 0 }, when;
-  guint32 event = ddebug_view_last_event (view, &args[0], &when);
+  guint32 event = ddebug_view_last_event (view, &args[0], &when), notice = 0;
+  g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (ddebug_view_dict (view));
+  guint64 noticed = 0;
 
-  if (words->epoch && words->epoch->notice)
+  /* a boot may have several, if its driver came more than once */
+  for (guint i = 0; words->epoch && i < epochs->len; i++)
     {
-      g_string_append_printf (out, "kernel:  %s", words->epoch->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
-      add_dated (out, words->epoch->noticed);
+      const DdebugEpoch *epoch = g_ptr_array_index (epochs, i);
+
+      if ((epoch == words->epoch || is_same_boot (epoch, words->epoch)) && epoch->notice > notice)
+        {
+          notice = epoch->notice;
+          noticed = epoch->noticed;
+        }
+    }
+
+  if (notice)
+    {
+      g_string_append_printf (out, "kernel:  %s", notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
+      add_dated (out, noticed);
     }
   if (event)
     {

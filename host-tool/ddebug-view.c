@@ -12,6 +12,11 @@
 
 #include "virtio_ddebug.h"
 
+/* Events that wait for the messages before them; no honest guest dies as often. */
+#define EVENTS_MAX 64
+/* ns that a notice waits for messages of its own CPU. */
+#define NOTICE_SLACK G_GUINT64_CONSTANT (2000000000)
+
 struct DdebugView
 {
   DdebugReader *reader;
@@ -173,14 +178,16 @@ give_event (DdebugView *view, DdebugItem *item)
 /*
  * Whether the host wrote @event before it took @item.  What a CPU said of itself is
  * compared with what comes of that CPU: only within a stream are these times those
- * of the messages.
+ * of the messages.  Nothing may come of it any more, so the others count, too, later.
  */
 static gboolean
 was_before (const DdebugItem *event, const DdebugItem *item)
 {
+  guint64 slack = 0;
+
   if (event->event == DDEBUG_LOG_EVENT_NOTICE && (!item->stream || item->stream->cpu != event->args[1]))
-    return FALSE;
-  return event->realtime < item->realtime;
+    slack = NOTICE_SLACK;
+  return event->realtime < item->realtime && item->realtime - event->realtime > slack;
 }
 
 /* @item is due: an event that comes before it is put in its place. */
@@ -379,7 +386,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
     }
   while (!ddebug_merger_next (view->merger, item))
     {
-      if (view->events->len > 0 && !ddebug_merger_is_holding (view->merger))
+      if (view->events->len > (ddebug_merger_is_holding (view->merger) ? EVENTS_MAX : 0))
         {
           give_event (view, item);
           return DDEBUG_VIEW_ITEM;

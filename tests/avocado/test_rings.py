@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Proves that the rings' size changes while messages are written and read, in all sizes
-there are, without a message lost that is not reported; and that bad sizes change nothing."""
+there are, without a message lost that is not reported, also while CPUs and the device come and
+go; and that bad sizes change nothing."""
 
 import time
 
@@ -93,4 +94,25 @@ class Rings(DdebugTest):
         guest.must(f"echo > {LOAD}/stop")
         self.assertEqual(guest.committed() + guest.dropped(),
                          guest.numbers(f"{LOAD}/status")["produced"])
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_while_the_device_comes_and_goes(self):
+        guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"))
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=2 count=1000000000 context=all")
+        guest.must("cd /sys/bus/virtio/drivers/virtio_ddebug; device=$(ls -d virtio*); "
+                   f"while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do echo $kb > {SIZE}; done; done & "
+                   "for i in $(seq 30); do echo $device > unbind; echo $device > bind; done; "
+                   "touch /tmp/stop; wait", timeout=200)
+        guest.must(f"echo > {LOAD}/stop")
+        # nothing was kept: sizes can still be changed, and the streams are whole
+        self.resize(guest, 128)
+        guest.load("threads=2 count=1000 rate=2000")
+        found = guest.log().settled()
+        self.assertEqual(found.damaged + found.skipped, 0)
+        for thread in range(2):
+            prefix = b"ddebug_test: t%d n" % thread
+            texts = [m.text for m in found.messages if m.text.startswith(prefix)]
+            self.assertTrue(texts[-1].startswith(prefix + b"999 "), texts[-1])
+        self.assertEqual(guest.counter("streams"), 8)
         self.assertNotRegex(guest.dmesg(), TROUBLE)

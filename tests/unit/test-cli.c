@@ -911,6 +911,67 @@ test_last_words (Fixture *f, gconstpointer data)
                               "QEMU:    died: its end is not in the log\n");
 }
 
+/* An oops of a CPU that says nothing more is told while the others go on. */
+static void
+test_silent_cpu (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) cpu0 = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) cpu1 = producer_new (4, 1, VIRTIO_DDEBUG_CTX_TASK);
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 2);
+  canned_attach (c, 1, 0x2222, 0x22);
+  producer_printf (cpu1, SECOND, "last of cpu 1");
+  canned_take (c, cpu1, 1, 1);
+  canned_event (c, 1, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_OOPS, 1);
+  for (guint i = 0; i < 5; i++)
+    {
+      c->realtime += SECOND;
+      producer_printf (cpu0, (i + 2) * SECOND, "number %u", i);
+      canned_take (c, cpu0, 1, i + 2);
+    }
+  canned_write (c, f->path);
+  assert_prints (tool_run (f->path, NULL),
+                 "[    1.000000] last of cpu 1\n"
+                 "[    2.000000] number 0\n"
+                 "[    3.000000] number 1\n"
+                 "-- 2023-11-14 22:16:40 +0000: the guest's kernel oopsed on cpu 1 --\n"
+                 "[    4.000000] number 2\n"
+                 "[    5.000000] number 3\n"
+                 "[    6.000000] number 4\n");
+}
+
+/* Its driver was loaded anew in between. */
+static void
+test_last_words_of_a_boot_of_two_epochs (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) first = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (Producer) second = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autofree char *got = NULL;
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 2);
+  canned_attach (c, 1, 0x11, 0x22);
+  producer_printf (first, SECOND, "before");
+  canned_take (c, first, 1, 1);
+  canned_attach (c, 2, 0x33, 0x22);
+  producer_printf (second, 2 * SECOND, "after");
+  canned_take (c, second, 2, 2);
+  canned_event (c, 2, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_PANIC, 0);
+  canned_write (c, f->path);
+  r = tool_run ("--last-words", f->path, NULL);
+  got = without_ages (r.out);
+  g_assert_cmpint (r.status, ==, 0);
+  g_assert_nonnull (strstr (got, "\nkernel:  panicked, N days ago, 2023-11-14 "));
+  g_assert_nonnull (strstr (got, "\nlast messages of cpu 0\n[    1.000000] before\n[    2.000000] after\n"));
+  result_clear (&r);
+}
+
 #define ADD(name, func) g_test_add ("/cli/" name, Fixture, NULL, set_up, func, log_folder_tear_down)
 
 int
@@ -924,6 +985,8 @@ main (int argc, char **argv)
   ADD ("events are told where they belong", test_events);
   ADD ("--list-boots", test_list_boots);
   ADD ("--last-words", test_last_words);
+  ADD ("an oops of a CPU that says nothing more", test_silent_cpu);
+  ADD ("--last-words of a boot of two epochs", test_last_words_of_a_boot_of_two_epochs);
   ADD ("a log with nothing in it", test_empty_log);
   ADD ("epochs are told apart by their rings", test_epochs);
   ADD ("names from a guest are made safe", test_hostile_names);
