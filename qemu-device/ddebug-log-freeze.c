@@ -95,6 +95,18 @@ int ddebug_log_freeze(DdebugLog *log)
     return r;
 }
 
+int ddlog_thaw(DdebugLog *log)
+{
+    struct ddebug_log_super s = log->super;
+
+    if (!s.frozen_last) {
+        return 0;
+    }
+    s.frozen_first = 0;
+    s.frozen_last = 0;
+    return ddlog_write_super(log, &s);
+}
+
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s)
 {

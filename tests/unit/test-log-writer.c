@@ -793,6 +793,32 @@ static void test_freeze_dict(void)
     ddebug_log_close(log);
 }
 
+/* A dead guest with as many callsites as fit does not silence those after it. */
+static void test_freeze_dict_full(void)
+{
+    g_autofree char *path = tmp_path("freeze-dict-full");
+    g_autofree uint8_t *buf = g_malloc0(60000);
+    DdebugLog *log = must_open(path, MIB);
+
+    attach(log);
+    put_range(log, 0, 10);
+    while (ddebug_log_append_dict(log, buf, 60000) == 0) {
+        continue;
+    }
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    /* not for the dying guest itself */
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, -EXFULL);
+    g_assert_cmpuint(frozen_bytes(path), >, 0);
+    ddebug_log_close(log);
+    log = must_open(path, MIB);
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, 0);
+    put_range(log, 1000, 1010);
+    g_assert_cmpuint(count_range(path, 1000, 1010), ==, 10);
+    g_assert_cmpuint(frozen_bytes(path), ==, 0);
+    ddebug_log_close(log);
+}
+
 /* requests */
 
 static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
@@ -1641,6 +1667,7 @@ int main(int argc, char **argv)
     TEST("clear", test_clear);
     TEST("freeze", test_freeze);
     TEST("freeze/dict", test_freeze_dict);
+    TEST("freeze/dict-full", test_freeze_dict_full);
     TEST("requests", test_requests);
     TEST("state", test_state);
     TEST("bad/not-a-file", test_not_a_file);
