@@ -819,6 +819,84 @@ static void test_freeze_dict_full(void)
     ddebug_log_close(log);
 }
 
+static uint64_t data_segs(const char *path)
+{
+    g_autoptr(View) v = view(path);
+    uint64_t n = 0;
+
+    for (guint i = 0; i < v->segs->len; i++) {
+        n += g_array_index(v->segs, Seg, i).type == DDEBUG_LOG_SEG_DATA;
+    }
+    return n;
+}
+
+static void freeze_after_event(DdebugLog *log, uint32_t event)
+{
+    g_assert_cmpint(ddebug_log_append_event(log, event, 0, 0, 0), ==, 0);
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+}
+
+/* What is said after a death takes no segment of its own; the next boot does. */
+static void test_freeze_goes_on(void)
+{
+    g_autofree char *path = tmp_path("freeze-goes-on");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    uint64_t generation;
+
+    attach(log);
+    put_range(log, 0, 5);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_NOTICE);
+    {
+        g_autoptr(View) v = view(path);
+
+        generation = v->super.generation;
+    }
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_RESET);
+    g_assert_cmpuint(data_segs(path), ==, 1);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->super.generation, ==, generation);
+    }
+    /* what fills the segment is taken in with the next */
+    put_range(log, 5, 60);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    g_assert_cmpuint(data_segs(path), ==, 2);
+    g_assert_cmpuint(frozen_bytes(path), ==, 2 * 131072);
+    attach(log);
+    put_range(log, 1000, 1005);
+    g_assert_cmpuint(data_segs(path), ==, 3);
+    g_assert_cmpuint(frozen_bytes(path), ==, 2 * 131072);
+    ddebug_log_close(log);
+}
+
+/* A full log has room for what becomes of a dead guest, and for who comes next. */
+static void test_freeze_full(void)
+{
+    g_autofree char *path = tmp_path("freeze-full");
+    DdebugLog *log = must_open(path, MIB);
+
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    for (uint64_t n = 0; put(log, n) == 0; n++) {
+        continue;
+    }
+    freeze_after_event(log, DDEBUG_LOG_EVENT_NOTICE);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_RESET);
+    attach(log);
+    g_assert_cmpint(put(log, 1000), ==, -EXFULL);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_CLOSE, 0, 0,
+                                            0), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLOSE);
+    }
+    ddebug_log_close(log);
+}
+
 /* requests */
 
 static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
@@ -1666,6 +1744,8 @@ int main(int argc, char **argv)
     TEST("resize/refused", test_resize_refused);
     TEST("clear", test_clear);
     TEST("freeze", test_freeze);
+    TEST("freeze/goes-on", test_freeze_goes_on);
+    TEST("freeze/full", test_freeze_full);
     TEST("freeze/dict", test_freeze_dict);
     TEST("freeze/dict-full", test_freeze_dict_full);
     TEST("requests", test_requests);
