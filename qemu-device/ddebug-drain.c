@@ -133,7 +133,8 @@ struct DdebugDrain {
     /* the thread's */
     DdebugLog *log;
     bool freeze_on_panic;
-    bool guest_died;            /* since the device was reset */
+    bool guest_there;           /* RESET will follow its ATTACH in the log */
+    bool guest_died;            /* since its ATTACH */
     uint8_t *bounce;            /* DDEBUG_STREAM_SPAN_MAX bytes */
     unsigned nap;
     int64_t last_check_ms;
@@ -788,6 +789,8 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         done->answer.value = epoch;
         d->epoch = epoch;
         d->attached = r == 0 && job->session == d->session;
+        d->guest_there = d->attached;
+        d->guest_died = false;
     }
     QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
     if (!d->abandoned) {
@@ -795,11 +798,15 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     }
 }
 
-static bool ends_guest(const DdebugJob *job)
+/*
+ * Of one that dies while no driver is there the log holds nothing: what is
+ * newest in it is another's, and what is frozen already is worth more.
+ */
+static bool ends_guest(const DdebugDrain *d, const DdebugJob *job)
 {
     return (job->event == DDEBUG_LOG_EVENT_NOTICE &&
             job->args[0] >= VIRTIO_DDEBUG_NOTICE_PANIC) ||
-           (job->event == DDEBUG_LOG_EVENT_STOP &&
+           (job->event == DDEBUG_LOG_EVENT_STOP && d->guest_there &&
             job->args[0] == DDEBUG_LOG_STOP_PANICKED);
 }
 
@@ -829,11 +836,14 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
     if (!d->freeze_on_panic) {
         return;
     }
-    if (ends_guest(job) || (d->guest_died && ends_words(job))) {
+    if (ends_guest(d, job) || (d->guest_died && ends_words(job))) {
         d->guest_died = true;
         check_io(d, ddebug_log_freeze(d->log), begin_ms);
     }
-    if (job->event == DDEBUG_LOG_EVENT_RESET) {
+    /* the machine's may come first, and the last words with the device's */
+    if (job->event == DDEBUG_LOG_EVENT_RESET ||
+        (job->event == DDEBUG_LOG_EVENT_MACHINE_RESET && !d->guest_there)) {
+        d->guest_there = false;
         d->guest_died = false;
     }
 }
