@@ -419,14 +419,21 @@ static void push_lost(DdebugDrain *d, uint64_t bytes)
     }
 }
 
-/* What is left in the rings is given up. */
-static void give_up_rings(DdebugDrain *d)
+static bool is_of_queue(const DdebugStream *st, unsigned queue)
+{
+    return queue == DDEBUG_DRAIN_ALL || st->queue == queue;
+}
+
+/* What is left in the rings of @queue is given up. */
+static void give_up_rings(DdebugDrain *d, unsigned queue)
 {
     uint64_t bytes = 0;
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        bytes += unstaged(d, stream_at(d, i));
+        if (is_of_queue(stream_at(d, i), queue)) {
+            bytes += unstaged(d, stream_at(d, i));
+        }
     }
     push_lost(d, bytes);
 }
@@ -482,7 +489,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     d->paused = true;
     trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
-        give_up_rings(d);
+        give_up_rings(d, DDEBUG_DRAIN_ALL);
         d->out_of_reach = true;
     }
     unlock_and_complain(d);
@@ -506,9 +513,9 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 
     qemu_mutex_lock(&d->lock);
     stage_all(d);
-    give_up_rings(d);
+    give_up_rings(d, queue);
     for (i = d->streams->len; i-- > 0; ) {
-        if (queue == DDEBUG_DRAIN_ALL || stream_at(d, i)->queue == queue) {
+        if (is_of_queue(stream_at(d, i), queue)) {
             g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
         }
     }
