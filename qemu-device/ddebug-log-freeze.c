@@ -119,6 +119,21 @@ int ddlog_thaw(DdebugLog *log)
     return ddlog_write_super(log, &s);
 }
 
+/* A file from anywhere may freeze all that there is, and for ever. */
+void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s)
+{
+    const uint64_t first = GUINT64_FROM_LE(s->frozen_first);
+    const uint64_t last = GUINT64_FROM_LE(s->frozen_last);
+
+    if (first > last || last >= log->next_seq) {
+        s->frozen_first = 0;
+        s->frozen_last = 0;
+    }
+    s->frozen_epoch_last =
+        GUINT32_TO_LE(MIN(GUINT32_FROM_LE(s->frozen_epoch_last), log->epoch));
+    ddlog_thaw_beyond(log, log->nr_segs, s);
+}
+
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s)
 {

@@ -179,6 +179,8 @@ int ddlog_thaw(DdebugLog *log);
 /* In a log of @nr_segs no more are frozen than its share: the oldest go. */
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s);
+/* What is frozen in a log that was opened is what a writer may have frozen. */
+void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);

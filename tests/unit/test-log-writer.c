@@ -819,6 +819,76 @@ static void test_freeze_dict_full(void)
     ddebug_log_close(log);
 }
 
+/* Writes the superblocks of a closed log anew. */
+static void set_frozen(const char *path, uint64_t first, uint64_t last,
+                       uint32_t epoch, uint32_t epoch_last)
+{
+    struct ddebug_log_super s;
+    int fd = open(path, O_RDWR);
+
+    for (int i = 0; i < 2; i++) {
+        const off_t off = DDEBUG_LOG_SUPER_OFF(i);
+
+        g_assert_cmpint(pread(fd, &s, sizeof(s), off), ==, sizeof(s));
+        s.frozen_first = first;
+        s.frozen_last = last;
+        s.frozen_epoch = epoch;
+        s.frozen_epoch_last = epoch_last;
+        s.crc = crc(&s, sizeof(s) - 4);
+        g_assert_cmpint(pwrite(fd, &s, sizeof(s), off), ==, sizeof(s));
+    }
+    close(fd);
+}
+
+/* Whatever range a file has, it can be written, and cleared. */
+static void test_freeze_bad_range(void)
+{
+    static const struct {
+        uint64_t first, last, kept;
+    } ranges[] = {
+        { 1, UINT64_MAX, 0 }, { 5, 4, 0 }, { 1, 1000, 0 }, { 1, 16, 3 },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(ranges); i++) {
+        g_autofree char *path = tmp_path("freeze-bad-range");
+        DdebugLog *log = must_open(path, 2 * MIB);      /* 15 slots */
+        uint64_t first, last;
+
+        attach(log);
+        put_range(log, 0, 600);
+        {
+            g_autoptr(View) v = view(path);
+
+            /* 1 is the dictionary's, and the last of them is in the log */
+            g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).seq,
+                             >=, 16);
+            g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).seq,
+                             <, 1000);
+        }
+        ddebug_log_close(log);
+        set_frozen(path, ranges[i].first, ranges[i].last, 0, UINT32_MAX);
+        log = must_open(path, 2 * MIB);
+        g_assert_cmpuint(frozen_bytes(path), ==, ranges[i].kept * 131072);
+        /* more boots than there may be dictionary segments */
+        for (uint64_t boot = 1; boot < 20; boot++) {
+            attach(log);
+            put_range(log, boot * 1000, boot * 1000 + 10);
+            ddebug_log_close(log);
+            log = must_open(path, 2 * MIB);
+        }
+        g_assert_true(ddebug_log_clear(log, NULL));
+        g_assert_cmpuint(frozen_bytes(path), ==, 0);
+        attach(log);
+        put_range(log, 50000, 50010);
+        {
+            g_autoptr(View) v = view(path);
+
+            g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
+        }
+        ddebug_log_close(log);
+    }
+}
+
 static uint64_t data_segs(const char *path)
 {
     g_autoptr(View) v = view(path);
@@ -1746,6 +1816,7 @@ int main(int argc, char **argv)
     TEST("freeze", test_freeze);
     TEST("freeze/goes-on", test_freeze_goes_on);
     TEST("freeze/full", test_freeze_full);
+    TEST("freeze/bad-range", test_freeze_bad_range);
     TEST("freeze/dict", test_freeze_dict);
     TEST("freeze/dict-full", test_freeze_dict_full);
     TEST("requests", test_requests);
