@@ -140,9 +140,12 @@ void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
     const uint64_t last = GUINT64_FROM_LE(s->frozen_last);
     uint64_t first;
 
-    if (last) {
-        first = nth_newest(log, last, frozen_limit(nr_segs));
-        s->frozen_first =
-            GUINT64_TO_LE(MAX(first, GUINT64_FROM_LE(s->frozen_first)));
+    if (!last) {
+        return;
+    }
+    first = nth_newest(log, last, frozen_limit(nr_segs));
+    if (first > GUINT64_FROM_LE(s->frozen_first)) {
+        s->frozen_first = GUINT64_TO_LE(first);
+        s->frozen_epoch = GUINT32_TO_LE(epoch_of(log, first));
     }
 }

@@ -889,6 +889,34 @@ static void test_freeze_bad_range(void)
     }
 }
 
+/* With the last data of an epoch its dictionary is not kept any more. */
+static void test_freeze_thawed_epoch(void)
+{
+    g_autofree char *path = tmp_path("freeze-thawed-epoch");
+    DdebugLog *log = must_open(path, 4 * MIB);      /* 31 slots, 7 frozen */
+
+    attach(log);
+    put_range(log, 0, 200);
+    attach(log);
+    put_range(log, 200, 340);       /* three segments and a part */
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->super.frozen_epoch, ==, 1);
+        g_assert_cmpuint(v->super.frozen_epoch_last, ==, 2);
+    }
+    g_assert_true(ddebug_log_resize(log, 2 * MIB, NULL));
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(frozen_bytes(path), ==, 3 * 131072);
+        g_assert_cmpuint(v->super.frozen_epoch, ==, 2);
+        g_assert_cmpuint(v->super.frozen_epoch_last, ==, 2);
+    }
+    ddebug_log_close(log);
+}
+
 static uint64_t data_segs(const char *path)
 {
     g_autoptr(View) v = view(path);
@@ -1817,6 +1845,7 @@ int main(int argc, char **argv)
     TEST("freeze/goes-on", test_freeze_goes_on);
     TEST("freeze/full", test_freeze_full);
     TEST("freeze/bad-range", test_freeze_bad_range);
+    TEST("freeze/thawed-epoch", test_freeze_thawed_epoch);
     TEST("freeze/dict", test_freeze_dict);
     TEST("freeze/dict-full", test_freeze_dict_full);
     TEST("requests", test_requests);
