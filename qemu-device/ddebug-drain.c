@@ -133,7 +133,8 @@ struct DdebugDrain {
     /* the thread's */
     DdebugLog *log;
     bool freeze_on_panic;
-    bool guest_died;            /* since the device was reset */
+    bool guest_there;           /* RESET will follow its ATTACH in the log */
+    bool guest_died;            /* since its ATTACH */
     uint8_t *bounce;            /* DDEBUG_STREAM_SPAN_MAX bytes */
     unsigned nap;
     int64_t last_check_ms;
@@ -418,14 +419,21 @@ static void push_lost(DdebugDrain *d, uint64_t bytes)
     }
 }
 
-/* What is left in the rings is given up. */
-static void give_up_rings(DdebugDrain *d)
+static bool is_of_queue(const DdebugStream *st, unsigned queue)
+{
+    return queue == DDEBUG_DRAIN_ALL || st->queue == queue;
+}
+
+/* What is left in the rings of @queue is given up. */
+static void give_up_rings(DdebugDrain *d, unsigned queue)
 {
     uint64_t bytes = 0;
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        bytes += unstaged(d, stream_at(d, i));
+        if (is_of_queue(stream_at(d, i), queue)) {
+            bytes += unstaged(d, stream_at(d, i));
+        }
     }
     push_lost(d, bytes);
 }
@@ -481,7 +489,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     d->paused = true;
     trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
-        give_up_rings(d);
+        give_up_rings(d, DDEBUG_DRAIN_ALL);
         d->out_of_reach = true;
     }
     unlock_and_complain(d);
@@ -505,9 +513,9 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 
     qemu_mutex_lock(&d->lock);
     stage_all(d);
-    give_up_rings(d);
+    give_up_rings(d, queue);
     for (i = d->streams->len; i-- > 0; ) {
-        if (queue == DDEBUG_DRAIN_ALL || stream_at(d, i)->queue == queue) {
+        if (is_of_queue(stream_at(d, i), queue)) {
             g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
         }
     }
@@ -788,6 +796,8 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         done->answer.value = epoch;
         d->epoch = epoch;
         d->attached = r == 0 && job->session == d->session;
+        d->guest_there = d->attached;
+        d->guest_died = false;
     }
     QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
     if (!d->abandoned) {
@@ -795,11 +805,15 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     }
 }
 
-static bool ends_guest(const DdebugJob *job)
+/*
+ * Of one that dies while no driver is there the log holds nothing: what is
+ * newest in it is another's, and what is frozen already is worth more.
+ */
+static bool ends_guest(const DdebugDrain *d, const DdebugJob *job)
 {
     return (job->event == DDEBUG_LOG_EVENT_NOTICE &&
             job->args[0] >= VIRTIO_DDEBUG_NOTICE_PANIC) ||
-           (job->event == DDEBUG_LOG_EVENT_STOP &&
+           (job->event == DDEBUG_LOG_EVENT_STOP && d->guest_there &&
             job->args[0] == DDEBUG_LOG_STOP_PANICKED);
 }
 
@@ -829,11 +843,14 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
     if (!d->freeze_on_panic) {
         return;
     }
-    if (ends_guest(job) || (d->guest_died && ends_words(job))) {
+    if (ends_guest(d, job) || (d->guest_died && ends_words(job))) {
         d->guest_died = true;
         check_io(d, ddebug_log_freeze(d->log), begin_ms);
     }
-    if (job->event == DDEBUG_LOG_EVENT_RESET) {
+    /* the machine's may come first, and the last words with the device's */
+    if (job->event == DDEBUG_LOG_EVENT_RESET ||
+        (job->event == DDEBUG_LOG_EVENT_MACHINE_RESET && !d->guest_there)) {
+        d->guest_there = false;
         d->guest_died = false;
     }
 }

@@ -276,6 +276,7 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
         log->introduction_len = len;
         r = 0;
     }
+    ddlog_leave_frozen(log);
     r_event = ddebug_log_append_event(log, DDEBUG_LOG_EVENT_ATTACH, log->epoch,
                                       0, 0);
     return r || r_event == -EXFULL ? r : r_event;

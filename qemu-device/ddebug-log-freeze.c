@@ -45,10 +45,6 @@ static uint64_t nth_newest(const DdebugLog *log, uint64_t last, uint64_t n)
     return first;
 }
 
-/*
- * The last words may go on for a while: asked again in the same epoch, it takes
- * in what has come since, as far as there is room, and gives up nothing for it.
- */
 static uint32_t epoch_of(const DdebugLog *log, uint64_t seq)
 {
     uint64_t i;
@@ -62,37 +58,80 @@ static uint32_t epoch_of(const DdebugLog *log, uint64_t seq)
     return log->epoch;
 }
 
-static void choose_frozen(const DdebugLog *log, struct ddebug_log_super *s)
+/*
+ * The last words may go on for a while: asked again in the same epoch, it takes
+ * in what has come since, as far as there is room, and gives up nothing for it.
+ * Returns whether that changes anything.
+ */
+static bool choose_frozen(const DdebugLog *log, struct ddebug_log_super *s)
 {
     const uint64_t now = log->slots[log->data.slot].seq;
     const uint64_t oldest = nth_newest(log, now, frozen_limit(log->nr_segs));
 
     if (log->frozen_epoch != log->epoch) {
         s->frozen_first = GUINT64_TO_LE(oldest);
-        s->frozen_last = GUINT64_TO_LE(now);
         s->frozen_epoch = GUINT32_TO_LE(epoch_of(log, oldest));
         s->frozen_epoch_last = GUINT32_TO_LE(log->epoch);
-    } else if (oldest <= GUINT64_FROM_LE(s->frozen_first)) {
-        s->frozen_last = GUINT64_TO_LE(now);
+    } else if (oldest > GUINT64_FROM_LE(s->frozen_first) ||
+               now == GUINT64_FROM_LE(s->frozen_last)) {
+        return false;
     }
+    s->frozen_last = GUINT64_TO_LE(now);
+    return true;
 }
 
+/*
+ * The segment goes on: what is said of the death later needs no other, and a log
+ * that is full has none.
+ */
 int ddebug_log_freeze(DdebugLog *log)
 {
     struct ddebug_log_super s = log->super;
     int r;
 
-    if (!log->data.open) {
+    if (!log->data.open || !choose_frozen(log, &s)) {
         return 0;
     }
-    choose_frozen(log, &s);
     r = ddlog_write_super(log, &s);
     if (!r) {
         log->frozen_epoch = log->epoch;
-        /* what follows is not among it */
-        log->data.open = false;
     }
     return r;
+}
+
+void ddlog_leave_frozen(DdebugLog *log)
+{
+    if (log->data.open &&
+        ddlog_is_frozen(log, &log->slots[log->data.slot])) {
+        ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+    }
+}
+
+int ddlog_thaw(DdebugLog *log)
+{
+    struct ddebug_log_super s = log->super;
+
+    if (!s.frozen_last) {
+        return 0;
+    }
+    s.frozen_first = 0;
+    s.frozen_last = 0;
+    return ddlog_write_super(log, &s);
+}
+
+/* A file from anywhere may freeze all that there is, and for ever. */
+void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s)
+{
+    const uint64_t first = GUINT64_FROM_LE(s->frozen_first);
+    const uint64_t last = GUINT64_FROM_LE(s->frozen_last);
+
+    if (first > last || last >= log->next_seq) {
+        s->frozen_first = 0;
+        s->frozen_last = 0;
+    }
+    s->frozen_epoch_last =
+        GUINT32_TO_LE(MIN(GUINT32_FROM_LE(s->frozen_epoch_last), log->epoch));
+    ddlog_thaw_beyond(log, log->nr_segs, s);
 }
 
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
@@ -101,9 +140,12 @@ void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
     const uint64_t last = GUINT64_FROM_LE(s->frozen_last);
     uint64_t first;
 
-    if (last) {
-        first = nth_newest(log, last, frozen_limit(nr_segs));
-        s->frozen_first =
-            GUINT64_TO_LE(MAX(first, GUINT64_FROM_LE(s->frozen_first)));
+    if (!last) {
+        return;
+    }
+    first = nth_newest(log, last, frozen_limit(nr_segs));
+    if (first > GUINT64_FROM_LE(s->frozen_first)) {
+        s->frozen_first = GUINT64_TO_LE(first);
+        s->frozen_epoch = GUINT32_TO_LE(epoch_of(log, first));
     }
 }

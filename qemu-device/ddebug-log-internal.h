@@ -172,9 +172,15 @@ GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);
 bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s);
 /* Whether messages that are frozen may refer to what is in @dict. */
 bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict);
+/* A new epoch's data are not frozen with an older one's, if there is a slot. */
+void ddlog_leave_frozen(DdebugLog *log);
+/* Nothing is frozen any more. */
+int ddlog_thaw(DdebugLog *log);
 /* In a log of @nr_segs no more are frozen than its share: the oldest go. */
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s);
+/* What is frozen in a log that was opened is what a writer may have frozen. */
+void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);

@@ -232,6 +232,7 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     r = ddlog_drop_stale_request(log);
     if (!r) {
         s = log->super;
+        ddlog_check_frozen(log, &s);
         ddlog_super_fields(&s, info);
         r = ddlog_write_super(log, &s);
     }

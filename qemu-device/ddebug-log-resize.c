@@ -291,22 +291,24 @@ bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error)
 bool ddebug_log_clear(DdebugLog *log, GError **error)
 {
     const DdebugLogMode mode = log->mode;
-    struct ddebug_log_super s = log->super;
+    struct ddebug_log_super s;
     uint64_t first, i;
     int r;
 
     /* what may be overwritten for it is to be hidden anyhow */
-    log->mode = DDEBUG_LOG_OVERWRITE;
-    r = ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
-    log->mode = mode;
+    r = ddlog_thaw(log);
+    if (!r) {
+        log->mode = DDEBUG_LOG_OVERWRITE;
+        r = ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+        log->mode = mode;
+    }
     if (!r) {
         first = log->slots[log->data.slot].seq;
         r = ddlog_write_event(log, DDEBUG_LOG_EVENT_CLEAR, 0, 0, 0);
     }
     if (!r) {
+        s = log->super;
         s.first_seg = GUINT64_TO_LE(first);
-        s.frozen_first = 0;
-        s.frozen_last = 0;
         r = ddlog_write_super(log, &s);
     }
     if (r) {

@@ -166,6 +166,13 @@ static int pick_unused_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     return -EXFULL;
 }
 
+/* All of the dictionary's half is a dead guest's, and not the present one's. */
+static bool is_starved(const DdebugLog *log, const DdebugLogCensus *c)
+{
+    return c->oldest_dict == log->nr_segs &&
+           GUINT32_FROM_LE(log->super.frozen_epoch_last) < log->epoch;
+}
+
 static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
 {
     DdebugLogCensus c;
@@ -177,6 +184,14 @@ static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     take_census(log, &c);
     if (type == DDEBUG_LOG_SEG_DICT &&
         c.nr_dict >= ddlog_dict_limit(log->nr_segs)) {
+        /* without an introduction all that the living guest says is lost */
+        if (is_starved(log, &c)) {
+            r = ddlog_thaw(log);
+            if (r) {
+                return r;
+            }
+            take_census(log, &c);
+        }
         if (!dict_is_dead(log, &c)) {
             r = free_oldest_dict(log, &c);
             if (r) {

@@ -213,8 +213,8 @@ void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
 
 /**
  * ddebug_log_freeze: keeps the newest data, up to a quarter of the log, from
- * being overwritten, until that of another epoch is frozen or the log is
- * cleared.  Called again in the same epoch it keeps what came since as well, as
+ * being overwritten, until that of another epoch is frozen, the log is cleared,
+ * or a later epoch would have no dictionary.  Called again in the same epoch it keeps what came since as well, as
  * far as that leaves room for what it keeps already.
  *
  * Returns: 0 or a negative errno, and then what was frozen before still is.

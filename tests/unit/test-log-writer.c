@@ -793,6 +793,208 @@ static void test_freeze_dict(void)
     ddebug_log_close(log);
 }
 
+/* A dead guest with as many callsites as fit does not silence those after it. */
+static void test_freeze_dict_full(void)
+{
+    g_autofree char *path = tmp_path("freeze-dict-full");
+    g_autofree uint8_t *buf = g_malloc0(60000);
+    DdebugLog *log = must_open(path, MIB);
+
+    attach(log);
+    put_range(log, 0, 10);
+    while (ddebug_log_append_dict(log, buf, 60000) == 0) {
+        continue;
+    }
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    /* not for the dying guest itself */
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, -EXFULL);
+    g_assert_cmpuint(frozen_bytes(path), >, 0);
+    ddebug_log_close(log);
+    log = must_open(path, MIB);
+    attach(log);
+    g_assert_cmpint(ddebug_log_append_dict(log, buf, 60000), ==, 0);
+    put_range(log, 1000, 1010);
+    g_assert_cmpuint(count_range(path, 1000, 1010), ==, 10);
+    g_assert_cmpuint(frozen_bytes(path), ==, 0);
+    ddebug_log_close(log);
+}
+
+/* Writes the superblocks of a closed log anew. */
+static void set_frozen(const char *path, uint64_t first, uint64_t last,
+                       uint32_t epoch, uint32_t epoch_last)
+{
+    struct ddebug_log_super s;
+    int fd = open(path, O_RDWR);
+
+    for (int i = 0; i < 2; i++) {
+        const off_t off = DDEBUG_LOG_SUPER_OFF(i);
+
+        g_assert_cmpint(pread(fd, &s, sizeof(s), off), ==, sizeof(s));
+        s.frozen_first = first;
+        s.frozen_last = last;
+        s.frozen_epoch = epoch;
+        s.frozen_epoch_last = epoch_last;
+        s.crc = crc(&s, sizeof(s) - 4);
+        g_assert_cmpint(pwrite(fd, &s, sizeof(s), off), ==, sizeof(s));
+    }
+    close(fd);
+}
+
+/* Whatever range a file has, it can be written, and cleared. */
+static void test_freeze_bad_range(void)
+{
+    static const struct {
+        uint64_t first, last, kept;
+    } ranges[] = {
+        { 1, UINT64_MAX, 0 }, { 5, 4, 0 }, { 1, 1000, 0 }, { 1, 16, 3 },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(ranges); i++) {
+        g_autofree char *path = tmp_path("freeze-bad-range");
+        DdebugLog *log = must_open(path, 2 * MIB);      /* 15 slots */
+        uint64_t first, last;
+
+        attach(log);
+        put_range(log, 0, 600);
+        {
+            g_autoptr(View) v = view(path);
+
+            /* 1 is the dictionary's, and the last of them is in the log */
+            g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).seq,
+                             >=, 16);
+            g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).seq,
+                             <, 1000);
+        }
+        ddebug_log_close(log);
+        set_frozen(path, ranges[i].first, ranges[i].last, 0, UINT32_MAX);
+        log = must_open(path, 2 * MIB);
+        g_assert_cmpuint(frozen_bytes(path), ==, ranges[i].kept * 131072);
+        /* more boots than there may be dictionary segments */
+        for (uint64_t boot = 1; boot < 20; boot++) {
+            attach(log);
+            put_range(log, boot * 1000, boot * 1000 + 10);
+            ddebug_log_close(log);
+            log = must_open(path, 2 * MIB);
+        }
+        g_assert_true(ddebug_log_clear(log, NULL));
+        g_assert_cmpuint(frozen_bytes(path), ==, 0);
+        attach(log);
+        put_range(log, 50000, 50010);
+        {
+            g_autoptr(View) v = view(path);
+
+            g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
+        }
+        ddebug_log_close(log);
+    }
+}
+
+/* With the last data of an epoch its dictionary is not kept any more. */
+static void test_freeze_thawed_epoch(void)
+{
+    g_autofree char *path = tmp_path("freeze-thawed-epoch");
+    DdebugLog *log = must_open(path, 4 * MIB);      /* 31 slots, 7 frozen */
+
+    attach(log);
+    put_range(log, 0, 200);
+    attach(log);
+    put_range(log, 200, 340);       /* three segments and a part */
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->super.frozen_epoch, ==, 1);
+        g_assert_cmpuint(v->super.frozen_epoch_last, ==, 2);
+    }
+    g_assert_true(ddebug_log_resize(log, 2 * MIB, NULL));
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(frozen_bytes(path), ==, 3 * 131072);
+        g_assert_cmpuint(v->super.frozen_epoch, ==, 2);
+        g_assert_cmpuint(v->super.frozen_epoch_last, ==, 2);
+    }
+    ddebug_log_close(log);
+}
+
+static uint64_t data_segs(const char *path)
+{
+    g_autoptr(View) v = view(path);
+    uint64_t n = 0;
+
+    for (guint i = 0; i < v->segs->len; i++) {
+        n += g_array_index(v->segs, Seg, i).type == DDEBUG_LOG_SEG_DATA;
+    }
+    return n;
+}
+
+static void freeze_after_event(DdebugLog *log, uint32_t event)
+{
+    g_assert_cmpint(ddebug_log_append_event(log, event, 0, 0, 0), ==, 0);
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+}
+
+/* What is said after a death takes no segment of its own; the next boot does. */
+static void test_freeze_goes_on(void)
+{
+    g_autofree char *path = tmp_path("freeze-goes-on");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    uint64_t generation;
+
+    attach(log);
+    put_range(log, 0, 5);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_NOTICE);
+    {
+        g_autoptr(View) v = view(path);
+
+        generation = v->super.generation;
+    }
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_RESET);
+    g_assert_cmpuint(data_segs(path), ==, 1);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->super.generation, ==, generation);
+    }
+    /* what fills the segment is taken in with the next */
+    put_range(log, 5, 60);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    g_assert_cmpuint(data_segs(path), ==, 2);
+    g_assert_cmpuint(frozen_bytes(path), ==, 2 * 131072);
+    attach(log);
+    put_range(log, 1000, 1005);
+    g_assert_cmpuint(data_segs(path), ==, 3);
+    g_assert_cmpuint(frozen_bytes(path), ==, 2 * 131072);
+    ddebug_log_close(log);
+}
+
+/* A full log has room for what becomes of a dead guest, and for who comes next. */
+static void test_freeze_full(void)
+{
+    g_autofree char *path = tmp_path("freeze-full");
+    DdebugLog *log = must_open(path, MIB);
+
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    for (uint64_t n = 0; put(log, n) == 0; n++) {
+        continue;
+    }
+    freeze_after_event(log, DDEBUG_LOG_EVENT_NOTICE);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_STOP);
+    freeze_after_event(log, DDEBUG_LOG_EVENT_RESET);
+    attach(log);
+    g_assert_cmpint(put(log, 1000), ==, -EXFULL);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_CLOSE, 0, 0,
+                                            0), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLOSE);
+    }
+    ddebug_log_close(log);
+}
+
 /* requests */
 
 static void request(const char *path, uint32_t type, uint64_t id, uint64_t arg,
@@ -1640,7 +1842,12 @@ int main(int argc, char **argv)
     TEST("resize/refused", test_resize_refused);
     TEST("clear", test_clear);
     TEST("freeze", test_freeze);
+    TEST("freeze/goes-on", test_freeze_goes_on);
+    TEST("freeze/full", test_freeze_full);
+    TEST("freeze/bad-range", test_freeze_bad_range);
+    TEST("freeze/thawed-epoch", test_freeze_thawed_epoch);
     TEST("freeze/dict", test_freeze_dict);
+    TEST("freeze/dict-full", test_freeze_dict_full);
     TEST("requests", test_requests);
     TEST("state", test_state);
     TEST("bad/not-a-file", test_not_a_file);
