@@ -63,7 +63,8 @@
 
 /*
  * Two copies, written in turn: the valid one of the higher generation counts.
- * It is written when the geometry changes, and when a writer opens the log.
+ * It is written when the geometry changes, when a writer opens the log, when it is
+ * cleared, and when something is frozen or thawed.
  */
 struct ddebug_log_super {
 	__u8 magic[8];		/* DDEBUG_LOG_MAGIC */
