@@ -27,6 +27,7 @@ TROUBLE = re.compile(
     r"|list_(?:add|del) corruption|refcount_t:|kmemleak: .*(?:disabled|[Cc]annot)|turning off the locking"
     r"|Call Trace:|DMA-API:")
 
+SHOWN_LINES = 60
 RACE = "BUG: KCSAN: "
 FENCE = "=" * 60
 # How the stack of each side begins; and the frames below which is what was interrupted.
@@ -61,23 +62,27 @@ class Report:
         return False
 
     def __repr__(self):
-        return self.text if self.is_race else self.title
+        return self.text
 
 
 def reports(guest):
-    """All reports in the kernel's log."""
-    lines = [line for record in guest.kmsg(timeout=300)
-             for line in record.text.decode(errors="replace").split("\n")]
+    """All reports in the kernel's log, which is kept with the guest's files."""
+    text = "\n".join(record.text.decode(errors="replace") for record in guest.kmsg(timeout=300))
+    with open(guest.path("kmsg.log"), "w", encoding="utf-8") as file:
+        file.write(text)
+    lines = text.split("\n")
     found = []
     at = 0
     while at < len(lines):
         title = lines[at]
         end = at + 1
+        shown = at + SHOWN_LINES    # for those who read it: the end is marked of races only
         if title.startswith(RACE):
             while end < len(lines) and not lines[end].startswith(FENCE):
                 end += 1
+            shown = end
         if TROUBLE.search(title):
-            found.append(Report(title, "\n".join(lines[at:end])))
+            found.append(Report(title, "\n".join(lines[at:shown])))
         at = end
     return found
 

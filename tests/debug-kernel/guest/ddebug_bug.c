@@ -52,7 +52,7 @@ static struct dentry *dir;
 static unsigned long sink;	/* so that nothing is without use */
 static DEFINE_SPINLOCK(lock_a);
 static DEFINE_SPINLOCK(lock_b);
-static DEFINE_SPINLOCK(lock_irq);
+static DEFINE_RAW_SPINLOCK(lock_irq);
 static unsigned long word;
 
 static void bug_use_after_free(void)
@@ -112,8 +112,8 @@ static void bug_recursive(void)
 
 static void bug_lock_in_hardirq(struct irq_work *work)
 {
-	spin_lock(&lock_irq);
-	spin_unlock(&lock_irq);
+	raw_spin_lock(&lock_irq);
+	raw_spin_unlock(&lock_irq);
 }
 
 static void bug_inconsistent(void)
@@ -122,8 +122,8 @@ static void bug_inconsistent(void)
 
 	irq_work_queue(&work);
 	irq_work_sync(&work);
-	spin_lock(&lock_irq);
-	spin_unlock(&lock_irq);
+	raw_spin_lock(&lock_irq);
+	raw_spin_unlock(&lock_irq);
 }
 
 static void bug_sleep(void)
