@@ -768,7 +768,8 @@ test_overwriting (Fixture *f, gconstpointer data)
       g_assert_cmpuint (a.received + a.lost, ==, total);
       g_assert_cmpuint (a.lost, >, 0);
       g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the guest before"));
-      if (reader[i].rest)
+      /* the other one that rests may keep up with a writer whose machine is busy */
+      if (i == 3)
         g_assert_nonnull (strstr (reader[i].tool->text->str, "overwritten in the log before"));
       g_assert_cmpuint (a.received, >, 1000);
       tool_free (reader[i].tool);
