@@ -3,18 +3,13 @@
 #include "ddebug-log-internal.h"
 #include <sys/uio.h>
 
-#define EVENT_SIZE chunk_size(sizeof(struct ddebug_log_event))
+#define EVENT_SIZE ddlog_chunk_size(sizeof(struct ddebug_log_event))
 
 static const uint32_t loss_events[DDEBUG_LOG_NR_LOSSES] = {
     [DDEBUG_LOG_LOSS_IO] = DDEBUG_LOG_EVENT_IO_LOST,
     [DDEBUG_LOG_LOSS_FULL] = DDEBUG_LOG_EVENT_FULL_LOST,
     [DDEBUG_LOG_LOSS_RATE] = DDEBUG_LOG_EVENT_RATE_LOST,
 };
-
-static size_t chunk_size(size_t len)
-{
-    return sizeof(struct ddebug_log_chunk) + len + -len % CHUNK_ALIGN;
-}
 
 static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
                        uint64_t bytes)
@@ -46,7 +41,7 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
     static const char zeros[CHUNK_ALIGN];
     DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
     const size_t pad = -len % CHUNK_ALIGN;
-    const size_t total = chunk_size(len);
+    const size_t total = ddlog_chunk_size(len);
     struct iovec iov[] = {
         { c, sizeof(*c) },
         { (void *)payload, len },
@@ -145,7 +140,7 @@ static int tell_all_lost(DdebugLog *log, bool all)
  */
 static int make_room_for_data(DdebugLog *log, size_t len)
 {
-    size_t need = chunk_size(len);
+    size_t need = ddlog_chunk_size(len);
     int why;
 
     if (log->mode == DDEBUG_LOG_DROP && log->full) {

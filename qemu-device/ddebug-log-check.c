@@ -40,28 +40,20 @@ static bool mend_cut(DdebugLog *log, uint64_t have, bool *mended,
                       "ddebug-host to resize or clear a log", log->path, have);
 }
 
-/* What a segment of another log holds of the present epoch. */
-static int copy_chunks(DdebugLog *log, const char *buf, uint64_t seq)
+/* What segment @seq of @old holds of the present epoch. */
+static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
+                       uint64_t seq)
 {
+    struct ddebug_log_chunk c;
     uint32_t off = FIRST_CHUNK;
+    const char *payload;
     int r = 0;
 
-    while (!r && off + sizeof(struct ddebug_log_chunk) <= log->seg_size) {
-        struct ddebug_log_chunk c;
-        uint32_t room = log->seg_size - off - sizeof(c), len;
-
-        memcpy(&c, buf + off, sizeof(c));
-        len = GUINT32_FROM_LE(c.len);
-        if (GUINT32_FROM_LE(c.magic) != DDEBUG_LOG_CHUNK_MAGIC || !sealed(&c) ||
-            GUINT64_FROM_LE(c.seg_seq) != seq ||
-            GUINT32_FROM_LE(c.off) != off || len > room) {
-            break;
-        }
+    while (!r && ddlog_next_chunk(old, buf, seq, &off, &c, &payload)) {
         if (GUINT32_FROM_LE(c.epoch) == log->epoch) {
-            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c,
-                                  buf + off + sizeof(c), len);
+            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, payload,
+                                  GUINT32_FROM_LE(c.len));
         }
-        off += sizeof(c) + (len + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
     }
     return r;
 }
@@ -87,7 +79,7 @@ static int copy_dict(DdebugLog *log, const DdebugLog *old)
         r = ddlog_read_at(old->fd, buf, old->seg_size,
                           ddlog_slot_off(old, slot));
         if (!r) {
-            r = copy_chunks(log, buf, old->slots[slot].seq);
+            r = copy_chunks(log, old, buf, old->slots[slot].seq);
         }
     }
     return r;

@@ -64,6 +64,12 @@
 /* A chunk's payload is padded so that the next header is aligned. */
 #define CHUNK_ALIGN 8u
 
+/* Bytes that a chunk with a payload of @len takes. */
+static inline size_t ddlog_chunk_size(size_t len)
+{
+    return sizeof(struct ddebug_log_chunk) + len + -len % CHUNK_ALIGN;
+}
+
 G_STATIC_ASSERT(FIRST_CHUNK + sizeof(struct ddebug_log_chunk) +
                 DDEBUG_LOG_PAYLOAD_MAX <= DDEBUG_LOG_SEG_SIZE_MIN);
 
@@ -156,6 +162,14 @@ bool ddlog_read_super(DdebugLog *log, GError **error);
 /* -load */
 bool ddlog_load_slots(DdebugLog *log, GError **error);
 void ddlog_load_state(DdebugLog *log);
+/*
+ * The chunk at *@off of segment @seq, the whole of which is in @buf: its header
+ * and payload, and *@off is behind it.  @log: the one that the segment is of.
+ * Returns false if there is none.
+ */
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
+                      uint32_t *off, struct ddebug_log_chunk *c,
+                      const char **payload);
 
 /* -segment */
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type);

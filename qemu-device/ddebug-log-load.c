@@ -11,6 +11,29 @@ static bool seg_usable(const struct ddebug_log_seg *seg)
            seg->seq != 0;
 }
 
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
+                      uint32_t *off, struct ddebug_log_chunk *c,
+                      const char **payload)
+{
+    const char *at = buf + *off;
+    uint32_t len;
+
+    if (*off + sizeof(*c) > log->seg_size) {
+        return false;
+    }
+    memcpy(c, at, sizeof(*c));
+    len = GUINT32_FROM_LE(c->len);
+    if (GUINT32_FROM_LE(c->magic) != DDEBUG_LOG_CHUNK_MAGIC || !sealed(c) ||
+        GUINT64_FROM_LE(c->seg_seq) != seq ||
+        GUINT32_FROM_LE(c->off) != *off ||
+        len > log->seg_size - *off - sizeof(*c)) {
+        return false;
+    }
+    *payload = at + sizeof(*c);
+    *off += ddlog_chunk_size(len);
+    return true;
+}
+
 /*
  * Takes the numbers that the chunks of a segment have used.  Returns how many
  * chunks it saw of those that count for the type: a data segment may hold
@@ -19,23 +42,15 @@ static bool seg_usable(const struct ddebug_log_seg *seg)
 static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
 {
     const uint64_t seq = log->slots[slot].seq;
+    struct ddebug_log_chunk c;
     uint32_t off = FIRST_CHUNK;
+    const char *payload;
     unsigned seen = 0;
 
     if (ddlog_read_at(log->fd, buf, log->seg_size, ddlog_slot_off(log, slot))) {
         return 0;
     }
-    while (off + sizeof(struct ddebug_log_chunk) <= log->seg_size) {
-        struct ddebug_log_chunk c;
-        uint32_t room = log->seg_size - off - sizeof(c), len;
-
-        memcpy(&c, buf + off, sizeof(c));
-        len = GUINT32_FROM_LE(c.len);
-        if (GUINT32_FROM_LE(c.magic) != DDEBUG_LOG_CHUNK_MAGIC || !sealed(&c) ||
-            GUINT64_FROM_LE(c.seg_seq) != seq ||
-            GUINT32_FROM_LE(c.off) != off || len > room) {
-            break;
-        }
+    while (ddlog_next_chunk(log, buf, seq, &off, &c, &payload)) {
         log->next_chunk = MAX(log->next_chunk,
                               GUINT64_FROM_LE(c.chunk_seq) + 1);
         log->epoch = MAX(log->epoch, GUINT32_FROM_LE(c.epoch));
@@ -46,7 +61,6 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
             GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
             seen++;
         }
-        off += sizeof(c) + (len + CHUNK_ALIGN - 1) / CHUNK_ALIGN * CHUNK_ALIGN;
     }
     return seen;
 }

@@ -1699,6 +1699,31 @@ static void test_begun_anew(void)
     ddebug_log_close(log);
 }
 
+/* The new log of a size has larger segments than the old one, which came to that size. */
+static void test_begun_anew_larger(void)
+{
+    g_autofree char *path = tmp_path("anew-larger");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    const unsigned entries = 3000;
+    g_autoptr(GError) error = NULL;
+
+    attach(log);
+    for (unsigned i = 0; i < entries; i++) {
+        g_assert_cmpint(ddebug_log_append_dict(log, "entry", 5), ==, 0);
+    }
+    g_assert_true(ddebug_log_resize(log, 64 * MIB, NULL));
+    unlink(path);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "a new log was begun"));
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, entries);
+    }
+    ddebug_log_close(log);
+}
+
 /* A segment that is there twice counts once, and once only is left. */
 static void test_segment_twice(void)
 {
@@ -1869,6 +1894,7 @@ int main(int argc, char **argv)
     TEST("access", test_access);
     TEST("bad/other-owner", test_other_owner);
     TEST("bad/begun-anew", test_begun_anew);
+    TEST("bad/begun-anew-larger", test_begun_anew_larger);
     TEST("kill", test_kill);
     r = g_test_run();
     remove_tmp_dir();
