@@ -48,7 +48,7 @@ list_files() {
     add 644 "$DOCDIR/docs/licenses/" docs/licenses/*.txt
 
     for file in guest-driver/*.[ch]; do
-        [[ $file =~ ^guest-driver/ddebug_(test|odd)\.c$ ]] || sources+=("$file")
+        [[ $file =~ ^guest-driver/ddebug_(test|odd|die)\.c$ ]] || sources+=("$file")
     done
     add 644 "$source_tree/" guest-driver/Kbuild "${sources[@]}" COPYING
     add 644 "$source_tree/dkms.conf" guest-driver/dkms.conf.in
