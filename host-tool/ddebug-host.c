@@ -427,19 +427,36 @@ ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wa
   return reader;
 }
 
+gboolean
+ddebug_host_read_on (const DdebugItem *item, gpointer data)
+{
+  (void) item;
+  (void) data;
+  return ddebug_wait_signal () == 0;
+}
+
+int
+ddebug_host_print (DdebugWait *wait, const GString *text)
+{
+  g_autoptr (GError) error = NULL;
+  gsize written;
+
+  if (!ddebug_wait_signal ()
+      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
+    return ddebug_host_fail (error);
+  return DDEBUG_EXIT_OK;
+}
+
 /* ---- small commands ---- */
 
 static int
 print (DdebugWait *wait, const GString *text)
 {
-  g_autoptr (GError) error = NULL;
-  gsize written;
+  int status = ddebug_host_print (wait, text);
 
-  if (ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
-    return ddebug_host_fail (error);
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
-  return DDEBUG_EXIT_OK;
+  return status;
 }
 
 static int

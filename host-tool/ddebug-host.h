@@ -5,6 +5,7 @@
 
 #include <glib.h>
 
+#include "ddebug-merge.h"
 #include "ddebug-reader.h"
 #include "ddebug-wait.h"
 
@@ -76,6 +77,16 @@ guint ddebug_host_wait (DdebugWait *wait, int timeout_ms);
 gboolean ddebug_host_is_live (DdebugReader *reader, gboolean closed);
 /* Whether the file is shorter than its log, and will stay so; @there: what it has. */
 gboolean ddebug_host_is_cut (DdebugReader *reader, guint64 *there);
+
+/* A DdebugItemFunc that only reads on, until a signal comes; @data is not used. */
+gboolean ddebug_host_read_on (const DdebugItem *item, gpointer data);
+
+/*
+ * Writes @text to standard output, whole, unless a signal comes: the caller dies by
+ * it (ddebug_wait_die_by_signal()) when it has cleaned up.  Returns the exit status;
+ * what went wrong was said.
+ */
+int ddebug_host_print (DdebugWait *wait, const GString *text);
 
 /* The commands; each returns the exit status, or does not return because of a signal. */
 int ddebug_host_show (const DdebugOptions *options, DdebugShow show, DdebugWait *wait);

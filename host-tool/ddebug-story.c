@@ -4,11 +4,9 @@
  * Both read the whole log; a boot is what epochs of one boot id have in common.
  */
 #include <string.h>
-#include <unistd.h>
 
 #include "ddebug-format.h"
 #include "ddebug-host.h"
-#include "ddebug-output.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
@@ -341,14 +339,6 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
 
 /* ---- the commands ---- */
 
-static gboolean
-pass_on (const DdebugItem *item, gpointer data)
-{
-  (void) item;
-  (void) data;
-  return ddebug_wait_signal () == 0;
-}
-
 static int
 tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean last_words)
 {
@@ -356,7 +346,6 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
   g_autoptr (DdebugView) view = NULL;
   g_autoptr (GError) error = NULL;
   int status = DDEBUG_EXIT_OK;
-  gsize written;
   Words words = {
     .format = { .utf8 = options->utf8, .callsite = options->callsite, .quiet = TRUE },
     .cpus = g_ptr_array_new_with_free_func (free_queue),
@@ -369,7 +358,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
     {
       view = ddebug_view_new (reader);
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
-      if (!ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE), last_words ? take_words : pass_on, &words,
+      if (!ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE), last_words ? take_words : ddebug_host_read_on, &words,
                                  &error))
         status = ddebug_host_fail (error);
       else if (last_words)
@@ -377,9 +366,8 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
       else
         add_boots (options, view, text);
     }
-  if (status == DDEBUG_EXIT_OK && !ddebug_wait_signal ()
-      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
-    status = ddebug_host_fail (error);
+  if (status == DDEBUG_EXIT_OK)
+    status = ddebug_host_print (wait, text);
   g_ptr_array_unref (words.cpus);
   g_ptr_array_unref (words.debug);
   g_string_free (words.tail, TRUE);
