@@ -28,6 +28,7 @@ typedef struct
   gboolean show_size;
   char *size;
   gboolean clear;
+  char *boot;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -79,6 +80,8 @@ ddebug_host_fail (const GError *error)
       return DDEBUG_EXIT_FORMAT;
     case DDEBUG_ERROR_REFUSED:
       return DDEBUG_EXIT_REFUSED;
+    case DDEBUG_ERROR_BOOT:
+      return DDEBUG_EXIT_BOOT;
     case DDEBUG_ERROR_IO:
     default:
       return DDEBUG_EXIT_IO;
@@ -123,6 +126,11 @@ static const HelpLine help_commands[] = {
   { "-V, --version", "print the version and end" },
 };
 
+static const HelpLine help_filters[] = {
+  { "-b, --boot[=BOOT]", "of one boot: 0 or nothing is the newest, -1 the one before, 1 the" },
+  { NULL, "oldest, or an id of --list-boots, or ID-1, ID+1; also --last-words" },
+};
+
 static const HelpLine help_options[] = {
   { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
   { "-c, --callsite", "print module:function:line: before each message" },
@@ -137,12 +145,14 @@ static const HelpLine help_status[] = {
   { "3", "FILE is no log, empty, of another version, or too damaged to be read" },
   { "4", "FILE is missing, not a regular file, or not accessible" },
   { "5", "the device refused a request or did not answer; FILE.cursor is another log's" },
+  { "6", "FILE has no such boot" },
   { "130, 143, 129", "ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP; --pipe has kept its place" },
 };
 
 static const HelpLine help_examples[] = {
   { "ddebug-host --wait --follow vm.ddl", "start before the VM, see all" },
   { "ddebug-host --pipe vm.ddl | logger", "hand each message on once" },
+  { "ddebug-host --boot=-1 vm.ddl", "see what the guest did before it rebooted" },
   { "ddebug-host --callsite vm.ddl | grep xhci_", "search, with places in the source" },
   { "ddebug-host --size=256M vm.ddl", "keep more" },
 };
@@ -163,6 +173,7 @@ add_all_help (GString *out)
                         "messages of a guest whose callsites have the dynamic debug flag 'r'.  Several logs\n"
                         "are shown as one, each line with its FILE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
+  add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 20);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
   add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 42);
@@ -171,26 +182,115 @@ add_all_help (GString *out)
 
 /* ---- arguments ---- */
 
+/* The options that take a value; what stands for one without it, NULL if it cannot be left out. */
+static const struct
+{
+  const char *name;
+  char letter;
+  const char *alone;
+} valued[] = {
+  { "size", 0, "--show-size" },
+  { "boot", 'b', "--boot=0" },
+};
+
+enum { BOOT = 1, NOT_VALUED = -1 };
+
+static int
+find_valued (const char *name, gsize len, char letter)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (valued); i++)
+    if (letter ? valued[i].letter == letter : strlen (valued[i].name) == len && memcmp (valued[i].name, name, len) == 0)
+      return i;
+  return NOT_VALUED;
+}
+
 /*
- * GOption would take the word after a bare --size for its value, so that is
- * turned into an option of its own.  It would also take and forget a value for
- * an option that has none.
+ * Adds option @which without a value in its own word, @whole, to @out; TRUE if the next word, which may be NULL,
+ * is its value.  As journalctl, a word behind --boot counts if it can be one: -b -1.
  */
 static gboolean
-check_values (char **argv, GError **error)
+add_valued (GPtrArray *out, int which, const char *whole, const char *next)
 {
-  for (char **arg = argv + 1; *arg && strcmp (*arg, "--") != 0; arg++)
-    if (strcmp (*arg, "--size") == 0)
-      {
-        g_free (*arg);
-        *arg = g_strdup ("--show-size");
-      }
-    else if (g_str_has_prefix (*arg, "--") && strchr (*arg, '=') && !g_str_has_prefix (*arg, "--size="))
-      {
-        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: only --size takes a value", *arg);
-        return FALSE;
-      }
+  DdebugBootName name;
+
+  if (which == BOOT && next && (strcmp (next, "all") == 0 || ddebug_boot_name_parse (next, &name)))
+    {
+      g_ptr_array_add (out, g_strconcat ("--boot=", next, NULL));
+      return TRUE;
+    }
+  g_ptr_array_add (out, g_strdup (valued[which].alone ? valued[which].alone : whole));
+  if (valued[which].alone || !next)
+    return FALSE;
+  g_ptr_array_add (out, g_strdup (next));
   return TRUE;
+}
+
+static gboolean
+add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_next, GError **error)
+{
+  gsize len = strcspn (word + 2, "=");
+  int which = find_valued (word + 2, len, 0);
+
+  if (which != NOT_VALUED && !word[2 + len])
+    *took_next = add_valued (out, which, word, next);
+  else if (which == NOT_VALUED && word[2 + len])
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: --%.*s takes no value", word, (int) len, word + 2);
+      return FALSE;
+    }
+  else
+    g_ptr_array_add (out, g_strdup (word));
+  return TRUE;
+}
+
+/* "-qb", "-qb-1": letters up to one that takes a value, which may be behind it. */
+static gboolean
+add_short (GPtrArray *out, const char *word, const char *next)
+{
+  for (const char *letter = word + 1; *letter; letter++)
+    {
+      int which = find_valued (NULL, 0, *letter);
+      g_autofree char *own = g_strdup_printf ("--%s", which == NOT_VALUED ? "" : valued[which].name);
+
+      if (which == NOT_VALUED)
+        continue;
+      if (letter > word + 1)
+        g_ptr_array_add (out, g_strndup (word, letter - word));
+      if (!letter[1])
+        return add_valued (out, which, own, next);
+      g_ptr_array_add (out, g_strconcat (own, "=", letter + 1, NULL));
+      return FALSE;
+    }
+  g_ptr_array_add (out, g_strdup (word));
+  return FALSE;
+}
+
+/*
+ * The words as GOption is to have them.  By itself it would take the word after a
+ * bare --size for its value, one after --boot if it has no dash, and would take and
+ * forget a value for an option that has none.
+ */
+static char **
+settle_values (char **argv, GError **error)
+{
+  g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func (g_free);
+  gboolean options = TRUE;
+
+  for (char **word = argv; *word; word++)
+    {
+      gboolean took_next = FALSE;
+
+      options = options && strcmp (*word, "--") != 0;
+      if (word == argv || !options || (*word)[0] != '-')
+        g_ptr_array_add (out, g_strdup (*word));
+      else if ((*word)[1] != '-')
+        took_next = add_short (out, *word, word[1]);
+      else if (!add_long (out, *word, word[1], &took_next, error))
+        return NULL;
+      word += took_next;
+    }
+  g_ptr_array_add (out, NULL);
+  return (char **) g_ptr_array_free (g_steal_pointer (&out), FALSE);
 }
 
 static gboolean
@@ -206,6 +306,7 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "show-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &a->show_size, NULL, NULL },
     { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
+    { "boot", 0, 0, G_OPTION_ARG_STRING, &a->boot, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
@@ -216,12 +317,13 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_auto (GStrv) settled = settle_values (argv, error);
 
+  if (!settled)
+    return FALSE;
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
-  if (!check_values (argv, error))
-    return FALSE;
-  return g_option_context_parse_strv (context, &argv, error);
+  return g_option_context_parse_strv (context, &settled, error);
 }
 
 /* N, with K, M, G or T for powers of 1024. */
@@ -269,6 +371,8 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
                        "redirect it to a file or a pipe, or leave --raw out");
+  if (a->boot && !shows && !a->last_words)
+    return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
   if (a->size && !parse_size (a->size, size))
@@ -276,6 +380,21 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->size && (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX))
     return fail_usage ("--size=%s: too %s; 1M to 1024G is possible", a->size,
                        *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
+  return DDEBUG_EXIT_OK;
+}
+
+/* What is to be shown: *@filter, NULL for all. */
+static int
+make_filter (const Arguments *a, DdebugFilter **filter)
+{
+  g_autoptr (DdebugFilter) made = ddebug_filter_new ();
+  g_autoptr (GError) error = NULL;
+
+  if (!a->boot)
+    return DDEBUG_EXIT_OK;
+  if (a->boot && !ddebug_filter_set_boot (made, a->boot, &error))
+    return fail_usage ("%s", error->message);
+  *filter = g_steal_pointer (&made);
   return DDEBUG_EXIT_OK;
 }
 
@@ -512,7 +631,7 @@ clear_log (const DdebugOptions *options, DdebugWait *wait)
 }
 
 static int
-run (const Arguments *a, DdebugWait *wait, guint64 size)
+run (const Arguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *filter)
 {
   const DdebugOptions options = {
     .paths = a->files,
@@ -522,6 +641,7 @@ run (const Arguments *a, DdebugWait *wait, guint64 size)
     .raw = a->raw,
     .quiet = a->quiet,
     .utf8 = g_get_charset (NULL),
+    .filter = filter,
   };
 
   if (a->info)
@@ -577,6 +697,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   g_autoptr (DdebugWait) wait = NULL;
   g_auto (GStrv) args = g_strdupv (argv);
+  g_autoptr (DdebugFilter) filter = NULL;
   Arguments a = { 0 };
   guint64 size = 0;
   int status;
@@ -597,8 +718,11 @@ main (int argc, char **argv)
     return print_about (&a, wait);
   status = check_arguments (&a, &size);
   if (status == DDEBUG_EXIT_OK)
-    status = run (&a, wait, size);
+    status = make_filter (&a, &filter);
+  if (status == DDEBUG_EXIT_OK)
+    status = run (&a, wait, size, filter);
   g_strfreev (a.files);
+  g_free (a.boot);
   g_free (a.size);
   return status;
 }

@@ -5,6 +5,7 @@
 
 #include <glib.h>
 
+#include "ddebug-filter.h"
 #include "ddebug-merge.h"
 #include "ddebug-reader.h"
 #include "ddebug-wait.h"
@@ -17,6 +18,7 @@ enum
   DDEBUG_EXIT_FORMAT = 3,   /* not a log, one of another version, or a damaged one */
   DDEBUG_EXIT_ACCESS = 4,   /* no such file, no regular file, no permission */
   DDEBUG_EXIT_REFUSED = 5,  /* the device refused, or did not answer */
+  DDEBUG_EXIT_BOOT = 6,     /* the log has no such boot */
 };
 
 typedef enum
@@ -43,6 +45,7 @@ typedef struct
   gboolean raw;
   gboolean quiet;
   gboolean utf8;
+  const DdebugFilter *filter; /* NULL: all is shown */
 } DdebugOptions;
 
 /* Says "ddebug-host: ..." on standard error; returns the exit status for @error. */

@@ -66,6 +66,7 @@ typedef struct
   DdebugMessage message;    /* its text is valid until the merger is used again */
   guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
   guint64 realtime;         /* ns since 1970 when the host wrote its chunk; 0: not known */
+  guint64 after;            /* the same of the message of stream before it; 0: none, or no stream */
   guint32 event;            /* DDEBUG_LOG_EVENT_* */
   guint64 args[2];          /* of the event */
   guint64 count;

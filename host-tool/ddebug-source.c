@@ -164,6 +164,25 @@ unlock_cursor (DdebugSource *source)
 
 /* ---- what happens to the log ---- */
 
+/* FALSE: the log has not what is asked for, and has ended. */
+static gboolean
+begin_filter (DdebugSource *source)
+{
+  static const DdebugFilterBoot how[] = {
+    [DDEBUG_SHOW_TRACE] = DDEBUG_FILTER_BOOT_ALONE,
+    [DDEBUG_SHOW_FOLLOW] = DDEBUG_FILTER_BOOT_ON,
+    [DDEBUG_SHOW_PIPE] = DDEBUG_FILTER_BOOT_NEWEST,
+  };
+  g_autoptr (GError) error = NULL;
+
+  if (!source->options->filter
+      || ddebug_filter_begin (source->options->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
+                              how[source->show], source->path, &source->place, &error))
+    return TRUE;
+  end_log (source, ddebug_host_fail (error));
+  return FALSE;
+}
+
 static gboolean
 open_log (DdebugSource *source)
 {
@@ -179,6 +198,8 @@ open_log (DdebugSource *source)
       return FALSE;
     }
   source->view = ddebug_view_new (source->reader);
+  if (!begin_filter (source))
+    return FALSE;
   merger = ddebug_view_merger (source->view);
   ddebug_merger_set_window (merger, source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
   ddebug_merger_set_held_max (merger, MAX (DDEBUG_MERGER_HELD_MAX / source->options->n_paths, HELD_MIN));
@@ -307,6 +328,8 @@ ddebug_source_next (DdebugSource *source)
       {
       case DDEBUG_VIEW_ITEM:
         source->key = MAX (source->key, source->item.realtime);
+        source->is_shown = !source->options->filter
+                           || ddebug_filter_passes (source->options->filter, &source->place, &source->item);
         source->budget--;
         return TRUE;
       case DDEBUG_VIEW_END:

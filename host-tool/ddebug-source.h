@@ -18,6 +18,7 @@ typedef struct
   /* what the outside may read */
   const char *path;
   DdebugItem item;          /* the next of this round: ddebug_source_next() */
+  gboolean is_shown;        /* the filter lets it pass */
   guint64 key;              /* host's time of item, ns since 1970; never goes back */
   DdebugFormat format;
   DdebugCursor *cursor;     /* NULL unless --pipe, and open */
@@ -29,6 +30,7 @@ typedef struct
   DdebugWait *wait;
   DdebugView *view;         /* NULL: not open */
   DdebugReader *reader;     /* of the view */
+  DdebugFilterPlace place;
   DdebugWatch *file;
   DdebugWatch *directory;   /* while the log is waited for */
   DdebugWatch *cursor_file; /* while another consumer has the cursor */
