@@ -3,16 +3,23 @@
 
 #include <string.h>
 
+#include "ddebug-time.h"
+
 struct DdebugFilter
 {
   char *boot_text;          /* NULL: any */
   DdebugBootName boot;
+  guint64 since;            /* ns since 1970, the first */
+  guint64 until;            /* and the last */
 };
 
 DdebugFilter *
 ddebug_filter_new (void)
 {
-  return g_new0 (DdebugFilter, 1);
+  DdebugFilter *filter = g_new0 (DdebugFilter, 1);
+
+  filter->until = G_MAXUINT64;
+  return filter;
 }
 
 void
@@ -94,6 +101,71 @@ passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
   return place->inside;
 }
 
+/* ---- the time ---- */
+
+/* @rest: ns of a us that belong to it, too.  What 64 bits of ns cannot tell is before or after all. */
+static gboolean
+parse_time (const char *option, const char *text, gint64 now, guint64 rest, guint64 *ns, GError **error)
+{
+  g_autoptr (GTimeZone) local = g_time_zone_new_local ();
+  gint64 us;
+
+  if (!ddebug_time_parse (text, now, local, &us))
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                   "%s=%s: not a time; give \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
+                   "\"5min ago\", @1700000000 or the like", option, text);
+      return FALSE;
+    }
+  if (us < 0)
+    *ns = 0;
+  else if ((guint64) us >= G_MAXUINT64 / 1000)
+    *ns = G_MAXUINT64;
+  else
+    *ns = (guint64) us * 1000 + rest;
+  return TRUE;
+}
+
+gboolean
+ddebug_filter_set_since (DdebugFilter *filter, const char *text, gint64 now, GError **error)
+{
+  return parse_time ("--since", text, now, 0, &filter->since, error);
+}
+
+gboolean
+ddebug_filter_set_until (DdebugFilter *filter, const char *text, gint64 now, GError **error)
+{
+  return parse_time ("--until", text, now, 999, &filter->until, error);
+}
+
+gboolean
+ddebug_filter_is_possible (const DdebugFilter *filter)
+{
+  return filter->since <= filter->until;
+}
+
+guint64
+ddebug_filter_until (const DdebugFilter *filter)
+{
+  return filter->until;
+}
+
+gboolean
+ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last)
+{
+  return first <= filter->until && last >= filter->since;
+}
+
+/* What is missing was there at some time between the message before and what came next; 0 is any time. */
+static gboolean
+passes_time (const DdebugFilter *filter, const DdebugItem *item)
+{
+  guint64 last = item->realtime ? item->realtime : G_MAXUINT64;
+  guint64 first = item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT ? item->realtime : item->after;
+
+  return ddebug_filter_overlaps (filter, first, last);
+}
+
 /* ---- items ---- */
 
 gboolean
@@ -101,5 +173,5 @@ ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, cons
 {
   if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
     return TRUE;
-  return !filter->boot_text || passes_boot (place, item);
+  return (!filter->boot_text || passes_boot (place, item)) && passes_time (filter, item);
 }

@@ -28,7 +28,18 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugFilter, ddebug_filter_free)
  */
 gboolean ddebug_filter_set_boot (DdebugFilter *filter, const char *text, GError **error);
 
+/* @now: us since 1970; times without a zone are in the local one. */
+gboolean ddebug_filter_set_since (DdebugFilter *filter, const char *text, gint64 now, GError **error);
+gboolean ddebug_filter_set_until (DdebugFilter *filter, const char *text, gint64 now, GError **error);
+
 gboolean ddebug_filter_has_boot (const DdebugFilter *filter);
+
+/* FALSE: what is asked for cannot be, since it is to end before it begins. */
+gboolean ddebug_filter_is_possible (const DdebugFilter *filter);
+/* ns since 1970, the last that passes; G_MAXUINT64: there is none. */
+guint64 ddebug_filter_until (const DdebugFilter *filter);
+/* Whether anything between these, ns since 1970, may pass as far as time goes. */
+gboolean ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last);
 
 /* What a filter keeps of one log, while it is read. */
 typedef struct

@@ -29,6 +29,8 @@ typedef struct
   char *size;
   gboolean clear;
   char *boot;
+  char *since;
+  char *until;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -129,6 +131,9 @@ static const HelpLine help_commands[] = {
 static const HelpLine help_filters[] = {
   { "-b, --boot[=BOOT]", "of one boot: 0 or nothing is the newest, -1 the one before, 1 the" },
   { NULL, "oldest, or an id of --list-boots, or ID-1, ID+1; also --last-words" },
+  { "-S, --since=TIME", "taken by the host at TIME or later: \"2026-11-24 10:00\", 10:00:05.123," },
+  { NULL, "yesterday, today, now, -1h, \"5min ago\", @1700000000; also --list-boots" },
+  { "-U, --until=TIME", "or earlier; --follow ends then" },
 };
 
 static const HelpLine help_options[] = {
@@ -153,6 +158,7 @@ static const HelpLine help_examples[] = {
   { "ddebug-host --wait --follow vm.ddl", "start before the VM, see all" },
   { "ddebug-host --pipe vm.ddl | logger", "hand each message on once" },
   { "ddebug-host --boot=-1 vm.ddl", "see what the guest did before it rebooted" },
+  { "ddebug-host --since=-5min vm.ddl", "see the last five minutes" },
   { "ddebug-host --callsite vm.ddl | grep xhci_", "search, with places in the source" },
   { "ddebug-host --size=256M vm.ddl", "keep more" },
 };
@@ -191,6 +197,8 @@ static const struct
 } valued[] = {
   { "size", 0, "--show-size" },
   { "boot", 'b', "--boot=0" },
+  { "since", 'S', NULL },
+  { "until", 'U', NULL },
 };
 
 enum { BOOT = 1, NOT_VALUED = -1 };
@@ -307,6 +315,8 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
     { "boot", 0, 0, G_OPTION_ARG_STRING, &a->boot, NULL, NULL },
+    { "since", 0, 0, G_OPTION_ARG_STRING, &a->since, NULL, NULL },
+    { "until", 0, 0, G_OPTION_ARG_STRING, &a->until, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
@@ -373,6 +383,10 @@ check_arguments (const Arguments *a, guint64 *size)
                        "redirect it to a file or a pipe, or leave --raw out");
   if (a->boot && !shows && !a->last_words)
     return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
+  if ((a->since || a->until) && !shows && !a->list_boots)
+    return fail_usage ("--%s goes with --trace, --follow, --pipe and --list-boots only", a->since ? "since" : "until");
+  if (a->until && a->pipe)
+    return fail_usage ("--until does not go with --pipe, which would consume unseen what came later; use --trace or --follow");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
   if (a->size && !parse_size (a->size, size))
@@ -388,12 +402,17 @@ static int
 make_filter (const Arguments *a, DdebugFilter **filter)
 {
   g_autoptr (DdebugFilter) made = ddebug_filter_new ();
+  gint64 now = g_get_real_time ();
   g_autoptr (GError) error = NULL;
 
-  if (!a->boot)
+  if (!a->boot && !a->since && !a->until)
     return DDEBUG_EXIT_OK;
-  if (a->boot && !ddebug_filter_set_boot (made, a->boot, &error))
+  if ((a->boot && !ddebug_filter_set_boot (made, a->boot, &error))
+      || (a->since && !ddebug_filter_set_since (made, a->since, now, &error))
+      || (a->until && !ddebug_filter_set_until (made, a->until, now, &error)))
     return fail_usage ("%s", error->message);
+  if (!ddebug_filter_is_possible (made))
+    return fail_usage ("--since=%s is after --until=%s; exchange them", a->since, a->until);
   *filter = g_steal_pointer (&made);
   return DDEBUG_EXIT_OK;
 }
@@ -723,6 +742,8 @@ main (int argc, char **argv)
     status = run (&a, wait, size, filter);
   g_strfreev (a.files);
   g_free (a.boot);
+  g_free (a.since);
+  g_free (a.until);
   g_free (a.size);
   return status;
 }

@@ -15,6 +15,15 @@
  */
 #define ROUND 20000u
 
+/*
+ * What was written until a time is in the log this long (us) after: the device
+ * stamps a chunk when it writes it.
+ */
+#define UNTIL_SLACK G_USEC_PER_SEC
+
+/* us: the longest wait for a time of the host's clock, which may be set meanwhile. */
+#define UNTIL_LOOK (60 * G_USEC_PER_SEC)
+
 /* Bytes that each of many logs may hold back for order; all together see DDEBUG_MERGER_HELD_MAX. */
 #define HELD_MIN ((gsize) 2 << 20)
 
@@ -227,6 +236,7 @@ open_anew (DdebugSource *source)
   close_log (source);
   source->due = TRUE;
   source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->past = FALSE;
   source->hold_at = source->recheck_at = source->lock_at = 0;
   source->lock_tries = 0;
   ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
@@ -268,16 +278,38 @@ look_where_file_is (DdebugSource *source)
                    g_file_test (source->path, G_FILE_TEST_EXISTS) ? "replaced" : "removed");
 }
 
+/* us until nothing that comes can be of the time asked for; G_MAXINT64: that will not be. */
+static gint64
+until_left (const DdebugSource *source)
+{
+  guint64 until = source->options->filter ? ddebug_filter_until (source->options->filter) : G_MAXUINT64;
+
+  if (source->show == DDEBUG_SHOW_TRACE || until == G_MAXUINT64)
+    return G_MAXINT64;
+  return MAX ((gint64) (until / 1000) + UNTIL_SLACK - g_get_real_time (), 0);
+}
+
 /* ---- rounds ---- */
 
 gboolean
 ddebug_source_begin (DdebugSource *source)
 {
+  gboolean past;
+
   if (source->ended || !source->due)
     return FALSE;
   source->due = FALSE;
+  past = source->past || until_left (source) == 0;
   if (!source->view && !open_log (source))
-    return FALSE;
+    {
+      if (past && !source->ended)
+        end_log (source, DDEBUG_EXIT_OK);
+      return FALSE;
+    }
+  /* It may be written faster than it is read. */
+  if (past && !source->past)
+    ddebug_reader_set_snapshot (source->reader);
+  source->past = past;
   if (source->cursor && !lock_cursor (source))
     return FALSE;
   source->flushed = source->complete = FALSE;
@@ -301,7 +333,7 @@ flush (DdebugSource *source)
       ddebug_view_finish (source->view);
       return TRUE;
     }
-  if (source->show == DDEBUG_SHOW_TRACE)
+  if (source->show == DDEBUG_SHOW_TRACE || source->past)
     {
       ddebug_view_release (source->view);
       return TRUE;
@@ -359,7 +391,7 @@ ddebug_source_end (DdebugSource *source)
   else if (source->reopen)
     open_anew (source);
   else if (source->complete
-           && (source->show == DDEBUG_SHOW_TRACE
+           && (source->show == DDEBUG_SHOW_TRACE || source->past
                || (!source->is_live && (source->had_writer || !source->options->wait))))
     end_log (source, DDEBUG_EXIT_OK);
 }
@@ -410,6 +442,7 @@ ddebug_source_wake (DdebugSource *source)
   source->due |= wake != 0;
   source->due |= is_time (&source->hold_at, now);
   source->due |= is_time (&source->lock_at, now);
+  source->due |= until_left (source) == 0;
 }
 
 static gint64
@@ -422,9 +455,12 @@ int
 ddebug_source_timeout (DdebugSource *source)
 {
   gint64 at = sooner (sooner (source->hold_at, source->recheck_at), source->lock_at);
+  gint64 left = until_left (source);
 
   if (source->ended)
     return -1;
+  if (left != G_MAXINT64)
+    at = sooner (at, g_get_monotonic_time () + MIN (left, UNTIL_LOOK));
   if (source->due)
     return 0;
   /* Rounded up: not to wake before the time has come. */

@@ -45,6 +45,17 @@ notice_word (guint32 notice)
     }
 }
 
+/* One without messages was there when its driver came, if that is known. */
+static gboolean
+is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
+{
+  guint64 came = boot->epoch->realtime;
+
+  if (!filter)
+    return TRUE;
+  return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
+}
+
 /* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
 static void
 add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
@@ -58,6 +69,8 @@ add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
       const DdebugBoot *boot = &g_array_index (boots, DdebugBoot, i);
       const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
 
+      if (!is_in_time (options->filter, boot))
+        continue;
       g_string_append_printf (out, "%4d ", (int) i - (int) boots->len + 1);
       ddebug_format_uuid (out, boot->epoch->boot_id);
       g_string_append_c (out, ' ');

@@ -3,12 +3,14 @@
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "canned.h"
 #include "ddebug-boots.h"
 #include "ddebug-log.h"
+#include "ddebug-time.h"
 #include "run-tool.h"
 
 #define MS G_GUINT64_CONSTANT (1000000)
@@ -401,6 +403,227 @@ test_follow_boots (Fixture *f, gconstpointer data)
   tool_free (first);
 }
 
+/* ---- times ---- */
+
+#define US G_GINT64_CONSTANT (1000000)
+/* Tuesday, 2026-11-24 10:30:15.25 UTC; and midnight. */
+#define NOW (G_GINT64_CONSTANT (1795516215) * US + 250000)
+#define TODAY (G_GINT64_CONSTANT (1795478400) * US)
+#define DAY (86400 * US)
+
+static void
+assert_time (const char *text, GTimeZone *zone, gint64 expected)
+{
+  gint64 us;
+
+  g_test_message ("%s", text);
+  g_assert_true (ddebug_time_parse (text, NOW, zone, &us));
+  g_assert_cmpint (us, ==, expected);
+}
+
+static void
+test_times (void)
+{
+  static const struct
+  {
+    const char *text;
+    gint64 us;
+  } cases[] = {
+    { "now", NOW }, { "today", TODAY }, { "yesterday", TODAY - DAY }, { "tomorrow", TODAY + DAY }, { " \tnow ", NOW },
+    { "-1h", NOW - 3600 * US }, { "- 1 h", NOW - 3600 * US }, { "+3h30min", NOW + 12600 * US }, { "-90", NOW - 90 * US },
+    { "5min ago", NOW - 300 * US }, { "1h 30min 2s ago", NOW - 5402 * US }, { "1.5h ago", NOW - 5400 * US },
+    { "-0.000001s", NOW - 1 }, { "-0.0000019s", NOW - 1 }, { "-1us", NOW - 1 }, { "-1µs", NOW - 1 }, { "-2msec", NOW - 2000 },
+    { "-1 hour", NOW - 3600 * US }, { "2 hours ago", NOW - 7200 * US }, { "-1hr", NOW - 3600 * US }, { "-1m", NOW - 60 * US },
+    { "-2 minutes", NOW - 120 * US }, { "-3seconds", NOW - 3 * US }, { "-1d", NOW - DAY }, { "2 days ago", NOW - 2 * DAY },
+    { "-1w", NOW - 7 * DAY }, { "-1M", NOW - 2629800 * US }, { "-1month", NOW - 2629800 * US },
+    { "-1y", NOW - 31557600 * US }, { "2years ago", NOW - 63115200 * US }, { "-1 2s", NOW - 3 * US }, { "-100y", NOW - 3155760000 * US },
+    { "@0", 0 }, { "@1700000000", 1700000000 * US }, { "@1700000000.25", 1700000000 * US + 250000 }, { "@1.0000019", US + 1 },
+    { "2026-11-24", TODAY }, { "2026-11-24 10:00", TODAY + 36000 * US }, { "2026-11-24 10:00:05", TODAY + 36005 * US },
+    { "2026-11-24 10:00:05.123", TODAY + 36005 * US + 123000 }, { "2026-11-24  10:00:05.000001", TODAY + 36005 * US + 1 },
+    { "2026-11-24T10:00:05.9999999Z", TODAY + 36005 * US + 999999 }, { "2026-11-24T10:00", TODAY + 36000 * US },
+    { "2026-11-24 10:00:05 +0000", TODAY + 36005 * US }, { "2026-11-24T10:00:05+01:30", TODAY + 30605 * US },
+    { "2026-11-24T10:00:05-01", TODAY + 39605 * US }, { "2026-11-24T10:00:05 UTC", TODAY + 36005 * US },
+    { "2026-11-24 10:00 Europe/Berlin", TODAY + 32400 * US }, { "2026-07-01 10:00 Europe/Berlin", 1782892800 * US },
+    { "2026-11-24 UTC", TODAY }, { "10:00", TODAY + 36000 * US }, { "10:00:05.5", TODAY + 36005 * US + 500000 },
+    { "00:00+01:00", TODAY - 3600 * US }, { "23:59:59", TODAY + DAY - US }, { "1969-12-31 23:59:59", -US },
+    { "2024-02-29", 1709164800 * US },
+  };
+  static const char *const bad[] = {
+    "", " ", "then", "Now", "-", "+", "--1h", "-1x", "-1.h", "-.5h", "-1..5h", "-h", "-1h-", "1h", "90", "ago", " ago", "1 fortnight ago",
+    "-1h ago", "1hago", "@", "@x", "@1x", "@-1", "@1.", "-99999999999999999999y", "-300000y", "@99999999999999999", "2026-13-01",
+    "2026-02-29", "2026-11-31", "2026-11", "26-11-24", "2026-11-24T", "2026-11-2410:00", "2026-11-24+0100", "24:00", "10:60", "10:00:60x",
+    "10", "1:00", "10:00:5", "10:00.5", "10:00:05.", "10:00:05,5", "10:00 CET", "10:00 Nowhere/Else", "10:00 +1", "UTC", "+0100 10:00",
+    "2026-11-24 2026-11-24", "10:00 10:00", "10:00\n10:00", "2026-11-24 10:00 utc", "\xff", "2026-11-24\xff",
+  };
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc (), berlin = g_time_zone_new_identifier ("Europe/Berlin");
+  gint64 us;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    assert_time (cases[i].text, utc, cases[i].us);
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_test_message ("%s", bad[i]);
+      g_assert_false (ddebug_time_parse (bad[i], NOW, utc, &us));
+    }
+  /* the days and times of another zone, also where its day is another */
+  g_assert_nonnull (berlin);
+  assert_time ("today", berlin, TODAY - 3600 * US);
+  assert_time ("10:00", berlin, TODAY + 32400 * US);
+  assert_time ("10:00 Asia/Tokyo", berlin, TODAY + 3600 * US);
+  assert_time ("2026-11-24 10:00Z", berlin, TODAY + 36000 * US);
+  assert_time ("2026-07-01", berlin, 1782856800 * US);
+}
+
+/* Whatever comes is refused or a time. */
+static void
+test_random_times (void)
+{
+  static const char *const words[] = {
+    "now", "-", "+", "1", "99999999", ".5", "h", "min", "ago", " ", "@", "2026-11-24", "T", "10:00", ":05", "Z", "+01", "Europe/", "µ", "\xb5",
+  };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (4711);
+  g_autoptr (GTimeZone) utc = g_time_zone_new_utc ();
+
+  for (int i = 0; i < 20000; i++)
+    {
+      g_autoptr (GString) text = g_string_new (NULL);
+      gint64 us = 0;
+
+      for (int n = g_rand_int_range (rand, 0, 8); n; n--)
+        g_string_append (text, words[g_rand_int_range (rand, 0, G_N_ELEMENTS (words))]);
+      if (ddebug_time_parse (text->str, NOW, utc, &us))
+        g_assert_cmpint (us, <, G_MAXINT64 / 2);
+    }
+}
+
+static void
+test_since_until (Fixture *f, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "--since=2023-11-14", ALL }, { "--since=yesterday", "" }, { "--until=now", ALL }, { "--since=-1h", "" },
+    { "-S '2023-11-14 22:17:40'", B C }, { "-S'2023-11-14 22:17:40.000001'", C }, { "-qS '2023-11-14 22:18'", C },
+    { "-U '2023-11-14 22:16:40'", "a0 Ding dong|a1 read|" }, { "--until '2023-11-14 22:16:39.999999'", "" },
+    { "--until=@1700000250", A }, { "--since @1700000210 --until @1700000260", "a1 read again|" B },
+    { "--since=2023-11-14T23:17:00+01:00", B C }, { "--until=1970-01-02", "" }, { "--since=1960-01-01", ALL },
+    { "--until=9999-12-31", ALL }, { "--since=9999-12-31", "" }, { "-b 2 -S @1700000260", B }, { "-b 1 -S @1700000260", "" },
+    { "--follow --since=@1700000260 --until=@1700000261", B }, { "--follow -S @1700000260", B C },
+  };
+  g_autofree char *first = NULL, *second = NULL;
+
+  (void) data;
+  write_log (f->path);
+  check_cases (f->path, cases, G_N_ELEMENTS (cases));
+  /* what is left out is consumed */
+  first = messages (f->path, "--pipe -S @1700000260");
+  g_assert_cmpstr (first, ==, B C);
+  second = messages (f->path, "--pipe");
+  g_assert_cmpstr (second, ==, "");
+  assert_says (tool_run ("--since=then", f->path, NULL), 2, "--since=then: not a time; give");
+  assert_says (tool_run ("--until", "-1x", f->path, NULL), 2, "--until=-1x: not a time");
+  assert_says (tool_run ("-S", "now", "-U", "yesterday", f->path, NULL), 2, "--since=now is after --until=yesterday");
+  assert_says (tool_run ("--pipe", "-U", "now", f->path, NULL), 2, "--until does not go with --pipe");
+  assert_says (tool_run ("--info", "-S", "now", f->path, NULL), 2, "--since goes with");
+  assert_says (tool_run ("--last-words", "-U", "now", f->path, NULL), 2, "--until goes with");
+}
+
+/* A gap is shown where what is missing may be of the time asked for. */
+static void
+test_gaps_and_times (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *option;
+    gboolean is_shown;
+  } cases[] = {
+    { "--since=@1700000200", TRUE }, { "--since=@1700000205", TRUE }, { "--since=@1700000210", TRUE },
+    { "--since=@1700000210.000001", FALSE }, { "--until=@1700000205", TRUE }, { "--until=@1700000200", TRUE },
+    { "--until=@1700000199.999999", FALSE },
+  };
+
+  (void) data;
+  write_log (f->path);
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      Result r = tool_run (cases[i].option, f->path, NULL);
+
+      g_test_message ("%s", cases[i].option);
+      g_assert_cmpint (strstr (r.out, "-- 2 messages lost on cpu 1") != NULL, ==, cases[i].is_shown);
+      /* the log as a whole */
+      g_assert_nonnull (strstr (r.out, "-- 3 chunks (4096 bytes) given up"));
+      result_clear (&r);
+    }
+}
+
+static guint
+count_lines (const char *text)
+{
+  guint n = 0;
+
+  for (; *text; text++)
+    n += *text == '\n';
+  return n;
+}
+
+/* Their numbers stay what they are. */
+static void
+test_list_boots_of_a_time (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    const char *option;
+    const char *shown;          /* the numbers */
+  } cases[] = {
+    { "--since=@1700000200", "-2-10" }, { "--since=@1700000210.1", "-10" }, { "--until=@1700000250", "-2" },
+    { "--since=@1700000210", "-2-10" }, { "--since=@1700000330", "" },
+  };
+
+  (void) data;
+  write_log (f->path);
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      Result r = tool_run ("--list-boots", cases[i].option, f->path, NULL);
+      g_autoptr (GString) shown = g_string_new (NULL);
+
+      g_test_message ("%s", cases[i].option);
+      for (const char *line = strchr (r.out, '\n') + 1; *line; line = strchr (line, '\n') + 1)
+        g_string_append_printf (shown, "%d", atoi (line));
+      g_assert_cmpstr (shown->str, ==, cases[i].shown);
+      g_assert_cmpuint (count_lines (r.out), >=, 1);
+      result_clear (&r);
+    }
+}
+
+/* --follow ends a second after the time is over, also while the log is waited for, or never rests. */
+static void
+test_follow_until (Fixture *f, gconstpointer data)
+{
+  const DdebugLogInfo info = { .vm_name = "test", .writer = "test-select" };
+  g_autofree char *none = g_build_filename (f->dir, "none", NULL);
+  g_autoptr (GError) error = NULL;
+  DdebugLog *log = ddebug_log_open (f->path, DDEBUG_LOG_SIZE_MIN, &info, DDEBUG_LOG_OPEN_CREATE, &error);
+  gint64 begin = g_get_monotonic_time ();
+  Tool *follow, *waiting;
+
+  (void) data;
+  g_assert_no_error (error);
+  append_boot (log, 0x11);
+  append_message (log, "before");
+  follow = tool_start ("--follow", "--until=+2s", f->path, NULL);
+  waiting = tool_start ("--follow", "--wait", "--until=+2s", none, NULL);
+  tool_expect (follow, "before");
+  g_usleep (2200000);
+  append_boot (log, 0x22);
+  append_message (log, "after");
+  g_assert_cmpint (tool_finish (follow), ==, 0);
+  g_assert_cmpint (tool_finish (waiting), ==, 0);
+  g_assert_cmpint (g_get_monotonic_time () - begin, >=, 3 * US);
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 20 * US);
+  g_assert_null (strstr (follow->text->str, "after"));
+  tool_free (follow);
+  tool_free (waiting);
+  ddebug_log_close (log);
+}
+
 #define ADD(name, func) g_test_add ("/select/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
@@ -415,5 +638,11 @@ main (int argc, char **argv)
   ADD ("--last-words of a boot", test_last_words_of_a_boot);
   ADD ("notices of a boot", test_notices_of_a_boot);
   ADD ("--follow and boots that come", test_follow_boots);
+  g_test_add_func ("/select/times", test_times);
+  g_test_add_func ("/select/times: anything", test_random_times);
+  ADD ("--since and --until", test_since_until);
+  ADD ("gaps and times", test_gaps_and_times);
+  ADD ("--list-boots of a time", test_list_boots_of_a_time);
+  ADD ("--follow ends with the time", test_follow_until);
   return g_test_run ();
 }
