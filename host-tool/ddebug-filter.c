@@ -3,7 +3,21 @@
 
 #include <string.h>
 
+#include "ddebug-query.h"
 #include "ddebug-time.h"
+
+/*
+ * Steps, and KiB, that the library may take for one message: some milliseconds.  A
+ * guest may write what a pattern of its reader needs for ever for.  A pattern that
+ * does without nested repetitions takes a few steps a byte, of 1023 at most.
+ */
+#define GREP_LIMITS "(*LIMIT_MATCH=100000)(*LIMIT_DEPTH=100000)(*LIMIT_HEAP=65536)"
+
+typedef struct
+{
+  guint32 first;
+  guint32 last;
+} CpuRange;
 
 struct DdebugFilter
 {
@@ -11,6 +25,9 @@ struct DdebugFilter
   DdebugBootName boot;
   guint64 since;            /* ns since 1970, the first */
   guint64 until;            /* and the last */
+  GArray *cpus;             /* of CpuRange; NULL: any */
+  GRegex *grep;             /* NULL: any */
+  DdebugQueries *queries;   /* NULL: any */
 };
 
 DdebugFilter *
@@ -28,6 +45,9 @@ ddebug_filter_free (DdebugFilter *filter)
   if (!filter)
     return;
   g_free (filter->boot_text);
+  g_clear_pointer (&filter->cpus, g_array_unref);
+  g_clear_pointer (&filter->grep, g_regex_unref);
+  ddebug_queries_free (filter->queries);
   g_free (filter);
 }
 
@@ -166,6 +186,139 @@ passes_time (const DdebugFilter *filter, const DdebugItem *item)
   return ddebug_filter_overlaps (filter, first, last);
 }
 
+/* ---- CPUs ---- */
+
+static gboolean
+parse_range (const char *text, CpuRange *range)
+{
+  g_auto (GStrv) ends = g_strsplit (text, "-", 2);
+  guint64 first, last;
+
+  if (!ends[0] || !g_ascii_string_to_unsigned (ends[0], 10, 0, G_MAXUINT32, &first, NULL))
+    return FALSE;
+  last = first;
+  if (ends[1] && !g_ascii_string_to_unsigned (ends[1], 10, first, G_MAXUINT32, &last, NULL))
+    return FALSE;
+  *range = (CpuRange){ first, last };
+  return TRUE;
+}
+
+gboolean
+ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError **error)
+{
+  g_auto (GStrv) parts = g_strsplit (text, ",", -1);
+  CpuRange range;
+
+  g_clear_pointer (&filter->cpus, g_array_unref);
+  filter->cpus = g_array_new (FALSE, FALSE, sizeof (CpuRange));
+  for (char **part = parts; *part; part++)
+    {
+      if (!parse_range (*part, &range))
+        break;
+      g_array_append_val (filter->cpus, range);
+      if (!part[1])
+        return TRUE;
+    }
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "--cpu=%s: no CPUs; give numbers and ranges, 0-3,7 for example", text);
+  return FALSE;
+}
+
+static gboolean
+passes_cpu (const DdebugFilter *filter, const DdebugItem *item)
+{
+  if (!filter->cpus || !item->stream)
+    return TRUE;
+  for (guint i = 0; i < filter->cpus->len; i++)
+    {
+      const CpuRange *range = &g_array_index (filter->cpus, CpuRange, i);
+
+      if (item->stream->cpu >= range->first && item->stream->cpu <= range->last)
+        return TRUE;
+    }
+  return FALSE;
+}
+
+/* ---- texts ---- */
+
+static gboolean
+has_capital (const char *pattern)
+{
+  for (; *pattern; pattern = g_utf8_next_char (pattern))
+    if (g_unichar_isupper (g_utf8_get_char (pattern)))
+      return TRUE;
+  return FALSE;
+}
+
+/*
+ * A guest's bytes need not be UTF-8, and are not checked for it: so the pattern is
+ * one of bytes.  The empty group keeps it from turning UTF-8 on by "(*UTF)", which
+ * counts at the begin only.
+ */
+gboolean
+ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error)
+{
+  g_autofree char *limited = g_strconcat (GREP_LIMITS "(?:)", pattern, NULL);
+  GRegexCompileFlags flags = G_REGEX_RAW;
+  g_autoptr (GRegex) plain = NULL;
+  g_autoptr (GError) why = NULL;
+
+  if (sensitive == DDEBUG_CASE_INSENSITIVE || (sensitive == DDEBUG_CASE_AUTO && !has_capital (pattern)))
+    flags |= G_REGEX_CASELESS;
+  g_clear_pointer (&filter->grep, g_regex_unref);
+  /* What is wrong with it is said of what the user wrote. */
+  plain = g_regex_new (pattern, flags, 0, &why);
+  if (plain)
+    filter->grep = g_regex_new (limited, flags | G_REGEX_OPTIMIZE, 0, NULL);
+  if (!plain)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--grep: %s", why->message);
+  else if (!filter->grep)
+    g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+                 "--grep=%s: a pattern may not begin with a setting such as (*UTF); leave it out", pattern);
+  return filter->grep != NULL;
+}
+
+static gboolean
+passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugMessage *message)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (!filter->grep
+      || g_regex_match_full (filter->grep, (const char *) message->text, message->len, 0, 0, NULL, &error))
+    return TRUE;
+  place->gave_up |= error != NULL;
+  return error != NULL;
+}
+
+/* ---- callsites ---- */
+
+gboolean
+ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+
+  if (!filter->queries)
+    filter->queries = ddebug_queries_new ();
+  if (ddebug_queries_add (filter->queries, text, &why))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--query=%s: %s", text, why->message);
+  return FALSE;
+}
+
+/* One whose callsite is not in the log may be of any; a line of the kernel's log is of none. */
+static gboolean
+passes_query (const DdebugFilter *filter, const DdebugItem *item)
+{
+  DdebugCallsite callsite;
+
+  if (!filter->queries)
+    return TRUE;
+  if (item->message.is_kmsg)
+    return FALSE;
+  return !ddebug_dict_lookup (item->epoch, item->message.callsite, &callsite)
+         || ddebug_queries_match (filter->queries, &callsite);
+}
+
 /* ---- items ---- */
 
 gboolean
@@ -173,5 +326,8 @@ ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, cons
 {
   if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
     return TRUE;
-  return (!filter->boot_text || passes_boot (place, item)) && passes_time (filter, item);
+  if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item) || !passes_cpu (filter, item))
+    return FALSE;
+  return item->type != DDEBUG_ITEM_MESSAGE
+         || (passes_query (filter, item) && passes_grep (filter, place, &item->message));
 }

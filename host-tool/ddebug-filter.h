@@ -32,6 +32,21 @@ gboolean ddebug_filter_set_boot (DdebugFilter *filter, const char *text, GError 
 gboolean ddebug_filter_set_since (DdebugFilter *filter, const char *text, gint64 now, GError **error);
 gboolean ddebug_filter_set_until (DdebugFilter *filter, const char *text, gint64 now, GError **error);
 
+/* Numbers and ranges: 0-3,7 */
+gboolean ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError **error);
+
+typedef enum
+{
+  DDEBUG_CASE_AUTO,         /* sensitive, unless all letters of the pattern are small */
+  DDEBUG_CASE_SENSITIVE,
+  DDEBUG_CASE_INSENSITIVE,
+} DdebugCase;
+
+/* A regular expression (PCRE2) over the bytes of messages, UTF-8. */
+gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error);
+/* See ddebug-query.h; what is added is an alternative to what was before. */
+gboolean ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error);
+
 gboolean ddebug_filter_has_boot (const DdebugFilter *filter);
 
 /* FALSE: what is asked for cannot be, since it is to end before it begins. */
@@ -47,6 +62,7 @@ typedef struct
   guint32 from;             /* numbers of the epochs that pass */
   guint32 to;
   gboolean inside;          /* the last item that was of an epoch was of one of them */
+  gboolean gave_up;         /* the pattern takes too long for a message, which passed */
 } DdebugFilterPlace;
 
 typedef enum

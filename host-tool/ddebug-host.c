@@ -31,6 +31,10 @@ typedef struct
   char *boot;
   char *since;
   char *until;
+  char *cpu;
+  char *grep;
+  char *case_sensitive;
+  char **query;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -134,6 +138,12 @@ static const HelpLine help_filters[] = {
   { "-S, --since=TIME", "taken by the host at TIME or later: \"2026-11-24 10:00\", 10:00:05.123," },
   { NULL, "yesterday, today, now, -1h, \"5min ago\", @1700000000; also --list-boots" },
   { "-U, --until=TIME", "or earlier; --follow ends then" },
+  { "    --cpu=LIST", "of these CPUs: 0-3,7" },
+  { "-g, --grep=PATTERN", "in whose text PATTERN is found, a regular expression; if it has no" },
+  { NULL, "capital letters, A and a are the same in it" },
+  { "    --case-sensitive[=no]", "they differ, or are the same, in any PATTERN" },
+  { "    --query=QUERY", "of callsites, as in the guest's dynamic_debug/control:" },
+  { NULL, "'module nfsd func svc_* line 10-20 format \"READ\"; file hub.c'" },
 };
 
 static const HelpLine help_options[] = {
@@ -159,7 +169,8 @@ static const HelpLine help_examples[] = {
   { "ddebug-host --pipe vm.ddl | logger", "hand each message on once" },
   { "ddebug-host --boot=-1 vm.ddl", "see what the guest did before it rebooted" },
   { "ddebug-host --since=-5min vm.ddl", "see the last five minutes" },
-  { "ddebug-host --callsite vm.ddl | grep xhci_", "search, with places in the source" },
+  { "ddebug-host --callsite --grep=timeout vm.ddl", "search, with places in the source" },
+  { "ddebug-host --query='module nfsd' vm.ddl", "see the messages of a module" },
   { "ddebug-host --size=256M vm.ddl", "keep more" },
 };
 
@@ -179,10 +190,10 @@ add_all_help (GString *out)
                         "messages of a guest whose callsites have the dynamic debug flag 'r'.  Several logs\n"
                         "are shown as one, each line with its FILE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
-  add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 20);
+  add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 25);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
-  add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 42);
+  add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 44);
   g_string_append (out, "\nMore: man ddebug-host\n");
 }
 
@@ -199,6 +210,10 @@ static const struct
   { "boot", 'b', "--boot=0" },
   { "since", 'S', NULL },
   { "until", 'U', NULL },
+  { "cpu", 0, NULL },
+  { "grep", 'g', NULL },
+  { "case-sensitive", 0, "--case-sensitive=yes" },
+  { "query", 0, NULL },
 };
 
 enum { BOOT = 1, NOT_VALUED = -1 };
@@ -317,6 +332,10 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "boot", 0, 0, G_OPTION_ARG_STRING, &a->boot, NULL, NULL },
     { "since", 0, 0, G_OPTION_ARG_STRING, &a->since, NULL, NULL },
     { "until", 0, 0, G_OPTION_ARG_STRING, &a->until, NULL, NULL },
+    { "cpu", 0, 0, G_OPTION_ARG_STRING, &a->cpu, NULL, NULL },
+    { "grep", 0, 0, G_OPTION_ARG_STRING, &a->grep, NULL, NULL },
+    { "case-sensitive", 0, 0, G_OPTION_ARG_STRING, &a->case_sensitive, NULL, NULL },
+    { "query", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->query, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
@@ -385,6 +404,10 @@ check_arguments (const Arguments *a, guint64 *size)
     return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
   if ((a->since || a->until) && !shows && !a->list_boots)
     return fail_usage ("--%s goes with --trace, --follow, --pipe and --list-boots only", a->since ? "since" : "until");
+  if ((a->cpu || a->grep || a->query) && !shows)
+    return fail_usage ("--%s goes with --trace, --follow and --pipe only", a->cpu ? "cpu" : a->grep ? "grep" : "query");
+  if (a->case_sensitive && !a->grep)
+    return fail_usage ("--case-sensitive goes with --grep only");
   if (a->until && a->pipe)
     return fail_usage ("--until does not go with --pipe, which would consume unseen what came later; use --trace or --follow");
   if (a->wait && !shows && !a->info)
@@ -397,22 +420,55 @@ check_arguments (const Arguments *a, guint64 *size)
   return DDEBUG_EXIT_OK;
 }
 
+static gboolean
+set_grep (const Arguments *a, DdebugFilter *filter, GError **error)
+{
+  DdebugCase sensitive = DDEBUG_CASE_AUTO;
+
+  if (a->case_sensitive && strcmp (a->case_sensitive, "yes") == 0)
+    sensitive = DDEBUG_CASE_SENSITIVE;
+  else if (a->case_sensitive && strcmp (a->case_sensitive, "no") == 0)
+    sensitive = DDEBUG_CASE_INSENSITIVE;
+  else if (a->case_sensitive)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--case-sensitive=%s: give yes or no",
+                   a->case_sensitive);
+      return FALSE;
+    }
+  return ddebug_filter_set_grep (filter, a->grep, sensitive, error);
+}
+
+static gboolean
+set_filter (const Arguments *a, DdebugFilter *filter, GError **error)
+{
+  gint64 now = g_get_real_time ();
+
+  if ((a->boot && !ddebug_filter_set_boot (filter, a->boot, error))
+      || (a->since && !ddebug_filter_set_since (filter, a->since, now, error))
+      || (a->until && !ddebug_filter_set_until (filter, a->until, now, error))
+      || (a->cpu && !ddebug_filter_set_cpus (filter, a->cpu, error)) || (a->grep && !set_grep (a, filter, error)))
+    return FALSE;
+  for (char **query = a->query; query && *query; query++)
+    if (!ddebug_filter_add_query (filter, *query, error))
+      return FALSE;
+  if (ddebug_filter_is_possible (filter))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; exchange them", a->since,
+               a->until);
+  return FALSE;
+}
+
 /* What is to be shown: *@filter, NULL for all. */
 static int
 make_filter (const Arguments *a, DdebugFilter **filter)
 {
   g_autoptr (DdebugFilter) made = ddebug_filter_new ();
-  gint64 now = g_get_real_time ();
   g_autoptr (GError) error = NULL;
 
-  if (!a->boot && !a->since && !a->until)
+  if (!a->boot && !a->since && !a->until && !a->cpu && !a->grep && !a->query)
     return DDEBUG_EXIT_OK;
-  if ((a->boot && !ddebug_filter_set_boot (made, a->boot, &error))
-      || (a->since && !ddebug_filter_set_since (made, a->since, now, &error))
-      || (a->until && !ddebug_filter_set_until (made, a->until, now, &error)))
+  if (!set_filter (a, made, &error))
     return fail_usage ("%s", error->message);
-  if (!ddebug_filter_is_possible (made))
-    return fail_usage ("--since=%s is after --until=%s; exchange them", a->since, a->until);
   *filter = g_steal_pointer (&made);
   return DDEBUG_EXIT_OK;
 }
@@ -744,6 +800,10 @@ main (int argc, char **argv)
   g_free (a.boot);
   g_free (a.since);
   g_free (a.until);
+  g_free (a.cpu);
+  g_free (a.grep);
+  g_free (a.case_sensitive);
+  g_strfreev (a.query);
   g_free (a.size);
   return status;
 }

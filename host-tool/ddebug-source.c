@@ -345,6 +345,22 @@ flush (DdebugSource *source)
   return ddebug_merger_is_due (merger);
 }
 
+static gboolean
+is_shown (DdebugSource *source)
+{
+  gboolean passes;
+
+  if (!source->options->filter)
+    return TRUE;
+  passes = ddebug_filter_passes (source->options->filter, &source->place, &source->item);
+  if (source->place.gave_up && !source->said_gave_up)
+    {
+      source->said_gave_up = TRUE;
+      ddebug_host_say ("%s: --grep takes too long for some messages, which are shown; simplify the pattern", source->path);
+    }
+  return passes;
+}
+
 gboolean
 ddebug_source_next (DdebugSource *source)
 {
@@ -360,8 +376,7 @@ ddebug_source_next (DdebugSource *source)
       {
       case DDEBUG_VIEW_ITEM:
         source->key = MAX (source->key, source->item.realtime);
-        source->is_shown = !source->options->filter
-                           || ddebug_filter_passes (source->options->filter, &source->place, &source->item);
+        source->is_shown = is_shown (source);
         source->budget--;
         return TRUE;
       case DDEBUG_VIEW_END:

@@ -45,6 +45,7 @@ typedef struct
   gboolean first_round_done;
   guint opens;              /* when the first round was done */
   gboolean said_moved;
+  gboolean said_gave_up;
   gboolean past;            /* the time of --until is over: the log ends where it is read to its end */
   /* when a round is to be made: at once, or at these times; us, monotonic; 0: not */
   gboolean due;

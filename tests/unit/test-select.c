@@ -66,6 +66,7 @@ write_log (const char *path)
   producer_say (b0, 5 * SECOND, 1, "b0 one", 6);
   canned_take (c, b0, 2, 3);
   canned_attach (c, 3, 0x2223, 0x22);
+  canned_dict (c, 3, 1, 9, "nfsd", "svc_open");
   producer_say (b2, 6 * SECOND, 1, "b2 two", 6);
   canned_take (c, b2, 3, 4);
   c->realtime += SECOND;
@@ -462,7 +463,9 @@ test_times (void)
     assert_time (cases[i].text, utc, cases[i].us);
   for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
     {
-      g_test_message ("%s", bad[i]);
+      g_autofree char *printable = g_strescape (bad[i], NULL);
+
+      g_test_message ("%s", printable);
       g_assert_false (ddebug_time_parse (bad[i], NOW, utc, &us));
     }
   /* the days and times of another zone, also where its day is another */
@@ -624,6 +627,185 @@ test_follow_until (Fixture *f, gconstpointer data)
   ddebug_log_close (log);
 }
 
+/* ---- CPUs, texts, callsites ---- */
+
+static void
+test_cpus (Fixture *f, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "--cpu=0", "a0 Ding dong|b0 one|c0 newest|" }, { "--cpu 1", "a1 read|a1 read again|" }, { "--cpu=1,2", "a1 read|a1 read again|b2 two|" },
+    { "--cpu=0-4294967295", ALL }, { "--cpu=2-3,1-1", "a1 read|a1 read again|b2 two|" }, { "--cpu=3-9", "" }, { "--cpu=0 --cpu=2", "b2 two|" },
+  };
+  static const char *const bad[] = {
+    "", ",", "1,", ",1", "1,,2", "x", "1-", "-1", "1-2-3", "3-2", "1 2", " 1", "1x", "4294967296", "+1", "0x1",
+  };
+  Result r;
+
+  (void) data;
+  write_log (f->path);
+  check_cases (f->path, cases, G_N_ELEMENTS (cases));
+  for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
+    {
+      g_autofree char *option = g_strconcat ("--cpu=", bad[i], NULL);
+      g_autofree char *says = g_strconcat (option, ": no CPUs; give numbers and ranges, 0-3,7 for example", NULL);
+
+      assert_says (tool_run (option, f->path, NULL), 2, says);
+    }
+  /* what another CPU has lost is not of those asked for; what the VM went through is of all */
+  r = tool_run ("--cpu=0", f->path, NULL);
+  g_assert_null (strstr (r.out, "lost on cpu 1"));
+  g_assert_nonnull (strstr (r.out, "oopsed on cpu 2"));
+  result_clear (&r);
+  r = tool_run ("--cpu=1", f->path, NULL);
+  g_assert_nonnull (strstr (r.out, "-- 2 messages lost on cpu 1"));
+  result_clear (&r);
+}
+
+static void
+test_grep (Fixture *f, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "--grep=read", "a1 read|a1 read again|" }, { "-g read", "a1 read|a1 read again|" }, { "-gagain", "a1 read again|" },
+    { "--grep=read$", "a1 read|" }, { "--grep '^b'", B }, { "--grep='one|two'", B }, { "--grep=", ALL }, { "-g ''", ALL },
+    { "--grep=ding", "a0 Ding dong|" }, { "--grep=Ding", "a0 Ding dong|" }, { "--grep=DING", "" }, { "--grep=dinG", "" },
+    { "--grep=DING --case-sensitive=no", "a0 Ding dong|" }, { "--grep=ding --case-sensitive", "" },
+    { "--grep=ding --case-sensitive=yes", "" }, { "--grep=ding --case-sensitive --case-sensitive=no", "a0 Ding dong|" },
+    { "--grep='(?i)DING'", "a0 Ding dong|" }, { "--grep=' D.*d'", "a0 Ding dong|" }, { "--grep=0 --grep=-", "" },
+    { "--grep='-'", "" }, { "--grep -1", "" }, { "-qg -b", "" }, { "-b 1 -g a1", "a1 read|a1 read again|" },
+    { "--cpu=1 --grep=a -U @1700000205", "a1 read|" },
+  };
+  g_autofree char *first = NULL, *second = NULL;
+
+  (void) data;
+  write_log (f->path);
+  check_cases (f->path, cases, G_N_ELEMENTS (cases));
+  assert_says (tool_run ("--grep=a(", f->path, NULL), 2, "--grep: Error while compiling regular expression");
+  assert_says (tool_run ("--grep=(*UTF)a", f->path, NULL), 2, "--grep=(*UTF)a: a pattern may not begin with a setting");
+  assert_says (tool_run ("--grep=a", "--case-sensitive=maybe", f->path, NULL), 2, "--case-sensitive=maybe: give yes or no");
+  assert_says (tool_run ("--case-sensitive", f->path, NULL), 2, "--case-sensitive goes with --grep only");
+  assert_says (tool_run ("--grep", NULL), 2, "--grep");
+  assert_says (tool_run ("--last-words", "--grep=a", f->path, NULL), 2, "--grep goes with");
+  first = messages (f->path, "--pipe --grep=one");
+  g_assert_cmpstr (first, ==, "b0 one|");
+  second = messages (f->path, "--pipe");
+  g_assert_cmpstr (second, ==, "");
+}
+
+/* A filter of texts hides no gap, and makes none. */
+static void
+test_gaps_and_texts (Fixture *f, gconstpointer data)
+{
+  static const char *const options[] = { "--grep=one", "--query=func xhci*" };
+
+  (void) data;
+  write_log (f->path);
+  for (gsize i = 0; i < G_N_ELEMENTS (options); i++)
+    {
+      Result r = tool_run (options[i], f->path, NULL);
+      const char *lost = strstr (r.out, " lost on ");
+
+      g_assert_nonnull (strstr (r.out, "-- 2 messages lost on cpu 1, task:"));
+      g_assert_null (strstr (lost + 1, " lost on "));
+      result_clear (&r);
+    }
+}
+
+/*
+ * Bytes that are no UTF-8 are bytes; a text that would keep the pattern busy for ever
+ * is shown, and that is said once.
+ */
+static void
+test_hostile_texts (Fixture *f, gconstpointer data)
+{
+  static const char broken[] = "\xff\xfe needle \xc3";
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autofree char *as = g_strnfill (1000, 'a'), *text = g_strconcat (as, "b", NULL);
+  gint64 begin;
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  canned_attach (c, 1, 0x1111, 0x11);
+  producer_say (p, SECOND, 0, broken, sizeof broken - 1);
+  producer_say (p, SECOND, 0, "", 0);
+  producer_say (p, SECOND, 0, "n\0needle", 8);
+  producer_say (p, SECOND, 0, "Ünö", strlen ("Ünö"));
+  for (guint i = 0; i < 8; i++)
+    producer_say (p, 2 * SECOND, 0, text, strlen (text));
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+  r = tool_run ("--grep=needle", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "[    1.000000] \\xff\\xfe needle \\xc3\n[    1.000000] n\\x00needle\n");
+  result_clear (&r);
+  r = tool_run ("--grep=^.needle", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "");
+  result_clear (&r);
+  r = tool_run ("--grep=nö", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "[    1.000000] Ünö\n");
+  result_clear (&r);
+  r = tool_run ("--grep=^$", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "[    1.000000] \n");
+  result_clear (&r);
+
+  begin = g_get_monotonic_time ();
+  r = tool_run ("--grep=^(a+)+$", f->path, NULL);
+  g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * US);
+  g_assert_cmpuint (count_lines (r.out), ==, 8);
+  g_assert_cmpuint (count_lines (r.err), ==, 1);
+  g_assert_nonnull (strstr (r.err, "--grep takes too long for some messages, which are shown; simplify the pattern"));
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+}
+
+static void
+test_queries (Fixture *f, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "--query='module nfsd'", "a1 read|a1 read again|" B C }, { "--query='module xhci_hcd'", "a0 Ding dong|" C },
+    { "--query='func svc_* line 10-20'", "a1 read|a1 read again|" C }, { "--query='line 9; line 42'", "a0 Ding dong|" B C },
+    { "--query='line 9' --query 'line 42'", "a0 Ding dong|" B C }, { "--query='module nobody'", C }, { "--query='file a.c'", ALL },
+    { "--query='format \"%d\" file ?.c'", ALL }, { "--query='format ^x'", C }, { "-b 1 --query='module nfsd' -g again", "a1 read again|" },
+  };
+  g_autofree char *first = NULL, *second = NULL;
+
+  (void) data;
+  write_log (f->path);
+  /* the last message has no callsite in the log: it may be of any */
+  check_cases (f->path, cases, G_N_ELEMENTS (cases));
+  assert_says (tool_run ("--query=module nfsd +p", f->path, NULL), 2, "--query=module nfsd +p: +p: flags are for the guest");
+  assert_says (tool_run ("--query=", f->path, NULL), 2, "--query=: no query");
+  assert_says (tool_run ("--query", "modul nfsd", f->path, NULL), 2, "--query=modul nfsd: modul: no keyword");
+  assert_says (tool_run ("--list-boots", "--query=line 1", f->path, NULL), 2, "--query goes with");
+  first = messages (f->path, "--pipe --query='module nfsd'");
+  g_assert_cmpstr (first, ==, "a1 read|a1 read again|" B C);
+  second = messages (f->path, "--pipe");
+  g_assert_cmpstr (second, ==, "");
+}
+
+/* A line of the kernel's log is of no callsite. */
+static void
+test_kernel_log (Fixture *f, gconstpointer data)
+{
+  static const Case cases[] = {
+    { "--query='file a.c'", "said|" }, { "--grep=printed", "printed|" }, { "--cpu=0", "printed|said|" }, { "--cpu=1", "" },
+  };
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  canned_attach (c, 1, 0x1111, 0x11);
+  canned_dict (c, 1, 1, 42, "m", "f");
+  producer_kmsg (p, SECOND, 0, "printed");
+  producer_say (p, SECOND, 1, "said", 4);
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+  check_cases (f->path, cases, G_N_ELEMENTS (cases));
+}
+
 #define ADD(name, func) g_test_add ("/select/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
@@ -644,5 +826,11 @@ main (int argc, char **argv)
   ADD ("gaps and times", test_gaps_and_times);
   ADD ("--list-boots of a time", test_list_boots_of_a_time);
   ADD ("--follow ends with the time", test_follow_until);
+  ADD ("--cpu", test_cpus);
+  ADD ("--grep", test_grep);
+  ADD ("gaps and texts", test_gaps_and_texts);
+  ADD ("texts that a guest chose", test_hostile_texts);
+  ADD ("--query", test_queries);
+  ADD ("lines of the kernel's log", test_kernel_log);
   return g_test_run ();
 }
