@@ -5,6 +5,7 @@
 
 #include "ddebug-query.h"
 #include "ddebug-time.h"
+#include "ddebug-wait.h"
 
 /*
  * Steps, and KiB, that the library may take for one message: some milliseconds.  A
@@ -93,6 +94,9 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   dict = ddebug_dict_new (NULL);
   if (!again || !ddebug_boots_scan (again, live, dict, error))
     return FALSE;
+  /* not all boots are known, and nothing will be shown */
+  if (ddebug_wait_signal ())
+    return TRUE;
   boots = ddebug_boots_find (dict);
   if (boots->len == 0 && how != DDEBUG_FILTER_BOOT_ALONE && !filter->boot.by_id && filter->boot.offset == 0)
     return TRUE;

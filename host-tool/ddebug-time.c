@@ -53,8 +53,8 @@ take_number (const char **text, gint64 unit, gint64 *us)
     {
       if (!g_ascii_isdigit (*++p))
         return FALSE;
-      for (; g_ascii_isdigit (*p); p++)
-        *us += (*p - '0') * unit / 10, unit /= 10;
+      for (; g_ascii_isdigit (*p); p++, unit /= 10)
+        *us += (*p - '0') * unit / 10;
     }
   *text = p;
   return TRUE;

@@ -335,6 +335,37 @@ test_notices_of_a_boot (Fixture *f, gconstpointer data)
     }
 }
 
+/* --boot knows the boots that --list-boots tells of, whatever has become of the log. */
+static void
+test_boots_of_damaged_logs (Fixture *f, gconstpointer data)
+{
+  g_autofree char *whole = NULL;
+  gsize len;
+
+  (void) data;
+  write_log (f->path);
+  g_assert_true (g_file_get_contents (f->path, &whole, &len, NULL));
+  /* both segments' chunks lie within their first 2 KiB */
+  for (guint i = 0; i < 120; i++)
+    {
+      gsize at = DDEBUG_LOG_SEGS_OFF + i % 2 * DDEBUG_LOG_SEG_SIZE_MIN + i / 2 * 33;
+      g_autofree char *expected = NULL;
+      guint boots = 0;
+      Result r;
+
+      whole[at] ^= 0x10;
+      g_assert_true (g_file_set_contents (f->path, whole, len, NULL));
+      whole[at] ^= 0x10;
+      r = tool_run ("--list-boots", f->path, NULL);
+      g_assert_cmpint (r.status, ==, 0);
+      for (const char *line = strchr (r.out, '\n') + 1; *line; line = strchr (line, '\n') + 1)
+        boots++;
+      result_clear (&r);
+      expected = g_strdup_printf ("boot 1000 is not in the log, which has %u:", boots);
+      assert_says (tool_run ("--boot=1000", f->path, NULL), 6, expected);
+    }
+}
+
 static void
 append_boot (DdebugLog *log, guint8 id)
 {
@@ -819,6 +850,7 @@ main (int argc, char **argv)
   ADD ("a boot of several logs", test_boot_of_several_logs);
   ADD ("--last-words of a boot", test_last_words_of_a_boot);
   ADD ("notices of a boot", test_notices_of_a_boot);
+  ADD ("boots of damaged logs", test_boots_of_damaged_logs);
   ADD ("--follow and boots that come", test_follow_boots);
   g_test_add_func ("/select/times", test_times);
   g_test_add_func ("/select/times: anything", test_random_times);
