@@ -67,7 +67,6 @@ typedef struct
   gboolean begun;           /* a message was met */
   gboolean in_life;         /* a chunk of it came since a life was ended last */
   DdebugMarks marks;        /* of the span of the last message */
-  guint64 realtime;         /* when the host wrote that; 0: there is none */
   guint64 end_pos;          /* behind the last span read */
 } Stream;
 
@@ -284,7 +283,6 @@ make_item (DdebugItem *item, DdebugItemType type, Stream *stream, DdebugEpoch *e
   item->type = type;
   item->stream = &stream->stream;
   item->epoch = epoch;
-  item->after = stream->realtime;
 }
 
 static void
@@ -339,7 +337,7 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
   s->received++;
   stream->span->epoch->messages++;
   make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
-  item->realtime = stream->realtime = stream->span->chunk.realtime;
+  item->realtime = s->realtime = stream->span->chunk.realtime;
   item->message = stream->message;
   item->late = note_time (merger, stream);
   s->late += item->late != 0;

@@ -25,6 +25,7 @@ typedef struct
   guint64 recursed;         /* of the chunks' counters: as far as they were reported */
   guint64 torn;
   guint64 clamped;
+  guint64 realtime;         /* ns since 1970 when the host wrote the last message that was given out; 0: none */
   /* since the reader was opened */
   guint64 received;
   guint64 lost;
@@ -66,7 +67,6 @@ typedef struct
   DdebugMessage message;    /* its text is valid until the merger is used again */
   guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
   guint64 realtime;         /* ns since 1970 when the host wrote its chunk; 0: not known */
-  guint64 after;            /* the same of the message of stream before it; 0: none, or no stream */
   guint32 event;            /* DDEBUG_LOG_EVENT_* */
   guint64 args[2];          /* of the event */
   guint64 count;

@@ -143,7 +143,7 @@ format_item (Show *show, DdebugSource *source)
 static void
 add_item (Show *show, DdebugSource *source)
 {
-  if (source->is_shown)
+  if (!source->filter || ddebug_source_is_shown (source))
     format_item (show, source);
   if (source->cursor && source->item.stream)
     {

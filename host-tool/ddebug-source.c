@@ -36,6 +36,7 @@ ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wa
   DdebugSource *source = g_new0 (DdebugSource, 1);
 
   source->options = options;
+  source->filter = options->filter;
   source->show = show;
   source->wait = wait;
   source->path = path;
@@ -184,8 +185,8 @@ begin_filter (DdebugSource *source)
   };
   g_autoptr (GError) error = NULL;
 
-  if (!source->options->filter
-      || ddebug_filter_begin (source->options->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
+  if (!source->filter
+      || ddebug_filter_begin (source->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
                               how[source->show], source->path, &source->place, &error))
     return TRUE;
   end_log (source, ddebug_host_fail (error));
@@ -282,7 +283,7 @@ look_where_file_is (DdebugSource *source)
 static gint64
 until_left (const DdebugSource *source)
 {
-  guint64 until = source->options->filter ? ddebug_filter_until (source->options->filter) : G_MAXUINT64;
+  guint64 until = source->filter ? ddebug_filter_until (source->filter) : G_MAXUINT64;
 
   if (source->show == DDEBUG_SHOW_TRACE || until == G_MAXUINT64)
     return G_MAXINT64;
@@ -345,22 +346,6 @@ flush (DdebugSource *source)
   return ddebug_merger_is_due (merger);
 }
 
-static gboolean
-is_shown (DdebugSource *source)
-{
-  gboolean passes;
-
-  if (!source->options->filter)
-    return TRUE;
-  passes = ddebug_filter_passes (source->options->filter, &source->place, &source->item);
-  if (source->place.gave_up && !source->said_gave_up)
-    {
-      source->said_gave_up = TRUE;
-      ddebug_host_say ("%s: --grep takes too long for some messages, which are shown; simplify the pattern", source->path);
-    }
-  return passes;
-}
-
 gboolean
 ddebug_source_next (DdebugSource *source)
 {
@@ -376,7 +361,6 @@ ddebug_source_next (DdebugSource *source)
       {
       case DDEBUG_VIEW_ITEM:
         source->key = MAX (source->key, source->item.realtime);
-        source->is_shown = is_shown (source);
         source->budget--;
         return TRUE;
       case DDEBUG_VIEW_END:
@@ -392,6 +376,19 @@ ddebug_source_next (DdebugSource *source)
         fail (source, error);
         return FALSE;
       }
+}
+
+gboolean
+ddebug_source_is_shown (DdebugSource *source)
+{
+  gboolean passes = ddebug_filter_passes (source->filter, &source->place, &source->item);
+
+  if (source->place.gave_up && !source->said_gave_up)
+    {
+      source->said_gave_up = TRUE;
+      ddebug_host_say ("%s: --grep takes too long for some messages, which are shown; simplify the pattern", source->path);
+    }
+  return passes;
 }
 
 void

@@ -18,9 +18,9 @@ typedef struct
   /* what the outside may read */
   const char *path;
   DdebugItem item;          /* the next of this round: ddebug_source_next() */
-  gboolean is_shown;        /* the filter lets it pass */
   guint64 key;              /* host's time of item, ns since 1970; never goes back */
   DdebugFormat format;
+  const DdebugFilter *filter; /* NULL: all is shown */
   DdebugCursor *cursor;     /* NULL unless --pipe, and open */
   int status;               /* what to exit with, as far as this log goes */
   gboolean ended;           /* nothing more comes of it */
@@ -71,6 +71,9 @@ gboolean ddebug_source_begin (DdebugSource *source);
 
 /* The next item of the round in source->item, valid until the next call; %FALSE: none, in this round. */
 gboolean ddebug_source_next (DdebugSource *source);
+
+/* Whether the filter, which is not NULL, lets that item pass; to be asked once for each. */
+gboolean ddebug_source_is_shown (DdebugSource *source);
 
 /*
  * Ends a round: what its items referred to may be gone, the cursor is written and
