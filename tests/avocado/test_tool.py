@@ -193,7 +193,8 @@ class Tool(DdebugTest):
         again.log().settled()
 
         listed = log.tool("--list-boots").stdout.decode()
-        self.assertEqual(re.findall(r"^ *(-?\d+) ([0-9a-f-]{36}) ", listed, re.M), [("-1", first), ("0", second)])
+        self.assertEqual(re.findall(r"^ *(-?\d+) ([0-9a-f-]{36}) ", listed, re.M),
+                         [("-1", first), ("0", second)])
 
         def count(*options):
             return len(NUMBERED.findall(log.tool("--quiet", *options).stdout))
