@@ -248,8 +248,8 @@ passes_cpu (const DdebugFilter *filter, const DdebugItem *item)
 static gboolean
 has_capital (const char *pattern)
 {
-  for (; *pattern; pattern = g_utf8_next_char (pattern))
-    if (g_unichar_isupper (g_utf8_get_char (pattern)))
+  for (; *pattern; pattern++)
+    if (g_ascii_isupper (*pattern))
       return TRUE;
   return FALSE;
 }

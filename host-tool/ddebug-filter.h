@@ -42,7 +42,7 @@ typedef enum
   DDEBUG_CASE_INSENSITIVE,
 } DdebugCase;
 
-/* A regular expression (PCRE2) over the bytes of messages, UTF-8. */
+/* A regular expression (PCRE2) over the bytes of messages; letters, whose case this is of, are ASCII's. */
 gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error);
 /* See ddebug-query.h; what is added is an alternative to what was before. */
 gboolean ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error);

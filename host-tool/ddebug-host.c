@@ -319,6 +319,7 @@ settle_values (char **argv, GError **error)
 static gboolean
 parse_arguments (char **argv, Arguments *a, GError **error)
 {
+  /* Values are taken as bytes, not as the locale has it: what is wrong with one is said where it is read. */
   const GOptionEntry entries[] = {
     { "trace", 't', 0, G_OPTION_ARG_NONE, &a->trace, NULL, NULL },
     { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
@@ -327,15 +328,15 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "list-boots", 0, 0, G_OPTION_ARG_NONE, &a->list_boots, NULL, NULL },
     { "last-words", 0, 0, G_OPTION_ARG_NONE, &a->last_words, NULL, NULL },
     { "show-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &a->show_size, NULL, NULL },
-    { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
+    { "size", 0, 0, G_OPTION_ARG_FILENAME, &a->size, NULL, NULL },
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
-    { "boot", 0, 0, G_OPTION_ARG_STRING, &a->boot, NULL, NULL },
-    { "since", 0, 0, G_OPTION_ARG_STRING, &a->since, NULL, NULL },
-    { "until", 0, 0, G_OPTION_ARG_STRING, &a->until, NULL, NULL },
-    { "cpu", 0, 0, G_OPTION_ARG_STRING, &a->cpu, NULL, NULL },
-    { "grep", 0, 0, G_OPTION_ARG_STRING, &a->grep, NULL, NULL },
-    { "case-sensitive", 0, 0, G_OPTION_ARG_STRING, &a->case_sensitive, NULL, NULL },
-    { "query", 0, 0, G_OPTION_ARG_STRING_ARRAY, &a->query, NULL, NULL },
+    { "boot", 0, 0, G_OPTION_ARG_FILENAME, &a->boot, NULL, NULL },
+    { "since", 0, 0, G_OPTION_ARG_FILENAME, &a->since, NULL, NULL },
+    { "until", 0, 0, G_OPTION_ARG_FILENAME, &a->until, NULL, NULL },
+    { "cpu", 0, 0, G_OPTION_ARG_FILENAME, &a->cpu, NULL, NULL },
+    { "grep", 0, 0, G_OPTION_ARG_FILENAME, &a->grep, NULL, NULL },
+    { "case-sensitive", 0, 0, G_OPTION_ARG_FILENAME, &a->case_sensitive, NULL, NULL },
+    { "query", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->query, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },

@@ -552,6 +552,7 @@ test_since_until (Fixture *f, gconstpointer data)
   g_assert_cmpstr (first, ==, B C);
   second = messages (f->path, "--pipe");
   g_assert_cmpstr (second, ==, "");
+  assert_says (tool_run ("--since=\xff", f->path, NULL), 2, "--since=\\xff: not a time; give");
   assert_says (tool_run ("--since=then", f->path, NULL), 2, "--since=then: not a time; give");
   assert_says (tool_run ("--until", "-1x", f->path, NULL), 2, "--until=-1x: not a time");
   assert_says (tool_run ("-S", "now", "-U", "yesterday", f->path, NULL), 2, "--since=now is after --until=yesterday");
@@ -770,6 +771,10 @@ test_hostile_texts (Fixture *f, gconstpointer data)
   r = tool_run ("--grep=needle", f->path, NULL);
   g_assert_cmpstr (r.out, ==, "[    1.000000] \\xff\\xfe needle \\xc3\n[    1.000000] n\\x00needle\n");
   result_clear (&r);
+  r = tool_run ("--grep=\xfe needle \xc3$", f->path, NULL);
+  g_assert_cmpuint (count_lines (r.out), ==, 1);
+  result_clear (&r);
+  assert_says (tool_run ("--grep=\xfe(", f->path, NULL), 2, "\\xfe(");
   r = tool_run ("--grep=^.needle", f->path, NULL);
   g_assert_cmpstr (r.out, ==, "");
   result_clear (&r);
@@ -806,6 +811,7 @@ test_queries (Fixture *f, gconstpointer data)
   /* the last message has no callsite in the log: it may be of any */
   check_cases (f->path, cases, G_N_ELEMENTS (cases));
   assert_says (tool_run ("--query=module nfsd +p", f->path, NULL), 2, "--query=module nfsd +p: +p: flags are for the guest");
+  assert_says (tool_run ("--query=\xff", f->path, NULL), 2, "--query=\\xff: \\xff: lacks a value");
   assert_says (tool_run ("--query=", f->path, NULL), 2, "--query=: no query");
   assert_says (tool_run ("--query", "modul nfsd", f->path, NULL), 2, "--query=modul nfsd: modul: no keyword");
   assert_says (tool_run ("--list-boots", "--query=line 1", f->path, NULL), 2, "--query goes with");
