@@ -199,6 +199,8 @@ add_all_help (GString *out)
 
 /* ---- arguments ---- */
 
+enum { NOT_VALUED = -1, BOOT };
+
 /* The options that take a value; what stands for one without it, NULL if it cannot be left out. */
 static const struct
 {
@@ -206,8 +208,8 @@ static const struct
   char letter;
   const char *alone;
 } valued[] = {
+  [BOOT] = { "boot", 'b', "--boot=0" },
   { "size", 0, "--show-size" },
-  { "boot", 'b', "--boot=0" },
   { "since", 'S', NULL },
   { "until", 'U', NULL },
   { "cpu", 0, NULL },
@@ -215,8 +217,6 @@ static const struct
   { "case-sensitive", 0, "--case-sensitive=yes" },
   { "query", 0, NULL },
 };
-
-enum { BOOT = 1, NOT_VALUED = -1 };
 
 static int
 find_valued (const char *name, gsize len, char letter)
@@ -258,7 +258,8 @@ add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_nex
     *took_next = add_valued (out, which, word, next);
   else if (which == NOT_VALUED && word[2 + len])
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: --%.*s takes no value", word, (int) len, word + 2);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: no option --%.*s takes a value", word, (int) len,
+                   word + 2);
       return FALSE;
     }
   else

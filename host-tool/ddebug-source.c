@@ -16,8 +16,8 @@
 #define ROUND 20000u
 
 /*
- * What was written until a time is in the log this long (us) after: the device
- * stamps a chunk when it writes it.
+ * What was written until a time is in the log this long (us) after, unless the disk
+ * hangs: the device stamps a chunk when it writes it.
  */
 #define UNTIL_SLACK G_USEC_PER_SEC
 
