@@ -150,15 +150,6 @@ parse_word (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
   return FALSE;
 }
 
-/* The zone that @name names, @zone if it is empty; NULL if there is none. */
-static GTimeZone *
-find_zone (const char *name, GTimeZone *zone)
-{
-  if (!*name)
-    return g_time_zone_ref (zone);
-  return g_time_zone_new_identifier (name);
-}
-
 static char *
 today (gint64 now, GTimeZone *zone)
 {
@@ -166,6 +157,25 @@ today (gint64 now, GTimeZone *zone)
   g_autoptr (GDateTime) local = utc ? g_date_time_to_timezone (utc, zone) : NULL;
 
   return local ? g_date_time_format (local, "%Y-%m-%d") : NULL;
+}
+
+/* Of a match of parse_date(); NULL if it is empty. */
+static char *
+fetch (GMatchInfo *match, const char *name)
+{
+  g_autofree char *text = g_match_info_fetch_named (match, name);
+
+  return text && *text ? g_steal_pointer (&text) : NULL;
+}
+
+/* Whether @when is of the day of the week, and of the time of the year, that were named, if they were. */
+static gboolean
+is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
+{
+  static const char days[] = "MonTueWedThuFriSatSun";
+
+  return (!weekday || (strstr (days, weekday) - days) / 3 + 1 == g_date_time_get_day_of_week (when))
+         && (!abbreviation || strcmp (abbreviation, g_date_time_get_timezone_abbreviation (when)) == 0);
 }
 
 /*
@@ -176,36 +186,36 @@ static gboolean
 parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
 {
   g_autoptr (GRegex) form
-      = g_regex_new ("^(?:(?<date>\\d{4}-\\d\\d-\\d\\d)(?:T(?=\\d)|[ \\t]+|$))?"
-                     "(?:(?<time>\\d\\d:\\d\\d)(?<second>:\\d\\d)?(?<fraction>(?<=:\\d\\d:\\d\\d)\\.\\d+)?)?"
-                     "[ \\t]*(?<zone>Z|UTC|[+-]\\d\\d(?::?\\d\\d)?|[A-Z]\\w*(?:/[\\w+-]+)+)?$",
+      = g_regex_new ("^(?:(?:(?<weekday>Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ \\t]+)?(?<date>\\d{4}-\\d\\d-\\d\\d)(?:T(?=\\d)|[ \\t]+|$))?"
+                     "(?:(?<time>\\d\\d:\\d\\d)(?:(?<second>:\\d\\d)(?<fraction>\\.\\d+)?)?)?"
+                     "[ \\t]*(?:(?<zone>Z|UTC|[+-]\\d\\d(?::?\\d\\d)?|[A-Z]\\w*(?:/[\\w+-]+)+)|(?<abbreviation>[A-Z]{3,5}))?$",
                      G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY, 0, NULL);
   g_autoptr (GMatchInfo) match = NULL;
   g_autoptr (GTimeZone) own = NULL;
   g_autoptr (GDateTime) whole = NULL;
-  g_autofree char *date = NULL, *time = NULL, *second = NULL, *fraction = NULL, *name = NULL, *iso = NULL;
+  g_autofree char *weekday = NULL, *date = NULL, *time = NULL, *second = NULL, *fraction = NULL, *name = NULL;
+  g_autofree char *abbreviation = NULL, *iso = NULL;
   gint64 us_of_second = 0;
 
   if (!g_regex_match (form, text, 0, &match))
     return FALSE;
-  date = g_match_info_fetch_named (match, "date");
-  time = g_match_info_fetch_named (match, "time");
-  second = g_match_info_fetch_named (match, "second");
-  fraction = g_match_info_fetch_named (match, "fraction");
-  name = g_match_info_fetch_named (match, "zone");
-  own = find_zone (name ? name : "", zone);
-  if (!own || ((!date || !*date) && (!time || !*time)))
+  weekday = fetch (match, "weekday");
+  date = fetch (match, "date");
+  time = fetch (match, "time");
+  second = fetch (match, "second");
+  fraction = fetch (match, "fraction");
+  name = fetch (match, "zone");
+  abbreviation = fetch (match, "abbreviation");
+  own = name ? g_time_zone_new_identifier (name) : g_time_zone_ref (zone);
+  if (!own || (!date && !time))
     return FALSE;
-  if (!date || !*date)
-    {
-      g_free (date);
-      date = today (now, own);
-    }
-  iso = g_strconcat (date ? date : "", "T", time && *time ? time : "00:00", second && *second ? second : ":00", NULL);
+  if (!date)
+    date = today (now, own);
+  iso = g_strconcat (date ? date : "", "T", time ? time : "00:00", second ? second : ":00", NULL);
   whole = g_date_time_new_from_iso8601 (iso, own);
-  if (!whole)
+  if (!whole || !is_as_named (whole, weekday, abbreviation))
     return FALSE;
-  for (gint64 i = 1, tenth = G_USEC_PER_SEC / 10; fraction && *fraction && fraction[i]; i++, tenth /= 10)
+  for (gint64 i = 1, tenth = G_USEC_PER_SEC / 10; fraction && fraction[i]; i++, tenth /= 10)
     us_of_second += (fraction[i] - '0') * tenth;
   *us = g_date_time_to_unix (whole) * G_USEC_PER_SEC + us_of_second;
   return TRUE;

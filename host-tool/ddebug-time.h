@@ -15,8 +15,11 @@
  *   now, today, yesterday, tomorrow       the days begin at midnight
  *   -SPAN, +SPAN, SPAN ago                such as -1h, "1h 30min ago", -90; seconds if no unit is named
  *   @SECONDS                              since 1970
- *   [DATE] TIME [ZONE], DATE [ZONE]       2026-11-24 10:00:05.123 +0100; T between date and time, too.
- *                                         Without a date today's, without a time midnight.
+ *   [[DAY] DATE] TIME [ZONE], [DAY] DATE [ZONE]
+ *                                         Tue 2026-11-24 10:00:05.123 +0100; T between date and time, too.
+ *                                         Without a date today's, without a time midnight.  A zone is
+ *                                         Z, UTC, an offset, a name as Europe/Berlin, or what @zone is
+ *                                         called at that time, CET for example.
  * Fractions of seconds are cut to us.
  *
  * Returns: %FALSE if @text is none of these

@@ -480,13 +480,15 @@ test_times (void)
     { "2026-11-24 UTC", TODAY }, { "10:00", TODAY + 36000 * US }, { "10:00:05.5", TODAY + 36005 * US + 500000 },
     { "00:00+01:00", TODAY - 3600 * US }, { "23:59:59", TODAY + DAY - US }, { "1969-12-31 23:59:59", -US },
     { "2024-02-29", 1709164800 * US },
+    { "Tue 2026-11-24 10:00:05 UTC", TODAY + 36005 * US }, { "Tue 2026-11-24", TODAY }, { "Sun 2026-11-22", TODAY - 2 * DAY },
   };
   static const char *const bad[] = {
     "", " ", "then", "Now", "-", "+", "--1h", "-1x", "-1.h", "-.5h", "-1..5h", "-h", "-1h-", "1h", "90", "ago", " ago", "1 fortnight ago",
     "-1h ago", "1hago", "@", "@x", "@1x", "@-1", "@1.", "-99999999999999999999y", "-300000y", "@99999999999999999", "2026-13-01",
     "2026-02-29", "2026-11-31", "2026-11", "26-11-24", "2026-11-24T", "2026-11-2410:00", "2026-11-24+0100", "24:00", "10:60", "10:00:60x",
     "10", "1:00", "10:00:5", "10:00.5", "10:00:05.", "10:00:05,5", "10:00 CET", "10:00 Nowhere/Else", "10:00 +1", "UTC", "+0100 10:00",
-    "2026-11-24 2026-11-24", "10:00 10:00", "10:00\n10:00", "2026-11-24 10:00 utc", "\xff", "2026-11-24\xff",
+    "2026-11-24 2026-11-24", "Mon 2026-11-24", "Tue 10:00", "Tue", "tue 2026-11-24", "Tue2026-11-24", "10:00:60.5:1",
+    "10:00 10:00", "10:00\n10:00", "2026-11-24 10:00 utc", "\xff", "2026-11-24\xff",
   };
   g_autoptr (GTimeZone) utc = g_time_zone_new_utc (), berlin = g_time_zone_new_identifier ("Europe/Berlin");
   gint64 us;
@@ -507,6 +509,10 @@ test_times (void)
   assert_time ("10:00 Asia/Tokyo", berlin, TODAY + 3600 * US);
   assert_time ("2026-11-24 10:00Z", berlin, TODAY + 36000 * US);
   assert_time ("2026-07-01", berlin, 1782856800 * US);
+  assert_time ("Tue 2026-11-24 10:00 CET", berlin, TODAY + 32400 * US);
+  assert_time ("2026-07-01 00:00 CEST", berlin, 1782856800 * US);
+  g_assert_false (ddebug_time_parse ("2026-07-01 00:00 CET", NOW, berlin, &us));
+  g_assert_false (ddebug_time_parse ("2026-11-24 10:00 EST", NOW, berlin, &us));
 }
 
 /* Whatever comes is refused or a time. */
