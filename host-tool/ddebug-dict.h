@@ -47,6 +47,11 @@ typedef struct
   guint64 last;             /* and the last */
   guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that the kernel said of itself */
   guint64 noticed;          /* ns since 1970, host: when it was said first */
+  guint32 event;            /* DDEBUG_LOG_EVENT_*: the last that says what became of the VM, up to left; 0: none */
+  guint64 args[2];          /* of the event */
+  guint64 happened;         /* ns since 1970, host: when it did */
+  gboolean closed;          /* QEMU has ended, and said so, */
+  gboolean left;            /* or is gone: the next one came */
   DdebugLife *life;
   GHashTable *by_id;        /* id -> struct ddebug_callsite in a payload; NULL: forgotten */
   GPtrArray *payloads;
@@ -64,6 +69,7 @@ typedef struct DdebugDict DdebugDict;
 /* @free_stream: frees what the merger keeps in a life's streams. */
 DdebugDict *ddebug_dict_new (GDestroyNotify free_stream);
 void ddebug_dict_free (DdebugDict *dict);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugDict, ddebug_dict_free)
 
 /**
  * ddebug_dict_epoch:

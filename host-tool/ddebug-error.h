@@ -19,6 +19,7 @@ typedef enum
   DDEBUG_ERROR_VERSION,     /* a log of a version or with features not known here */
   DDEBUG_ERROR_DAMAGED,     /* a log whose superblocks, or a cursor that, cannot be read */
   DDEBUG_ERROR_REFUSED,     /* the device refused a request or did not answer */
+  DDEBUG_ERROR_BOOT,        /* the log has no boot as it was asked for */
 } DdebugError;
 
 #endif

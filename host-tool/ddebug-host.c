@@ -28,6 +28,13 @@ typedef struct
   gboolean show_size;
   char *size;
   gboolean clear;
+  char *boot;
+  char *since;
+  char *until;
+  char *cpu;
+  char *grep;
+  char *case_sensitive;
+  char **query;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -79,6 +86,8 @@ ddebug_host_fail (const GError *error)
       return DDEBUG_EXIT_FORMAT;
     case DDEBUG_ERROR_REFUSED:
       return DDEBUG_EXIT_REFUSED;
+    case DDEBUG_ERROR_BOOT:
+      return DDEBUG_EXIT_BOOT;
     case DDEBUG_ERROR_IO:
     default:
       return DDEBUG_EXIT_IO;
@@ -123,6 +132,20 @@ static const HelpLine help_commands[] = {
   { "-V, --version", "print the version and end" },
 };
 
+static const HelpLine help_filters[] = {
+  { "-b, --boot[=BOOT]", "of one boot: 0 or nothing is the newest, -1 the one before, 1 the" },
+  { NULL, "oldest, or an id of --list-boots, or ID-1, ID+1; also --last-words" },
+  { "-S, --since=TIME", "taken by the host at TIME or later: \"2026-11-24 10:00\", 10:00:05.123," },
+  { NULL, "yesterday, today, now, -1h, \"5min ago\", @1700000000; also --list-boots" },
+  { "-U, --until=TIME", "or earlier; --follow ends then" },
+  { "    --cpu=LIST", "of these CPUs: 0-3,7" },
+  { "-g, --grep=PATTERN", "in whose text PATTERN is found, a regular expression; if it has no" },
+  { NULL, "capital letters, A and a are the same in it" },
+  { "    --case-sensitive[=no]", "they differ, or are the same, in any PATTERN" },
+  { "    --query=QUERY", "of callsites, as in the guest's dynamic_debug/control:" },
+  { NULL, "'module nfsd func svc_* line 10-20 format \"READ\"; file hub.c'" },
+};
+
 static const HelpLine help_options[] = {
   { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
   { "-c, --callsite", "print module:function:line: before each message" },
@@ -137,13 +160,17 @@ static const HelpLine help_status[] = {
   { "3", "FILE is no log, empty, of another version, or too damaged to be read" },
   { "4", "FILE is missing, not a regular file, or not accessible" },
   { "5", "the device refused a request or did not answer; FILE.cursor is another log's" },
+  { "6", "FILE has no such boot" },
   { "130, 143, 129", "ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP; --pipe has kept its place" },
 };
 
 static const HelpLine help_examples[] = {
   { "ddebug-host --wait --follow vm.ddl", "start before the VM, see all" },
   { "ddebug-host --pipe vm.ddl | logger", "hand each message on once" },
-  { "ddebug-host --callsite vm.ddl | grep xhci_", "search, with places in the source" },
+  { "ddebug-host --boot=-1 vm.ddl", "see what the guest did before it rebooted" },
+  { "ddebug-host --since=-5min vm.ddl", "see the last five minutes" },
+  { "ddebug-host --callsite --grep=timeout vm.ddl", "search, with places in the source" },
+  { "ddebug-host --query='module nfsd' vm.ddl", "see the messages of a module" },
   { "ddebug-host --size=256M vm.ddl", "keep more" },
 };
 
@@ -163,39 +190,137 @@ add_all_help (GString *out)
                         "messages of a guest whose callsites have the dynamic debug flag 'r'.  Several logs\n"
                         "are shown as one, each line with its FILE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
+  add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 25);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
-  add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 42);
+  add_help (out, "Examples", help_examples, G_N_ELEMENTS (help_examples), 44);
   g_string_append (out, "\nMore: man ddebug-host\n");
 }
 
 /* ---- arguments ---- */
 
+enum { NOT_VALUED = -1, BOOT };
+
+/* The options that take a value; what stands for one without it, NULL if it cannot be left out. */
+static const struct
+{
+  const char *name;
+  char letter;
+  const char *alone;
+} valued[] = {
+  [BOOT] = { "boot", 'b', "--boot=0" },
+  { "size", 0, "--show-size" },
+  { "since", 'S', NULL },
+  { "until", 'U', NULL },
+  { "cpu", 0, NULL },
+  { "grep", 'g', NULL },
+  { "case-sensitive", 0, "--case-sensitive=yes" },
+  { "query", 0, NULL },
+};
+
+static int
+find_valued (const char *name, gsize len, char letter)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (valued); i++)
+    if (letter ? valued[i].letter == letter : strlen (valued[i].name) == len && memcmp (valued[i].name, name, len) == 0)
+      return i;
+  return NOT_VALUED;
+}
+
 /*
- * GOption would take the word after a bare --size for its value, so that is
- * turned into an option of its own.  It would also take and forget a value for
- * an option that has none.
+ * Adds option @which without a value in its own word, @whole, to @out; TRUE if the next word, which may be NULL,
+ * is its value.  As journalctl, a word behind --boot counts if it can be one: -b -1.
  */
 static gboolean
-check_values (char **argv, GError **error)
+add_valued (GPtrArray *out, int which, const char *whole, const char *next)
 {
-  for (char **arg = argv + 1; *arg && strcmp (*arg, "--") != 0; arg++)
-    if (strcmp (*arg, "--size") == 0)
-      {
-        g_free (*arg);
-        *arg = g_strdup ("--show-size");
-      }
-    else if (g_str_has_prefix (*arg, "--") && strchr (*arg, '=') && !g_str_has_prefix (*arg, "--size="))
-      {
-        g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: only --size takes a value", *arg);
-        return FALSE;
-      }
+  DdebugBootName name;
+
+  if (which == BOOT && next && (strcmp (next, "all") == 0 || ddebug_boot_name_parse (next, &name)))
+    {
+      g_ptr_array_add (out, g_strconcat ("--boot=", next, NULL));
+      return TRUE;
+    }
+  g_ptr_array_add (out, g_strdup (valued[which].alone ? valued[which].alone : whole));
+  if (valued[which].alone || !next)
+    return FALSE;
+  g_ptr_array_add (out, g_strdup (next));
   return TRUE;
+}
+
+static gboolean
+add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_next, GError **error)
+{
+  gsize len = strcspn (word + 2, "=");
+  int which = find_valued (word + 2, len, 0);
+
+  if (which != NOT_VALUED && !word[2 + len])
+    *took_next = add_valued (out, which, word, next);
+  else if (which == NOT_VALUED && word[2 + len])
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: no option --%.*s takes a value", word, (int) len,
+                   word + 2);
+      return FALSE;
+    }
+  else
+    g_ptr_array_add (out, g_strdup (word));
+  return TRUE;
+}
+
+/* "-qb", "-qb-1": letters up to one that takes a value, which may be behind it. */
+static gboolean
+add_short (GPtrArray *out, const char *word, const char *next)
+{
+  for (const char *letter = word + 1; *letter; letter++)
+    {
+      int which = find_valued (NULL, 0, *letter);
+      g_autofree char *own = g_strdup_printf ("--%s", which == NOT_VALUED ? "" : valued[which].name);
+
+      if (which == NOT_VALUED)
+        continue;
+      if (letter > word + 1)
+        g_ptr_array_add (out, g_strndup (word, letter - word));
+      if (!letter[1])
+        return add_valued (out, which, own, next);
+      g_ptr_array_add (out, g_strconcat (own, "=", letter + 1, NULL));
+      return FALSE;
+    }
+  g_ptr_array_add (out, g_strdup (word));
+  return FALSE;
+}
+
+/*
+ * The words as GOption is to have them.  By itself it would take the word after a
+ * bare --size for its value, one after --boot if it has no dash, and would take and
+ * forget a value for an option that has none.
+ */
+static char **
+settle_values (char **argv, GError **error)
+{
+  g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func (g_free);
+  gboolean options = TRUE;
+
+  for (char **word = argv; *word; word++)
+    {
+      gboolean took_next = FALSE;
+
+      options = options && strcmp (*word, "--") != 0;
+      if (word == argv || !options || (*word)[0] != '-')
+        g_ptr_array_add (out, g_strdup (*word));
+      else if ((*word)[1] != '-')
+        took_next = add_short (out, *word, word[1]);
+      else if (!add_long (out, *word, word[1], &took_next, error))
+        return NULL;
+      word += took_next;
+    }
+  g_ptr_array_add (out, NULL);
+  return (char **) g_ptr_array_free (g_steal_pointer (&out), FALSE);
 }
 
 static gboolean
 parse_arguments (char **argv, Arguments *a, GError **error)
 {
+  /* Values are taken as bytes, not as the locale has it: what is wrong with one is said where it is read. */
   const GOptionEntry entries[] = {
     { "trace", 't', 0, G_OPTION_ARG_NONE, &a->trace, NULL, NULL },
     { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
@@ -204,8 +329,15 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "list-boots", 0, 0, G_OPTION_ARG_NONE, &a->list_boots, NULL, NULL },
     { "last-words", 0, 0, G_OPTION_ARG_NONE, &a->last_words, NULL, NULL },
     { "show-size", 0, G_OPTION_FLAG_HIDDEN, G_OPTION_ARG_NONE, &a->show_size, NULL, NULL },
-    { "size", 0, 0, G_OPTION_ARG_STRING, &a->size, NULL, NULL },
+    { "size", 0, 0, G_OPTION_ARG_FILENAME, &a->size, NULL, NULL },
     { "clear", 0, 0, G_OPTION_ARG_NONE, &a->clear, NULL, NULL },
+    { "boot", 0, 0, G_OPTION_ARG_FILENAME, &a->boot, NULL, NULL },
+    { "since", 0, 0, G_OPTION_ARG_FILENAME, &a->since, NULL, NULL },
+    { "until", 0, 0, G_OPTION_ARG_FILENAME, &a->until, NULL, NULL },
+    { "cpu", 0, 0, G_OPTION_ARG_FILENAME, &a->cpu, NULL, NULL },
+    { "grep", 0, 0, G_OPTION_ARG_FILENAME, &a->grep, NULL, NULL },
+    { "case-sensitive", 0, 0, G_OPTION_ARG_FILENAME, &a->case_sensitive, NULL, NULL },
+    { "query", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->query, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
@@ -216,12 +348,13 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
+  g_auto (GStrv) settled = settle_values (argv, error);
 
+  if (!settled)
+    return FALSE;
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
-  if (!check_values (argv, error))
-    return FALSE;
-  return g_option_context_parse_strv (context, &argv, error);
+  return g_option_context_parse_strv (context, &settled, error);
 }
 
 /* N, with K, M, G or T for powers of 1024. */
@@ -269,6 +402,16 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
                        "redirect it to a file or a pipe, or leave --raw out");
+  if (a->boot && !shows && !a->last_words)
+    return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
+  if ((a->since || a->until) && !shows && !a->list_boots)
+    return fail_usage ("--%s goes with --trace, --follow, --pipe and --list-boots only", a->since ? "since" : "until");
+  if ((a->cpu || a->grep || a->query) && !shows)
+    return fail_usage ("--%s goes with --trace, --follow and --pipe only", a->cpu ? "cpu" : a->grep ? "grep" : "query");
+  if (a->case_sensitive && !a->grep)
+    return fail_usage ("--case-sensitive goes with --grep only");
+  if (a->until && a->pipe)
+    return fail_usage ("--until does not go with --pipe, which would consume unseen what came later; use --trace or --follow");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
   if (a->size && !parse_size (a->size, size))
@@ -276,6 +419,59 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->size && (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX))
     return fail_usage ("--size=%s: too %s; 1M to 1024G is possible", a->size,
                        *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
+  return DDEBUG_EXIT_OK;
+}
+
+static gboolean
+set_grep (const Arguments *a, DdebugFilter *filter, GError **error)
+{
+  DdebugCase sensitive = DDEBUG_CASE_AUTO;
+
+  if (a->case_sensitive && strcmp (a->case_sensitive, "yes") == 0)
+    sensitive = DDEBUG_CASE_SENSITIVE;
+  else if (a->case_sensitive && strcmp (a->case_sensitive, "no") == 0)
+    sensitive = DDEBUG_CASE_INSENSITIVE;
+  else if (a->case_sensitive)
+    {
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--case-sensitive=%s: give yes or no",
+                   a->case_sensitive);
+      return FALSE;
+    }
+  return ddebug_filter_set_grep (filter, a->grep, sensitive, error);
+}
+
+static gboolean
+set_filter (const Arguments *a, DdebugFilter *filter, GError **error)
+{
+  gint64 now = g_get_real_time ();
+
+  if ((a->boot && !ddebug_filter_set_boot (filter, a->boot, error))
+      || (a->since && !ddebug_filter_set_since (filter, a->since, now, error))
+      || (a->until && !ddebug_filter_set_until (filter, a->until, now, error))
+      || (a->cpu && !ddebug_filter_set_cpus (filter, a->cpu, error)) || (a->grep && !set_grep (a, filter, error)))
+    return FALSE;
+  for (char **query = a->query; query && *query; query++)
+    if (!ddebug_filter_add_query (filter, *query, error))
+      return FALSE;
+  if (ddebug_filter_is_possible (filter))
+    return TRUE;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; exchange them", a->since,
+               a->until);
+  return FALSE;
+}
+
+/* What is to be shown: *@filter, NULL for all. */
+static int
+make_filter (const Arguments *a, DdebugFilter **filter)
+{
+  g_autoptr (DdebugFilter) made = ddebug_filter_new ();
+  g_autoptr (GError) error = NULL;
+
+  if (!a->boot && !a->since && !a->until && !a->cpu && !a->grep && !a->query)
+    return DDEBUG_EXIT_OK;
+  if (!set_filter (a, made, &error))
+    return fail_usage ("%s", error->message);
+  *filter = g_steal_pointer (&made);
   return DDEBUG_EXIT_OK;
 }
 
@@ -427,19 +623,36 @@ ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wa
   return reader;
 }
 
+gboolean
+ddebug_host_read_on (const DdebugItem *item, gpointer data)
+{
+  (void) item;
+  (void) data;
+  return ddebug_wait_signal () == 0;
+}
+
+int
+ddebug_host_print (DdebugWait *wait, const GString *text)
+{
+  g_autoptr (GError) error = NULL;
+  gsize written;
+
+  if (!ddebug_wait_signal ()
+      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
+    return ddebug_host_fail (error);
+  return DDEBUG_EXIT_OK;
+}
+
 /* ---- small commands ---- */
 
 static int
 print (DdebugWait *wait, const GString *text)
 {
-  g_autoptr (GError) error = NULL;
-  gsize written;
+  int status = ddebug_host_print (wait, text);
 
-  if (ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
-    return ddebug_host_fail (error);
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
-  return DDEBUG_EXIT_OK;
+  return status;
 }
 
 static int
@@ -495,7 +708,7 @@ clear_log (const DdebugOptions *options, DdebugWait *wait)
 }
 
 static int
-run (const Arguments *a, DdebugWait *wait, guint64 size)
+run (const Arguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *filter)
 {
   const DdebugOptions options = {
     .paths = a->files,
@@ -505,6 +718,7 @@ run (const Arguments *a, DdebugWait *wait, guint64 size)
     .raw = a->raw,
     .quiet = a->quiet,
     .utf8 = g_get_charset (NULL),
+    .filter = filter,
   };
 
   if (a->info)
@@ -560,6 +774,7 @@ main (int argc, char **argv)
   g_autoptr (GError) error = NULL;
   g_autoptr (DdebugWait) wait = NULL;
   g_auto (GStrv) args = g_strdupv (argv);
+  g_autoptr (DdebugFilter) filter = NULL;
   Arguments a = { 0 };
   guint64 size = 0;
   int status;
@@ -580,8 +795,17 @@ main (int argc, char **argv)
     return print_about (&a, wait);
   status = check_arguments (&a, &size);
   if (status == DDEBUG_EXIT_OK)
-    status = run (&a, wait, size);
+    status = make_filter (&a, &filter);
+  if (status == DDEBUG_EXIT_OK)
+    status = run (&a, wait, size, filter);
   g_strfreev (a.files);
+  g_free (a.boot);
+  g_free (a.since);
+  g_free (a.until);
+  g_free (a.cpu);
+  g_free (a.grep);
+  g_free (a.case_sensitive);
+  g_strfreev (a.query);
   g_free (a.size);
   return status;
 }

@@ -5,6 +5,8 @@
 
 #include <glib.h>
 
+#include "ddebug-filter.h"
+#include "ddebug-merge.h"
 #include "ddebug-reader.h"
 #include "ddebug-wait.h"
 
@@ -16,6 +18,7 @@ enum
   DDEBUG_EXIT_FORMAT = 3,   /* not a log, one of another version, or a damaged one */
   DDEBUG_EXIT_ACCESS = 4,   /* no such file, no regular file, no permission */
   DDEBUG_EXIT_REFUSED = 5,  /* the device refused, or did not answer */
+  DDEBUG_EXIT_BOOT = 6,     /* the log has no such boot */
 };
 
 typedef enum
@@ -42,6 +45,7 @@ typedef struct
   gboolean raw;
   gboolean quiet;
   gboolean utf8;
+  const DdebugFilter *filter; /* NULL: all is shown */
 } DdebugOptions;
 
 /* Says "ddebug-host: ..." on standard error; returns the exit status for @error. */
@@ -76,6 +80,16 @@ guint ddebug_host_wait (DdebugWait *wait, int timeout_ms);
 gboolean ddebug_host_is_live (DdebugReader *reader, gboolean closed);
 /* Whether the file is shorter than its log, and will stay so; @there: what it has. */
 gboolean ddebug_host_is_cut (DdebugReader *reader, guint64 *there);
+
+/* A DdebugItemFunc that only reads on, until a signal comes; @data is not used. */
+gboolean ddebug_host_read_on (const DdebugItem *item, gpointer data);
+
+/*
+ * Writes @text to standard output, whole, unless a signal comes: the caller dies by
+ * it (ddebug_wait_die_by_signal()) when it has cleaned up.  Returns the exit status;
+ * what went wrong was said.
+ */
+int ddebug_host_print (DdebugWait *wait, const GString *text);
 
 /* The commands; each returns the exit status, or does not return because of a signal. */
 int ddebug_host_show (const DdebugOptions *options, DdebugShow show, DdebugWait *wait);

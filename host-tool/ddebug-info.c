@@ -2,11 +2,9 @@
 /* --info: reads the whole log and says what is in it, message texts apart. */
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "ddebug-format.h"
 #include "ddebug-host.h"
-#include "ddebug-output.h"
 #include "ddebug-view.h"
 
 typedef struct
@@ -265,20 +263,12 @@ add_contents (const Info *info)
 /* ---- the command ---- */
 
 static gboolean
-go_on (const DdebugItem *item, gpointer data)
-{
-  (void) item;
-  (void) data;
-  return ddebug_wait_signal () == 0;
-}
-
-static gboolean
 read_all (Info *info, GError **error)
 {
   gboolean live = ddebug_host_is_live (info->reader, FALSE);
 
   info->writer = ddebug_reader_writer (info->reader);
-  return ddebug_view_read_all (info->view, live, go_on, NULL, error);
+  return ddebug_view_read_all (info->view, live, ddebug_host_read_on, NULL, error);
 }
 
 static int
@@ -289,7 +279,6 @@ print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gbo
   g_autoptr (DdebugView) view = NULL;
   int status = DDEBUG_EXIT_OK;
   Info info = { .options = options, .path = path, .text = text };
-  gsize written;
 
   info.reader = ddebug_host_open (options, path, wait, &status);
   if (!info.reader)
@@ -302,10 +291,7 @@ print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gbo
   add_file (&info);
   add_contents (&info);
   *printed = TRUE;
-  if (!ddebug_wait_signal ()
-      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
-    return ddebug_host_fail (error);
-  return DDEBUG_EXIT_OK;
+  return ddebug_host_print (wait, text);
 }
 
 int

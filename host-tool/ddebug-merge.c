@@ -337,7 +337,7 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
   s->received++;
   stream->span->epoch->messages++;
   make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
-  item->realtime = stream->span->chunk.realtime;
+  item->realtime = s->realtime = stream->span->chunk.realtime;
   item->message = stream->message;
   item->late = note_time (merger, stream);
   s->late += item->late != 0;

@@ -25,6 +25,7 @@ typedef struct
   guint64 recursed;         /* of the chunks' counters: as far as they were reported */
   guint64 torn;
   guint64 clamped;
+  guint64 realtime;         /* ns since 1970 when the host wrote the last message that was given out; 0: none */
   /* since the reader was opened */
   guint64 received;
   guint64 lost;

@@ -1068,16 +1068,15 @@ take (Walk *walk, DdebugChunk *chunk)
 
 /* ---- interface ---- */
 
-DdebugReader *
-ddebug_reader_open (const char *path, GError **error)
+/* @fd: taken over */
+static DdebugReader *
+reader_new (int fd, const char *path, GError **error)
 {
   g_autoptr (DdebugReader) reader = g_new0 (DdebugReader, 1);
   CopyState state;
   guint32 detail;
 
-  reader->fd = open_log (path, error);
-  if (reader->fd < 0)
-    return NULL;
+  reader->fd = fd;
   reader->path = g_strdup (path);
   state = read_super (reader->fd, &reader->super, &detail);
   if (state != COPY_GOOD)
@@ -1097,6 +1096,27 @@ ddebug_reader_open (const char *path, GError **error)
   /* The slots are read when the first chunk is asked for: who watches the file does so before. */
   reader->data.copy_want = reader->dict.copy_want = COPY_MIN;
   return g_steal_pointer (&reader);
+}
+
+DdebugReader *
+ddebug_reader_open (const char *path, GError **error)
+{
+  int fd = open_log (path, error);
+
+  return fd < 0 ? NULL : reader_new (fd, path, error);
+}
+
+/* The two share an open file, which has nothing that reading changes: all is read by pread(). */
+DdebugReader *
+ddebug_reader_again (DdebugReader *reader, GError **error)
+{
+  int fd = fcntl (reader->fd, F_DUPFD_CLOEXEC, 0);
+  int code = errno;
+
+  if (fd >= 0)
+    return reader_new (fd, reader->path, error);
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be read twice: %s", reader->path, g_strerror (code));
+  return NULL;
 }
 
 void

@@ -106,6 +106,13 @@ typedef struct DdebugReader DdebugReader;
  * %NULL with @error set (%DDEBUG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
+/**
+ * ddebug_reader_again:
+ *
+ * Returns: (transfer full): another reader of the same file, wherever it is now, that stands
+ * before the oldest chunk, or %NULL with @error set; independent of @reader
+ */
+DdebugReader *ddebug_reader_again (DdebugReader *reader, GError **error);
 void ddebug_reader_free (DdebugReader *reader);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugReader, ddebug_reader_free)
 

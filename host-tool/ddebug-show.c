@@ -127,16 +127,24 @@ add_names (Show *show, const DdebugSource *source)
 }
 
 static void
+format_item (Show *show, DdebugSource *source)
+{
+  if (!show->names)
+    {
+      ddebug_format_item (&source->format, &source->item, show->text);
+      return;
+    }
+  g_string_truncate (show->item, 0);
+  ddebug_format_item (&source->format, &source->item, show->item);
+  add_names (show, source);
+}
+
+/* What is not shown is recorded all the same: --pipe consumes it. */
+static void
 add_item (Show *show, DdebugSource *source)
 {
-  if (show->names)
-    {
-      g_string_truncate (show->item, 0);
-      ddebug_format_item (&source->format, &source->item, show->item);
-      add_names (show, source);
-    }
-  else
-    ddebug_format_item (&source->format, &source->item, show->text);
+  if (!source->filter || ddebug_source_is_shown (source))
+    format_item (show, source);
   if (source->cursor && source->item.stream)
     {
       const DdebugStream *stream = source->item.stream;

@@ -15,6 +15,15 @@
  */
 #define ROUND 20000u
 
+/*
+ * What was written until a time is in the log this long (us) after, unless the disk
+ * hangs: the device stamps a chunk when it writes it.
+ */
+#define UNTIL_SLACK G_USEC_PER_SEC
+
+/* us: the longest wait for a time of the host's clock, which may be set meanwhile. */
+#define UNTIL_LOOK (60 * G_USEC_PER_SEC)
+
 /* Bytes that each of many logs may hold back for order; all together see DDEBUG_MERGER_HELD_MAX. */
 #define HELD_MIN ((gsize) 2 << 20)
 
@@ -27,6 +36,7 @@ ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wa
   DdebugSource *source = g_new0 (DdebugSource, 1);
 
   source->options = options;
+  source->filter = options->filter;
   source->show = show;
   source->wait = wait;
   source->path = path;
@@ -164,6 +174,25 @@ unlock_cursor (DdebugSource *source)
 
 /* ---- what happens to the log ---- */
 
+/* FALSE: the log has not what is asked for, and has ended. */
+static gboolean
+begin_filter (DdebugSource *source)
+{
+  static const DdebugFilterBoot how[] = {
+    [DDEBUG_SHOW_TRACE] = DDEBUG_FILTER_BOOT_ALONE,
+    [DDEBUG_SHOW_FOLLOW] = DDEBUG_FILTER_BOOT_ON,
+    [DDEBUG_SHOW_PIPE] = DDEBUG_FILTER_BOOT_NEWEST,
+  };
+  g_autoptr (GError) error = NULL;
+
+  if (!source->filter
+      || ddebug_filter_begin (source->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
+                              how[source->show], source->path, &source->place, &error))
+    return TRUE;
+  end_log (source, ddebug_host_fail (error));
+  return FALSE;
+}
+
 static gboolean
 open_log (DdebugSource *source)
 {
@@ -179,6 +208,8 @@ open_log (DdebugSource *source)
       return FALSE;
     }
   source->view = ddebug_view_new (source->reader);
+  if (!begin_filter (source))
+    return FALSE;
   merger = ddebug_view_merger (source->view);
   ddebug_merger_set_window (merger, source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
   ddebug_merger_set_held_max (merger, MAX (DDEBUG_MERGER_HELD_MAX / source->options->n_paths, HELD_MIN));
@@ -206,6 +237,7 @@ open_anew (DdebugSource *source)
   close_log (source);
   source->due = TRUE;
   source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->past = FALSE;
   source->hold_at = source->recheck_at = source->lock_at = 0;
   source->lock_tries = 0;
   ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
@@ -247,16 +279,38 @@ look_where_file_is (DdebugSource *source)
                    g_file_test (source->path, G_FILE_TEST_EXISTS) ? "replaced" : "removed");
 }
 
+/* us until nothing that comes can be of the time asked for; G_MAXINT64: that will not be. */
+static gint64
+until_left (const DdebugSource *source)
+{
+  guint64 until = source->filter ? ddebug_filter_until (source->filter) : G_MAXUINT64;
+
+  if (source->show == DDEBUG_SHOW_TRACE || until == G_MAXUINT64)
+    return G_MAXINT64;
+  return MAX ((gint64) (until / 1000) + UNTIL_SLACK - g_get_real_time (), 0);
+}
+
 /* ---- rounds ---- */
 
 gboolean
 ddebug_source_begin (DdebugSource *source)
 {
+  gboolean past;
+
   if (source->ended || !source->due)
     return FALSE;
   source->due = FALSE;
+  past = source->past || until_left (source) == 0;
   if (!source->view && !open_log (source))
-    return FALSE;
+    {
+      if (past && !source->ended)
+        end_log (source, DDEBUG_EXIT_OK);
+      return FALSE;
+    }
+  /* It may be written faster than it is read. */
+  if (past && !source->past)
+    ddebug_reader_set_snapshot (source->reader);
+  source->past = past;
   if (source->cursor && !lock_cursor (source))
     return FALSE;
   source->flushed = source->complete = FALSE;
@@ -280,7 +334,7 @@ flush (DdebugSource *source)
       ddebug_view_finish (source->view);
       return TRUE;
     }
-  if (source->show == DDEBUG_SHOW_TRACE)
+  if (source->show == DDEBUG_SHOW_TRACE || source->past)
     {
       ddebug_view_release (source->view);
       return TRUE;
@@ -324,6 +378,19 @@ ddebug_source_next (DdebugSource *source)
       }
 }
 
+gboolean
+ddebug_source_is_shown (DdebugSource *source)
+{
+  gboolean passes = ddebug_filter_passes (source->filter, &source->place, &source->item);
+
+  if (source->place.gave_up && !source->said_gave_up)
+    {
+      source->said_gave_up = TRUE;
+      ddebug_host_say ("%s: --grep takes too long for some messages, which are shown; simplify the pattern", source->path);
+    }
+  return passes;
+}
+
 void
 ddebug_source_end (DdebugSource *source)
 {
@@ -336,7 +403,7 @@ ddebug_source_end (DdebugSource *source)
   else if (source->reopen)
     open_anew (source);
   else if (source->complete
-           && (source->show == DDEBUG_SHOW_TRACE
+           && (source->show == DDEBUG_SHOW_TRACE || source->past
                || (!source->is_live && (source->had_writer || !source->options->wait))))
     end_log (source, DDEBUG_EXIT_OK);
 }
@@ -387,6 +454,7 @@ ddebug_source_wake (DdebugSource *source)
   source->due |= wake != 0;
   source->due |= is_time (&source->hold_at, now);
   source->due |= is_time (&source->lock_at, now);
+  source->due |= until_left (source) == 0;
 }
 
 static gint64
@@ -399,9 +467,12 @@ int
 ddebug_source_timeout (DdebugSource *source)
 {
   gint64 at = sooner (sooner (source->hold_at, source->recheck_at), source->lock_at);
+  gint64 left = until_left (source);
 
   if (source->ended)
     return -1;
+  if (left != G_MAXINT64)
+    at = sooner (at, g_get_monotonic_time () + MIN (left, UNTIL_LOOK));
   if (source->due)
     return 0;
   /* Rounded up: not to wake before the time has come. */

@@ -20,6 +20,7 @@ typedef struct
   DdebugItem item;          /* the next of this round: ddebug_source_next() */
   guint64 key;              /* host's time of item, ns since 1970; never goes back */
   DdebugFormat format;
+  const DdebugFilter *filter; /* NULL: all is shown */
   DdebugCursor *cursor;     /* NULL unless --pipe, and open */
   int status;               /* what to exit with, as far as this log goes */
   gboolean ended;           /* nothing more comes of it */
@@ -29,6 +30,7 @@ typedef struct
   DdebugWait *wait;
   DdebugView *view;         /* NULL: not open */
   DdebugReader *reader;     /* of the view */
+  DdebugFilterPlace place;
   DdebugWatch *file;
   DdebugWatch *directory;   /* while the log is waited for */
   DdebugWatch *cursor_file; /* while another consumer has the cursor */
@@ -43,6 +45,8 @@ typedef struct
   gboolean first_round_done;
   guint opens;              /* when the first round was done */
   gboolean said_moved;
+  gboolean said_gave_up;
+  gboolean past;            /* the time of --until is over: the log ends where it is read to its end */
   /* when a round is to be made: at once, or at these times; us, monotonic; 0: not */
   gboolean due;
   gint64 hold_at;           /* messages were held back long enough */
@@ -67,6 +71,9 @@ gboolean ddebug_source_begin (DdebugSource *source);
 
 /* The next item of the round in source->item, valid until the next call; %FALSE: none, in this round. */
 gboolean ddebug_source_next (DdebugSource *source);
+
+/* Whether the filter, which is not NULL, lets that item pass; to be asked once for each. */
+gboolean ddebug_source_is_shown (DdebugSource *source);
 
 /*
  * Ends a round: what its items referred to may be gone, the cursor is written and

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * --list-boots and --last-words: what became of the guests whose messages a log has.
- * Both read the whole log; a boot is what epochs of one boot id have in common.
+ * Both read the whole log.
  */
 #include <string.h>
-#include <unistd.h>
 
+#include "ddebug-boots.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
-#include "ddebug-output.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
@@ -19,52 +18,6 @@
 #define TAIL_BYTES (1u << 20)
 
 /* ---- boots ---- */
-
-typedef struct
-{
-  const DdebugEpoch *epoch; /* the last one */
-  guint64 first;            /* ns since 1970, host: of its messages */
-  guint64 last;
-  guint64 messages;
-  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst of its epochs */
-  guint64 noticed;          /* ns since 1970, host */
-} Boot;
-
-static gboolean
-is_same_boot (const DdebugEpoch *a, const DdebugEpoch *b)
-{
-  return a->attached && b->attached && memcmp (a->boot_id, b->boot_id, sizeof a->boot_id) == 0;
-}
-
-/* Of a log that was read. (transfer full) */
-static GArray *
-find_boots (DdebugView *view)
-{
-  g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (ddebug_view_dict (view));
-  GArray *boots = g_array_new (FALSE, TRUE, sizeof (Boot));
-
-  for (guint i = 0; i < epochs->len; i++)
-    {
-      const DdebugEpoch *epoch = g_ptr_array_index (epochs, i);
-      Boot *boot = boots->len ? &g_array_index (boots, Boot, boots->len - 1) : NULL;
-
-      if (!boot || !is_same_boot (boot->epoch, epoch))
-        {
-          g_array_set_size (boots, boots->len + 1);
-          boot = &g_array_index (boots, Boot, boots->len - 1);
-        }
-      boot->epoch = epoch;
-      boot->first = boot->first ? boot->first : epoch->first;
-      boot->last = epoch->last ? epoch->last : boot->last;
-      boot->messages += epoch->messages;
-      if (epoch->notice > boot->notice)
-        {
-          boot->notice = epoch->notice;
-          boot->noticed = epoch->noticed;
-        }
-    }
-  return boots;
-}
 
 static void
 add_when (GString *out, guint64 ns)
@@ -92,19 +45,32 @@ notice_word (guint32 notice)
     }
 }
 
+/* One without messages was there when its driver came, if that is known. */
+static gboolean
+is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
+{
+  guint64 came = boot->epoch->realtime;
+
+  if (!filter)
+    return TRUE;
+  return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
+}
+
 /* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
 static void
 add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
 {
-  g_autoptr (GArray) boots = find_boots (view);
+  g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
 
   g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
                           "MESSAGES", "DEATH", "KERNEL");
   for (guint i = 0; i < boots->len; i++)
     {
-      const Boot *boot = &g_array_index (boots, Boot, i);
+      const DdebugBoot *boot = &g_array_index (boots, DdebugBoot, i);
       const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
 
+      if (!is_in_time (options->filter, boot))
+        continue;
       g_string_append_printf (out, "%4d ", (int) i - (int) boots->len + 1);
       ddebug_format_uuid (out, boot->epoch->boot_id);
       g_string_append_c (out, ' ');
@@ -122,6 +88,8 @@ add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
 typedef struct
 {
   DdebugFormat format;
+  const DdebugFilter *filter; /* NULL: none */
+  DdebugFilterPlace place;
   const DdebugEpoch *epoch; /* of the boot that is told of */
   GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
   GPtrArray *debug;         /* the same without lines of the kernel's log */
@@ -209,9 +177,10 @@ take_words (const DdebugItem *item, gpointer data)
 {
   Words *words = data;
 
-  if (item->type == DDEBUG_ITEM_MESSAGE)
+  if (item->type == DDEBUG_ITEM_MESSAGE
+      && (!words->filter || ddebug_filter_passes (words->filter, &words->place, item)))
     {
-      if (item->epoch != words->epoch && !(words->epoch && is_same_boot (item->epoch, words->epoch)))
+      if (item->epoch != words->epoch && !(words->epoch && ddebug_boots_are_one (item->epoch, words->epoch)))
         forget_words (words, item->epoch);
       if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
         keep_message (words, item);
@@ -252,43 +221,59 @@ add_dated (GString *out, guint64 when)
   g_string_append_c (out, '\n');
 }
 
-/* How the guest ended, and the VM. */
 static void
-add_end (DdebugView *view, const Words *words, GString *out)
+add_event (GString *out, guint32 event, const guint64 args[2], guint64 when)
+{
+  if (!event)
+    return;
+  g_string_append (out, "VM:      ");
+  ddebug_format_event (out, event, args);
+  add_dated (out, when);
+}
+
+/* What became of the VM and of QEMU after the newest boot. */
+static void
+add_present (DdebugView *view, GString *out)
 {
   gboolean alive = ddebug_reader_writer (ddebug_view_reader (view)) == DDEBUG_WRITER_ALIVE;
-  guint64 args[2] = { 0 }, when, noticed = 0;
-  guint32 event = ddebug_view_last_event (view, &args[0], &when), notice = 0;
-  g_autoptr (GArray) boots = find_boots (view);
+  guint64 args[2] = { 0 }, when;
+  guint32 event = ddebug_view_last_event (view, &args[0], &when);
 
-  for (guint i = 0; words->epoch && i < boots->len; i++)
-    {
-      const Boot *boot = &g_array_index (boots, Boot, i);
-
-      if (boot->epoch == words->epoch || is_same_boot (boot->epoch, words->epoch))
-        {
-          notice = boot->notice;
-          noticed = boot->noticed;
-        }
-    }
-
-  if (notice)
-    {
-      g_string_append_printf (out, "kernel:  %s", notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
-      add_dated (out, noticed);
-    }
-  if (event)
-    {
-      g_string_append (out, "VM:      ");
-      ddebug_format_event (out, event, args);
-      add_dated (out, when);
-    }
+  add_event (out, event, args, when);
   if (alive)
     g_string_append (out, "QEMU:    runs\n");
   else if (ddebug_view_is_closed (view))
     g_string_append (out, "QEMU:    has ended\n");
   else
     g_string_append (out, "QEMU:    died: its end is not in the log\n");
+}
+
+/* The same, of one after which others came. */
+static void
+add_past (const DdebugEpoch *epoch, GString *out)
+{
+  add_event (out, epoch->event, epoch->args, epoch->happened);
+  if (epoch->closed)
+    g_string_append (out, "QEMU:    has ended\n");
+  else if (epoch->left)
+    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+  else
+    g_string_append (out, "QEMU:    went on with another boot\n");
+}
+
+/* How the guest ended, and the VM; @boot: NULL if the log has none. */
+static void
+add_end (DdebugView *view, const DdebugBoot *boot, gboolean is_newest, GString *out)
+{
+  if (boot && boot->notice)
+    {
+      g_string_append_printf (out, "kernel:  %s", boot->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
+      add_dated (out, boot->noticed);
+    }
+  if (is_newest)
+    add_present (view, out);
+  else
+    add_past (boot->epoch, out);
 }
 
 /* Where the kernel's log has its own place, its lines would only hide what they are not. */
@@ -314,23 +299,31 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
 {
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
   DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
+  g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
+  const DdebugBoot *boot = NULL;
+  gboolean was_chosen = options->filter && ddebug_filter_has_boot (options->filter);
 
+  if (was_chosen)
+    boot = ddebug_boots_of (boots, words->place.from);
+  else if (words->epoch)
+    boot = ddebug_boots_of (boots, words->epoch->number);
   g_string_append (out, "name:    ");
   ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)", super->vm_name[0] ? strlen (super->vm_name) : 9,
                  flags, 0);
   g_string_append_c (out, '\n');
-  if (words->epoch && words->epoch->attached)
+  if (boot && boot->epoch->attached)
     {
       g_string_append (out, "boot:    ");
-      ddebug_format_uuid (out, words->epoch->boot_id);
+      ddebug_format_uuid (out, boot->epoch->boot_id);
       g_string_append (out, ", kernel ");
-      ddebug_escape (out, words->epoch->release, strlen (words->epoch->release), flags, 0);
+      ddebug_escape (out, boot->epoch->release, strlen (boot->epoch->release), flags, 0);
       g_string_append_c (out, '\n');
     }
-  add_end (view, words, out);
+  /* without a choice it is the VM's end, also where the newest boot has no messages */
+  add_end (view, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
   if (!words->epoch)
     {
-      g_string_append (out, "no messages are in the log\n");
+      g_string_append (out, was_chosen ? "no messages of this boot are in the log\n" : "no messages are in the log\n");
       return;
     }
   add_cpus (words, out);
@@ -344,14 +337,6 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
 
 /* ---- the commands ---- */
 
-static gboolean
-pass_on (const DdebugItem *item, gpointer data)
-{
-  (void) item;
-  (void) data;
-  return ddebug_wait_signal () == 0;
-}
-
 static int
 tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean last_words)
 {
@@ -359,12 +344,12 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
   g_autoptr (DdebugView) view = NULL;
   g_autoptr (GError) error = NULL;
   int status = DDEBUG_EXIT_OK;
-  gsize written;
   Words words = {
     .format = { .utf8 = options->utf8, .callsite = options->callsite, .quiet = TRUE },
     .cpus = g_ptr_array_new_with_free_func (free_queue),
     .debug = g_ptr_array_new_with_free_func (free_queue),
     .tail = g_string_new (NULL),
+    .filter = options->filter,
   };
   DdebugReader *reader = ddebug_host_open (options, path, wait, &status);
 
@@ -372,17 +357,19 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
     {
       view = ddebug_view_new (reader);
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
-      if (!ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE), last_words ? take_words : pass_on, &words,
-                                 &error))
+      if ((options->filter
+           && !ddebug_filter_begin (options->filter, reader, ddebug_host_is_live (reader, FALSE), DDEBUG_FILTER_BOOT_ALONE,
+                                    path, &words.place, &error))
+          || !ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE),
+                                    last_words ? take_words : ddebug_host_read_on, &words, &error))
         status = ddebug_host_fail (error);
       else if (last_words)
         add_words (options, view, &words, text);
       else
         add_boots (options, view, text);
     }
-  if (status == DDEBUG_EXIT_OK && !ddebug_wait_signal ()
-      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
-    status = ddebug_host_fail (error);
+  if (status == DDEBUG_EXIT_OK)
+    status = ddebug_host_print (wait, text);
   g_ptr_array_unref (words.cpus);
   g_ptr_array_unref (words.debug);
   g_string_free (words.tail, TRUE);

@@ -142,6 +142,31 @@ is_of_vm (guint32 event)
     }
 }
 
+/* That a VM that ends is stopped says less than why it ends. */
+static gboolean
+is_end (const DdebugItem *item)
+{
+  return is_of_vm (item->event)
+         && !(item->event == DDEBUG_LOG_EVENT_STOP && item->args[0] == DDEBUG_LOG_STOP_SHUTDOWN);
+}
+
+/* What happens before the next driver comes counts for @epoch, but not what becomes of another QEMU. */
+static void
+note_end (DdebugEpoch *epoch, const DdebugItem *event)
+{
+  if (event->event == DDEBUG_LOG_EVENT_OPEN)
+    epoch->left = TRUE;
+  if (epoch->left)
+    return;
+  if (event->event == DDEBUG_LOG_EVENT_CLOSE)
+    epoch->closed = TRUE;
+  if (!is_end (event))
+    return;
+  epoch->event = event->event;
+  memcpy (epoch->args, event->args, sizeof epoch->args);
+  epoch->happened = event->realtime;
+}
+
 /* It comes behind the messages that were found before it, which may be held back: give_event(). */
 static void
 keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
@@ -160,9 +185,9 @@ keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_
       epoch->notice = MIN (item.args[0], VIRTIO_DDEBUG_NOTICE_KIND);
       epoch->noticed = chunk->realtime;
     }
-  /* that a VM that ends is stopped says less than why it ends */
-  if (is_of_vm (item.event)
-      && !(item.event == DDEBUG_LOG_EVENT_STOP && item.args[0] == DDEBUG_LOG_STOP_SHUTDOWN))
+  if (epoch)
+    note_end (epoch, &item);
+  if (is_end (&item))
     view->last_event = item;
   if (is_news (&item))
     g_array_append_val (view->events, item);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Proves that ddebug-host works on a log that is being written: it streams,
-waits, shares with other readers, ends well, and changes size and contents of a
-live log without losing what it should keep."""
+waits, shares with other readers, ends well, picks boots and messages, and changes
+size and contents of a live log without losing what it should keep."""
 
 import os
 import re
@@ -178,6 +178,48 @@ class Tool(DdebugTest):
         log.tool("--clear")
         self.assertEqual(log.read().messages, [])
         self.assertEqual(log.trace(), [])
+
+    def test_boots_and_messages_are_picked(self):
+        guest, log = self.boot_load()
+        guest.load("threads=2 count=200 context=all")
+        log.settled()
+        first = guest.read("/proc/sys/kernel/random/boot_id").strip()
+        guest.shut_down()
+        middle = f"@{time.time():.6f}"
+        again, _ = self.boot_load(log=guest.log_file)
+        second = again.read("/proc/sys/kernel/random/boot_id").strip()
+        follow = log.start("--follow", "-b", output=self.scratch("follow"))
+        again.load("threads=1 count=77")
+        again.log().settled()
+
+        listed = log.tool("--list-boots").stdout.decode()
+        self.assertEqual(re.findall(r"^ *(-?\d+) ([0-9a-f-]{36}) ", listed, re.M),
+                         [("-1", first), ("0", second)])
+
+        def count(*options):
+            return len(NUMBERED.findall(log.tool("--quiet", *options).stdout))
+
+        for options, expected in (
+                ((), 477), (("-b",), 77), (("-b", "-1"), 400), (("--boot=1",), 400), (("-b", second), 77),
+                ((f"--boot={second}-1",), 400), (("-b", first.replace("-", "")), 400),
+                (("-S", middle), 77), (("--until", middle), 400), ((f"--since={middle}", "-b", "1"), 0),
+                (("--query=module ddebug_test",), 477), (("--query", "module xhci*"), 0),
+                (("--query=module ddebug_test line 1-", "--grep", "T0 N7 ", "--case-sensitive=no"), 2),
+                (("--grep=t1 n", "-b", "-1"), 200)):
+            with self.subTest(options):
+                self.assertEqual(count(*options), expected)
+        self.assertEqual(count("--cpu=0") + count("--cpu=1-63"), 477)
+        missing = log.tool("--boot=3", check=False)
+        self.assertEqual(missing.returncode, 6)
+        self.assertIn(b"boot 3 is not in the log, which has 2", missing.stderr)
+        words = log.tool("--last-words", "--boot=-1").stdout.decode()
+        self.assertIn(f"boot:    {first}", words)
+        self.assertIn("the guest has powered off", words)
+        self.assertIn("QEMU:    has ended", words)
+
+        again.kill()
+        self.assertEqual(follow.wait(20), 0)
+        self.assertEqual(len(self.numbers(self.scratch("follow"))), 77)
 
     def test_bad_logs_are_refused_with_the_reason(self):
         folder, text, link, short = (self.scratch(n) for n in ("folder", "text", "link", "short"))

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The guest's query parser takes what the kernel's takes, means the same by it, and refuses what that refuses: the
+ * Two parsers of the language.  The guest's query parser takes what the kernel's takes, means the same by it, and refuses what that refuses: the
  * expectations are those of admin-guide/dynamic-debug-howto and of stock kernels.  It is built for 6.1, and once more
  * for 6.12, whose query language has the letter 's' besides.
+ *
+ * The tool's, which has no flags, takes and refuses the same pairs, and means the
+ * same by them, but for what ddebug-query.h names.
  */
 #include <glib.h>
 #include <limits.h>
 #include <string.h>
 
+#include "ddebug-query.h"
 #include "ddebug_query.h"
 
 #define P 0x01u
@@ -18,6 +22,58 @@
 #define S 0x20u
 #define R 0x80u
 #define ALL UINT_MAX
+
+/* -- both ------------------------------------------------------------------- */
+
+/* As the log has it: the file as it was compiled. */
+static DdebugCallsite
+callsite_of (const struct ddebug_site *s)
+{
+  return (DdebugCallsite){
+    .line = s->line,
+    .module = (const guint8 *) s->module,
+    .module_len = strlen (s->module),
+    .function = (const guint8 *) s->function,
+    .function_len = strlen (s->function),
+    .file = (const guint8 *) s->file,
+    .file_len = strlen (s->file),
+    .format = (const guint8 *) s->format,
+    .format_len = strlen (s->format),
+  };
+}
+
+/*
+ * Whether the tool takes the pairs @text (NULL @is_meant), or takes them and means @s.  Nothing is a query of the
+ * guest, which names all callsites, and none of the tool.
+ */
+static gboolean
+tool_takes (const char *text, const struct ddebug_site *s, gboolean *is_meant)
+{
+  g_autoptr (DdebugQueries) queries = ddebug_queries_new ();
+  g_autoptr (GError) error = NULL;
+  DdebugCallsite callsite = callsite_of (s);
+  gboolean taken = ddebug_queries_add (queries, text, &error);
+
+  g_assert_cmpint (taken, ==, error == NULL);
+  if (is_meant)
+    *is_meant = taken && ddebug_queries_match (queries, &callsite);
+  return taken;
+}
+
+/* The guest, of callsites whose file is shown as it was compiled. */
+static gboolean
+guest_takes (const char *text, const struct ddebug_site *s, gboolean *is_meant)
+{
+  g_autofree char *copy = g_strdup_printf ("%s +r", text);
+  struct ddebug_site same = *s;
+  struct ddebug_query q;
+
+  same.shown_file = same.file;
+  if (ddebug_query_parse (&q, copy, NULL) != 0)
+    return FALSE;
+  *is_meant = ddebug_query_match (&q, &same);
+  return TRUE;
+}
 
 /* -- accepted: what it says ------------------------------------------------- */
 
@@ -215,6 +271,24 @@ means (const char *query, const struct ddebug_site *s)
   return ddebug_query_match (&q, s);
 }
 
+/* The same as the guest, of a callsite with the one file or the other. */
+static void
+assert_tool_means (const char *query)
+{
+  struct ddebug_site shown = site;
+  gboolean tool, guest;
+
+  if (!*query || g_str_has_prefix (query, "class"))
+    return;
+  shown.file = site.shown_file;
+  g_assert_true (tool_takes (query, &site, &tool));
+  g_assert_true (guest_takes (query, &site, &guest));
+  g_assert_cmpint (tool, ==, guest);
+  g_assert_true (tool_takes (query, &shown, &tool));
+  g_assert_true (guest_takes (query, &shown, &guest));
+  g_assert_cmpint (tool, ==, guest);
+}
+
 static void
 test_match (void)
 {
@@ -232,9 +306,15 @@ test_match (void)
   };
 
   for (gsize i = 0; i < G_N_ELEMENTS (yes); i++)
-    g_assert_true (means (yes[i], &site));
+    {
+      g_assert_true (means (yes[i], &site));
+      assert_tool_means (yes[i]);
+    }
   for (gsize i = 0; i < G_N_ELEMENTS (no); i++)
-    g_assert_false (means (no[i], &site));
+    {
+      g_assert_false (means (no[i], &site));
+      assert_tool_means (no[i]);
+    }
 }
 
 /* Callsites with a class are meant only by queries that name it. */
@@ -254,6 +334,93 @@ test_match_class (void)
   g_assert_false (means ("class CORE", &site));
   g_assert_false (means ("module usbcore", &classed));
   g_assert_false (means ("", &nameless));
+}
+
+/* -- the tool's ---------------------------------------------------------------- */
+
+static const char *const pairs[] = {
+  "module foo", "module \"foo\"", "'module''foo'", "func svc_*", "file svcsock.c", "file a.c:svc_recv", "file a.c:*recv",
+  "file a.c:?ecv", "file a.c:10", "file a.c:10-20", "file a.c:", "line 1603", "line 1600-1605", "line -1605", "line 1600-",
+  "line 1600-0", "line -", "line 0", "line 0 line 7", "line +5", "line 4294967295", "format nfsd:", "format nfsd:\\040SETATTR",
+  "format \"nfsd: SETATTR\"", "format 'say \"x\"\\n'", "format a\\q\\\\\\t", "format \"\"", "format a\\0b", "format \\",
+  "module foo func f file g line 3", "module r",
+  /* refused */
+  "module", "module foo func", "modul rrr", "module foo module bar", "func f file a.c:g", "file a.c file b.c", "file a.c:1 line 2",
+  "file a.c:%x", "file a.c:_f", "line 5 line 6", "line x", "line 5x", "line 1-2-3", "line 20-10", "line 4294967296", "line ++5",
+  "line \" 5\"", "line +", "line -+5", "line '5 '", "format a format b", "module \"foo", "module foo '", "module 'foo\"",
+};
+
+static void
+test_both_take (void)
+{
+  for (gsize i = 0; i < G_N_ELEMENTS (pairs); i++)
+    {
+      gboolean tool = FALSE, guest = FALSE;
+      gboolean taken = tool_takes (pairs[i], &site, &tool);
+
+      g_test_message ("%s", pairs[i]);
+      g_assert_cmpint (taken, ==, guest_takes (pairs[i], &site, &guest));
+      g_assert_cmpint (tool, ==, guest);
+    }
+}
+
+static void
+assert_refused (const char *text, const char *why)
+{
+  g_autoptr (DdebugQueries) queries = ddebug_queries_new ();
+  g_autoptr (GError) error = NULL;
+
+  g_test_message ("%s", text);
+  g_assert_false (ddebug_queries_add (queries, text, &error));
+  if (!strstr (error->message, why))
+    g_error ("\"%s\" is not in: %s", why, error->message);
+}
+
+/* What only the tool says. */
+static void
+test_tool (void)
+{
+  struct ddebug_site classed = site;
+  static const struct ddebug_site nameless = { "", "", "", "", "", NULL, 4711, false };
+  DdebugCallsite cut = callsite_of (&site), none = callsite_of (&nameless);
+  g_autoptr (DdebugQueries) queries = ddebug_queries_new ();
+  gboolean is_meant;
+
+  assert_refused ("", "no query");
+  assert_refused (" ;\n# module x", "no query");
+  assert_refused ("module", "module: lacks a value");
+  assert_refused ("modul x", "modul: no keyword; there are module, func, file, line and format");
+  assert_refused ("module x +p", "+p: flags are for the guest; leave them out");
+  assert_refused ("=_", "=_: flags are for the guest");
+  assert_refused ("class DRM_UT_CORE", "a log does not know the classes");
+  assert_refused ("module a module b", "module is there twice; alternatives are divided by a semicolon");
+  assert_refused ("file a:b func c", "func is there twice");
+  assert_refused ("line 3 line 4", "lines are there twice");
+  assert_refused ("line 3x", "3x: no lines; give 10, 10-20, 10- or -20");
+  assert_refused ("line 9-3", "9-3: the last line is before the first");
+  assert_refused ("format 'a;b'", "a quote is not closed: 'a");
+  assert_refused ("module a; func", "func: lacks a value");
+
+  /* alternatives, of one text and of several */
+  g_assert_false (tool_takes ("module no;", &site, &is_meant) && is_meant);
+  g_assert_true (tool_takes ("module no; module usbcore", &site, &is_meant) && is_meant);
+  g_assert_true (tool_takes ("module usbcore\nmodule no # x", &site, &is_meant) && is_meant);
+  g_assert_false (ddebug_queries_match (queries, &cut));
+  g_assert_true (ddebug_queries_add (queries, "func no", NULL));
+  g_assert_false (ddebug_queries_match (queries, &cut));
+  g_assert_true (ddebug_queries_add (queries, "func hub*", NULL));
+  g_assert_true (ddebug_queries_match (queries, &cut));
+
+  /* all keywords at once; those with a class are as others */
+  classed.classed = true;
+  g_assert_true (tool_takes ("module * func * file * line 1- format \"\"", &classed, &is_meant) && is_meant);
+
+  /* what is cut may have gone on, and nothing is looked at that is not there */
+  cut.flags = DDEBUG_CALLSITE_F_CUT;
+  g_assert_true (ddebug_queries_add (queries, "format none", NULL));
+  g_assert_true (ddebug_queries_match (queries, &cut));
+  g_assert_false (ddebug_queries_match (queries, &none));
+  g_assert_true (tool_takes ("module ** func **_init** line 4711", &site, &is_meant) && is_meant);
 }
 
 /* -- anything at all ----------------------------------------------------------- */
@@ -299,6 +466,44 @@ test_random (void)
     }
 }
 
+/* Both take and mean the same, whatever it is. */
+static void
+test_random_both (void)
+{
+  static const char *const words[] = {
+    "module", "func", "file", "line", "format", "4711", "4000-5000", "-4711", "hub.c:4711", "hub.c:hub*", "hub*", "*", "?sbcore", "usbcore",
+    "\"", "'", "#", "\\", "\\101", "^port", "%d", "10-", "x",
+  };
+  g_autoptr (GRand) rand = g_rand_new_with_seed (4711);
+  guint n_taken = 0, n_meant = 0;
+
+  for (int i = 0; i < 200000; i++)
+    {
+      g_autoptr (GString) s = g_string_new (NULL);
+      gboolean tool = FALSE, guest = FALSE, taken;
+
+      /* nine words are the most that the guest takes, flags included; the first is never nothing */
+      g_string_append (s, words[g_rand_int_range (rand, 0, 5)]);
+      g_string_append_c (s, ' ');
+      for (int n = g_rand_int_range (rand, 1, 8); n; n--)
+        {
+          g_string_append (s, words[g_rand_int_range (rand, 0, G_N_ELEMENTS (words))]);
+          if (g_rand_int_range (rand, 0, 5))
+            g_string_append_c (s, ' ');
+        }
+      /* flags behind it would be a comment, or of the last word */
+      if (strchr (s->str, '#') || !g_str_has_suffix (s->str, " "))
+        continue;
+      taken = tool_takes (s->str, &site, &tool);
+      if (taken != guest_takes (s->str, &site, &guest) || tool != guest)
+        g_error ("%s: tool %d %d, guest %d", s->str, taken, tool, guest);
+      n_taken += taken;
+      n_meant += tool;
+    }
+  g_assert_cmpuint (n_taken, >, 1000);
+  g_assert_cmpuint (n_meant, >, 100);
+}
+
 int
 main (int argc, char **argv)
 {
@@ -310,5 +515,8 @@ main (int argc, char **argv)
   g_test_add_func ("/query/match", test_match);
   g_test_add_func ("/query/match-class", test_match_class);
   g_test_add_func ("/query/random", test_random);
+  g_test_add_func ("/query/both take", test_both_take);
+  g_test_add_func ("/query/tool", test_tool);
+  g_test_add_func ("/query/random-both", test_random_both);
   return g_test_run ();
 }

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ddebug-time.h"
+
+#include <string.h>
+
+/* us of the units of a span; a month and a year are averages, as systemd's. */
+static const struct
+{
+  const char *names;        /* each between blanks */
+  gint64 us;
+} units[] = {
+  { " us usec µs μs ", 1 },
+  { " ms msec ", 1000 },
+  { " s sec second seconds ", G_USEC_PER_SEC },
+  { " m min minute minutes ", 60 * (gint64) G_USEC_PER_SEC },
+  { " h hr hour hours ", 3600 * (gint64) G_USEC_PER_SEC },
+  { " d day days ", 86400 * (gint64) G_USEC_PER_SEC },
+  { " w week weeks ", 7 * 86400 * (gint64) G_USEC_PER_SEC },
+  { " M month months ", 2629800 * (gint64) G_USEC_PER_SEC },
+  { " y year years ", 31557600 * (gint64) G_USEC_PER_SEC },
+};
+
+/* No span and no time is farther than this from 1970 or from now, so that sums of two fit. */
+#define US_MAX (G_MAXINT64 / 4)
+
+static gint64
+find_unit (const char *name, gsize len)
+{
+  g_autofree char *word = g_strdup_printf (" %.*s ", (int) len, name);
+
+  for (gsize i = 0; i < G_N_ELEMENTS (units); i++)
+    if (strstr (units[i].names, word))
+      return units[i].us;
+  return 0;
+}
+
+/* "12.5" at *@text, each 1 being @unit; FALSE if there is no number, or it is too large. */
+static gboolean
+take_number (const char **text, gint64 unit, gint64 *us)
+{
+  const char *p = *text;
+
+  if (!g_ascii_isdigit (*p))
+    return FALSE;
+  for (*us = 0; g_ascii_isdigit (*p); p++)
+    {
+      if (*us > US_MAX / 10 / unit)
+        return FALSE;
+      *us = *us * 10 + (*p - '0');
+    }
+  *us *= unit;
+  if (*p == '.')
+    {
+      if (!g_ascii_isdigit (*++p))
+        return FALSE;
+      for (; g_ascii_isdigit (*p); p++, unit /= 10)
+        *us += (*p - '0') * unit / 10;
+    }
+  *text = p;
+  return TRUE;
+}
+
+static const char *
+skip_blanks (const char *text)
+{
+  return text + strspn (text, " \t");
+}
+
+/* "1h 30min" up to @end, which stands behind. */
+static gboolean
+parse_span (const char *text, const char *end, gint64 *us)
+{
+  const char *p = skip_blanks (text);
+
+  *us = 0;
+  if (p >= end)
+    return FALSE;
+  for (; p < end; p = skip_blanks (p))
+    {
+      const char *number = p;
+      const char *unit = skip_blanks (p + strspn (p, "0123456789."));
+      gsize len = strcspn (unit, " \t.0123456789");
+      gint64 size, one;
+
+      len = MIN (len, (gsize) (end - unit));
+      size = len ? find_unit (unit, len) : G_USEC_PER_SEC;
+      if (!size || !take_number (&number, size, &one) || skip_blanks (number) != unit || one > US_MAX - *us)
+        return FALSE;
+      *us += one;
+      p = unit + len;
+    }
+  return TRUE;
+}
+
+static gboolean
+parse_relative (const char *text, gint64 now, gint64 *us)
+{
+  const char *end = text + strlen (text);
+  gint64 span;
+
+  if (*text == '@')
+    {
+      text++;
+      return take_number (&text, G_USEC_PER_SEC, us) && *text == '\0';
+    }
+  if (*text == '-' || *text == '+')
+    {
+      if (!parse_span (text + 1, end, &span))
+        return FALSE;
+      *us = *text == '-' ? now - span : now + span;
+      return TRUE;
+    }
+  if (!g_str_has_suffix (text, " ago") || !parse_span (text, end - strlen (" ago"), &span))
+    return FALSE;
+  *us = now - span;
+  return TRUE;
+}
+
+/* Midnight of the day that is @days after that of @now. */
+static gboolean
+midnight (gint64 now, GTimeZone *zone, int days, gint64 *us)
+{
+  g_autoptr (GDateTime) utc = g_date_time_new_from_unix_utc (now / G_USEC_PER_SEC);
+  g_autoptr (GDateTime) local = utc ? g_date_time_to_timezone (utc, zone) : NULL;
+  g_autoptr (GDateTime) day = local ? g_date_time_add_days (local, days) : NULL;
+  g_autoptr (GDateTime) begin = NULL;
+
+  if (day)
+    begin = g_date_time_new (zone, g_date_time_get_year (day), g_date_time_get_month (day),
+                             g_date_time_get_day_of_month (day), 0, 0, 0);
+  if (!begin)
+    return FALSE;
+  *us = g_date_time_to_unix (begin) * G_USEC_PER_SEC;
+  return TRUE;
+}
+
+static gboolean
+parse_word (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+{
+  static const char *const days[] = { "yesterday", "today", "tomorrow" };
+
+  if (strcmp (text, "now") == 0)
+    {
+      *us = now;
+      return TRUE;
+    }
+  for (int i = 0; i < (int) G_N_ELEMENTS (days); i++)
+    if (strcmp (text, days[i]) == 0)
+      return midnight (now, zone, i - 1, us);
+  return FALSE;
+}
+
+static char *
+today (gint64 now, GTimeZone *zone)
+{
+  g_autoptr (GDateTime) utc = g_date_time_new_from_unix_utc (now / G_USEC_PER_SEC);
+  g_autoptr (GDateTime) local = utc ? g_date_time_to_timezone (utc, zone) : NULL;
+
+  return local ? g_date_time_format (local, "%Y-%m-%d") : NULL;
+}
+
+/* Of a match of parse_date(); NULL if it is empty. */
+static char *
+fetch (GMatchInfo *match, const char *name)
+{
+  g_autofree char *text = g_match_info_fetch_named (match, name);
+
+  return text && *text ? g_steal_pointer (&text) : NULL;
+}
+
+/* Whether @when is of the day of the week, and of the time of the year, that were named, if they were. */
+static gboolean
+is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
+{
+  static const char days[] = "MonTueWedThuFriSatSun";
+
+  return (!weekday || (strstr (days, weekday) - days) / 3 + 1 == g_date_time_get_day_of_week (when))
+         && (!abbreviation || strcmp (abbreviation, g_date_time_get_timezone_abbreviation (when)) == 0);
+}
+
+/*
+ * GDateTime reads ISO 8601 whole: what users leave out is put in.  It has fractions
+ * of seconds as floating point, so these are read here.
+ */
+static gboolean
+parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+{
+  g_autoptr (GRegex) form
+      = g_regex_new ("^(?:(?:(?<weekday>Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ \\t]+)?(?<date>\\d{4}-\\d\\d-\\d\\d)(?:T(?=\\d)|[ \\t]+|$))?"
+                     "(?:(?<time>\\d\\d:\\d\\d)(?:(?<second>:\\d\\d)(?<fraction>\\.\\d+)?)?)?"
+                     "[ \\t]*(?:(?<zone>Z|UTC|[+-]\\d\\d(?::?\\d\\d)?|[A-Z]\\w*(?:/[\\w+-]+)+)|(?<abbreviation>[A-Z]{3,5}))?$",
+                     G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY, 0, NULL);
+  g_autoptr (GMatchInfo) match = NULL;
+  g_autoptr (GTimeZone) own = NULL;
+  g_autoptr (GDateTime) whole = NULL;
+  g_autofree char *weekday = NULL, *date = NULL, *time = NULL, *second = NULL, *fraction = NULL, *name = NULL;
+  g_autofree char *abbreviation = NULL, *iso = NULL;
+  gint64 us_of_second = 0;
+
+  if (!g_regex_match (form, text, 0, &match))
+    return FALSE;
+  weekday = fetch (match, "weekday");
+  date = fetch (match, "date");
+  time = fetch (match, "time");
+  second = fetch (match, "second");
+  fraction = fetch (match, "fraction");
+  name = fetch (match, "zone");
+  abbreviation = fetch (match, "abbreviation");
+  own = name ? g_time_zone_new_identifier (name) : g_time_zone_ref (zone);
+  if (!own || (!date && !time))
+    return FALSE;
+  if (!date)
+    date = today (now, own);
+  iso = g_strconcat (date ? date : "", "T", time ? time : "00:00", second ? second : ":00", NULL);
+  whole = g_date_time_new_from_iso8601 (iso, own);
+  if (!whole || !is_as_named (whole, weekday, abbreviation))
+    return FALSE;
+  for (gint64 i = 1, tenth = G_USEC_PER_SEC / 10; fraction && fraction[i]; i++, tenth /= 10)
+    us_of_second += (fraction[i] - '0') * tenth;
+  *us = g_date_time_to_unix (whole) * G_USEC_PER_SEC + us_of_second;
+  return TRUE;
+}
+
+gboolean
+ddebug_time_parse (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+{
+  g_autofree char *stripped = g_strstrip (g_strdup (text));
+
+  return parse_word (stripped, now, zone, us) || parse_relative (stripped, now, us)
+         || parse_date (stripped, now, zone, us);
+}
