@@ -79,6 +79,7 @@ struct die_witness {
 	u64 nr_cpus;
 	u64 next[CPUS_MAX];	/* of each CPU */
 	u64 when[CPUS_MAX];	/* ns of local_clock(): next was stored */
+	u64 hung[CPUS_MAX];	/* 1: it spins for ever */
 };
 
 static DEFINE_MUTEX(die_lock);
@@ -86,7 +87,7 @@ static struct dentry *dir;
 static struct die_witness *witness;
 static struct task_struct *threads[CPUS_MAX];
 
-/* What the threads do. */
+/* What the threads do; the numbers go on when it changes. */
 enum die_load {
 	DIE_FLAT_OUT,
 	DIE_SLOWLY,
@@ -112,6 +113,7 @@ static void die_message(unsigned int cpu, u64 n)
 static void die_spin(void *unused)
 {
 	local_irq_disable();
+	WRITE_ONCE(witness->hung[smp_processor_id()], 1);
 	for (;;)
 		cpu_relax();
 }
@@ -129,7 +131,7 @@ static void die_tell(unsigned int cpu, u64 n)
 static int die_thread(void *unused)
 {
 	unsigned int cpu = smp_processor_id();
-	u64 n = 0;
+	u64 n = witness->next[cpu];
 
 	while (!kthread_should_stop()) {
 		switch (READ_ONCE(load)) {
