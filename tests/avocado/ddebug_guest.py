@@ -229,6 +229,10 @@ class Guest:
         rate = f"tsc_early_khz={tsc_khz()} " if ACCEL == "tcg" and "-icount" not in self.args else ""
         return "tsc=reliable no_timer_check " + rate
 
+    def kernel_command_line(self):
+        return ("console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 printk.devkmsg=on " +
+                self.clock_parameters() + self.append)
+
     def command_line(self):
         line = [
             # threads have names: test_load looks for the device's
@@ -236,8 +240,7 @@ class Guest:
             "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
-            "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
-                       "printk.devkmsg=on " + self.clock_parameters() + self.append,
+            "-append", self.kernel_command_line(),
             "-chardev", f"file,id=console,path={self.path('console.log')}",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
@@ -282,6 +285,10 @@ class Guest:
         self.launch()
         self.connect_qmp()
         self.wait_ready()
+        return self.load_modules()
+
+    def load_modules(self):
+        """Ours; of a guest whose agent is ready."""
         self.must("modprobe virtio_pci")    # as udev would
         for module in self.modules:
             self.must(f"modprobe {module}")
