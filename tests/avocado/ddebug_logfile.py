@@ -272,10 +272,9 @@ class LogFile:
                 self.skipped += 1
             at += (length + 7) // 8 * 8
 
-    def end_of(self, stream):
-        """The position behind the last span of a stream of the newest rings."""
-        instance = self.epochs[max(self.epochs)]["instance"]
-        return self.ends.get((instance, stream), 0)
+    def instance(self, epoch=None):
+        """The rings of an epoch; of the newest one by default."""
+        return self.epochs[epoch or max(self.epochs)]["instance"]
 
     @property
     def committed(self):

@@ -11,7 +11,8 @@ WITNESS_MARK = 0x7769746e65737321
 ALL_ONES = (1 << 64) - 1
 
 STREAM_MAGIC = 0x54534444
-# virtio_ddebug_stream_desc: magic, stream, generation, cpu, context, subbuf_shift, reserved0, ring_size, start
+# virtio_ddebug_stream_desc: magic, stream, generation, cpu, context, subbuf_shift, reserved0,
+# ring_size, start
 DESC = struct.Struct("<IIIIBBHIQ")
 # virtio_ddebug_stream_hdr: reserve, head, seq
 HDR = struct.Struct("<QQQ")
