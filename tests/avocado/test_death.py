@@ -140,10 +140,7 @@ class Death(DeathTest):
     def hang(self, kind, load):
         guest = self.logging(load)
         guest.send(f"echo {kind} > {DIE}")
-        deadline = time.monotonic() + 60
-        while Memory(self.ram).hung < guest.smp:
-            self.assertLess(time.monotonic(), deadline, "the CPUs do not hang")
-            time.sleep(0.02)
+        self.until("the CPUs hang", lambda: Memory(self.ram).hung == guest.smp, timeout=60)
         _, numbers = self.arrives(guest)
         self.assertEqual(guest.command("query-status")["status"], "running")
         self.assertEqual(self.quit(guest)[-3:], [("shutdown", 1), ("stop", 2), ("close", 0)])

@@ -2,8 +2,6 @@
 """Proves that what led to a panic is kept, whole, when the guest has booted again and floods the
 log many times over, and takes no more of the log than it may; and is not kept where it is not to be."""
 
-import time
-
 from ddebug_death import DIE, DeathTest
 from ddebug_guest import Log
 from ddebug_logfile import KMSG_PANIC
@@ -17,18 +15,11 @@ TIMES = 4
 class Freeze(DeathTest):
     timeout = 500
 
-    def wait_for(self, what, condition):
-        self.log.info("waiting until %s", what)
-        deadline = time.monotonic() + 200
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, what)
-            time.sleep(0.02)
-
     def flood(self, guest, times):
         """All CPUs log until the log would have been full so often."""
         self.start_load(guest)
         end = guest.counter("bytes") + times * SIZE
-        self.wait_for("the log is full", lambda: guest.counter("bytes") >= end)
+        self.until("the log is full", lambda: guest.counter("bytes") >= end)
 
     def panic_and_flood(self, props):
         """(the log, what the memory said of the guest that panicked, and of the one after it)"""
@@ -37,7 +28,7 @@ class Freeze(DeathTest):
         guest.command("set-action", reboot="shutdown", shutdown="pause")
         self.flood(guest, 1)
         guest.send(f"echo panic-task > {DIE}")
-        self.wait_for("it reboots", lambda: guest.command("query-status")["status"] == "shutdown")
+        self.until("it reboots", lambda: guest.command("query-status")["status"] == "shutdown")
         died = Memory(self.ram)
         guest.command("set-action", reboot="reset", shutdown="poweroff")
         guest.command("system_reset")

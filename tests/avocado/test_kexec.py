@@ -4,7 +4,6 @@ that the capture kernel, with a driver of its own, does not overwrite it, and th
 hands over by kexec takes its rings back first.  Both kernels are the stock one."""
 
 import re
-import time
 
 from ddebug_death import DIE, DeathTest
 from ddebug_guest import Log, chosen_kernel, initrd
@@ -36,8 +35,7 @@ class Kexec(DeathTest):
         """All CPUs log until the log would have been full so often."""
         self.start_load(guest)
         end = guest.counter("bytes") + times * SIZE
-        while guest.counter("bytes") < end:
-            time.sleep(0.1)
+        self.until("the log is full", lambda: guest.counter("bytes") >= end)
 
     def test_a_capture_kernel_leaves_the_crashed_ones_words(self):
         guest, files = self.boot_with_another(f"crashkernel={CRASHKERNEL}M ")
