@@ -48,7 +48,9 @@ class Kexec(DeathTest):
         died = Memory(self.ram)
         found = log.read()
         self.account(found, died, epoch=1)
-        self.assertEqual((found.events[-1][0], found.events[-1][1][0]), ("notice", 3))
+        # where the kernel has the bus of the device built in, that resets it
+        events = [(name, args[0]) for name, args in found.events if name != "reset"]
+        self.assertEqual(events[-1], ("notice", 3))
         words = self.last_words(found, KMSG_PANIC)
         for part in (b"Kernel panic - not syncing: ddebug_die: in a task", b"Call Trace:"):
             self.assertTrue([w for w in words if part in w], words)
