@@ -22,9 +22,13 @@ class DeathTest(DdebugTest):
     def setUp(self):
         super().setUp()
         self.folder = tempfile.mkdtemp(prefix="ddebug-ram-", dir="/dev/shm")
-        self.addCleanup(shutil.rmtree, self.folder)
         self.ram = os.path.join(self.folder, "ram")
         self.saved = os.path.join(self.folder, "saved")
+
+    def tearDown(self):
+        super().tearDown()
+        # not by addCleanup(), which Avocado does not carry out
+        shutil.rmtree(self.folder)
 
     # -- guests -------------------------------------------------------------
 
