@@ -30,7 +30,7 @@ help:
 	@echo 'make check-readers readers of a log that never rests, consumers that are killed, for some minutes'
 	@echo 'make check-log-crash  kills the log writer more than 10,000 times'
 	@echo 'make check-faults  guests whose log cannot be written, or hangs for a minute'
-	@echo 'make check-crash-guests  guests that die 200 times of each kind (some hours); DDEBUG_DEATHS=5'
+	@echo 'make check-crash-guests  deaths of guests, QEMU and tool, 200 of each kind (an hour or two); DDEBUG_DEATHS=5; goes on where it was broken off'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'

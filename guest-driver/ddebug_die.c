@@ -5,22 +5,26 @@
  *
  * Write to <debugfs>/ddebug_die/run one of
  *
- *   log            begins to log; the other requests go along with it
+ *   log            begins to log, as fast as it goes; the other requests go along with it
+ *   log-slowly     the same with a pause of a millisecond after each message
  *   panic-task     a panic of a task, a hard interrupt, an NMI
  *   panic-hardirq
  *   panic-nmi
  *   triple-fault   the machine is reset, without a word of the kernel
  *   hang           every CPU spins with interrupts off, for ever
+ *   hang-telling   the same, after a second of silence, and the last messages come with
+ *                  interrupts off: the device is asleep, and cannot be told of them
  *   oops           a task is killed, the kernel goes on
  *
  * Each CPU's thread makes "ddebug_die: c<cpu> n<number> of a load" messages, numbered from
- * 0, as fast as it can.  When one is made, its number + 1 is stored in the witness: a page
- * of memory that begins with three words from which who reads all of the memory knows it.
+ * 0.  When one is made, its number + 1 and the time are stored in the witness: a page of
+ * memory that begins with three words from which who reads all of the memory knows it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/gfp.h>
@@ -32,6 +36,7 @@
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include <linux/timekeeping.h>
@@ -48,6 +53,18 @@
 /* How many messages a thread makes before it lets others run. */
 #define BATCH		64
 
+/* What a thread says when it knows that it is the last. */
+#define LAST_WORDS	8
+
+/*
+ * The device goes to sleep, until a second is over, 47 ms after the last message
+ * (naps_ms of qemu-device/ddebug-drain.c).  The threads rest for longer than that,
+ * so that it sleeps, and for a random while more, so that they meet it anywhere in
+ * its second.
+ */
+#define REST_MS_MIN	200
+#define REST_MS_RANDOM	1000
+
 /*
  * @one is random, @two its complement, @three differs from it by WITNESS: no file
  * and no code has these three in a row.
@@ -61,6 +78,8 @@ struct die_witness {
 	u64 made;		/* ns since 1970: the newest counts */
 	u64 nr_cpus;
 	u64 next[CPUS_MAX];	/* of each CPU */
+	u64 when[CPUS_MAX];	/* ns of local_clock(): next was stored */
+	u64 hung[CPUS_MAX];	/* 1: it spins for ever */
 };
 
 static DEFINE_MUTEX(die_lock);
@@ -68,22 +87,70 @@ static struct dentry *dir;
 static struct die_witness *witness;
 static struct task_struct *threads[CPUS_MAX];
 
+/* What the threads do; the numbers go on when it changes. */
+enum die_load {
+	DIE_FLAT_OUT,
+	DIE_SLOWLY,
+	DIE_REST,
+	DIE_TELL,		/* what is to be told, with interrupts off, and then nothing */
+};
+
+static enum die_load load;
+
 /*
  * The load
  */
 
+static void die_message(unsigned int cpu, u64 n)
+{
+	pr_debug("c%u n%llu of a load\n", cpu, n);
+	/* compiler only: whoever reads it does so when this CPU is no more */
+	barrier();
+	WRITE_ONCE(witness->next[cpu], n + 1);
+	WRITE_ONCE(witness->when[cpu], local_clock());
+}
+
+static void die_spin(void *unused)
+{
+	local_irq_disable();
+	WRITE_ONCE(witness->hung[smp_processor_id()], 1);
+	for (;;)
+		cpu_relax();
+}
+
+static void die_tell(unsigned int cpu, u64 n)
+{
+	u64 end = n + LAST_WORDS;
+
+	local_irq_disable();
+	for (; n < end; n++)
+		die_message(cpu, n);
+	die_spin(NULL);
+}
+
 static int die_thread(void *unused)
 {
 	unsigned int cpu = smp_processor_id();
-	u64 n;
+	u64 n = witness->next[cpu];
 
-	for (n = 0; !kthread_should_stop(); n++) {
-		pr_debug("c%u n%llu of a load\n", cpu, n);
-		/* compiler only: whoever reads it does so when this CPU is no more */
-		barrier();
-		WRITE_ONCE(witness->next[cpu], n + 1);
-		if (n % BATCH == 0)
-			cond_resched_tasks_rcu_qs();
+	while (!kthread_should_stop()) {
+		switch (READ_ONCE(load)) {
+		case DIE_REST:
+			usleep_range(1000, 1100);
+			break;
+		case DIE_TELL:
+			die_tell(cpu, n);
+			break;
+		case DIE_SLOWLY:
+			die_message(cpu, n++);
+			usleep_range(1000, 1100);
+			break;
+		case DIE_FLAT_OUT:
+			die_message(cpu, n++);
+			if (n % BATCH == 0)
+				cond_resched_tasks_rcu_qs();
+			break;
+		}
 	}
 	return 0;
 }
@@ -99,13 +166,14 @@ static void die_stop(void)
 	}
 }
 
-static int die_log(void)
+static int die_log(enum die_load how)
 {
 	struct task_struct *task;
 	unsigned int cpu;
 	int rc = 0;
 
 	die_stop();
+	WRITE_ONCE(load, how);
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
 		if (cpu >= CPUS_MAX)
@@ -124,6 +192,16 @@ static int die_log(void)
 	if (rc)
 		die_stop();
 	return rc;
+}
+
+static int die_log_flat_out(void)
+{
+	return die_log(DIE_FLAT_OUT);
+}
+
+static int die_log_slowly(void)
+{
+	return die_log(DIE_SLOWLY);
 }
 
 /*
@@ -149,17 +227,18 @@ static int die_panic_task(void)
 	panic("ddebug_die: in a task");
 }
 
-static void die_spin(void *unused)
-{
-	local_irq_disable();
-	for (;;)
-		cpu_relax();
-}
-
 static int die_hang(void)
 {
 	on_each_cpu(die_spin, NULL, 0);
 	return -EIO;
+}
+
+static int die_hang_telling(void)
+{
+	WRITE_ONCE(load, DIE_REST);
+	msleep(REST_MS_MIN + get_random_u32() % REST_MS_RANDOM);
+	WRITE_ONCE(load, DIE_TELL);
+	return 0;
 }
 
 static int die_oops_thread(void *unused)
@@ -224,12 +303,14 @@ static const struct {
 	const char *name;
 	int (*carry_out)(void);
 } requests[] = {
-	{ "log", die_log },
+	{ "log", die_log_flat_out },
+	{ "log-slowly", die_log_slowly },
 	{ "panic-task", die_panic_task },
 	{ "panic-hardirq", die_panic_hardirq },
 	{ "panic-nmi", die_panic_nmi },
 	{ "triple-fault", die_triple_fault },
 	{ "hang", die_hang },
+	{ "hang-telling", die_hang_telling },
 	{ "oops", die_oops },
 };
 

@@ -643,8 +643,14 @@ char *ddebug_drain_resize_status(DdebugDrain *d)
 void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
 {
     qemu_mutex_lock(&d->lock);
+    /*
+     * What the guest said before comes before the event, also where the thread
+     * has not come to look yet: a kernel that panics may reset the machine, and
+     * so end the VM, right after its notice.
+     */
+    stage_all(d);
     push_event(d, DDEBUG_JOB_EVENT, event, arg, 0);
-    qemu_mutex_unlock(&d->lock);
+    unlock_and_complain(d);
     wake(d);
 }
 
@@ -847,7 +853,7 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
         d->guest_died = true;
         check_io(d, ddebug_log_freeze(d->log), begin_ms);
     }
-    /* the machine's may come first, and the last words with the device's */
+    /* the machine's may come first: the guest is gone with the device's */
     if (job->event == DDEBUG_LOG_EVENT_RESET ||
         (job->event == DDEBUG_LOG_EVENT_MACHINE_RESET && !d->guest_there)) {
         d->guest_there = false;

@@ -126,7 +126,10 @@ void ddebug_drain_resize(DdebugDrain *drain, uint64_t size);
 /* How it went: "none", "pending", "done" or "failed: why"; to be freed. */
 char *ddebug_drain_resize_status(DdebugDrain *drain);
 
-/* An event for the log, with its first argument. */
+/*
+ * An event for the log, with its first argument; what the guest has committed
+ * by now comes before it.
+ */
 void ddebug_drain_event(DdebugDrain *drain, uint32_t event, uint64_t arg);
 
 /* Any thread. */

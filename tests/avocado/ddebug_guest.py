@@ -229,6 +229,10 @@ class Guest:
         rate = f"tsc_early_khz={tsc_khz()} " if ACCEL == "tcg" and "-icount" not in self.args else ""
         return "tsc=reliable no_timer_check " + rate
 
+    def kernel_command_line(self):
+        return ("console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 printk.devkmsg=on " +
+                self.clock_parameters() + self.append)
+
     def command_line(self):
         line = [
             # threads have names: test_load looks for the device's
@@ -236,8 +240,7 @@ class Guest:
             "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
-            "-append", "console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 "
-                       "printk.devkmsg=on " + self.clock_parameters() + self.append,
+            "-append", self.kernel_command_line(),
             "-chardev", f"file,id=console,path={self.path('console.log')}",
             "-serial", "chardev:console",
             "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
@@ -282,10 +285,58 @@ class Guest:
         self.launch()
         self.connect_qmp()
         self.wait_ready()
+        return self.load_modules()
+
+    def load_modules(self):
+        """Ours; of a guest whose agent is ready."""
         self.must("modprobe virtio_pci")    # as udev would
         for module in self.modules:
             self.must(f"modprobe {module}")
         return self
+
+    # x-ignore-shared: what is in a file that others share is not moved, it is there
+    SHARED_MEMORY = [{"capability": "x-ignore-shared", "state": True}]
+
+    def save(self, state):
+        """Stop a guest whose memory is a file (memory-backend-file, share=on), and save
+        what else it is to the file `state`.  No device of ours may be plugged in."""
+        self.command("migrate-set-capabilities", capabilities=self.SHARED_MEMORY)
+        self.command("stop")
+        self.command("migrate", uri=f"exec:cat > {state}")
+        self._wait_migrated()
+
+    def restore(self, state):
+        """Instead of boot(): go on as what was saved, with a copy of its memory."""
+        self.args += ["-incoming", "defer"]
+        self.launch()
+        self.connect_qmp()
+        self.command("migrate-set-capabilities", capabilities=self.SHARED_MEMORY)
+        self.command("migrate-incoming", uri=f"exec:cat {state}")
+        self._wait_migrated()
+        self.command("cont")
+        return self
+
+    def _wait_migrated(self):
+        while True:
+            status = self.command("query-migrate")
+            if status.get("status") == "completed":
+                return
+            if status.get("status") == "failed":
+                raise GuestError(f"the guest cannot be saved, or restored: {status}; {self.qemu_output()}")
+            time.sleep(0.01)
+
+    def plug(self, bus):
+        """Plug the device into a bus, and wait until the driver has it."""
+        # the monitor for humans takes the words of the command line
+        said = self.command("human-monitor-command", **{
+            "command-line": f"device_add {self.device_option()},bus={bus}"})
+        if said:
+            raise GuestError(f"the device cannot be plugged in: {said}")
+        deadline = time.monotonic() + 60
+        while not self.stats()["attached"]:
+            if time.monotonic() > deadline:
+                raise GuestError("the driver does not attach to the device that was plugged in")
+            time.sleep(0.02)
 
     def connect_qmp(self):
         self.qmp = QEMUMonitorProtocol(self._qmp_pair[0])

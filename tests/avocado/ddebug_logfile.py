@@ -57,7 +57,7 @@ assert crc32c(b"123456789") == 0xe3069283
 class Message:
     """A message, and all that the log says of it."""
 
-    __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time",
+    __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time", "written",
                  "callsite", "kmsg", "pid", "text")
 
     def __init__(self, chunk, instance, number, time, callsite, kmsg, pid, text):
@@ -68,6 +68,7 @@ class Message:
         self.context = CONTEXTS[chunk.context]
         self.number = number
         self.time = time            # ns
+        self.written = chunk.monotonic  # ns of the host's CLOCK_MONOTONIC
         self.callsite = callsite    # Callsite or None
         self.kmsg = kmsg            # of a line of the kernel's log: KMSG_* flags; else None
         self.pid = pid
@@ -110,8 +111,12 @@ class LogFile:
     lost      {(instance, stream): messages missing between those that are there,
               or before the first}
     dropped   {(instance, stream): recursed + torn, as far as said}
+    expected  {(instance, stream): number of the message after the last one}
+    ends      {(instance, stream): position behind the last span}
     events    [(name, [arguments])]
     epochs    {number: fields of its ATTACH chunk}
+    frozen    (first, last): data segments that are not overwritten; (0, 0): none are
+    segments  {number of a data segment: epoch in which it was begun}
     skipped   records of unknown types
     damaged   chunks that do not fit their checksum
     """
@@ -128,8 +133,10 @@ class LogFile:
         self.epochs = {}
         self.skipped = 0
         self.damaged = 0
+        self.expected = {}
+        self.ends = {}
+        self.segments = {}
         self._dictionary = {}
-        self._expected = {}
         self._read()
 
     def _superblock(self):
@@ -144,10 +151,11 @@ class LogFile:
                 raise BadLog(f"version {version}, flags {incompat:#x}")
             if best is None or generation > best[0]:
                 size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
-                best = (generation, seg_size, size, nr_segs, first)
+                frozen = struct.unpack_from("<QQ", block, 240)
+                best = (generation, seg_size, size, nr_segs, first, frozen)
         if best is None:
             raise BadLog("no valid superblock")
-        _, self.seg_size, self.size, self.nr_segs, self.first_seg = best
+        _, self.seg_size, self.size, self.nr_segs, self.first_seg, self.frozen = best
         if self.size != SEGS_OFF + self.nr_segs * self.seg_size:
             raise BadLog("the superblock contradicts itself")
 
@@ -158,9 +166,11 @@ class LogFile:
             raw = self.data[at:at + SEG_HDR.size]
             if len(raw) < SEG_HDR.size:
                 continue
-            magic, kind, seq, _, _, _, crc = SEG_HDR.unpack(raw)
+            magic, kind, seq, epoch, _, _, crc = SEG_HDR.unpack(raw)
             if magic == SEG_MAGIC and crc == crc32c(raw[:-4]):
                 found[seq] = (kind, at)
+                if kind == SEG_DATA:
+                    self.segments[seq] = epoch
         return [(seq, *found[seq]) for seq in sorted(found)]
 
     def _chunks(self, seg_seq, base):
@@ -227,6 +237,9 @@ class LogFile:
         key = (instance, chunk.stream)
         self.dropped[key] = max(self.dropped.get(key, 0), chunk.recursed + chunk.torn)
         self.produced[key] = max(self.produced.get(key, 0), chunk.produced)
+        subbuf = 1 << chunk.subbuf_shift
+        span = chunk.len - (SUBBUF.size if chunk.pos % subbuf else 0)
+        self.ends[key] = max(self.ends.get(key, 0), chunk.pos + span)
         _, first, base, _ = SUBBUF.unpack_from(chunk.payload, 0)
         at, since = SUBBUF.size, base
         payload = chunk.payload
@@ -243,12 +256,12 @@ class LogFile:
                 number = first + ((low - first) & 0xffff)
                 word, pid = struct.unpack_from("<II", payload, at + 8)
                 text = kind == REC_TEXT
-                missing = number - self._expected.get(key, 0)
+                missing = number - self.expected.get(key, 0)
                 if missing < 0:
                     raise BadLog(f"message {number} of stream {chunk.stream} comes late or twice")
                 if missing:
                     self.lost[key] = self.lost.get(key, 0) + missing
-                self._expected[key] = number + 1
+                self.expected[key] = number + 1
                 self.messages.append(Message(
                     chunk, instance, number, since + delta,
                     self._dictionary.get((chunk.epoch, word)) if text else None,
@@ -259,11 +272,15 @@ class LogFile:
                 self.skipped += 1
             at += (length + 7) // 8 * 8
 
+    def instance(self, epoch=None):
+        """The rings of an epoch; of the newest one by default."""
+        return self.epochs[epoch or max(self.epochs)]["instance"]
+
     @property
     def committed(self):
         """Messages that the newest rings have had, by the numbers of their last ones."""
         instance = self.epochs[max(self.epochs)]["instance"] if self.epochs else None
-        return sum(expected for (life, _), expected in self._expected.items() if life == instance)
+        return sum(expected for (life, _), expected in self.expected.items() if life == instance)
 
     @property
     def total_lost(self):

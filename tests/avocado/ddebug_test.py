@@ -111,9 +111,7 @@ class BusyTest(DdebugTest):
         return guest
 
     def plug(self, guest):
-        guest.command("device_add", driver="virtio-ddebug-pci", id="ddebug0", bus="port1",
-                      file=guest.log_file)
-        self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
+        guest.plug("port1")
 
     def unplug(self, guest):
         guest.command("device_del", id="ddebug0")

@@ -17,7 +17,8 @@ check-debug-kernel  the guest's modules in kernels that find faults by themselve
 check-damage  a log damaged in every place
 check-log-crash  the log writer killed more than 10,000 times
 check-faults  guests whose log cannot be written, or hangs for a minute
-check-crash-guests  guests that die DDEBUG_DEATHS times (200) of each kind
+check-crash-guests  guests, QEMUs, tools that die DDEBUG_DEATHS times (200) of each kind; one that was
+              broken off goes on, from build/deaths
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
 coverage      the branches of the codec that the unit tests take
@@ -34,12 +35,14 @@ status is 0 only if nothing failed and every suite has run something.
 
 import collections
 import glob
+import hashlib
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -51,6 +54,7 @@ DEBUG_KERNEL = os.path.join(REPO, "tests", "debug-kernel")
 sys.path.insert(0, AVOCADO)
 
 import ddebug_guest     # noqa: E402
+import ddebug_tally     # noqa: E402
 
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
@@ -61,8 +65,9 @@ DEBUG_KERNELS = ("kasan", "kcsan")
 # How long the rings of a guest are flooded by make check-stress.
 STRESS_SECONDS = 180
 
-# How often the guests of make check-crash-guests die of each kind.
+# How often the guests of make check-crash-guests die of each kind, and how often that is told.
 DEATHS = int(os.environ.get("DDEBUG_DEATHS", "200"))
+DEATHS_PROGRESS = 60
 
 # A job that hangs as a whole; each test has a limit of its own, far below.
 GUEST_JOB_TIMEOUT = 2 * 3600
@@ -287,6 +292,47 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, envi
     return count
 
 
+def fingerprint(qemu):
+    """Of all that deaths are a test of: results of another are not gone on from."""
+    digest = hashlib.sha256(ddebug_guest.config()["qemus"][qemu]["package"].encode())
+    for path in sorted([ddebug_guest.tool(), ddebug_guest.initrd(), *glob.glob(f"{AVOCADO}/*death*.py"),
+                        *glob.glob(f"{BUILD}/qemu-device/*.so"), *glob.glob(f"{BUILD}/qemu/qemu-system-*")]):
+        with open(path, "rb") as file:
+            digest.update(hashlib.sha256(file.read()).digest())
+    return digest.hexdigest()
+
+
+def deaths(qemu, kernel):
+    """The tests of deaths, each kind as often as it is to be.  What comes of each is kept, so that a run
+    that was broken off goes on, and told while it goes on."""
+    folder = os.path.join(BUILD, "deaths", f"{qemu}-kernel-{kernel}")
+    mark = os.path.join(folder, "fingerprint")
+    now = fingerprint(qemu)
+    if not os.path.exists(mark) or read(mark) != now:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.makedirs(folder)
+        with open(mark, "w", encoding="utf-8") as file:
+            file.write(now)
+    over = threading.Event()
+
+    def tell():
+        while not over.wait(DEATHS_PROGRESS):
+            print(f"   ... of {DEATHS}: {ddebug_tally.progress(folder)}", flush=True)
+
+    teller = threading.Thread(target=tell)
+    teller.start()
+    try:
+        count = guest(qemu, kernel, wanted=("test_death",),
+                      environment={"DDEBUG_DEATHS": str(DEATHS), "DDEBUG_TALLY": folder},
+                      # of a dozen kinds, each as long as a test of one may last
+                      timeout=GUEST_JOB_TIMEOUT + 12 * 60 * DEATHS)
+    finally:
+        over.set()
+        teller.join()
+    print("\n".join(ddebug_tally.summary(folder)), flush=True)
+    return count
+
+
 def suites(target, wanted):
     """[(name, function that returns its Count)]"""
     def name(qemu, kernel):
@@ -319,10 +365,7 @@ def suites(target, wanted):
         "check-log-crash": [("log writer", made("log", "check-long"))],
         "check-faults": [(f"faults: {name(*CHOSEN)}",
                           lambda: guest(*CHOSEN, wanted=("test_faults",), long=True))],
-        "check-crash-guests": [(f"deaths: {name(*CHOSEN)}", lambda: guest(
-            *CHOSEN, wanted=("test_death",), environment={"DDEBUG_DEATHS": str(DEATHS)},
-            # of six kinds, each as long as a test of one may last
-            timeout=GUEST_JOB_TIMEOUT + 6 * 60 * DEATHS))],
+        "check-crash-guests": [(f"deaths: {name(*CHOSEN)}", lambda: deaths(*CHOSEN))],
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
         "check-debug-kernel": [debug_kernel((PARALLEL_QEMU, kernel)) for kernel in DEBUG_KERNELS],
         "check-damage": [("damage", made("fuzz", "damage"))],
