@@ -189,7 +189,7 @@ parse_callsite (const guint8 *p, gsize avail, DdebugCallsite *callsite)
   callsite->format_len = GUINT16_FROM_LE (disk.format_len);
   if (len > avail || len > DDEBUG_CALLSITE_MAX || len % 8 != 0 || callsite->id == 0
       || sizeof disk + callsite->module_len + callsite->function_len + callsite->file_len
-                 + callsite->format_len + GUINT16_FROM_LE (disk.args_len) > len)
+                 + callsite->format_len + GUINT16_FROM_LE (disk.packed_len) > len)
     return 0;
   callsite->module = p + sizeof disk;
   callsite->function = callsite->module + callsite->module_len;
