@@ -12,6 +12,11 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
+#endif
 
 /*
  * Sizes, zero included, that the kernel keeps to itself: of the flags' part of a

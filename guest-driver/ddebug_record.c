@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * From a message to a record: the text is what the kernel would have printed
- * with 'p', to the byte, as dmesg shows it without stamp and level.
+ * with 'p', to the byte, as dmesg shows it without stamp and level.  A packed
+ * record has what that text is made of (ddebug_pack.c).
  *
  * What that is, by the function that prints:
  *
@@ -31,6 +32,8 @@
 #include <rdma/ib_verbs.h>
 #endif
 #include "ddebug_compat.h"
+#include "ddebug_pack.h"
+#include "ddebug_packed.h"
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
 
@@ -244,6 +247,98 @@ static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct 
 	return true;
 }
 
+/*
+ * What stands before the caller's text, at @at, is a part of a packed record as the
+ * text that it is.  Returns its length, which is @size or more if it does not fit.
+ */
+static noinline size_t ddebug_pack_head(u8 *at, size_t size, const struct _ddebug *d,
+					enum ddebug_kind kind, const void *obj)
+{
+	struct ddebug_text t = { .buf = (char *)at, .size = size };
+
+	ddebug_add_head(&t, d, kind, obj, ddebug_by_printk(kind, obj));
+	return t.len;
+}
+
+/* Writes a packed record to @slot; *len is set to its length. */
+static enum ddebug_packed ddebug_pack_message(struct ddebug_slot *slot, const struct _ddebug *d,
+					      enum ddebug_kind kind, const void *obj,
+					      const struct ddebug_program *program,
+					      va_list args, size_t *len)
+{
+	/* one byte, which may change at any time */
+	bool plain = kind == DDEBUG_KIND_PR &&
+		     !(data_race((unsigned int)d->flags) & _DPRINTK_FLAGS_INCL_ANY);
+	struct ddebug_rec_packed_wide *wide = (void *)slot->rec;
+	struct ddebug_rec_packed *rec = (void *)slot->rec;
+	u32 pid = task_pid_nr(current);
+	enum ddebug_packed result;
+	size_t head = 0;
+	va_list copy;
+	u8 *at;
+
+	if (slot->end - (u8 *)slot->rec < (ptrdiff_t)sizeof(*wide))
+		return DDEBUG_PACKED_NO_ROOM;
+	if (likely(plain && pid <= U16_MAX && program->id <= U16_MAX)) {
+		rec->callsite = cpu_to_le16(program->id);
+		rec->pid = cpu_to_le16(pid);
+		at = rec->args;
+	} else {
+		at = wide->bytes;
+		if (!plain) {
+			size_t size = min_t(size_t, slot->end - at, DDEBUG_PACKED_TEXT_MAX);
+
+			head = ddebug_pack_head(at, size, d, kind, obj);
+			if (head >= size)
+				return DDEBUG_PACKED_NO_ROOM;
+			at += head;
+		}
+		wide->zero = 0;
+		wide->head_len = cpu_to_le16(head);
+		wide->callsite = cpu_to_le32(program->id);
+		wide->pid = cpu_to_le32(pid);
+	}
+	va_copy(copy, args);
+	result = ddebug_pack(program, &at, slot->end, head, copy);
+	va_end(copy);
+	*len = at - (u8 *)slot->rec;
+	return result;
+}
+
+/*
+ * Returns false if the message is not for a packed record; then @slot is as it was, or
+ * a fresh one.
+ */
+static bool ddebug_emit_packed(struct ddebug_slot *slot, const struct _ddebug *d,
+			       enum ddebug_kind kind, const void *obj,
+			       const struct ddebug_program *program, va_list args)
+{
+	enum ddebug_packed result;
+	size_t len;
+
+	result = ddebug_pack_message(slot, d, kind, obj, program, args, &len);
+	if (unlikely(result == DDEBUG_PACKED_NO_ROOM) && !ddebug_slot_is_ample(slot)) {
+		ddebug_slot_next(slot);
+		result = ddebug_pack_message(slot, d, kind, obj, program, args, &len);
+	}
+	if (result != DDEBUG_PACKED)
+		return false;
+	ddebug_slot_commit(slot, DDEBUG_REC_PACKED, len);
+	return true;
+}
+
+static __printf(5, 0) void ddebug_emit_text(struct ddebug_slot *slot, const struct _ddebug *d,
+					    enum ddebug_kind kind, const void *obj,
+					    const char *fmt, va_list args, u32 id)
+{
+	size_t len;
+
+	/* twice at most: the longest line fits a fresh sub-buffer */
+	while (!ddebug_format(slot, d, kind, obj, fmt, args, &len))
+		ddebug_slot_next(slot);
+	ddebug_slot_commit_text(slot, DDEBUG_REC_TEXT, id, task_pid_nr(current), len);
+}
+
 /**
  * ddebug_emit() - record a message
  * @d: the callsite
@@ -257,16 +352,15 @@ static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct 
 void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind, const void *obj,
 		 const char *fmt, va_list args)
 {
+	const struct ddebug_program *program;
 	struct ddebug_slot slot;
-	size_t len;
+	u32 id;
 
 	preempt_disable_notrace();
-	if (ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0))) {
-		/* twice at most: the longest line fits a fresh sub-buffer */
-		while (!ddebug_format(&slot, d, kind, obj, fmt, args, &len))
-			ddebug_slot_next(&slot);
-		ddebug_slot_commit(&slot, DDEBUG_REC_TEXT, ddebug_dict_id(d),
-				   task_pid_nr(current), len);
-	}
+	/* the format of a hex dump's lines is ours, not the callsite's */
+	program = ddebug_dict_find(d, kind == DDEBUG_KIND_HEX_DUMP ? NULL : fmt, &id);
+	if (ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)) &&
+	    !(program && ddebug_emit_packed(&slot, d, kind, obj, program, args)))
+		ddebug_emit_text(&slot, d, kind, obj, fmt, args, id);
 	preempt_enable_notrace();
 }

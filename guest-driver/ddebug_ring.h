@@ -138,13 +138,14 @@ DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * @text: where its text goes
  * @room: bytes there, a terminating zero included; 0 if none is left in this
  *	sub-buffer
+ * @end: end of what the record may take, for one that is not a text
  * @ring: the stream
  * @cpu: this CPU
  * @start: position where the records of this message begin
- * @rec: the text record, in the ring
+ * @rec: the record, in the ring, as one of text
  * @rec_pos: its position
  * @base: ns; of the sub-buffer
- * @delta: ns; what the text record is to say
+ * @delta: ns; what the record is to say
  * @time: ns; of the message
  * @sub: offset of the sub-buffer in the ring
  * @half: the device is half a ring behind
@@ -152,6 +153,7 @@ DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 struct ddebug_slot {
 	char *text;
 	size_t room;
+	u8 *end;
 
 	struct ddebug_ring *ring;
 	struct ddebug_cpu *cpu;
@@ -165,10 +167,36 @@ struct ddebug_slot {
 	bool half;
 };
 
+/* Bytes of the longest record: a text, the zero behind it included. */
+#define DDEBUG_RECORD_MAX	\
+	(sizeof(struct ddebug_rec_text) + ALIGN(DDEBUG_TEXT_MAX + 1, DDEBUG_REC_ALIGN))
+
 bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
-void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
-			size_t len);
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len);
+
+/* Has @slot room for any record?  If not, the next sub-buffer has. */
+static inline bool ddebug_slot_is_ample(const struct ddebug_slot *slot)
+{
+	return slot->end - (u8 *)slot->rec == DDEBUG_RECORD_MAX;
+}
+
+/*
+ * ddebug_slot_commit_text() - the text is whole
+ * @slot: whose text is in place
+ * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
+ * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
+ * @pid: of the task that runs, or is interrupted
+ * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
+ */
+static inline void ddebug_slot_commit_text(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
+					   size_t len)
+{
+	slot->rec->callsite = cpu_to_le32(word);
+	slot->rec->pid = cpu_to_le32(pid);
+	ddebug_slot_commit(slot, type, sizeof(*slot->rec) + len);
+}
+
 struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_crowded(void);

@@ -410,7 +410,7 @@ void ddebug_work_on(unsigned int cpu)
  * ddebug_transport_attach() - take a transport into use
  * @t: the transport, ready to post, announce and notify
  *
- * All streams are posted, all callsites announced.  If this fails, the streams
+ * All callsites are announced, all streams posted.  If this fails, the streams
  * that were posted are still the device's: reset it, then call
  * ddebug_stream_taken_back() for each.
  *
@@ -423,15 +423,18 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	unsigned int cpu;
 	int err = old ? -EBUSY : 0;
 
+	/* before any stream: packed records of before may be in them, which need it */
+	if (!err)
+		ddebug_dict_announce_all(t);
 	for_each_possible_cpu(cpu) {
 		if (err)
 			break;
 		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
 	}
-	if (!err) {
-		ddebug_dict_announce_all(t);
+	if (!err)
 		rcu_assign_pointer(ddebug_transport, t);
-	}
+	else if (!old)
+		ddebug_dict_untold();
 	ddebug_transport_unlock();
 	if (err)
 		return err;
@@ -461,8 +464,10 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 
 	ddebug_kmsg_for_host(false);
 	old = ddebug_transport_lock();
-	if (old == t)
+	if (old == t) {
 		RCU_INIT_POINTER(ddebug_transport, NULL);
+		ddebug_dict_untold();
+	}
 	ddebug_transport_unlock();
 	/* handlers that have seen it are done */
 	synchronize_rcu();
