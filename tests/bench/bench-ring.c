@@ -35,8 +35,7 @@ static noinline void binary(int urb, int len, int status)
 	if (slot.room < sizeof(args))
 		ddebug_slot_next(&slot);
 	memcpy(slot.text, args, sizeof(args));
-	ddebug_slot_commit(&slot, DDEBUG_REC_TEXT, ddebug_dict_id(&callsite), current->pid,
-			   sizeof(args));
+	ddebug_slot_commit_text(&slot, DDEBUG_REC_TEXT, callsite.lineno, current->pid, sizeof(args));
 }
 
 static noinline __printf(2, 3) void text(const struct _ddebug *d, const char *fmt, ...)
