@@ -19,6 +19,16 @@
 #endif
 
 /*
+ * Kernels may be built to fill all variables of functions with zeros.  For what a
+ * message needs and fills in itself that is a good part of its cost.
+ */
+#if __has_attribute(__uninitialized__)
+#define __ddebug_uninitialized	__attribute__((__uninitialized__))
+#else
+#define __ddebug_uninitialized
+#endif
+
+/*
  * Sizes, zero included, that the kernel keeps to itself: of the flags' part of a
  * message (PREFIX_SIZE in lib/dynamic_debug.c), which grew with the flag 's', and
  * of a line (PRINTKRB_RECORD_MAX in kernel/printk/; LOG_LINE_MAX before 6.3).

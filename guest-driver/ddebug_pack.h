@@ -6,12 +6,26 @@
 #ifndef _DDEBUG_PACK_H
 #define _DDEBUG_PACK_H
 
-#include <linux/stdarg.h>
+#include <linux/limits.h>
 #include <linux/types.h>
+
+/* Of a string: no precision. */
+#define DDEBUG_PACK_WHOLE	U16_MAX
+
+enum ddebug_op_kind {
+	DDEBUG_OP_END,
+	DDEBUG_OP_INT,		/* 4 bytes */
+	DDEBUG_OP_LONG,		/* 8 bytes */
+	DDEBUG_OP_WIDTH,	/* 4 bytes: an asterisk that adds to the text */
+	DDEBUG_OP_LIMIT,	/* 4 bytes: the precision of the string that follows */
+	DDEBUG_OP_STRING,
+	DDEBUG_OP_STRING_LIMIT,	/* after DDEBUG_OP_LIMIT */
+	DDEBUG_OP_POINTER,
+};
 
 /**
  * struct ddebug_op - one step of a program
- * @kind: which
+ * @kind: enum ddebug_op_kind
  * @nr_fields: of a pointer: how many asterisks it has
  * @arg: of a string: its precision, or DDEBUG_PACK_WHOLE; of a pointer: where in
  *	the program its conversion stands
@@ -40,21 +54,7 @@ struct ddebug_program {
 	struct ddebug_op ops[];
 };
 
-/**
- * enum ddebug_packed - what became of an attempt
- * @DDEBUG_PACKED: the arguments are there
- * @DDEBUG_PACKED_NO_ROOM: they do not fit; where a whole message fits they might
- * @DDEBUG_PACKED_NOT: these arguments make a text that is not for a packed record
- */
-enum ddebug_packed {
-	DDEBUG_PACKED,
-	DDEBUG_PACKED_NO_ROOM,
-	DDEBUG_PACKED_NOT,
-};
-
 bool ddebug_can_pack(const char *fmt, size_t len);
 struct ddebug_program *ddebug_program_new(const char *fmt, size_t len);
-enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8 *end,
-			       size_t text, va_list args);
 
 #endif /* _DDEBUG_PACK_H */

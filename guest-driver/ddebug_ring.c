@@ -402,9 +402,6 @@ static void ddebug_slot_open(struct ddebug_slot *slot)
 	slot->room = pos < end ? end - pos : 0;
 	slot->rec = slot->room ? ddebug_at(r, slot->sub, slot->rec_pos) : NULL;
 	slot->text = slot->room ? (char *)slot->rec->text : NULL;
-	/* what reserve was published for, and no more */
-	slot->end = slot->room ? (u8 *)slot->rec +
-		    min_t(u64, end - slot->rec_pos, DDEBUG_RECORD_MAX) : NULL;
 }
 
 /*
@@ -494,7 +491,7 @@ void ddebug_slot_next(struct ddebug_slot *slot)
  * ddebug_slot_commit() - the message is whole
  * @slot: whose record is in place, but for its header
  * @type: DDEBUG_REC_TEXT, DDEBUG_REC_KMSG or DDEBUG_REC_PACKED
- * @len: bytes of the record, header included; not beyond slot->end
+ * @len: bytes of the record, header included; not beyond ddebug_slot_end()
  *
  * Ends what ddebug_slot_begin() began.
  */

@@ -138,7 +138,6 @@ DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * @text: where its text goes
  * @room: bytes there, a terminating zero included; 0 if none is left in this
  *	sub-buffer
- * @end: end of what the record may take, for one that is not a text
  * @ring: the stream
  * @cpu: this CPU
  * @start: position where the records of this message begin
@@ -153,7 +152,6 @@ DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 struct ddebug_slot {
 	char *text;
 	size_t room;
-	u8 *end;
 
 	struct ddebug_ring *ring;
 	struct ddebug_cpu *cpu;
@@ -175,10 +173,22 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
 void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len);
 
+/* Bytes that the record in @slot may take: what reserve was published for, and no more. */
+static inline size_t ddebug_slot_size(const struct ddebug_slot *slot)
+{
+	return slot->room ? min_t(size_t, sizeof(*slot->rec) + slot->room, DDEBUG_RECORD_MAX) : 0;
+}
+
+/* Where it ends at the latest. */
+static inline const u8 *ddebug_slot_end(const struct ddebug_slot *slot)
+{
+	return (const u8 *)slot->rec + ddebug_slot_size(slot);
+}
+
 /* Has @slot room for any record?  If not, the next sub-buffer has. */
 static inline bool ddebug_slot_is_ample(const struct ddebug_slot *slot)
 {
-	return slot->end - (u8 *)slot->rec == DDEBUG_RECORD_MAX;
+	return ddebug_slot_size(slot) == DDEBUG_RECORD_MAX;
 }
 
 /*
