@@ -278,6 +278,12 @@ static int ddebug_copy_string(u8 *to, size_t room, const char *s, size_t limit)
 	/* what the kernel prints for pointers that are not */
 	if (unlikely((unsigned long)s < PAGE_SIZE || IS_ERR_VALUE(s)))
 		s = s ? "(efault)" : "(null)";
+	/* it reads words, but no page that the string does not reach */
+	if (likely(limit == DDEBUG_PACK_WHOLE)) {
+		ssize_t len = strscpy((char *)to, s, room);
+
+		return len < 0 ? -1 : len;
+	}
 	while (n < limit) {
 		char c = READ_ONCE(s[n]);
 

@@ -369,7 +369,7 @@ static bool ddebug_half_full(const struct ddebug_ring *r, u64 pos)
  * Make ready what comes before the text at slot->start: reserve, the sub-buffer's
  * header, a TIME record.  Sets ->rec, ->text and ->room.
  */
-static void ddebug_slot_open(struct ddebug_slot *slot)
+static __always_inline void ddebug_slot_open(struct ddebug_slot *slot)
 {
 	struct ddebug_ring *r = slot->ring;
 	u64 begin = round_down(slot->start, r->subbuf);

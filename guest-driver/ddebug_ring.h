@@ -9,6 +9,7 @@
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
@@ -215,7 +216,7 @@ bool ddebug_ring_given_back(struct ddebug_stream *s);
 /* ddebug_transport.c */
 void ddebug_kick_init(void);
 void ddebug_kick_exit(void);
-void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
+void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
@@ -225,8 +226,40 @@ void ddebug_work_on(unsigned int cpu);
 void ddebug_own_disown(void);
 int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r);
-bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
 struct ddebug_transport *ddebug_transport_lock(void);
 void ddebug_transport_unlock(void);
+
+/* The task that does the transport's work; its start time makes it unique. */
+extern struct task_struct *ddebug_own_task;
+extern u64 ddebug_own_start;
+
+/*
+ * Is this context inside the transport's work?  @c is this CPU's, @level the
+ * context level.  What interrupts such work is not part of it.
+ */
+static inline bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
+{
+	if (READ_ONCE(c->own_level) == level + 1)
+		return true;
+	return !level && READ_ONCE(ddebug_own_task) == current &&
+	       ddebug_own_start == current->start_time;
+}
+
+/**
+ * ddebug_kick() - see to it that the device hears of a commit
+ * @c: this CPU's
+ * @context: of the stream
+ * @time: ns; of the message
+ * @half: the device has half a ring still to copy
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+static inline void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
+{
+	u8 armed = READ_ONCE(c->armed);
+
+	if (unlikely(!armed || (half && armed != DDEBUG_ARMED_NOW)))
+		ddebug_kick_arm(c, context, time, half);
+}
 
 #endif /* _DDEBUG_RING_H */

@@ -409,6 +409,16 @@ struct seq_file {
 
 #define seq_printf(m, ...)	fprintf((m)->file, __VA_ARGS__)
 
+static inline ssize_t strscpy(char *to, const char *from, size_t size)
+{
+	size_t len = strnlen(from, size);
+
+	if (len == size)
+		return -E2BIG;
+	memcpy(to, from, len + 1);
+	return len;
+}
+
 #define put_unaligned_le16(v, p)	\
 	do { const __le16 _v = cpu_to_le16(v); memcpy(p, &_v, sizeof(_v)); } while (0)
 #define put_unaligned_le32(v, p)	\
