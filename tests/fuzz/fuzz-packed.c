@@ -104,9 +104,10 @@ model_star (Model *model)
 {
   gint32 value = (guint32) model_take (model, 4);
 
-  if (value < -960 || value > 960)
-    model->failed = TRUE;
-  return value;
+  if (value >= -960 && value <= 960)
+    return value;
+  model->failed = TRUE;
+  return 0;
 }
 
 static void
