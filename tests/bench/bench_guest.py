@@ -326,7 +326,8 @@ def cpus_boot(image):
         guest.close()
 
 
-TRAP_VARIANTS = ("empty", "+p, no console", "+p, ttyS0", "+p, hvc0", "+r", "+r, sink", "+r, packed", "+r, packed, sink")
+TRAP_VARIANTS = ("empty", "+p, no console", "+p, ttyS0", "+p, hvc0", "+r", "+r, sink",
+                 "+r, packed", "+r, packed, sink")
 
 
 def traps_boot(image):

@@ -269,7 +269,8 @@ def markdown_variants(data):
               f"Natively, three ints, {native['events']} in a row, medians of "
               f"{native['rounds']} interleaved rounds: LTTng-UST "
               f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
-              f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our text record "
+              f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our packed record "
+              f"{native['packed_ns']:.0f} ns ({native['packed_ratio']:.2f}); our text record "
               f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
               f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
               + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
