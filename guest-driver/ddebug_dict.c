@@ -23,9 +23,9 @@
  * So a map has the address of a format, at first that of the descriptor, and the
  * program of it; a message packs if it comes with that address.  If the first one
  * comes with another (ddebug_learn_ask()), work finds or makes the entry of that
- * format, which differs from the first one by the format of packed records, tells
- * the host, and puts both into the map; until then messages are text.  A callsite
- * that goes on to change its format stays with that one.
+ * format, which differs from the first one by the format of packed records, puts
+ * both into the map, and tells the host; until that has it messages are text.  A
+ * callsite that goes on to change its format stays with that one.
  *
  * The address tells the format as long as what is there cannot change: it is in
  * memory that the kernel or a module has mapped read-only, and when a module goes
@@ -115,7 +115,14 @@ MODULE_PARM_DESC(packed,
 		 "record messages as their arguments where the host can make the text of them (default Y)");
 
 /* The strings of a callsite, cut to what an entry takes. */
-enum { DDEBUG_MODULE, DDEBUG_FUNCTION, DDEBUG_FILE, DDEBUG_FORMAT, DDEBUG_PACKED_FORMAT, DDEBUG_NR_STRINGS };
+enum {
+	DDEBUG_MODULE,
+	DDEBUG_FUNCTION,
+	DDEBUG_FILE,
+	DDEBUG_FORMAT,
+	DDEBUG_PACKED_FORMAT,
+	DDEBUG_NR_STRINGS,
+};
 
 struct ddebug_strings {
 	const char *s[DDEBUG_NR_STRINGS];

@@ -18,7 +18,7 @@
 #include "ddebug_pack.h"
 #include "ddebug_packed.h"
 
-/* No prefix flags, no level: DDEBUG_LINE_SIZE has room for either and a zero. */
+/* With a level of two bytes, and a zero, printk() does not cut the longest text. */
 static_assert(DDEBUG_PACKED_TEXT_MAX + 8 <= DDEBUG_LINE_SIZE);
 
 /* Digits of 64 bits, octal, and two of a sign or prefix. */

@@ -318,8 +318,9 @@ static noinline int ddebug_render_pointer(u8 *to, size_t room, const char *fmt,
  * room there; @text: length of the text that stands before.  May fault where the
  * kernel's own formatting would, on strings and pointers.
  */
-static __always_inline enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8 *end,
-						      size_t text, va_list args)
+static __always_inline
+enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8 *end,
+			       size_t text, va_list args)
 {
 	size_t limit = DDEBUG_PACK_WHOLE, room;
 	const struct ddebug_op *op;

@@ -98,6 +98,21 @@ class Packed(DdebugTest):
         self.assert_packed(logged)
         self.assert_tool_shows(guest.log())
 
+    def test_messages_of_all_contexts_are_packed(self):
+        """What a callsite prints by is learnt wherever it prints first, in NMIs, too."""
+        guest = self.boot_odd()
+        log = guest.log()
+        guest.must("modprobe ddebug_test")
+        guest.control("module ddebug_test +pr")
+        for context in ("nmi", "all"):
+            before, last = len(log.settled().messages), guest.kmsg()[-1].seq
+            guest.load(f"threads=1 count=128 context={context} shape=mixed")
+            logged = sorted(log.settled().messages[before:], key=lambda m: m.time)
+            self.assert_same(logged, [r.text for r in guest.kmsg() if r.seq > last])
+            self.assertEqual(len(logged), 128)
+        self.assertEqual([m for m in logged if not m.packed], [])
+        self.assertEqual({m.context for m in logged}, {"task", "softirq", "hardirq", "NMI"})
+
     def test_without_a_device_messages_are_text(self):
         """They would be read by a host that has not heard of their callsites."""
         guest = self.boot_odd()
