@@ -12,6 +12,21 @@
 #include <linux/slab.h>
 #include <linux/version.h>
 #include <linux/virtio_config.h>
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+#include <linux/unaligned.h>
+#else
+#include <asm/unaligned.h>
+#endif
+
+/*
+ * Kernels may be built to fill all variables of functions with zeros.  For what a
+ * message needs and fills in itself that is a good part of its cost.
+ */
+#if __has_attribute(__uninitialized__)
+#define __ddebug_uninitialized	__attribute__((__uninitialized__))
+#else
+#define __ddebug_uninitialized
+#endif
 
 /*
  * Sizes, zero included, that the kernel keeps to itself: of the flags' part of a

@@ -15,20 +15,57 @@
  *
  * Addresses are used again by other modules.  ddebug_dict_add(), which comes
  * before each callsite gets 'r', compares contents, not addresses.
+ *
+ * Packed records
+ * --------------
+ * An entry whose format can be packed has a program (ddebug_pack.h).  Which format
+ * a callsite prints by is known when it prints: pr_fmt() is not in its descriptor.
+ * So a map has the address of a format, at first that of the descriptor, and the
+ * program of it; a message packs if it comes with that address.  If the first one
+ * comes with another (ddebug_learn_ask()), work finds or makes the entry of that
+ * format, which differs from the first one by the format of packed records, puts
+ * both into the map, and tells the host; until that has it messages are text.  A
+ * callsite that goes on to change its format stays with that one.
+ *
+ * The address tells the format as long as what is there cannot change: it is in
+ * memory that the kernel or a module has mapped read-only, and when a module goes
+ * all maps forget what was in it, before somebody else can be there.
+ *
+ * A map's format and program belong together, also for the reader that RCU does
+ * not protect:
+ *
+ *   label    what                                   pairs with
+ *   dict:A   smp_wmb() between the store of no      dict:B, smp_rmb() between the load of
+ *            program and that of the format         the format and the second load of
+ *                                                   the program
+ *   dict:C   store-release of the program, behind   dict:D, load-acquire of the program
+ *            descriptor and format                  before the loads of these
+ *
+ * The reader loads the program, the format, and the program again.  If the format is
+ * the new one, B sees what was stored before A: not the old program any more, unless it
+ * is the new one as well.  If the format is the old one the program is: a new one
+ * would have been seen with the format stored before it (C, D).
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/hash.h>
 #include <linux/hashtable.h>
+#include <linux/irq_work.h>
 #include <linux/jhash.h>
 #include <linux/list.h>
 #include <linux/module.h>
+#include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/ratelimit.h>
 #include <linux/rculist.h>
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/workqueue.h>
+#ifdef CONFIG_X86_64
+#include <asm/pgtable.h>
+#endif
+#include "ddebug_pack.h"
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
 
@@ -45,6 +82,7 @@ struct ddebug_entry {
 	struct list_head list;		/* ddebug_entry_list, by id */
 	u32 hash;
 	u32 id;
+	struct ddebug_program *program;	/* NULL: its messages are text */
 	struct ddebug_callsite wire;	/* with its strings */
 };
 
@@ -54,6 +92,9 @@ struct ddebug_map {
 	const struct _ddebug *d;
 	struct ddebug_entry *entry;
 	u32 id;				/* entry->id, for the reader */
+	const char *fmt;		/* what program is of */
+	const struct ddebug_program *program;
+	const char *seen;		/* what a message came with instead, first */
 };
 
 /*
@@ -68,23 +109,43 @@ static LIST_HEAD(ddebug_entry_list);
 static u32 ddebug_last_id;
 static u32 ddebug_announced;		/* entries up to this id are the host's */
 
+static bool ddebug_packed = true;
+module_param_named(packed, ddebug_packed, bool, 0644);
+MODULE_PARM_DESC(packed,
+		 "record messages as their arguments where the host can make the text of them (default Y)");
+
 /* The strings of a callsite, cut to what an entry takes. */
+enum {
+	DDEBUG_MODULE,
+	DDEBUG_FUNCTION,
+	DDEBUG_FILE,
+	DDEBUG_FORMAT,
+	DDEBUG_PACKED_FORMAT,
+	DDEBUG_NR_STRINGS,
+};
+
 struct ddebug_strings {
-	const char *s[4];
-	u16 len[4];
+	const char *s[DDEBUG_NR_STRINGS];
+	u16 len[DDEBUG_NR_STRINGS];
 	u16 flags;
 };
 
-static void ddebug_strings_get(struct ddebug_strings *st, const struct _ddebug *d)
+/* @fmt: what messages come with; NULL: the descriptor's own format. */
+static void ddebug_strings_get(struct ddebug_strings *st, const struct _ddebug *d, const char *fmt)
 {
-	static const u16 max[4] = { DDEBUG_MODULE_MAX, DDEBUG_FUNCTION_MAX, DDEBUG_FILE_MAX, 0 };
+	static const u16 max[DDEBUG_NR_STRINGS] = {
+		[DDEBUG_MODULE] = DDEBUG_MODULE_MAX,
+		[DDEBUG_FUNCTION] = DDEBUG_FUNCTION_MAX,
+		[DDEBUG_FILE] = DDEBUG_FILE_MAX,
+	};
 	size_t left = DDEBUG_CALLSITE_MAX - sizeof(struct ddebug_callsite);
 	unsigned int i;
 
-	st->s[0] = d->modname;
-	st->s[1] = d->function;
-	st->s[2] = d->filename;
-	st->s[3] = d->format;
+	st->s[DDEBUG_MODULE] = d->modname;
+	st->s[DDEBUG_FUNCTION] = d->function;
+	st->s[DDEBUG_FILE] = d->filename;
+	st->s[DDEBUG_FORMAT] = d->format;
+	st->s[DDEBUG_PACKED_FORMAT] = fmt && strcmp(fmt, d->format) ? fmt : "";
 	st->flags = 0;
 	for (i = 0; i < ARRAY_SIZE(st->s); i++) {
 		size_t limit = max[i] ? max[i] : left;
@@ -116,10 +177,11 @@ static bool ddebug_entry_is(const struct ddebug_entry *e, const struct ddebug_st
 	unsigned int i;
 
 	if (le32_to_cpu(w->line) != line || le16_to_cpu(w->flags) != st->flags ||
-	    le16_to_cpu(w->module_len) != st->len[0] ||
-	    le16_to_cpu(w->function_len) != st->len[1] ||
-	    le16_to_cpu(w->file_len) != st->len[2] ||
-	    le16_to_cpu(w->format_len) != st->len[3])
+	    le16_to_cpu(w->module_len) != st->len[DDEBUG_MODULE] ||
+	    le16_to_cpu(w->function_len) != st->len[DDEBUG_FUNCTION] ||
+	    le16_to_cpu(w->file_len) != st->len[DDEBUG_FILE] ||
+	    le16_to_cpu(w->format_len) != st->len[DDEBUG_FORMAT] ||
+	    le16_to_cpu(w->packed_len) != st->len[DDEBUG_PACKED_FORMAT])
 		return false;
 	for (i = 0; i < ARRAY_SIZE(st->s); i++) {
 		if (memcmp(p, st->s[i], st->len[i]))
@@ -127,6 +189,18 @@ static bool ddebug_entry_is(const struct ddebug_entry *e, const struct ddebug_st
 		p += st->len[i];
 	}
 	return true;
+}
+
+/* A program more or less is no reason to fail: without, messages are text. */
+static void ddebug_entry_program(struct ddebug_entry *e, const struct ddebug_strings *st)
+{
+	unsigned int i = st->len[DDEBUG_PACKED_FORMAT] ? DDEBUG_PACKED_FORMAT : DDEBUG_FORMAT;
+
+	if (st->flags & DDEBUG_CALLSITE_F_CUT)
+		return;
+	e->program = ddebug_program_new(st->s[i], st->len[i]);
+	if (e->program)
+		e->program->id = e->id;
 }
 
 static struct ddebug_entry *ddebug_entry_new(const struct ddebug_strings *st, u32 line, u32 hash)
@@ -150,15 +224,17 @@ static struct ddebug_entry *ddebug_entry_new(const struct ddebug_strings *st, u3
 	e->wire.id = cpu_to_le32(e->id);
 	e->wire.line = cpu_to_le32(line);
 	e->wire.flags = cpu_to_le16(st->flags);
-	e->wire.module_len = cpu_to_le16(st->len[0]);
-	e->wire.function_len = cpu_to_le16(st->len[1]);
-	e->wire.file_len = cpu_to_le16(st->len[2]);
-	e->wire.format_len = cpu_to_le16(st->len[3]);
+	e->wire.module_len = cpu_to_le16(st->len[DDEBUG_MODULE]);
+	e->wire.function_len = cpu_to_le16(st->len[DDEBUG_FUNCTION]);
+	e->wire.file_len = cpu_to_le16(st->len[DDEBUG_FILE]);
+	e->wire.format_len = cpu_to_le16(st->len[DDEBUG_FORMAT]);
+	e->wire.packed_len = cpu_to_le16(st->len[DDEBUG_PACKED_FORMAT]);
 	p = e->wire.strings;
 	for (i = 0; i < ARRAY_SIZE(st->s); i++) {
 		memcpy(p, st->s[i], st->len[i]);
 		p += st->len[i];
 	}
+	ddebug_entry_program(e, st);
 	hash_add(ddebug_entries, &e->node, hash);
 	list_add_tail(&e->list, &ddebug_entry_list);
 	return e;
@@ -185,6 +261,38 @@ static struct ddebug_map *ddebug_map_find(const struct _ddebug *d)
 	return NULL;
 }
 
+/* Messages that come with @fmt are packed by @program; NULL: none are. */
+static void ddebug_map_pack(struct ddebug_map *m, const char *fmt,
+			    const struct ddebug_program *program)
+{
+	WRITE_ONCE(m->program, NULL);
+	smp_wmb();	/* dict:A pairs with dict:B */
+	WRITE_ONCE(m->fmt, fmt);
+	/* dict:C pairs with dict:D */
+	smp_store_release(&m->program, program);
+}
+
+/*
+ * Does @fmt stay what it is, until a module goes that it is in?  What is read-only in
+ * the kernel's image and in modules is: that is where constants are.  Elsewhere a
+ * format is somebody's buffer.
+ */
+static bool ddebug_is_constant(const char *fmt)
+{
+#ifdef CONFIG_X86_64
+	unsigned long address = (unsigned long)fmt;
+	unsigned int level;
+	pte_t *pte;
+
+	if (address < __START_KERNEL_map || address >= MODULES_END)
+		return false;
+	pte = lookup_address(address, &level);
+	return pte && pte_present(*pte) && !pte_write(*pte);
+#else
+	return false;
+#endif
+}
+
 static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 {
 	struct ddebug_map *m;
@@ -198,8 +306,18 @@ static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 		hlist_del(&m->node);
 	}
 	/* it may be used again, and a reader still be at it */
+	ddebug_map_pack(m, NULL, NULL);
+	WRITE_ONCE(m->seen, NULL);
 	WRITE_ONCE(m->d, d);
 	return m;
+}
+
+/* Until a message shows another one, its format is that of the descriptor. */
+static void ddebug_map_pack_own(struct ddebug_map *m, const struct _ddebug *d)
+{
+	bool constant = ddebug_is_constant(d->format);
+
+	ddebug_map_pack(m, constant ? d->format : NULL, constant ? m->entry->program : NULL);
 }
 
 /**
@@ -218,7 +336,7 @@ int ddebug_dict_add(const struct _ddebug *d)
 	struct ddebug_map *m;
 	int err = 0;
 
-	ddebug_strings_get(&st, d);
+	ddebug_strings_get(&st, d, NULL);
 	mutex_lock(&ddebug_dict_mutex);
 	m = ddebug_map_find(d);
 	if (m && ddebug_entry_is(m->entry, &st, d->lineno))
@@ -231,12 +349,15 @@ int ddebug_dict_add(const struct _ddebug *d)
 	if (m) {
 		m->entry = e;
 		WRITE_ONCE(m->id, e->id);
+		WRITE_ONCE(m->seen, NULL);
+		ddebug_map_pack_own(m, d);
 	} else {
 		m = ddebug_map_new(d);
 		if (!m)
 			goto out;
 		m->entry = e;
 		WRITE_ONCE(m->id, e->id);
+		ddebug_map_pack_own(m, d);
 		hash_add_rcu(ddebug_maps, &m->node, (unsigned long)d);
 	}
 	err = 0;
@@ -245,21 +366,122 @@ out:
 	return err;
 }
 
-/**
- * ddebug_dict_id() - the id of a callsite
- * @d: the callsite
- *
- * Context: Any, NMI included, with preemption off.
- * Return: its id, or 0 if it has none.
+/*
+ * Learning what callsites print by
  */
-u32 ddebug_dict_id(const struct _ddebug *d)
+
+/* Some map has something in ->seen. */
+static void ddebug_learn(struct work_struct *work);
+static DECLARE_WORK(ddebug_learn_work, ddebug_learn);
+
+static void ddebug_learn_soon(struct irq_work *work)
+{
+	queue_work(system_unbound_wq, &ddebug_learn_work);
+}
+
+static struct irq_work ddebug_learn_irq_work = IRQ_WORK_INIT_HARD(ddebug_learn_soon);
+
+/* Once for each callsite, save for a race that does no harm. */
+static noinline void ddebug_learn_ask(struct ddebug_map *m, const char *fmt)
+{
+	WRITE_ONCE(m->seen, fmt);
+	irq_work_queue(&ddebug_learn_irq_work);
+}
+
+/*
+ * Its message came with m->seen.  What that points to stays as long as the mutex is
+ * held, since the module that has it would have taken it away from here first.
+ */
+static void ddebug_learn_map(struct ddebug_map *m)
+{
+	const char *fmt = READ_ONCE(m->seen);
+	struct ddebug_strings st;
+	struct ddebug_entry *e;
+
+	if (!fmt || fmt == m->fmt || !ddebug_is_constant(fmt))
+		return;
+	if (!ddebug_can_pack(fmt, strlen(fmt))) {
+		/* no message asks again, and the host need not know of it */
+		ddebug_map_pack(m, fmt, NULL);
+		return;
+	}
+	ddebug_strings_get(&st, m->d, fmt);
+	e = ddebug_entry_get(&st, m->d->lineno);
+	/* without memory it stays text */
+	if (e)
+		ddebug_map_pack(m, fmt, e->program);
+}
+
+static void ddebug_learn(struct work_struct *work)
 {
 	struct ddebug_map *m;
+	unsigned int i;
 
-	hash_for_each_possible_rcu_notrace(ddebug_maps, m, node, (unsigned long)d)
-		if (READ_ONCE(m->d) == d)
-			return READ_ONCE(m->id);
-	return 0;
+	mutex_lock(&ddebug_dict_mutex);
+	hash_for_each(ddebug_maps, i, m, node)
+		ddebug_learn_map(m);
+	mutex_unlock(&ddebug_dict_mutex);
+	/* a host that fails is no reason not to record: as text */
+	ddebug_dict_announce();
+}
+
+/*
+ * What is remembered of formats in @mod goes; with @init: of those that went with its
+ * __init sections.  Its code, whose formats they are, does not run any more.
+ */
+static void ddebug_forget_formats(const struct module *mod, bool init)
+{
+	struct ddebug_map *m;
+	unsigned int i;
+
+	hash_for_each(ddebug_maps, i, m, node) {
+		unsigned long fmt = (unsigned long)m->fmt, seen = (unsigned long)READ_ONCE(m->seen);
+
+		if (init ? within_module_init(fmt, mod) : within_module(fmt, mod))
+			ddebug_map_pack(m, NULL, NULL);
+		if (init ? within_module_init(seen, mod) : within_module(seen, mod))
+			WRITE_ONCE(m->seen, NULL);
+	}
+}
+
+/**
+ * ddebug_dict_find() - how a message is to be recorded
+ * @d: the callsite
+ * @fmt: the format that it came with; NULL: it is not to be packed
+ * @id: set to the callsite's id, 0 if it has none
+ *
+ * Context: Any, NMI included, with preemption off.
+ * Return: a program to pack it by, of a callsite that the host knows; or NULL: it
+ * is to be recorded as text.
+ */
+const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id)
+{
+	const struct ddebug_program *program;
+	struct ddebug_map *m;
+
+	*id = 0;
+	hash_for_each_possible_rcu_notrace(ddebug_maps, m, node, (unsigned long)d) {
+		const char *known;
+
+		/* dict:D pairs with dict:C */
+		program = smp_load_acquire(&m->program);
+		if (READ_ONCE(m->d) != d)
+			continue;
+		*id = READ_ONCE(m->id);
+		if (!fmt || !READ_ONCE(ddebug_packed))
+			return NULL;
+		known = READ_ONCE(m->fmt);
+		smp_rmb();	/* dict:B pairs with dict:A */
+		if (unlikely(known != fmt)) {
+			if (!READ_ONCE(m->seen))
+				ddebug_learn_ask(m, fmt);
+			return NULL;
+		}
+		if (!program || READ_ONCE(m->program) != program || !READ_ONCE(program->told))
+			return NULL;
+		return program;
+	}
+	return NULL;
 }
 
 /* As many entries behind @after as fit @len bytes; *last is the last one's id. */
@@ -284,6 +506,39 @@ static size_t ddebug_dict_fill(void *buf, size_t len, u32 after, u32 *last)
 	}
 	mutex_unlock(&ddebug_dict_mutex);
 	return used;
+}
+
+/* The host has all entries behind @after up to @last. */
+static void ddebug_dict_told(u32 after, u32 last)
+{
+	struct ddebug_entry *e;
+
+	mutex_lock(&ddebug_dict_mutex);
+	list_for_each_entry_reverse(e, &ddebug_entry_list, list) {
+		if (e->id <= after)
+			break;
+		if (e->id <= last && e->program)
+			WRITE_ONCE(e->program->told, true);
+	}
+	mutex_unlock(&ddebug_dict_mutex);
+}
+
+/**
+ * ddebug_dict_untold() - there is no host that knows any callsite
+ *
+ * From now on messages are text, except for those that are just being written.
+ *
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_dict_untold(void)
+{
+	struct ddebug_entry *e;
+
+	mutex_lock(&ddebug_dict_mutex);
+	list_for_each_entry(e, &ddebug_entry_list, list)
+		if (e->program)
+			WRITE_ONCE(e->program->told, false);
+	mutex_unlock(&ddebug_dict_mutex);
 }
 
 /**
@@ -312,6 +567,8 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 			pr_warn_ratelimited("the host has no room for more callsites; their messages will be shown without file and line\n");
 		else if (err)
 			break;
+		else
+			ddebug_dict_told(ddebug_announced, last);
 		ddebug_announced = last;
 	}
 	if (len)
@@ -354,7 +611,7 @@ int ddebug_dict_announce(void)
 	return err;
 }
 
-/* The descriptors of a module that goes are nobody's. */
+/* The descriptors of a module that goes are nobody's, nor are its formats. */
 static int ddebug_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct module *mod = data;
@@ -363,16 +620,20 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event, v
 	unsigned int i;
 	LIST_HEAD(gone);
 
-	if (event != MODULE_STATE_GOING)
+	if (event != MODULE_STATE_GOING && event != MODULE_STATE_LIVE)
 		return NOTIFY_DONE;
 
 	mutex_lock(&ddebug_dict_mutex);
+	ddebug_forget_formats(mod, event == MODULE_STATE_LIVE);
+	if (event == MODULE_STATE_LIVE)
+		goto out;
 	hash_for_each_safe(ddebug_maps, i, tmp, m, node) {
 		if (within_module((unsigned long)m->d, mod)) {
 			hash_del_rcu(&m->node);
 			list_add(&m->gone, &gone);
 		}
 	}
+out:
 	mutex_unlock(&ddebug_dict_mutex);
 	if (list_empty(&gone))
 		return NOTIFY_DONE;
@@ -409,7 +670,7 @@ int __init ddebug_dict_init(void)
 	return register_module_notifier(&ddebug_module_nb);
 }
 
-/* Nobody is in ddebug_dict_id() any more. */
+/* Nobody is in ddebug_dict_find() any more. */
 void ddebug_dict_exit(void)
 {
 	struct ddebug_entry *e, *etmp;
@@ -417,11 +678,15 @@ void ddebug_dict_exit(void)
 	struct ddebug_map *m;
 	unsigned int i;
 
+	irq_work_sync(&ddebug_learn_irq_work);
+	cancel_work_sync(&ddebug_learn_work);
 	unregister_module_notifier(&ddebug_module_nb);
 	hash_for_each_safe(ddebug_maps, i, tmp, m, node)
 		kfree(m);
 	hlist_for_each_entry_safe(m, tmp, &ddebug_free_maps, node)
 		kfree(m);
-	list_for_each_entry_safe(e, etmp, &ddebug_entry_list, list)
+	list_for_each_entry_safe(e, etmp, &ddebug_entry_list, list) {
+		kfree(e->program);
 		kfree(e);
+	}
 }

@@ -74,7 +74,7 @@ static noinline bool ddebug_emit_kmsg(u32 flags, const char *text, size_t len)
 		if (slot.room <= len)
 			ddebug_slot_next(&slot);
 		memcpy(slot.text, text, len);
-		ddebug_slot_commit(&slot, DDEBUG_REC_KMSG, flags, task_pid_nr(current), len);
+		ddebug_slot_commit_text(&slot, DDEBUG_REC_KMSG, flags, task_pid_nr(current), len);
 	}
 	preempt_enable_notrace();
 	return ours;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Callsites of unusual kinds, for tests: those that do not pass their
- * descriptor to what they call, and one that speaks where kprobes do not work.
+ * descriptor to what they call, one that speaks where kprobes do not work, and
+ * all that a format may have in it.
  *
  * A hex dump that begins with "ddebug_odd: init" is made when it is loaded.
  * <debugfs>/ddebug_odd/run takes one of
@@ -12,12 +13,16 @@
  *            callsites that have one call in common, and by one that prints
  *            with pr_info()
  *   kprobe   a message and a dump of one line from the handler of a kprobe
+ *   formats  conversions with all flags, widths, precisions and sizes, of values of
+ *            all kinds; begins with "formats begin" and ends with "formats end"
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
 #include <linux/dynamic_debug.h>
+#include <linux/err.h>
 #include <linux/fs.h>
+#include <linux/etherdevice.h>
 #include <linux/irq_work.h>
 #include <linux/kprobes.h>
 #include <linux/module.h>
@@ -147,12 +152,252 @@ static int odd_kprobe(void)
 	return 0;
 }
 
+/*
+ * formats: the compiler would not have most of them
+ */
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat"
+#pragma GCC diagnostic ignored "-Wformat-extra-args"
+
+/* As they come: the compiler knows none of them. */
+static const volatile long long odd_values[] = {
+	0, 1, -1, 7, -8, 42, 255, 256, -300, 65535, 99999999, 100000000, 2147483647,
+	-2147483648LL, 4294967295LL, 9223372036854775807LL, -9223372036854775807LL - 1,
+};
+
+static const volatile int odd_widths[] = { -12, -1, 0, 1, 12 };
+static const volatile int odd_precisions[] = { -3, 0, 1, 3, 14 };
+
+static char odd_long[1100];
+static const char odd_open[] = { 'n', 'o', ' ', 'e', 'n', 'd' };
+static const char *odd_strings[] = {
+	"", "a", "abcdef", "a longer one, of some thirty bytes", NULL, (char *)8, NULL, odd_long + 900,
+	odd_long + 700, odd_long + 150, odd_long + 110, odd_long,
+};
+
+#define ODD_INTEGERS(spec, size, type) do {						\
+	for (i = 0; i < ARRAY_SIZE(odd_values); i++) {					\
+		type v = odd_values[i];							\
+											\
+		pr_debug("[%" spec size "d] [%" spec size "u] [%" spec size "o] [%" spec size	\
+			 "x] [%" spec size "X] [%" spec size "i]\n", v, v, v, v, v, v);	\
+	}										\
+} while (0)
+
+#define ODD_FLAGS(flags) do {								\
+	ODD_INTEGERS(flags, "", int);							\
+	ODD_INTEGERS(flags "1", "", int);						\
+	ODD_INTEGERS(flags "14", "", int);						\
+	ODD_INTEGERS(flags ".0", "", int);						\
+	ODD_INTEGERS(flags ".6", "", int);						\
+	ODD_INTEGERS(flags "9.3", "", int);						\
+	ODD_INTEGERS(flags "3.9", "", int);						\
+	ODD_INTEGERS(flags "25.12", "ll", long long);					\
+	ODD_INTEGERS(flags, "hh", int);							\
+	ODD_INTEGERS(flags "6", "h", int);						\
+	ODD_INTEGERS(flags, "l", long);							\
+	ODD_STARS(flags);								\
+} while (0)
+
+#define ODD_STARS(flags) do {								\
+	for (i = 0; i < ARRAY_SIZE(odd_widths) * ARRAY_SIZE(odd_precisions); i++) {	\
+		int w = odd_widths[i % ARRAY_SIZE(odd_widths)];				\
+		int p = odd_precisions[i / ARRAY_SIZE(odd_widths)];			\
+											\
+		pr_debug("[%" flags "*d] [%" flags ".*x] [%" flags "*.*lld] [%" flags	\
+			 "*.*s] [%" flags "*.*c] [%*%]\n", w, i, p, i, w, p, -1000LL * i,	\
+			 w, p, "string", w, p, 'A' + i, w);				\
+	}										\
+} while (0)
+
+static noinline void odd_integers(void)
+{
+	int i;
+
+	ODD_FLAGS("");
+	ODD_FLAGS("-");
+	ODD_FLAGS("+");
+	ODD_FLAGS(" ");
+	ODD_FLAGS("#");
+	ODD_FLAGS("0");
+	ODD_FLAGS("-0");
+	ODD_FLAGS("+ ");
+	ODD_FLAGS("+0");
+	ODD_FLAGS(" 0");
+	ODD_FLAGS("#0");
+	ODD_FLAGS("#-0+ ");
+	ODD_INTEGERS("", "L", long long);
+	ODD_INTEGERS("020", "z", size_t);
+	ODD_INTEGERS("-20", "t", ptrdiff_t);
+}
+
+#define ODD_STRINGS(spec) do {								\
+	for (i = 0; i < ARRAY_SIZE(odd_strings); i++)					\
+		pr_debug("string %d [%" spec "s]\n", i, odd_strings[i]);		\
+} while (0)
+
+#define ODD_CHARS(spec) do {								\
+	for (i = 0; i < 256; i++)							\
+		pr_debug("char [%" spec "c] [%hhx]\n", i, i);				\
+} while (0)
+
+static noinline void odd_texts(void)
+{
+	int i;
+
+	ODD_STRINGS("");
+	ODD_STRINGS("3");
+	ODD_STRINGS("-20");
+	ODD_STRINGS("020");
+	ODD_STRINGS(".0");
+	ODD_STRINGS(".2");
+	ODD_STRINGS(".20");
+	ODD_STRINGS("-10.3");
+	ODD_STRINGS("10.300");
+	ODD_STRINGS("960");
+	ODD_STRINGS("961");
+	ODD_STRINGS(".961");
+	ODD_STRINGS("l");
+	ODD_CHARS("");
+	ODD_CHARS("-5");
+	ODD_CHARS("05.3");
+	pr_debug("a string that does not end: %.6s %.*s\n", odd_open, (int)sizeof(odd_open), odd_open);
+	/* where printk() cuts a line, and before, and behind; some lines within a line */
+	for (i = 0; i < 80; i++)
+		pr_debug("%.*s\n", 920 + i, odd_long);
+	for (i = 0; i < 80; i++)
+		pr_debug("%*d%s", 920 + i, i, "\n\n");
+	for (i = 990; i < 1060; i++)
+		pr_debug("%*s|%-*s|\n", i, "wide", i, "wide");
+	pr_debug("%%%5% %-05%%lc %hhs\n", 'x', "hs");
+	pr_debug("a line\nanother\n\n");
+	pr_debug("");
+	pr_debug("\n");
+	pr_debug("%.d %.s|\n", 5, "a point without a number");
+	pr_debug("\xe2\x82\xac %s \xff\n", "\xc3\xa4");
+}
+
+static noinline void odd_pointers(void)
+{
+	static const u8 mac[ETH_ALEN] = { 2, 3, 0x5e, 0x10, 0x20, 0xff };
+	static const char * const escaped = "tab\tnewline\nend";
+	static const char inner_text[] = "text";
+	int i;
+
+	pr_debug("%p %20p %-20p| %px %pK %p\n", bytes, bytes, bytes, bytes, bytes, NULL);
+	pr_debug("%pM %pMR %pmF %pI4 %pi4 %pI6c %pUb %pS %ps %pB\n", mac, mac, mac, bytes, bytes,
+		 bytes, bytes, odd_pointers, odd_pointers, odd_pointers);
+	pr_debug("%pe %pe %pe\n", ERR_PTR(-EINVAL), ERR_PTR(-5000), NULL);
+	pr_debug("%*ph|%*phN|%*pE|%*pEs|%.3ph %d\n", 5, bytes, 8, bytes, 16, escaped, 3, bytes,
+		 bytes, 42);
+	pr_debug("%pM %pM %s\n", NULL, (void *)16, ERR_PTR(-ENOMEM));
+	pr_debug("%pMand more %p-%p.\n", mac, bytes, inner_text);
+	pr_debug("%p\xe4 is one letter to the kernel\n", bytes);
+	for (i = 0; i < ARRAY_SIZE(odd_strings); i++) {
+		va_list none = {};
+		struct va_format vaf = { .fmt = odd_strings[i], .va = &none };
+
+		if (odd_strings[i] && odd_strings[i] > (char *)PAGE_SIZE && !IS_ERR(odd_strings[i]))
+			pr_debug("inner <%pV> %d\n", &vaf, i);
+	}
+}
+
+#undef pr_fmt
+#define pr_fmt(fmt) fmt
+
+/* No prefix: formats are those of their callsites, and levels may be at the begin. */
+static noinline void odd_bare(void)
+{
+	int i;
+
+	for (i = 0; i < 3; i++)
+		pr_debug("bare %d of %s\n", i, "three");
+	pr_debug(KERN_INFO "a level %d\n", 1);
+	pr_debug(KERN_INFO KERN_CONT "two levels %d\n", 2);
+	pr_debug("%c%c%s\n", 1, '4', "a level of arguments");
+	pr_debug("%s", KERN_ERR);
+	pr_debug("%c", 1);
+	pr_debug("%s%d", KERN_SOH, 9);
+	pr_debug("%s", "\n");
+}
+
+#pragma GCC diagnostic pop
+
+/* Who passes formats on need not pass the same ones. */
+static noinline __printf(1, 2) void odd_pass_on(const char *fmt, ...)
+{
+	DEFINE_DYNAMIC_DEBUG_METADATA(descriptor, "passes on: %pV");
+	struct va_format vaf = { .fmt = fmt };
+	va_list args;
+
+	va_start(args, fmt);
+	vaf.va = &args;
+	if (DYNAMIC_DEBUG_BRANCH(descriptor))
+		__dynamic_pr_debug(&descriptor, "passed on: %pV", &vaf);
+	va_end(args);
+}
+
+static noinline void odd_change(const char *fmt, int v)
+{
+	DEFINE_DYNAMIC_DEBUG_METADATA(descriptor, "changes");
+
+	if (DYNAMIC_DEBUG_BRANCH(descriptor))
+		__dynamic_pr_debug(&descriptor, fmt, v);
+}
+
+/* A format in a buffer, at the same place with another one in it. */
+static noinline void odd_buffer(const char *from, int v)
+{
+	static char fmt[32];
+	DEFINE_DYNAMIC_DEBUG_METADATA(descriptor, "in a buffer");
+
+	strscpy(fmt, from, sizeof(fmt));
+	if (DYNAMIC_DEBUG_BRANCH(descriptor))
+		__dynamic_pr_debug(&descriptor, fmt, v);
+}
+
+static noinline void odd_own_buffer(const char *from, int v)
+{
+	static char fmt[32] = "at first";
+
+	strscpy(fmt, from, sizeof(fmt));
+	dynamic_pr_debug(fmt, v);
+}
+
+static const char * volatile odd_formats_of_int[] = {
+	"one %d\n", "two %x\n", "three %5d\n", "three %s\n" + 9,
+};
+
+static void odd_formats(void)
+{
+	int i;
+
+	pr_debug("formats begin\n");
+	odd_integers();
+	odd_texts();
+	odd_pointers();
+	odd_bare();
+	for (i = 0; i < 3; i++) {
+		odd_pass_on("%d %s\n", i, "passed");
+		odd_pass_on("another\n");
+	}
+	for (i = 0; i < 16; i++) {
+		odd_change(odd_formats_of_int[i % ARRAY_SIZE(odd_formats_of_int)], i);
+		odd_buffer(odd_formats_of_int[i % ARRAY_SIZE(odd_formats_of_int)], i);
+		odd_own_buffer(odd_formats_of_int[i % ARRAY_SIZE(odd_formats_of_int)], i);
+	}
+	pr_debug("formats end\n");
+}
+
 static int odd_request(const char *request)
 {
 	if (!strcmp(request, "dumps"))
 		odd_dumps();
 	else if (!strcmp(request, "others"))
 		odd_others();
+	else if (!strcmp(request, "formats"))
+		odd_formats();
 	else if (!strcmp(request, "kprobe"))
 		return odd_kprobe();
 	else
@@ -188,6 +433,9 @@ static int __init odd_init(void)
 
 	for (i = 0; i < ARRAY_SIZE(bytes); i++)
 		bytes[i] = 7 * i;
+	for (i = 0; i < ARRAY_SIZE(odd_long) - 1; i++)
+		odd_long[i] = 'a' + i % 26;
+	odd_strings[6] = ERR_PTR(-EFAULT);
 	print_hex_dump_debug("ddebug_odd: init ", DUMP_PREFIX_NONE, 16, 1, bytes,
 			     16, false);
 	dir = debugfs_create_dir(KBUILD_MODNAME, NULL);

@@ -10,6 +10,7 @@
 #include <linux/stdarg.h>
 #include <linux/types.h>
 
+struct ddebug_program;
 struct ddebug_ring;
 struct ddebug_transport;
 struct kprobe;
@@ -47,7 +48,8 @@ int ddebug_dict_announce(void);
 /* ddebug_dict.c, called by the other files of the module */
 int ddebug_dict_init(void);
 void ddebug_dict_exit(void);
-u32 ddebug_dict_id(const struct _ddebug *d);
+const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id);
+void ddebug_dict_untold(void);
 int ddebug_dict_announce_all(struct ddebug_transport *t);
 int ddebug_dict_announce_new(struct ddebug_transport *t);
 void ddebug_dict_stats(struct seq_file *m);

@@ -66,7 +66,8 @@
  * -------
  * ddebug_slot_begin()   claim; take the time; publish reserve; begin the
  *                       sub-buffer if head is at the begin of one
- *    the caller formats its text in place, with the room that is left
+ *    the caller formats its text, or packs its arguments, in place, with the room
+ *    that is left
  * ddebug_slot_next()    if it did not fit: cover the rest by a PAD record, and
  *                       go to the next sub-buffer, where each message fits
  * ddebug_slot_commit()  fill in the record's header; store head; unclaim
@@ -170,8 +171,7 @@
 /* What one message takes at most in one sub-buffer; reserve runs ahead by it. */
 #define DDEBUG_MESSAGE_MAX						\
 	(sizeof(struct ddebug_subbuf_hdr) + sizeof(struct ddebug_rec_time) + \
-	 sizeof(struct ddebug_rec_text) +				\
-	 ALIGN(DDEBUG_TEXT_MAX + 1, DDEBUG_REC_ALIGN))
+	 DDEBUG_RECORD_MAX)
 
 /* So ddebug_slot_next() needs to be called once at most. */
 static_assert(DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
@@ -369,7 +369,7 @@ static bool ddebug_half_full(const struct ddebug_ring *r, u64 pos)
  * Make ready what comes before the text at slot->start: reserve, the sub-buffer's
  * header, a TIME record.  Sets ->rec, ->text and ->room.
  */
-static void ddebug_slot_open(struct ddebug_slot *slot)
+static __always_inline void ddebug_slot_open(struct ddebug_slot *slot)
 {
 	struct ddebug_ring *r = slot->ring;
 	u64 begin = round_down(slot->start, r->subbuf);
@@ -489,24 +489,18 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 
 /**
  * ddebug_slot_commit() - the message is whole
- * @slot: whose text is in place
- * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
- * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
- * @pid: of the task that runs, or is interrupted
- * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
+ * @slot: whose record is in place, but for its header
+ * @type: DDEBUG_REC_TEXT, DDEBUG_REC_KMSG or DDEBUG_REC_PACKED
+ * @len: bytes of the record, header included; not beyond ddebug_slot_end()
  *
  * Ends what ddebug_slot_begin() began.
  */
-void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid, size_t len)
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 {
 	struct ddebug_ring *r = slot->ring;
-	struct ddebug_rec_text *rec = slot->rec;
-	u64 end = ALIGN(slot->rec_pos + sizeof(*rec) + len, DDEBUG_REC_ALIGN);
+	u64 end = ALIGN(slot->rec_pos + len, DDEBUG_REC_ALIGN);
 
-	ddebug_write_rec_hdr(&rec->hdr, type, sizeof(*rec) + len, r->seq, slot->delta);
-	rec->callsite = cpu_to_le32(word);
-	rec->pid = cpu_to_le32(pid);
-
+	ddebug_write_rec_hdr(&slot->rec->hdr, type, len, r->seq, slot->delta);
 	r->base = slot->base;
 	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
 	r->seq++;

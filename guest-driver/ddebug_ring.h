@@ -9,6 +9,7 @@
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/percpu.h>
+#include <linux/sched.h>
 #include <linux/types.h>
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
@@ -141,10 +142,10 @@ DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * @ring: the stream
  * @cpu: this CPU
  * @start: position where the records of this message begin
- * @rec: the text record, in the ring
+ * @rec: the record, in the ring, as one of text
  * @rec_pos: its position
  * @base: ns; of the sub-buffer
- * @delta: ns; what the text record is to say
+ * @delta: ns; what the record is to say
  * @time: ns; of the message
  * @sub: offset of the sub-buffer in the ring
  * @half: the device is half a ring behind
@@ -165,10 +166,48 @@ struct ddebug_slot {
 	bool half;
 };
 
+/* Bytes of the longest record: a text, the zero behind it included. */
+#define DDEBUG_RECORD_MAX	\
+	(sizeof(struct ddebug_rec_text) + ALIGN(DDEBUG_TEXT_MAX + 1, DDEBUG_REC_ALIGN))
+
 bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
-void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
-			size_t len);
+void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len);
+
+/* Bytes that the record in @slot may take: what reserve was published for, and no more. */
+static inline size_t ddebug_slot_size(const struct ddebug_slot *slot)
+{
+	return slot->room ? min_t(size_t, sizeof(*slot->rec) + slot->room, DDEBUG_RECORD_MAX) : 0;
+}
+
+/* Where it ends at the latest. */
+static inline const u8 *ddebug_slot_end(const struct ddebug_slot *slot)
+{
+	return (const u8 *)slot->rec + ddebug_slot_size(slot);
+}
+
+/* Has @slot room for any record?  If not, the next sub-buffer has. */
+static inline bool ddebug_slot_is_ample(const struct ddebug_slot *slot)
+{
+	return ddebug_slot_size(slot) == DDEBUG_RECORD_MAX;
+}
+
+/*
+ * ddebug_slot_commit_text() - the text is whole
+ * @slot: whose text is in place
+ * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
+ * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
+ * @pid: of the task that runs, or is interrupted
+ * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
+ */
+static inline void ddebug_slot_commit_text(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
+					   size_t len)
+{
+	slot->rec->callsite = cpu_to_le32(word);
+	slot->rec->pid = cpu_to_le32(pid);
+	ddebug_slot_commit(slot, type, sizeof(*slot->rec) + len);
+}
+
 struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_crowded(void);
@@ -177,7 +216,7 @@ bool ddebug_ring_given_back(struct ddebug_stream *s);
 /* ddebug_transport.c */
 void ddebug_kick_init(void);
 void ddebug_kick_exit(void);
-void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half);
+void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
@@ -187,8 +226,40 @@ void ddebug_work_on(unsigned int cpu);
 void ddebug_own_disown(void);
 int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r);
-bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
 struct ddebug_transport *ddebug_transport_lock(void);
 void ddebug_transport_unlock(void);
+
+/* The task that does the transport's work; its start time makes it unique. */
+extern struct task_struct *ddebug_own_task;
+extern u64 ddebug_own_start;
+
+/*
+ * Is this context inside the transport's work?  @c is this CPU's, @level the
+ * context level.  What interrupts such work is not part of it.
+ */
+static inline bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
+{
+	if (READ_ONCE(c->own_level) == level + 1)
+		return true;
+	return !level && READ_ONCE(ddebug_own_task) == current &&
+	       ddebug_own_start == current->start_time;
+}
+
+/**
+ * ddebug_kick() - see to it that the device hears of a commit
+ * @c: this CPU's
+ * @context: of the stream
+ * @time: ns; of the message
+ * @half: the device has half a ring still to copy
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
+static inline void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
+{
+	u8 armed = READ_ONCE(c->armed);
+
+	if (unlikely(!armed || (half && armed != DDEBUG_ARMED_NOW)))
+		ddebug_kick_arm(c, context, time, half);
+}
 
 #endif /* _DDEBUG_RING_H */

@@ -70,9 +70,8 @@
 static DEFINE_MUTEX(ddebug_transport_mutex);
 static struct ddebug_transport __rcu *ddebug_transport;
 
-/* The task that does the transport's work; @start makes it unique. */
-static struct task_struct *ddebug_own_task;
-static u64 ddebug_own_start;
+struct task_struct *ddebug_own_task;
+u64 ddebug_own_start;
 
 /**
  * ddebug_own_begin() - what this task logs from now on is the transport's own
@@ -111,18 +110,6 @@ void ddebug_own_disown(void)
 {
 	if (READ_ONCE(ddebug_own_task) == current)
 		WRITE_ONCE(ddebug_own_task, NULL);
-}
-
-/*
- * Is this context inside the transport's work?  @c is this CPU's, @level the
- * context level.  What interrupts such work is not part of it.
- */
-bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
-{
-	if (READ_ONCE(c->own_level) == level + 1)
-		return true;
-	return !level && READ_ONCE(ddebug_own_task) == current &&
-	       ddebug_own_start == current->start_time;
 }
 
 /* Has a stream of @c before @i been notified that shares a queue with it? */
@@ -226,21 +213,9 @@ static bool ddebug_tick_may_stop(u8 context)
 	return context == VIRTIO_DDEBUG_CTX_NMI && is_idle_task(current);
 }
 
-/**
- * ddebug_kick() - see to it that the device hears of a commit
- * @c: this CPU's
- * @context: of the stream
- * @time: ns; of the message
- * @half: the device has half a ring still to copy
- *
- * Context: Any, NMI included, with preemption off.
- */
-void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool half)
+/* ddebug_kick(), where no work of this CPU is sure to run that is good enough. */
+void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 {
-	u8 armed = READ_ONCE(c->armed);
-
-	if (armed == DDEBUG_ARMED_NOW || (armed && !half))
-		return;
 	if (!rcu_access_pointer(ddebug_transport) || !cpu_online(raw_smp_processor_id()))
 		return;
 	if (half || time - READ_ONCE(c->last_kick) >= DDEBUG_QUIET_NS ||
@@ -410,7 +385,7 @@ void ddebug_work_on(unsigned int cpu)
  * ddebug_transport_attach() - take a transport into use
  * @t: the transport, ready to post, announce and notify
  *
- * All streams are posted, all callsites announced.  If this fails, the streams
+ * All callsites are announced, all streams posted.  If this fails, the streams
  * that were posted are still the device's: reset it, then call
  * ddebug_stream_taken_back() for each.
  *
@@ -423,15 +398,18 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	unsigned int cpu;
 	int err = old ? -EBUSY : 0;
 
+	/* before any stream: packed records of before may be in them, which need it */
+	if (!err)
+		ddebug_dict_announce_all(t);
 	for_each_possible_cpu(cpu) {
 		if (err)
 			break;
 		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
 	}
-	if (!err) {
-		ddebug_dict_announce_all(t);
+	if (!err)
 		rcu_assign_pointer(ddebug_transport, t);
-	}
+	else if (!old)
+		ddebug_dict_untold();
 	ddebug_transport_unlock();
 	if (err)
 		return err;
@@ -461,8 +439,10 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 
 	ddebug_kmsg_for_host(false);
 	old = ddebug_transport_lock();
-	if (old == t)
+	if (old == t) {
 		RCU_INIT_POINTER(ddebug_transport, NULL);
+		ddebug_dict_untold();
+	}
 	ddebug_transport_unlock();
 	/* handlers that have seen it are done */
 	synchronize_rcu();

@@ -60,7 +60,32 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
 static gboolean
 is_message (guint type)
 {
-  return type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG;
+  return type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG || type == DDEBUG_REC_PACKED;
+}
+
+/* Bytes of the shortest record of @type. */
+static gsize
+least (guint type)
+{
+  switch (type)
+    {
+    case DDEBUG_REC_TIME:
+      return sizeof (struct ddebug_rec_time);
+    case DDEBUG_REC_TEXT:
+    case DDEBUG_REC_KMSG:
+      return sizeof (struct ddebug_rec_text);
+    case DDEBUG_REC_PACKED:
+      return sizeof (struct ddebug_rec_packed);
+    default:
+      return sizeof (struct ddebug_rec_hdr);
+    }
+}
+
+static void
+read_head (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, DdebugMessage *message)
+{
+  message->time = (span->has_time ? span->time : span->base) + GUINT32_FROM_LE (hdr->delta);
+  message->number = span->first + ((GUINT16_FROM_LE (hdr->seq) - span->first) & 0xffff);
 }
 
 /* The text or kmsg record at span->at, of @len bytes, which are there. */
@@ -71,14 +96,49 @@ read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint
 
   G_STATIC_ASSERT (sizeof text == sizeof (struct ddebug_rec_kmsg));
   memcpy (&text, span->at, sizeof text);
-  message->time = (span->has_time ? span->time : span->base) + GUINT32_FROM_LE (hdr->delta);
-  message->number = span->first + ((GUINT16_FROM_LE (hdr->seq) - span->first) & 0xffff);
+  read_head (span, hdr, message);
   message->is_kmsg = type == DDEBUG_REC_KMSG;
   message->callsite = message->is_kmsg ? 0 : GUINT32_FROM_LE (text.callsite);
   message->kmsg = message->is_kmsg ? GUINT32_FROM_LE (text.callsite) : 0;
   message->pid = GUINT32_FROM_LE (text.pid);
   message->text = span->at + sizeof text;
   message->len = len - sizeof text;
+  message->args = NULL;
+  message->args_len = 0;
+}
+
+/* The packed record at span->at, of @len bytes, which are there; FALSE with damage set. */
+static gboolean
+read_packed (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, DdebugMessage *message)
+{
+  struct ddebug_rec_packed packed;
+  struct ddebug_rec_packed_wide wide = { 0 };
+  gsize size = sizeof packed;
+
+  memcpy (&packed, span->at, sizeof packed);
+  wide.callsite = GUINT32_TO_LE (GUINT16_FROM_LE (packed.callsite));
+  wide.pid = GUINT32_TO_LE (GUINT16_FROM_LE (packed.pid));
+  if (packed.callsite == 0)
+    {
+      size = sizeof wide;
+      if (len >= size)
+        memcpy (&wide, span->at, size);
+      if (len < size || GUINT16_FROM_LE (wide.head_len) > len - size)
+        {
+          give_up (span, "a packed record of an impossible length");
+          return FALSE;
+        }
+    }
+  read_head (span, hdr, message);
+  message->is_kmsg = FALSE;
+  message->kmsg = 0;
+  message->callsite = GUINT32_FROM_LE (wide.callsite);
+  message->pid = GUINT32_FROM_LE (wide.pid);
+  message->text = span->at + size;
+  message->len = GUINT16_FROM_LE (wide.head_len);
+  message->args = message->text + message->len;
+  message->args_len = len - size - message->len;
+  return TRUE;
 }
 
 static void
@@ -99,9 +159,7 @@ record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, gui
 
   if (type == DDEBUG_REC_NONE)
     give_up (span, "a record of no type");
-  else if (len < sizeof *hdr || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0
-           || (is_message (type) && len < sizeof (struct ddebug_rec_text))
-           || (type == DDEBUG_REC_TIME && len < sizeof (struct ddebug_rec_time)))
+  else if (len < least (type) || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0)
     give_up (span, "a record of an impossible length");
   else if (size > (gsize) (span->end - span->at))
     give_up (span, "a record that leaves its span");
@@ -123,7 +181,12 @@ ddebug_span_next (DdebugSpan *span, DdebugMessage *message)
       size = record_size (span, &hdr, type, len);
       if (size == 0)
         return FALSE;
-      if (is_message (type))
+      if (type == DDEBUG_REC_PACKED)
+        {
+          if (!read_packed (span, &hdr, len, message))
+            return FALSE;
+        }
+      else if (is_message (type))
         read_text (span, &hdr, type, len, message);
       else if (type == DDEBUG_REC_TIME)
         read_time (span);

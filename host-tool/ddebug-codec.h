@@ -21,6 +21,8 @@ typedef struct
   guint32 pid;
   const guint8 *text;       /* len bytes of any value, not terminated; points into the payload */
   guint16 len;
+  const guint8 *args;       /* of a packed message, whose text is only what stands before; else NULL */
+  guint16 args_len;
 } DdebugMessage;
 
 /* A walk over one payload.  It is a value: nothing is allocated, nothing to be freed. */

@@ -187,14 +187,21 @@ parse_callsite (const guint8 *p, gsize avail, DdebugCallsite *callsite)
   callsite->function_len = GUINT16_FROM_LE (disk.function_len);
   callsite->file_len = GUINT16_FROM_LE (disk.file_len);
   callsite->format_len = GUINT16_FROM_LE (disk.format_len);
+  callsite->packed_len = GUINT16_FROM_LE (disk.packed_len);
   if (len > avail || len > DDEBUG_CALLSITE_MAX || len % 8 != 0 || callsite->id == 0
       || sizeof disk + callsite->module_len + callsite->function_len + callsite->file_len
-                 + callsite->format_len + GUINT16_FROM_LE (disk.args_len) > len)
+                 + callsite->format_len + callsite->packed_len > len)
     return 0;
   callsite->module = p + sizeof disk;
   callsite->function = callsite->module + callsite->module_len;
   callsite->file = callsite->function + callsite->function_len;
   callsite->format = callsite->file + callsite->file_len;
+  callsite->packed = callsite->format + callsite->format_len;
+  if (callsite->packed_len == 0)
+    {
+      callsite->packed = callsite->format;
+      callsite->packed_len = callsite->format_len;
+    }
   return len;
 }
 

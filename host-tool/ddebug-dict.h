@@ -20,10 +20,12 @@ typedef struct
   guint16 function_len;
   guint16 file_len;
   guint16 format_len;
+  guint16 packed_len;
   const guint8 *module;
   const guint8 *function;
   const guint8 *file;
   const guint8 *format;
+  const guint8 *packed;     /* format of its packed records */
 } DdebugCallsite;
 
 /* A life of the rings: streams go on over all epochs of one life. */

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ddebug-packed.h"
 #include "virtio_ddebug.h"
 
 /* ---- escaping ---- */
@@ -254,21 +255,20 @@ append_number (GString *out, guint32 number)
   g_string_append_len (out, p, text + sizeof text - p);
 }
 
+/* @callsite is NULL if the log does not have it. */
 static void
-append_callsite (DdebugFormat *format, const DdebugItem *item, GString *out)
+append_callsite (DdebugFormat *format, const DdebugCallsite *callsite, GString *out)
 {
-  DdebugCallsite callsite;
-
-  if (!ddebug_dict_lookup (item->epoch, item->message.callsite, &callsite))
+  if (!callsite)
     {
       g_string_append (out, "?:?:?: ");
       return;
     }
-  append_text (format, out, callsite.module, callsite.module_len, 0, 0);
+  append_text (format, out, callsite->module, callsite->module_len, 0, 0);
   g_string_append_c (out, ':');
-  append_text (format, out, callsite.function, callsite.function_len, 0, 0);
+  append_text (format, out, callsite->function, callsite->function_len, 0, 0);
   g_string_append_c (out, ':');
-  append_number (out, callsite.line);
+  append_number (out, callsite->line);
   g_string_append_len (out, ": ", 2);
 }
 
@@ -313,21 +313,51 @@ own_stamp (const DdebugMessage *message)
   return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
 }
 
+/* What cannot be shown is said in its place, with how much of it there is. */
+static void
+append_packed (DdebugFormat *format, const DdebugMessage *message, const DdebugCallsite *callsite, GString *out, guint indent)
+{
+  guint8 text[DDEBUG_TEXT_MAX];
+  int len = callsite ? ddebug_packed_render (message, callsite, text) : -1;
+
+  if (len >= 0)
+    {
+      append_text (format, out, text, len, DDEBUG_ESCAPE_LINES, indent);
+      return;
+    }
+  append_text (format, out, message->text, message->len, DDEBUG_ESCAPE_LINES, indent);
+  g_string_append (out, "(not readable: ");
+  append_number (out, message->args_len);
+  g_string_append (out, " bytes of arguments ");
+  g_string_append (out, callsite ? "that do not fit the format of callsite " : "of callsite ");
+  append_number (out, message->callsite);
+  g_string_append (out, callsite ? ")" : ", which is not in the log)");
+}
+
 static void
 append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   const DdebugMessage *message = &item->message;
   guint own = own_stamp (message), indent = own;
+  const DdebugCallsite *callsite = NULL;
+  DdebugCallsite found;
 
   if (own)
     g_string_append_len (out, (const char *) message->text, own);
   else
     indent = append_stamp (out, message->time);
+  if ((format->callsite || message->args) && !message->is_kmsg
+      && ddebug_dict_lookup (item->epoch, message->callsite, &found))
+    callsite = &found;
   if (format->callsite && message->is_kmsg)
     g_string_append (out, "kernel log: ");
   else if (format->callsite)
-    append_callsite (format, item, out);
-  append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES, indent);
+    append_callsite (format, callsite, out);
+  if (message->args)
+    append_packed (format, message, callsite, out, indent);
+  else
+    append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES,
+                 indent);
   g_string_append_c (out, '\n');
 }
 

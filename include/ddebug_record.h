@@ -73,7 +73,7 @@ _Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
 #define DDEBUG_REC_TIME		2
 /* struct ddebug_rec_text: a message, as the kernel would have printed it. */
 #define DDEBUG_REC_TEXT		3
-/* Set aside: callsite id and raw arguments. */
+/* struct ddebug_rec_packed: a message as its callsite's id and its arguments. */
 #define DDEBUG_REC_PACKED	4
 /* struct ddebug_rec_kmsg: a line of the kernel's log. */
 #define DDEBUG_REC_KMSG		5
@@ -101,6 +101,41 @@ _Static_assert(offsetof(struct ddebug_rec_text, callsite) == 8, "ABI");
 _Static_assert(offsetof(struct ddebug_rec_text, pid) == 12, "ABI");
 _Static_assert(offsetof(struct ddebug_rec_text, text) == 16, "ABI");
 _Static_assert(sizeof(struct ddebug_rec_text) == 16, "ABI");
+
+/*
+ * A message that the reader makes a text of, by the format in its callsite's
+ * entry; ddebug_packed.h says what the arguments look like.  There are two
+ * layouts: this one, and struct ddebug_rec_packed_wide where callsite is 0.
+ */
+struct ddebug_rec_packed {
+	struct ddebug_rec_hdr hdr;
+	__le16 callsite;	/* 1 to 65535; 0: the other layout */
+	__le16 pid;		/* as in struct ddebug_rec_text */
+	__u8 args[];		/* len - 12 bytes */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_packed, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed, callsite) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed, pid) == 10, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed, args) == 12, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_packed) == 12, "ABI");
+
+struct ddebug_rec_packed_wide {
+	struct ddebug_rec_hdr hdr;
+	__le16 zero;		/* 0 */
+	__le16 head_len;	/* bytes of text that stand before what the format makes */
+	__le32 callsite;	/* 1 and up */
+	__le32 pid;
+	__u8 bytes[];		/* that text, then the arguments: len - 20 bytes in all */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, zero) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, head_len) == 10, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, callsite) == 12, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, pid) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_packed_wide, bytes) == 20, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_packed_wide) == 20, "ABI");
 
 /*
  * A line of the kernel's log.  One that was recorded when it was printed has the
@@ -142,7 +177,7 @@ struct ddebug_callsite {
 	__le16 function_len;
 	__le16 file_len;
 	__le16 format_len;
-	__le16 args_len;	/* argument types of packed records; 0 as yet */
+	__le16 packed_len;	/* format of packed records, if it is not the one before */
 	__u8 strings[];
 };
 
@@ -154,7 +189,7 @@ _Static_assert(offsetof(struct ddebug_callsite, module_len) == 14, "ABI");
 _Static_assert(offsetof(struct ddebug_callsite, function_len) == 16, "ABI");
 _Static_assert(offsetof(struct ddebug_callsite, file_len) == 18, "ABI");
 _Static_assert(offsetof(struct ddebug_callsite, format_len) == 20, "ABI");
-_Static_assert(offsetof(struct ddebug_callsite, args_len) == 22, "ABI");
+_Static_assert(offsetof(struct ddebug_callsite, packed_len) == 22, "ABI");
 _Static_assert(offsetof(struct ddebug_callsite, strings) == 24, "ABI");
 _Static_assert(sizeof(struct ddebug_callsite) == 24, "ABI");
 

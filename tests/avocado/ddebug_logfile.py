@@ -6,6 +6,7 @@ from one of the device or the driver, and check one against the other.
 """
 
 import ctypes
+import re
 import struct
 
 SUPER_SIZE = 4096
@@ -22,7 +23,7 @@ SEG_DATA, SEG_DICT = 1, 2
 CHUNK_MAGIC = 0x4b434444
 CHUNK_DATA, CHUNK_ATTACH, CHUNK_DICT, CHUNK_EVENT = 1, 2, 3, 4
 
-REC_PAD, REC_TIME, REC_TEXT, REC_KMSG = 1, 2, 3, 5
+REC_PAD, REC_TIME, REC_TEXT, REC_PACKED, REC_KMSG = 1, 2, 3, 4, 5
 KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
@@ -54,13 +55,103 @@ def crc32c(data):
 assert crc32c(b"123456789") == 0xe3069283
 
 
+CONVERSION = re.compile(rb"%([-+ #0]*)(\*|[0-9]+)?(?:\.(\*|[0-9]+))?(hh|h|ll|l|L|z|t)?"
+                        rb"(?:([diuoxXcs%])|(p[0-9A-Za-z]*)(?![\x80-\xff]))", re.S)
+LEVELS = re.compile(rb"(?:\x01[0-7c])*")
+
+
+class Arguments:
+    """Those of a packed record, taken one after the other."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def take(self, size):
+        if size > len(self.data):
+            raise BadLog("a packed record has too few arguments")
+        taken, self.data = self.data[:size], self.data[size:]
+        return taken
+
+    def number(self, size, signed=False):
+        return int.from_bytes(self.take(size), "little", signed=signed)
+
+    def string(self):
+        return self.take(self.number(2))
+
+    def field(self, text):
+        """A width or a precision: None if there is none."""
+        if text != b"*":
+            return None if text is None else int(text)
+        return self.number(4, signed=True)
+
+
+def _pad(text, width, flags):
+    return text.ljust(width) if b"-" in flags else text.rjust(width)
+
+
+def _integer(arguments, flags, width, precision, size, kind):
+    length = {None: 4, b"h": 2, b"hh": 1}.get(size, 8)
+    raw = arguments.take(max(length, 4))[:length]
+    value = int.from_bytes(raw, "little", signed=kind in b"di")
+    digits = format(abs(value), {b"o": "o", b"x": "x", b"X": "X"}.get(kind, "d")).encode()
+    digits = digits.rjust(precision or 0, b"0")
+    sign = b""
+    if kind in b"di":
+        sign = b"-" if value < 0 else b"+" if b"+" in flags else b" " if b" " in flags else b""
+    elif b"#" in flags and (kind in b"xX" or kind == b"o" and value):
+        sign = {b"x": b"0x", b"X": b"0X", b"o": b"0"}[kind]
+    if b"0" in flags and b"-" not in flags:
+        digits = digits.rjust(width - len(sign), b"0")
+    return _pad(sign + digits, width, flags)
+
+
+def _conversion(arguments, match):
+    flags, width, precision, size, kind, pointer = match.groups()
+    if pointer:
+        return arguments.string()
+    width, precision = arguments.field(width) or 0, arguments.field(precision)
+    if width < 0:
+        flags, width = flags + b"-", -width
+    if precision is not None:
+        precision = max(precision, 0)
+    if kind == b"%":
+        return b"%"
+    if kind == b"s":
+        return _pad(arguments.string()[:precision], width, flags)
+    if kind == b"c":
+        return _pad(arguments.take(4)[:1], width, flags)
+    return _integer(arguments, flags, width, precision, size, kind)
+
+
+def unpack(head, fmt, data):
+    """The text of a packed record."""
+    arguments = Arguments(data)
+    text, at = head, 0
+    while at < len(fmt):
+        if fmt[at:at + 1] != b"%":
+            end = fmt.find(b"%", at) if b"%" in fmt[at:] else len(fmt)
+            text += fmt[at:end]
+            at = end
+            continue
+        match = CONVERSION.match(fmt, at)
+        if not match:
+            raise BadLog(f"format {fmt!r} is not one of packed records")
+        text += _conversion(arguments, match)
+        at = match.end()
+    if arguments.data:
+        raise BadLog(f"{len(arguments.data)} bytes of arguments are left over")
+    if text.endswith(b"\n"):
+        text = text[:-1]
+    return text[LEVELS.match(text).end():]
+
+
 class Message:
     """A message, and all that the log says of it."""
 
     __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time", "written",
-                 "callsite", "kmsg", "pid", "text")
+                 "callsite", "kmsg", "pid", "text", "packed")
 
-    def __init__(self, chunk, instance, number, time, callsite, kmsg, pid, text):
+    def __init__(self, chunk, instance, number, time, callsite, kmsg, pid, text, packed=False):
         self.instance = instance
         self.epoch = chunk.epoch
         self.stream = chunk.stream
@@ -73,6 +164,7 @@ class Message:
         self.kmsg = kmsg            # of a line of the kernel's log: KMSG_* flags; else None
         self.pid = pid
         self.text = text            # bytes
+        self.packed = packed        # the text was made of a packed record
 
     def __repr__(self):
         return (f"<{self.context}{self.cpu} #{self.number} {self.time / 1e9:.6f} "
@@ -82,15 +174,16 @@ class Message:
 class Callsite:
     """A dictionary entry."""
 
-    __slots__ = ("ident", "line", "module", "function", "file", "format")
+    __slots__ = ("ident", "line", "module", "function", "file", "format", "packed")
 
-    def __init__(self, ident, line, module, function, file, fmt):
+    def __init__(self, ident, line, module, function, file, fmt, packed):
         self.ident = ident
         self.line = line
         self.module = module
         self.function = function
         self.file = file
         self.format = fmt
+        self.packed = packed        # bytes
 
 
 class Chunk:
@@ -226,10 +319,12 @@ class LogFile:
             if length < CALLSITE.size or length % 8 or at + length > chunk.len:
                 raise BadLog(f"dictionary entry of length {length}")
             strings, start = [], at + CALLSITE.size
-            for size in lengths[:4]:
-                strings.append(chunk.payload[start:start + size].decode(errors="replace"))
+            for size in lengths:
+                strings.append(chunk.payload[start:start + size])
                 start += size
-            self._dictionary[chunk.epoch, ident] = Callsite(ident, line, *strings)
+            packed = strings.pop() or strings[-1]
+            names = [string.decode(errors="replace") for string in strings]
+            self._dictionary[chunk.epoch, ident] = Callsite(ident, line, *names, packed)
             at += length
 
     def _data(self, chunk):
@@ -252,21 +347,18 @@ class LogFile:
                 raise BadLog(f"record of type {kind}, length {length} at {at} of chunk {chunk.seq}")
             if kind == REC_TIME:
                 since = struct.unpack_from("<Q", payload, at + 8)[0]
-            elif kind in (REC_TEXT, REC_KMSG):
+            elif kind in (REC_TEXT, REC_PACKED, REC_KMSG):
                 number = first + ((low - first) & 0xffff)
-                word, pid = struct.unpack_from("<II", payload, at + 8)
-                text = kind == REC_TEXT
                 missing = number - self.expected.get(key, 0)
                 if missing < 0:
                     raise BadLog(f"message {number} of stream {chunk.stream} comes late or twice")
                 if missing:
                     self.lost[key] = self.lost.get(key, 0) + missing
                 self.expected[key] = number + 1
+                read = self._packed if kind == REC_PACKED else self._text
                 self.messages.append(Message(
                     chunk, instance, number, since + delta,
-                    self._dictionary.get((chunk.epoch, word)) if text else None,
-                    None if text else word, pid,
-                    payload[at + 16:at + length]))
+                    *read(chunk.epoch, kind, payload[at:at + length])))
                 since = base
             elif kind != REC_PAD:
                 self.skipped += 1
@@ -275,6 +367,24 @@ class LogFile:
     def instance(self, epoch=None):
         """The rings of an epoch; of the newest one by default."""
         return self.epochs[epoch or max(self.epochs)]["instance"]
+
+    def _text(self, epoch, kind, record):
+        word, pid = struct.unpack_from("<II", record, 8)
+        if kind == REC_KMSG:
+            return None, word, pid, record[16:]
+        return self._dictionary.get((epoch, word)), None, pid, record[16:]
+
+    def _packed(self, epoch, _, record):
+        ident, pid = struct.unpack_from("<HH", record, 8)
+        head, at = 0, 12
+        if not ident:
+            _, head, ident, pid = struct.unpack_from("<HHII", record, 8)
+            at = 20
+        callsite = self._dictionary.get((epoch, ident))
+        if not callsite:
+            raise BadLog(f"a packed record of callsite {ident}, which is not there")
+        text = unpack(record[at:at + head], callsite.packed, record[at + head:])
+        return callsite, None, pid, text, True
 
     @property
     def committed(self):

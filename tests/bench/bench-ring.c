@@ -5,13 +5,15 @@
  *
  *   the ring alone: a record of three ints as they are, which is what a tracer
  *   of binary events writes
- *   a text record, as the driver makes it today
+ *   a text record, as the driver makes it
  *   the formatting in that, by itself
+ *   a packed record, as the driver makes it
  *
  * No device is attached, as no reader is woken for an event of LTTng-UST's; the
  * clock is clock_gettime(CLOCK_MONOTONIC), as there.
  */
 #include <time.h>
+#include "../../guest-driver/ddebug_pack.h"
 #include "../../guest-driver/ddebug_rb.h"
 #include "../../guest-driver/ddebug_ring.h"
 
@@ -35,8 +37,7 @@ static noinline void binary(int urb, int len, int status)
 	if (slot.room < sizeof(args))
 		ddebug_slot_next(&slot);
 	memcpy(slot.text, args, sizeof(args));
-	ddebug_slot_commit(&slot, DDEBUG_REC_TEXT, ddebug_dict_id(&callsite), current->pid,
-			   sizeof(args));
+	ddebug_slot_commit_text(&slot, DDEBUG_REC_TEXT, callsite.lineno, current->pid, sizeof(args));
 }
 
 static noinline __printf(2, 3) void text(const struct _ddebug *d, const char *fmt, ...)
@@ -57,7 +58,25 @@ static noinline __printf(2, 3) void format(char *buf, const char *fmt, ...)
 	va_end(args);
 }
 
-#define MESSAGE(i)	"urb %d len %d status %d\n", (i) & 0xffff, (i) % 1500, -((i) % 133)
+#define FORMAT		"urb %d len %d status %d\n"
+#define MESSAGE(i)	FORMAT, (i) & 0xffff, (i) % 1500, -((i) % 133)
+
+static const struct ddebug_program *program;
+
+static const struct ddebug_program *find_program(const struct _ddebug *d, const char *fmt)
+{
+	return program;
+}
+
+static const struct ddebug_program *make_program(void)
+{
+	struct ddebug_program *p = ddebug_program_new(FORMAT, strlen(FORMAT));
+
+	if (!p)
+		abort();
+	p->id = callsite.lineno;
+	return p;
+}
 
 /* ns a run of @statement, in which i counts. */
 #define TIMED(statement) ({						\
@@ -84,12 +103,15 @@ int main(int argc, char **argv)
 		return 1;
 	printf("%.1f ", TIMED(binary(i & 0xffff, i % 1500, -(i % 133))));
 	printf("%.1f ", TIMED(text(&callsite, MESSAGE(i))));
-	printf("%.1f\n", TIMED(format(buf, MESSAGE(i))));
+	printf("%.1f ", TIMED(format(buf, MESSAGE(i))));
+	program = make_program();
+	sim_find_program = find_program;
+	printf("%.1f\n", TIMED(text(&callsite, MESSAGE(i))));
 
 	hdr = per_cpu(ddebug_cpu, 0).ring[VIRTIO_DDEBUG_CTX_TASK]->hdr;
-	if (hdr->seq != 2ull * count) {
+	if (hdr->seq != 3ull * count) {
 		fprintf(stderr, "bench-ring: %llu messages were committed, not %llu\n",
-			(unsigned long long)hdr->seq, 2ull * count);
+			(unsigned long long)hdr->seq, 3ull * count);
 		return 1;
 	}
 	return 0;

@@ -27,6 +27,7 @@ BENCH = os.path.join(BUILD, "bench")
 EXTRA = "/bench"
 CODE = "/sys/kernel/debug/ddebug_bench/code"
 RUN = "/sys/kernel/debug/ddebug_bench/run"
+PACKED = "/sys/module/ddebug_rb/parameters/packed"
 CONSOLE = "/sys/kernel/debug/ddebug_bench/console"
 FIRST_PORT, LAST_PORT = 0x3f8, 0x3ff
 INT3 = 3
@@ -162,7 +163,7 @@ class Variant:
     """A way for a message to go: what ddebug_bench does, and what is set up before."""
 
     def __init__(self, name, what, query=None, console="none", count=COUNT, shapes=SHAPES,
-                 armed=False):
+                 armed=False, packed=True):
         self.name = name
         self.what = what
         self.query = query
@@ -170,9 +171,11 @@ class Variant:
         self.count = count
         self.shapes = shapes
         self.armed = armed      # another callsite has 'r', so the probes are on
+        self.packed = packed    # records of arguments, where they can be
 
     def set_up(self, guest):
         guest.control("module ddebug_bench =_")
+        guest.must(f"echo {'Y' if self.packed else 'N'} > {PACKED}")
         if self.armed:
             guest.control("module ddebug_bench func loop_null_static +r")
         elif not self.query or "r" not in self.query:
@@ -184,6 +187,7 @@ class Variant:
 
     def tear_down(self, guest):
         guest.control("module ddebug_bench =_")
+        guest.must(f"echo Y > {PACKED}")
         if self.console != "none":
             guest.console_only("none")
 
@@ -203,8 +207,10 @@ VARIANTS = (
     Variant("+p, no console, probes armed", "pr", query="+p", armed=True),
     Variant("+p, ttyS0", "pr", query="+p", console="ttyS", count=COUNT_CONSOLE),
     Variant("+p, hvc0", "pr", query="+p", console="hvc", count=COUNT_CONSOLE),
-    Variant("+r", "pr", query="+r"),
-    Variant("+r, sink", "emit", query="+r"),
+    Variant("+r", "pr", query="+r", packed=False),
+    Variant("+r, sink", "emit", query="+r", packed=False),
+    Variant("+r, packed", "pr", query="+r"),
+    Variant("+r, packed, sink", "emit", query="+r"),
 )
 
 
@@ -231,8 +237,9 @@ def check_instrument(found, loop_insns):
     return {"loop_known": loop_insns, "loop_counted": loop}
 
 
-def measure_bytes(guest):
-    """Bytes of the ring that a text record takes, by shape."""
+def measure_bytes(guest, packed):
+    """Bytes of the ring that a record takes, by shape."""
+    guest.must(f"echo {'Y' if packed else 'N'} > {PACKED}")
     guest.control("module ddebug_bench func loop_pr_* +r")
     found = {}
     for shape in SHAPES:
@@ -284,7 +291,8 @@ def cost_boot(image):
         known = guest.messages("empty", count=1)["loop_insns"]
         cost = measure_cost(guest)
         proof = check_instrument(cost, known)
-        return {"cost": cost, "instrument": proof, "bytes": measure_bytes(guest),
+        return {"cost": cost, "instrument": proof, "bytes": measure_bytes(guest, False),
+                "packed_bytes": measure_bytes(guest, True),
                 "flood_icount": flood(guest, COUNT_FLOOD // 4)}
     finally:
         guest.close()
@@ -318,7 +326,8 @@ def cpus_boot(image):
         guest.close()
 
 
-TRAP_VARIANTS = ("empty", "+p, no console", "+p, ttyS0", "+p, hvc0", "+r", "+r, sink")
+TRAP_VARIANTS = ("empty", "+p, no console", "+p, ttyS0", "+p, hvc0", "+r", "+r, sink",
+                 "+r, packed", "+r, packed, sink")
 
 
 def traps_boot(image):

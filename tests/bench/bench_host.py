@@ -178,7 +178,7 @@ def native(env):
         return statistics.median(a / b for a, b in zip(one, other))
 
     ust = times("ust", 0)
-    columns = {"ring": 0, "text": 1, "format": 2}
+    columns = {"ring": 0, "text": 1, "format": 2, "packed": 3}
     return {"events": NATIVE_EVENTS, "rounds": ROUNDS, "ust_ns": statistics.median(ust),
             **{f"{name}_ns": statistics.median(times("ours", column)) for name, column in columns.items()},
             **{f"{name}_ratio": ratio(times("ours", column), ust) for name, column in columns.items()},
@@ -259,7 +259,8 @@ def peers(where, trace_dat):
 
 ENTRIES = ("ddebug_pr_debug", "ddebug_emit")
 # Reached from the fast path, but not by a message as usual: the proof is in their callers.
-RARE = ("ddebug_slot_next", "ddebug_pad_torn", "ddebug_prefix", "ddebug_owner_died")
+RARE = ("ddebug_slot_next", "ddebug_pad_torn", "ddebug_prefix", "ddebug_owner_died",
+        "ddebug_learn_ask")
 
 
 def functions_of(module):

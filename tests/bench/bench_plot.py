@@ -7,8 +7,8 @@ from xml.sax.saxutils import escape
 
 LEFT, TOP, WIDTH, ROW, BAR = 190, 56, 520, 26, 16
 DECADES = (10, 100, 1000, 10000, 100000)
-VARIANTS = ("null sink", "trace_printk", "vsnprintf", "+r, sink", "+r", "+p, no console",
-            "+p, ttyS0", "+p, hvc0")
+VARIANTS = ("null sink", "trace_printk", "vsnprintf", "+r, packed, sink", "+r, packed", "+r, sink", "+r",
+            "+p, no console", "+p, ttyS0", "+p, hvc0")
 
 
 def x_of(value):

@@ -43,8 +43,34 @@ model_begin (Model *model, const guint8 *payload, gsize size, guint shift, guint
 static gboolean
 model_is_damage (const Model *model, guint type, guint len, guint64 step)
 {
-  return type == 0 || len < 8 || ((type == 2 || type == 3 || type == 5) && len < 16) || step == 0 || step % 8
+  return type == 0 || len < 8 || ((type == 2 || type == 3 || type == 5) && len < 16) || (type == 4 && len < 12) || step == 0 || step % 8
          || step > model->end - model->at;
+}
+
+/* A packed record of @len bytes; FALSE if its head does not fit it. */
+static gboolean
+model_packed (const guint8 *p, guint len, DdebugMessage *m)
+{
+  guint id = fuzz_le (p + 8, 2), head = 0, begin = 12;
+
+  m->callsite = id;
+  m->pid = fuzz_le (p + 10, 2);
+  if (id == 0)
+    {
+      begin = 20;
+      if (len < begin)
+        return FALSE;
+      head = fuzz_le (p + 10, 2);
+      m->callsite = fuzz_le (p + 12, 4);
+      m->pid = fuzz_le (p + 16, 4);
+    }
+  if (head > len - begin)
+    return FALSE;
+  m->text = p + begin;
+  m->len = head;
+  m->args = m->text + head;
+  m->args_len = len - begin - head;
+  return TRUE;
 }
 
 /* The next message, or FALSE. */
@@ -68,14 +94,20 @@ model_next (Model *model, DdebugMessage *m)
       model->timed = type == 2;
       if (type == 2)
         model->time = fuzz_le (p + 8, 8);
-      if (type == 4 || type > 5)
+      if (type > 5)
         model->unknown++;
-      if (type != 3 && type != 5)
+      if (type < 3 || type > 5)
         continue;
       /* The only x in [first, first + 65536) with these low bits. */
       number = (first & ~0xffffull) + fuzz_le (p + 2, 2);
       if (number < first)
         number += 65536;
+      if (type == 4)
+        {
+          *m = (DdebugMessage){ .time = from + fuzz_le (p + 4, 4), .number = number };
+          model->damaged = !model_packed (p, len, m);
+          return !model->damaged;
+        }
       *m = (DdebugMessage){ .time = from + fuzz_le (p + 4, 4), .number = number, .is_kmsg = type == 5,
                             .callsite = type == 3 ? fuzz_le (p + 8, 4) : 0,
                             .kmsg = type == 5 ? fuzz_le (p + 8, 4) : 0,
@@ -95,6 +127,8 @@ check_same (const DdebugMessage *a, const DdebugMessage *b)
   FUZZ_CHECK (a->pid == b->pid);
   FUZZ_CHECK (a->text == b->text);
   FUZZ_CHECK (a->len == b->len);
+  FUZZ_CHECK (a->args == b->args);
+  FUZZ_CHECK (a->args_len == b->args_len);
 }
 
 int
@@ -125,6 +159,9 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
       /* The sanitizer looks at the ends. */
       if (got.len)
         last = got.text[0], last = got.text[got.len - 1];
+      FUZZ_CHECK (!got.args || (got.args >= chunk.payload && got.args + got.args_len <= chunk.payload + chunk.len));
+      if (got.args_len)
+        last = got.args[0], last = got.args[got.args_len - 1];
     }
   (void) last;
   FUZZ_CHECK (!model_next (&model, &expected));

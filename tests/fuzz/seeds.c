@@ -59,7 +59,8 @@ every_record (void)
   producer_say (p, 5000000000, 7, "usb 1-1: new device", 19);
   producer_say (p, 5000000001, 0, "", 0);
   producer_say (p, 15000000000, 8, "far\x1b[31m \xc3\xa4\nlines\r", 17);
-  add_record (p, DDEBUG_REC_PACKED, 20, 4);
+  producer_packed (p, 5000000001, 7, NULL, "\1\0\0\0\2\0\0\0\3\0\0\0", 12);
+  producer_packed (p, 5000000001, 70000, "[12] module: ", "\4\0name", 6);
   add_record (p, 15, 8, 0);
   producer_say (p, 5000000002, 9, "last", 4);
   return p;
@@ -188,6 +189,36 @@ save_dict (void)
 }
 
 /* ---- formatter ---- */
+
+static void
+save_packed (void)
+{
+  static const struct
+  {
+    const char *name, *head, *format, *args;
+    gsize len;
+  } seeds[] = {
+    { "integers", "", "urb %d len %u status %-5.3x|%+hd|%#o|%08hhX\n", "\1\0\0\0\2\0\0\0\xff\xff\xff\xff\4\0\0\0\5\0\0\0\6\0\0\0", 24 },
+    { "longs", "", "%lld %zu% td %Lx", "\1\2\3\4\5\6\7\x88\1\2\3\4\5\6\7\x88\1\2\3\4\5\6\7\x88\1\2\3\4\5\6\7\x88", 32 },
+    { "strings", "xhci_hcd 0000:00: ", "%s %-9.2s %pM %c%%\n", "\3\0abc\4\0defg\5\0xx:yyz\0\0\0", 22 },
+    { "asterisks", "", "%*d %-*.*s %.*x %*%", "\5\0\0\0\1\0\0\0\xfb\xff\xff\xff\2\0\0\0\3\0abc\xff\xff\xff\xff\7\0\0\0\1\0\0\0", 33 },
+    { "levels", "", "\1" "6%c%cx\n", "\1\0\0\0" "4\0\0\0", 8 },
+    { "widths", "", "%960d%s", "\1\0\0\0\0\0", 6 },
+    { "bad", "", "%n %", "", 0 },
+  };
+
+  for (guint i = 0; i < G_N_ELEMENTS (seeds); i++)
+    {
+      g_autoptr (GByteArray) out = g_byte_array_new ();
+
+      add (out, strlen (seeds[i].head), 1);
+      add (out, strlen (seeds[i].format), 1);
+      add_bytes (out, seeds[i].head, strlen (seeds[i].head));
+      add_bytes (out, seeds[i].format, strlen (seeds[i].format));
+      add_bytes (out, seeds[i].args, seeds[i].len);
+      save ("packed", seeds[i].name, out);
+    }
+}
 
 static void
 save_format (void)
@@ -351,6 +382,7 @@ main (int argc, char **argv)
   folder = argv[1];
   save_records ();
   save_dict ();
+  save_packed ();
   save_format ();
   save_log ();
   return 0;

@@ -138,16 +138,20 @@ void sim_point(void)
 		sim_point_hook();
 }
 
+void sim_format_point(void)
+{
+	if (sim_format_hook)
+		sim_format_hook();
+}
+
 #undef vsnprintf
 int sim_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 {
 	int len;
 
-	if (sim_format_hook)
-		sim_format_hook();
+	sim_format_point();
 	len = vsnprintf(buf, size, fmt, args);
-	if (sim_format_hook)
-		sim_format_hook();
+	sim_format_point();
 	return len;
 }
 #endif
@@ -306,9 +310,16 @@ void *vmap(struct page **pages, unsigned int count, unsigned long flags, int pro
 
 /* -- what the module's other files give --------------------------------------------------- */
 
-u32 ddebug_dict_id(const struct _ddebug *d)
+const struct ddebug_program *(*sim_find_program)(const struct _ddebug *d, const char *fmt);
+
+const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id)
 {
-	return d->lineno;
+	*id = d->lineno;
+	return sim_find_program ? sim_find_program(d, fmt) : NULL;
+}
+
+void ddebug_dict_untold(void)
+{
 }
 
 void ddebug_kmsg_for_host(bool wanted)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What guest-driver/ddebug_{ring,record,transport}.c take from the kernel, for
+ * What guest-driver/ddebug_{ring,record,pack,transport}.c take from the kernel, for
  * building them as a part of an ordinary program: each thing does what the
  * kernel's of the same name does, as far as those files can tell.
  *
@@ -54,6 +54,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define le32_to_cpu(x)	((u32)(x))
 #define le64_to_cpu(x)	((u64)(x))
 
+#define U16_MAX		UINT16_MAX
 #define U32_MAX		UINT32_MAX
 #define U64_MAX		UINT64_MAX
 #define SZ_64K		0x10000
@@ -75,6 +76,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define unlikely(x)	__builtin_expect(!!(x), 0)
 #define static_assert	_Static_assert
 #define noinline	__attribute__((noinline))
+#define fallthrough	__attribute__((fallthrough))
 #define SZ_2K		2048
 #define __aligned(n)	__attribute__((aligned(n)))
 #define __printf(fmt, args)	__attribute__((format(printf, fmt, args)))
@@ -351,6 +353,7 @@ void *vmap(struct page **pages, unsigned int count, unsigned long flags, int pro
 #define free_page(address)	sim_free_address(address)
 void sim_free_address(unsigned long address);
 
+#define kzalloc(size, gfp)			calloc(1, size)
 #define kcalloc_node(n, size, gfp, node)	((void)(node), calloc(n, size))
 #define kzalloc_node(size, gfp, node)		((void)(node), calloc(1, size))
 #define kvmalloc_array(n, size, gfp)		calloc(n, size)
@@ -406,14 +409,42 @@ struct seq_file {
 
 #define seq_printf(m, ...)	fprintf((m)->file, __VA_ARGS__)
 
+static inline ssize_t strscpy(char *to, const char *from, size_t size)
+{
+	size_t len = strnlen(from, size);
+
+	if (len == size)
+		return -E2BIG;
+	memcpy(to, from, len + 1);
+	return len;
+}
+
+#define put_unaligned_le16(v, p)	\
+	do { const __le16 _v = cpu_to_le16(v); memcpy(p, &_v, sizeof(_v)); } while (0)
+#define put_unaligned_le32(v, p)	\
+	do { const __le32 _v = cpu_to_le32(v); memcpy(p, &_v, sizeof(_v)); } while (0)
+#define put_unaligned_le64(v, p)	\
+	do { const __le64 _v = cpu_to_le64(v); memcpy(p, &_v, sizeof(_v)); } while (0)
+
+#define IS_ERR_VALUE(p)	(sim_format_point(), (unsigned long)(p) >= (unsigned long)-4095)
+
 /*
  * Formatting is where a message can fault, or log itself: hook runs before and
- * after it, if there is one.
+ * after it, if there is one.  Packing is, where it comes to a string.
  */
 #ifdef SIM_POINTS
 extern __thread void (*sim_format_hook)(void);
 int sim_vsnprintf(char *buf, size_t size, const char *fmt, va_list args);
 #define vsnprintf	sim_vsnprintf
+void sim_format_point(void);
+#else
+static inline void sim_format_point(void)
+{
+}
 #endif
+
+/* By what a message is packed; NULL, or what returns it: as text. */
+struct ddebug_program;
+extern const struct ddebug_program *(*sim_find_program)(const struct _ddebug *d, const char *fmt);
 
 #endif /* SIM_KERNEL_H */

@@ -2,7 +2,7 @@
 /*
  * The device's side of the stress test: readers, each with streams of its own over
  * the same rings, that copy with qemu-device/ddebug-stream.c and decode with
- * host-tool/ddebug-codec.c.  Whatever a reader gets must be what the guest said,
+ * host-tool/ddebug-codec.c and ddebug-packed.c.  Whatever a reader gets must be what the guest said,
  * byte for byte, in its order, each message once; and what it has not got must be
  * just what the numbers say.
  *
@@ -20,6 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "ddebug-codec.h"
+#include "ddebug-packed.h"
 #include "ddebug-stream.h"
 #include "stress.h"
 
@@ -34,6 +35,7 @@ typedef struct Track {
     uint64_t index;         /* which the guest gave to the last one, plus one */
     uint64_t time;
     uint64_t received, lost;
+    uint64_t packed;        /* of those received */
     uint64_t spans, laps;   /* spans that began where the last did not end */
 } Track;
 
@@ -59,13 +61,23 @@ static void fail(const Reader *r, const Track *t, const char *what, uint64_t a, 
 
 static void check_message(const Reader *r, Track *t, const DdebugMessage *m)
 {
-    const uint64_t index = stress_index((const char *)m->text, m->len, t->stream.cpu,
-                                        t->stream.context);
+    static const DdebugCallsite site = {
+        .packed = (const guint8 *)STRESS_FORMAT, .packed_len = sizeof(STRESS_FORMAT) - 1,
+    };
+    guint8 rendered[DDEBUG_TEXT_MAX];
+    const char *text = (const char *)(m->args ? rendered : m->text);
+    const int len = m->args ? ddebug_packed_render(m, &site, rendered) : m->len;
+    uint64_t index;
 
+    if (len < 0) {
+        fail(r, t, "a packed record that cannot be read", m->number, m->args_len);
+    }
+    t->packed += m->args != NULL;
+    index = stress_index(text, len, t->stream.cpu, t->stream.context);
     if (index == UINT64_MAX) {
         fail(r, t, "a text that was not said there", m->number, m->len);
     }
-    if (m->callsite != STRESS_CALLSITE((unsigned)t->stream.context)) {
+    if (m->callsite % STRESS_WIDE != STRESS_CALLSITE((unsigned)t->stream.context)) {
         fail(r, t, "another callsite's", m->number, m->callsite);
     }
     /* a number for each that is committed; the others only have an index */
@@ -312,7 +324,7 @@ void reader_end(void)
     reader_check_rest();
     for (k = 0; k < READERS; k++) {
         const Reader *r = &readers[k];
-        uint64_t received = 0, lost = 0, spans = 0, laps = 0;
+        uint64_t received = 0, packed = 0, lost = 0, spans = 0, laps = 0;
 
         pthread_join(r->thread, NULL);
         for (i = 0; i < r->count; i++) {
@@ -320,12 +332,16 @@ void reader_end(void)
                 check_count(r, &r->tracks[i]);
             }
             received += r->tracks[i].received;
+            packed += r->tracks[i].packed;
             lost += r->tracks[i].lost;
             spans += r->tracks[i].spans;
             laps += r->tracks[i].laps;
         }
         printf("# %s: %" G_GUINT64_FORMAT " messages in %" G_GUINT64_FORMAT " spans, "
-               "%" G_GUINT64_FORMAT " lost in %" G_GUINT64_FORMAT " laps\n", names[k],
-               received, spans, lost, laps);
+               "%" G_GUINT64_FORMAT " of them packed, %" G_GUINT64_FORMAT " lost in %"
+               G_GUINT64_FORMAT " laps\n", names[k], received, spans, packed, lost, laps);
+        if (k == SLEEPER && !packed) {
+            stress_fail("%s has met no packed record", names[k]);
+        }
     }
 }

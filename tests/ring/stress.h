@@ -17,6 +17,8 @@
 #define STRESS_TEXT_MAX		1100	/* what is said; some of it is too long */
 #define STRESS_TEXT_KEPT	1021	/* what is left of it at most */
 #define STRESS_CALLSITE(level)	(100 + (level))
+#define STRESS_WIDE		65536	/* added to it in some packed records */
+#define STRESS_FORMAT		"%s"	/* of what is said */
 
 typedef struct StressOptions {
     unsigned cpus;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's side of the stress test: CPUs whose tasks, softirqs, hard interrupts
- * and NMIs log through guest-driver/ddebug_{record,ring,transport}.c.
+ * and NMIs log through guest-driver/ddebug_{record,pack,ring,transport}.c, as text and
+ * packed in turn.
  *
  * Interrupts come at the points of kernel.h, that is between the accesses whose
  * order matters, and, with signals, at any instruction.  A message may log another
@@ -14,6 +15,7 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <unistd.h>
+#include "../../guest-driver/ddebug_pack.h"
 #include "../../guest-driver/ddebug_rb.h"
 #include "../../guest-driver/ddebug_ring.h"
 #include "stress.h"
@@ -52,6 +54,33 @@ static const struct _ddebug callsites[STRESS_LEVELS] = {
 	{ .lineno = STRESS_CALLSITE(2) }, { .lineno = STRESS_CALLSITE(3) },
 };
 
+/* With an id that is beyond the shorter layout of packed records, too. */
+static struct ddebug_program *programs[STRESS_LEVELS][2];
+
+static void make_programs(void)
+{
+	unsigned int i;
+
+	for (i = 0; i < 2 * STRESS_LEVELS; i++) {
+		struct ddebug_program *p = ddebug_program_new(STRESS_FORMAT, strlen(STRESS_FORMAT));
+
+		if (!p)
+			stress_fail("a program cannot be made");
+		p->id = STRESS_CALLSITE(i / 2) + (i % 2) * STRESS_WIDE;
+		programs[i / 2][i % 2] = p;
+	}
+}
+
+/* In turn: text, packed, packed in the longer layout. */
+static const struct ddebug_program *find_program(const struct _ddebug *d, const char *fmt)
+{
+	static __thread unsigned int turn;
+
+	turn++;
+	return turn % 3 && !strcmp(fmt, STRESS_FORMAT) ?
+	       programs[d->lineno - STRESS_CALLSITE(0)][turn % 3 - 1] : NULL;
+}
+
 static bool one_in(unsigned int n)
 {
 	return stress_random(&w->random) % n == 0;
@@ -79,7 +108,7 @@ static noinline void say(void)
 
 	stress_text(text, w->cpu, level, w->sent[level]++);
 	w->inside++;
-	emit(&callsites[level], "%s", text);
+	emit(&callsites[level], STRESS_FORMAT, text);
 	w->inside--;
 }
 
@@ -231,6 +260,8 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	notify_device = notify_fn;
 	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
 		sigaction(SIGNAL(level), &action, NULL);
+	make_programs();
+	sim_find_program = find_program;
 	sim_init(options.cpus);
 	sim_cpu_begin(0, &boot);
 	*sim_param_rb_size_kb() = options.rb_size_kb;

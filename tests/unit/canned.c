@@ -102,12 +102,11 @@ producer_turn (Producer *p, guint64 time)
   begin_subbuf (p, time);
 }
 
+/* The message in @rec, of @total bytes: fills in its header. */
 static void
-say (Producer *p, guint64 time, guint type, guint32 word, const void *text, gsize len)
+commit (Producer *p, guint64 time, guint type, struct ddebug_rec_hdr *rec, gsize total)
 {
-  g_autofree struct ddebug_rec_text *rec = g_malloc0 (sizeof *rec + len);
-  gsize total = sizeof *rec + len;
-  guint64 from = p->base;
+  guint64 from;
 
   g_assert_cmpuint (total, <=, DDEBUG_REC_LEN_MASK);
   if (p->bytes->len == 0)
@@ -125,13 +124,21 @@ say (Producer *p, guint64 time, guint type, guint32 word, const void *text, gsiz
       producer_record (p, &t, sizeof t);
       from = time;
     }
-  rec->hdr.type_len = GUINT16_TO_LE (type << DDEBUG_REC_TYPE_SHIFT | total);
-  rec->hdr.seq = GUINT16_TO_LE (p->number & 0xffff);
-  rec->hdr.delta = GUINT32_TO_LE (time - from);
-  rec->callsite = GUINT32_TO_LE (word);
-  memcpy (rec->text, text, len);
+  rec->type_len = GUINT16_TO_LE (type << DDEBUG_REC_TYPE_SHIFT | total);
+  rec->seq = GUINT16_TO_LE (p->number & 0xffff);
+  rec->delta = GUINT32_TO_LE (time - from);
   producer_record (p, rec, total);
   p->number++;
+}
+
+static void
+say (Producer *p, guint64 time, guint type, guint32 word, const void *text, gsize len)
+{
+  g_autofree struct ddebug_rec_text *rec = g_malloc0 (sizeof *rec + len);
+
+  rec->callsite = GUINT32_TO_LE (word);
+  memcpy (rec->text, text, len);
+  commit (p, time, type, &rec->hdr, sizeof *rec + len);
 }
 
 void
@@ -144,6 +151,26 @@ void
 producer_kmsg (Producer *p, guint64 time, guint32 flags, const char *text)
 {
   say (p, time, DDEBUG_REC_KMSG, flags, text, strlen (text));
+}
+
+void
+producer_packed (Producer *p, guint64 time, guint32 callsite, const char *head, const void *args, gsize len)
+{
+  g_autofree struct ddebug_rec_packed_wide *wide = g_malloc0 (sizeof *wide + (head ? strlen (head) : 0) + len);
+  struct ddebug_rec_packed *rec = (void *) wide;
+
+  if (head)
+    {
+      wide->head_len = GUINT16_TO_LE (strlen (head));
+      wide->callsite = GUINT32_TO_LE (callsite);
+      memcpy (wide->bytes, head, strlen (head));
+      memcpy (wide->bytes + strlen (head), args, len);
+      commit (p, time, DDEBUG_REC_PACKED, &wide->hdr, sizeof *wide + strlen (head) + len);
+      return;
+    }
+  rec->callsite = GUINT16_TO_LE (callsite);
+  memcpy (rec->args, args, len);
+  commit (p, time, DDEBUG_REC_PACKED, &rec->hdr, sizeof *rec + len);
 }
 
 void

@@ -35,6 +35,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (Producer, producer_free)
 void producer_say (Producer *p, guint64 time, guint32 callsite, const void *text, gsize len);
 /* A line of the kernel's log; @flags: DDEBUG_KMSG_F_*. */
 void producer_kmsg (Producer *p, guint64 time, guint32 flags, const char *text);
+/* A packed message; @head NULL: of the layout that has none. */
+void producer_packed (Producer *p, guint64 time, guint32 callsite, const char *head, const void *args, gsize len);
 void producer_printf (Producer *p, guint64 time, const char *format, ...) G_GNUC_PRINTF (3, 4);
 /* A record of any kind, at the place where the stream is; it must fit the sub-buffer. */
 void producer_record (Producer *p, const void *record, gsize len);

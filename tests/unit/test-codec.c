@@ -250,6 +250,80 @@ read_around (const void *record, gsize len, guint *unknown, const char **damage)
   return n;
 }
 
+/* Both layouts of packed records, with heads and arguments of any length. */
+static void
+test_packed (void)
+{
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  static const guint8 args[32] = "0123456789abcdefghijklmnopqrstu";
+  DdebugMessage m;
+  DdebugSpan span;
+  Payload payload;
+
+  for (guint len = 0; len <= sizeof args; len++)
+    {
+      producer_packed (p, len, 65535, NULL, args, len);
+      producer_packed (p, len, 65536 + len, len % 2 ? "head" : "", args, len);
+    }
+  g_assert_true (payload_take (&payload, p));
+  ddebug_span_init (&span, &payload.chunk);
+  for (guint n = 0; n <= 2 * sizeof args + 1; n++)
+    {
+      guint len = n / 2;
+
+      g_assert_true (ddebug_span_next (&span, &m));
+      g_assert_cmpuint (m.number, ==, n);
+      g_assert_cmpuint (m.time, ==, len);
+      g_assert_false (m.is_kmsg);
+      g_assert_cmpuint (m.callsite, ==, n % 2 ? 65536 + len : 65535);
+      assert_text (&m, n % 2 && len % 2 ? "head" : "");
+      g_assert_cmpmem (m.args, m.args_len, args, len);
+    }
+  g_assert_false (ddebug_span_next (&span, &m));
+  g_assert_null (span.damage);
+  g_free (payload.bytes);
+}
+
+/* A head ends within its record. */
+static void
+test_packed_bounds (void)
+{
+  static const guint16 heads[] = { 0, 1, 7, 8, 9, 255, G_MAXUINT16 };
+
+  for (guint i = 0; i < G_N_ELEMENTS (heads); i++)
+    {
+      g_autoptr (Producer) p = producer_new (0, 0, 0);
+      struct ddebug_rec_packed_wide wide = {
+        .hdr = header (DDEBUG_REC_PACKED, sizeof wide + 8, 0),
+        .head_len = GUINT16_TO_LE (heads[i]),
+        .callsite = GUINT32_TO_LE (5),
+        .pid = GUINT32_TO_LE (4194304),
+      };
+      gboolean good = heads[i] <= 8;
+      guint8 rec[sizeof wide + 8] = { 0 };
+      DdebugMessage m;
+      DdebugSpan span;
+      Payload payload;
+
+      memcpy (rec, &wide, sizeof wide);
+      producer_printf (p, 1, "before");
+      producer_record (p, rec, sizeof rec);
+      g_assert_true (payload_take (&payload, p));
+      ddebug_span_init (&span, &payload.chunk);
+      g_assert_true (ddebug_span_next (&span, &m));
+      g_assert_true (m.args == NULL && m.args_len == 0);
+      g_assert_true (ddebug_span_next (&span, &m) == good);
+      g_assert_true ((span.damage == NULL) == good);
+      if (good)
+        {
+          g_assert_cmpuint (m.pid, ==, 4194304);
+          g_assert_cmpuint (m.len, ==, heads[i]);
+          g_assert_cmpuint (m.args_len, ==, 8 - heads[i]);
+        }
+      g_free (payload.bytes);
+    }
+}
+
 /* Every type with every length: skipped if it is possible, given up if it is not. */
 static void
 test_all_headers (void)
@@ -259,8 +333,9 @@ test_all_headers (void)
       {
         guint8 bytes[64] = { 0 };
         struct ddebug_rec_hdr hdr = header (type, len, 64);
-        gboolean message = type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG;
-        guint least = message || type == DDEBUG_REC_TIME ? 16 : 8;
+        gboolean message = type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG || type == DDEBUG_REC_PACKED;
+        /* without an id in the place of the shorter layout, a packed record has the longer one */
+        guint least = type == DDEBUG_REC_PACKED ? 20 : message || type == DDEBUG_REC_TIME ? 16 : 8;
         guint padded = type == DDEBUG_REC_PAD ? 64 : (len + 7) & ~7u;
         gboolean good = type != DDEBUG_REC_NONE && len >= least;
         gboolean other = type > DDEBUG_REC_TEXT && !message;
@@ -359,11 +434,13 @@ static Producer *
 mixed_producer (void)
 {
   Producer *p = producer_new (0, 0, 0);
-  struct ddebug_rec_hdr packed = header (DDEBUG_REC_PACKED, 8, 0);
+  struct ddebug_rec_hdr unknown = header (15, 8, 0);
 
   producer_printf (p, 1, "one");
   producer_printf (p, 1ull << 40, "two, far away");
-  producer_record (p, &packed, sizeof packed);
+  producer_record (p, &unknown, sizeof unknown);
+  producer_packed (p, 3, 7, NULL, "arguments", 9);
+  producer_packed (p, 4, 70000, "a head: ", "more", 4);
   producer_printf (p, 2, "three%050d", 0);
   producer_turn (p, 3);
   return p;
@@ -383,6 +460,9 @@ read_all (Payload *payload)
       g_assert_true (m.text >= payload->bytes && m.text + m.len <= payload->bytes + payload->chunk.len);
       for (guint i = 0; i < m.len; i++)
         sum += m.text[i];
+      g_assert_true (!m.args || (m.args >= payload->bytes && m.args + m.args_len <= payload->bytes + payload->chunk.len));
+      for (guint i = 0; i < m.args_len; i++)
+        sum += m.args[i];
     }
   g_assert_cmpuint (n, <=, payload->chunk.len / 16);
   return n + (sum & 0);
@@ -401,7 +481,7 @@ test_every_bit (void)
       read_all (&payload);
       payload.bytes[bit / 8] ^= 1 << bit % 8;
     }
-  g_assert_cmpuint (read_all (&payload), ==, 3);
+  g_assert_cmpuint (read_all (&payload), ==, 5);
   g_free (payload.bytes);
 }
 
@@ -418,7 +498,7 @@ test_every_length (void)
       DdebugSpan span;
 
       payload_set (&cut, p, 0, whole.bytes, len);
-      g_assert_cmpuint (read_all (&cut), <=, 3);
+      g_assert_cmpuint (read_all (&cut), <=, 5);
       ddebug_span_init (&span, &cut.chunk);
       if (len < 32 || len % 8)
         g_assert_nonnull (span.damage);
@@ -511,6 +591,8 @@ main (int argc, char **argv)
   g_test_add_func ("/codec/PAD records lead to the next sub-buffer", test_subbufs);
   g_test_add_func ("/codec/reading may begin at any record", test_any_start);
   g_test_add_func ("/codec/numbers go on where 16 bits wrap", test_number_wraps);
+  g_test_add_func ("/codec/packed records of both layouts are read", test_packed);
+  g_test_add_func ("/codec/the head of a packed record ends within it", test_packed_bounds);
   g_test_add_func ("/codec/every type with every length is skipped or given up", test_all_headers);
   g_test_add_func ("/codec/a PAD record ends within its span", test_pads);
   g_test_add_func ("/codec/a span must fit its place", test_wrong_places);

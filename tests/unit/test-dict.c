@@ -9,7 +9,7 @@
 typedef struct
 {
   guint32 len, id, line;
-  guint16 flags, module, function, file, format, args;
+  guint16 flags, module, function, file, format, packed;
 } Entry;
 
 /* An entry of @len bytes whose fields are what @e says, true or not. */
@@ -25,7 +25,7 @@ add_entry (GByteArray *out, Entry e, gsize len)
     .function_len = GUINT16_TO_LE (e.function),
     .file_len = GUINT16_TO_LE (e.file),
     .format_len = GUINT16_TO_LE (e.format),
-    .args_len = GUINT16_TO_LE (e.args),
+    .packed_len = GUINT16_TO_LE (e.packed),
   };
   gsize at = out->len;
 
@@ -68,7 +68,7 @@ test_found (void)
 
   g_assert_false (ddebug_dict_lookup (ddebug_dict_epoch (dict, 4), 7, &c));
   add_entry (bytes, (Entry){ .len = 40, .id = 7, .line = 99, .flags = 1, .module = 3, .function = 5, .file = 4,
-                             .format = 2, .args = 2 }, 40);
+                             .format = 2, .packed = 2 }, 40);
   add_entry (bytes, (Entry){ .len = 24, .id = G_MAXUINT32 }, 24);
   g_assert_true (add_chunk (dict, 4, bytes));
   g_assert_cmpuint (ddebug_dict_epoch (dict, 4)->callsites, ==, 2);
@@ -130,8 +130,8 @@ test_malformed (void)
     { { .len = G_MAXUINT32, .id = 2 }, 64 },
     { { .len = 24, .id = 0 }, 24 },             /* number 0 */
     { { .len = 24, .id = 2, .module = 1 }, 24 },
-    { { .len = 32, .id = 2, .module = 8, .args = 1 }, 32 },
-    { { .len = 32, .id = 2, .module = 65535, .function = 65535, .file = 65535, .format = 65535, .args = 65535 }, 32 },
+    { { .len = 32, .id = 2, .module = 8, .packed = 1 }, 32 },
+    { { .len = 32, .id = 2, .module = 65535, .function = 65535, .file = 65535, .format = 65535, .packed = 65535 }, 32 },
   };
 
   for (guint i = 0; i < G_N_ELEMENTS (bad); i++)

@@ -551,14 +551,14 @@ static void
 test_unreadable (Fixture *f, gconstpointer data)
 {
   g_autoptr (Producer) a = producer_new (0, 0, 0);
-  struct ddebug_rec_hdr packed = {
-    .type_len = GUINT16_TO_LE (DDEBUG_REC_PACKED << DDEBUG_REC_TYPE_SHIFT | 8),
+  struct ddebug_rec_hdr unknown = {
+    .type_len = GUINT16_TO_LE (15 << DDEBUG_REC_TYPE_SHIFT | 8),
     .seq = GUINT16_TO_LE (1),
   };
 
   (void) data;
   producer_printf (a, 1, "x0");
-  producer_record (a, &packed, sizeof packed);
+  producer_record (a, &unknown, sizeof unknown);
   a->number = 2;
   producer_printf (a, 1, "x2");
   push (f, a, 1);

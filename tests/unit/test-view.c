@@ -270,6 +270,74 @@ test_tedious (Fixture *f, gconstpointer data)
   ddebug_view_free (view);
 }
 
+/*
+ * What a later writer or guest may add, all at once: types of chunks, events and records,
+ * longer ATTACH chunks, flags of callsites and bytes behind their strings, compat bits.
+ * It is passed over, and counted; what is known is read as ever.
+ */
+static void
+test_additions (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  struct ddebug_log_chunk attach = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_ATTACH), .epoch = GUINT32_TO_LE (1) };
+  struct ddebug_log_chunk dict = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DICT), .epoch = GUINT32_TO_LE (1) };
+  struct ddebug_log_chunk other = { .type = GUINT16_TO_LE (77), .epoch = GUINT32_TO_LE (1) };
+  struct virtio_ddebug_attach known = { .instance = GUINT64_TO_LE (7) };
+  struct ddebug_callsite site = { .len = GUINT32_TO_LE (sizeof site + 16), .id = GUINT32_TO_LE (1),
+                                  .flags = GUINT16_TO_LE (0x8000), .module_len = GUINT16_TO_LE (1),
+                                  .format_len = GUINT16_TO_LE (2) };
+  struct ddebug_rec_hdr record = { .type_len = GUINT16_TO_LE (9 << DDEBUG_REC_TYPE_SHIFT | 24), .seq = GUINT16_TO_LE (1) };
+  g_autoptr (GString) out = g_string_new (NULL);
+  guint8 longer[sizeof known + 64] = { 0 }, entry[sizeof site + 16] = { 0 }, unknown[24] = { 0 };
+  DdebugFormat format = { .callsite = TRUE };
+  const DdebugTotals *totals;
+  DdebugView *view;
+  DdebugItem item;
+
+  (void) data;
+  memcpy (longer, &known, sizeof known);
+  memcpy (entry, &site, sizeof site);
+  memcpy (entry + sizeof site, "m%dmore", 7);
+  memcpy (unknown, &record, sizeof record);
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_chunk (c, attach, longer, sizeof longer);
+  canned_chunk (c, dict, entry, sizeof entry);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  canned_event (c, 1, 999, 1, 2);
+  producer_packed (p, 1, 1, NULL, "\x2a\0\0", 4);
+  producer_record (p, unknown, sizeof unknown);
+  p->number = 2;
+  producer_say (p, 2, 1, "text", 4);
+  canned_take (c, p, 1, 1);
+  canned_event (c, 1, DDEBUG_LOG_EVENT_OPEN, 1, 2);
+  canned_chunk (c, other, longer, sizeof longer);
+  c->super.compat = GUINT32_TO_LE (0x80);
+  canned_super (c, 2);
+  canned_super (c, 3);
+  canned_write (c, f->path);
+  view = ddebug_view_new (ddebug_reader_open (f->path, NULL));
+  ddebug_view_begin (view, FALSE);
+  for (guint round = 0; round < 2; round++)
+    {
+      while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
+        ddebug_format_item (&format, &item, out);
+      ddebug_view_finish (view);
+    }
+  g_assert_cmpstr (out->str, ==,
+                   "[    0.000000] m::0: 42\n"
+                   "-- 1 message lost on cpu 0, task: in records that cannot be read --\n"
+                   "[    0.000000] m::0: text\n"
+                   "-- 1 record not understood on cpu 0, task: the guest's driver is newer than this tool --\n");
+  totals = ddebug_view_totals (view);
+  g_assert_cmpuint (totals->received, ==, 2);
+  g_assert_cmpuint (totals->lost, ==, 1);
+  g_assert_cmpuint (totals->unknown_records, ==, 1);
+  g_assert_cmpuint (totals->unknown_chunks, ==, 1);
+  g_assert_cmpuint (totals->bad_chunks + totals->bad_spans, ==, 0);
+  ddebug_view_free (view);
+}
+
 #ifdef COUNTS_ALLOCATIONS
 /* Allocations that reading and formatting a log of 64 chunks costs, each of @records messages. */
 static guint64
@@ -339,6 +407,7 @@ main (int argc, char **argv)
   ADD ("a cut makes no false text, at any length", test_lengths);
   ADD ("spliced pieces make no false text", test_splices);
   ADD ("a log made to be slow is read in time", test_tedious);
+  ADD ("what may be added is passed over and counted", test_additions);
 #ifdef COUNTS_ALLOCATIONS
   ADD ("nothing is allocated for a message", test_allocations);
 #endif

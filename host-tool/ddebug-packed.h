@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Makes a text of a packed record: docs/log-format.md, "Packed records".  Format
+ * and arguments may be hostile, and need not fit each other.
+ */
+#ifndef DDEBUG_PACKED_H
+#define DDEBUG_PACKED_H
+
+#include <glib.h>
+
+#include "ddebug-codec.h"
+#include "ddebug-dict.h"
+
+/**
+ * ddebug_packed_render:
+ * @message: a packed one
+ * @callsite: its entry in the dictionary
+ * @text: room for DDEBUG_TEXT_MAX bytes
+ *
+ * Allocates nothing.
+ *
+ * Returns: bytes of @text, of any value, or -1 if the record does not fit the format
+ */
+int ddebug_packed_render (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text);
+
+#endif
