@@ -44,6 +44,8 @@ struct ddebug_owner {
  * @sub: offset in @data of the sub-buffer that @head lies in
  * @data: the ring, mapped in one piece
  * @hdr: what the device sees
+ * @shm: where the stream lies in shared memory; NULL: in memory of our own
+ * @home: whose shared memory that is
  * @head: position behind the last committed record
  * @reserve: position behind everything ever touched
  * @seq: messages committed
@@ -67,6 +69,8 @@ struct ddebug_ring {
 	u32 sub;
 	u8 *data;
 	struct virtio_ddebug_stream_hdr *hdr;
+	void *shm;
+	struct ddebug_transport *home;
 	u64 head;
 	u64 reserve;
 	u64 seq;
@@ -173,6 +177,11 @@ struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_crowded(void);
 bool ddebug_ring_given_back(struct ddebug_stream *s);
+void ddebug_rings_lock(void);
+void ddebug_rings_unlock(void);
+void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone);
+void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone);
+void ddebug_rings_free(struct list_head *gone);
 
 /* ddebug_transport.c */
 void ddebug_kick_init(void);

@@ -9,12 +9,16 @@ import ctypes
 import struct
 
 SUPER_SIZE = 4096
-SEGS_OFF = 65536
+SHM_OFF = 65536
+INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
 CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
 ATTACH = struct.Struct("<II16sQQQ64s32s16s")
 EVENT = struct.Struct("<IIQQQ")
 SUBBUF = struct.Struct("<QQQQ")
+SHM_DESC = struct.Struct("<IIIIBBHIQIIQ16s")
+SHM_HDR = struct.Struct("<QQQQQQII8s")
+SHM_MAGIC, SHM_PAGE, SHM_STATUS_OFF = 0x54534444, 4096, 2048
 CALLSITE = struct.Struct("<IIIHHHHHH")
 
 SEG_MAGIC = 0x47534444
@@ -28,7 +32,7 @@ KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
           7: "size", 8: "clear", 9: "io-lost", 10: "notice", 11: "full-lost", 12: "rate-lost",
-          13: "machine-reset", 14: "shutdown"}
+          13: "machine-reset", 14: "shutdown", 15: "recovered"}
 
 
 class BadLog(Exception):
@@ -92,6 +96,17 @@ class Callsite:
         self.format = fmt
 
 
+class Span:
+    """What is left in a shared ring, up to the end of a sub-buffer."""
+
+    def __init__(self, epoch, stream, cpu, context, counters, payload):
+        self.seq = "of a ring"
+        self.len = len(payload)
+        self.epoch, self.stream, self.cpu, self.context = epoch, stream, cpu, context
+        self.produced, self.recursed, self.torn = counters
+        self.payload = payload
+
+
 class Chunk:
     """A chunk with its payload."""
 
@@ -101,6 +116,12 @@ class Chunk:
          self.subbuf_shift, _, self.pass_, self.pos, self.produced, self.recursed, self.torn,
          self.clamped, _, _) = fields
         self.payload = payload
+
+    @property
+    def end(self):
+        """The position behind a DATA chunk."""
+        copied = SUBBUF.size if self.pos % (1 << self.subbuf_shift) else 0
+        return self.pos + self.len - copied
 
 
 class LogFile:
@@ -114,9 +135,10 @@ class LogFile:
     epochs    {number: fields of its ATTACH chunk}
     skipped   records of unknown types
     damaged   chunks that do not fit their checksum
+    left      with rings=True: messages that were in shared rings, not in a chunk yet
     """
 
-    def __init__(self, path):
+    def __init__(self, path, rings=False):
         with open(path, "rb") as file:
             self.data = file.read()
         self._superblock()
@@ -130,7 +152,13 @@ class LogFile:
         self.damaged = 0
         self._dictionary = {}
         self._expected = {}
+        self._ends = {}
         self._read()
+        chunked = len(self.messages)
+        if rings:
+            for span in self._leftover():
+                self._data(span)
+        self.left = len(self.messages) - chunked
 
     def _superblock(self):
         best = None
@@ -140,21 +168,25 @@ class LogFile:
                struct.unpack_from("<I", block, 4092)[0] != crc32c(block[:4092]):
                 continue
             version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
-            if version or incompat:
+            if version or incompat & ~INCOMPAT_SHM:
                 raise BadLog(f"version {version}, flags {incompat:#x}")
             if best is None or generation > best[0]:
                 size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
-                best = (generation, seg_size, size, nr_segs, first)
+                shm_size, = struct.unpack_from("<Q", block, 264)
+                if bool(shm_size) != bool(incompat & INCOMPAT_SHM):
+                    raise BadLog("the flag of shared rings and their size differ")
+                best = (generation, seg_size, size, nr_segs, first, shm_size)
         if best is None:
             raise BadLog("no valid superblock")
-        _, self.seg_size, self.size, self.nr_segs, self.first_seg = best
-        if self.size != SEGS_OFF + self.nr_segs * self.seg_size:
+        _, self.seg_size, self.size, self.nr_segs, self.first_seg, self.shm_size = best
+        self._segs_off = SHM_OFF + self.shm_size
+        if self.size != self._segs_off + self.nr_segs * self.seg_size:
             raise BadLog("the superblock contradicts itself")
 
     def _segments(self):
         found = {}
         for slot in range(self.nr_segs):
-            at = SEGS_OFF + slot * self.seg_size
+            at = self._segs_off + slot * self.seg_size
             raw = self.data[at:at + SEG_HDR.size]
             if len(raw) < SEG_HDR.size:
                 continue
@@ -196,10 +228,44 @@ class LogFile:
             if kind == SEG_DATA and seq >= self.first_seg:
                 for chunk in self._chunks(seq, base):
                     if chunk.type == CHUNK_DATA:
+                        self._ends[chunk.epoch, chunk.stream] = chunk.end
                         self._data(chunk)
                     elif chunk.type == CHUNK_EVENT:
                         event, _, *args = EVENT.unpack(chunk.payload)
                         self.events.append((EVENTS.get(event, str(event)), args))
+
+    def _rings(self):
+        """(offset, fields of the descriptor, of the header, drained) of the newest epoch's."""
+        area = memoryview(self.data)[SHM_OFF:SHM_OFF + self.shm_size]
+        at = 0
+        while at + SHM_PAGE <= self.shm_size:
+            desc = SHM_DESC.unpack_from(area, at)
+            size = desc[7]
+            if desc[0] == SHM_MAGIC and desc[9] & 1 and desc[11] == at and \
+               desc[10] == max(self.epochs, default=0):
+                drained, = struct.unpack_from("<Q", area, at + SHM_STATUS_OFF)
+                yield at, desc, SHM_HDR.unpack_from(area, at + SHM_DESC.size), drained
+                at += size
+            at += SHM_PAGE
+
+    def _leftover(self):
+        """Spans of the rings that no chunk has: "Shared rings" of the description."""
+        for at, desc, hdr, drained in self._rings():
+            (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
+            reserve, head, *counters = hdr[:5]
+            subbuf = 1 << shift
+            pos = max(start, drained, self._ends.get((epoch, stream), 0))
+            if pos // subbuf * subbuf < reserve - size:
+                pos = -(-(reserve - size) // subbuf) * subbuf
+            ring = SHM_OFF + at + SHM_PAGE
+            while pos < head:
+                begin = pos // subbuf * subbuf
+                end = min(begin + subbuf, head)
+                payload = self.data[ring + pos % size:ring + pos % size + end - pos]
+                if pos != begin:
+                    payload = self.data[ring + begin % size:ring + begin % size + SUBBUF.size] + payload
+                yield Span(epoch, stream, cpu, context, counters, payload)
+                pos = end
 
     def _attach(self, chunk):
         (version, cpus, boot_id, instance, clock, realtime, release, driver, _) = \
