@@ -40,18 +40,12 @@ bool ddebug_log_is_shm_size(uint64_t bytes)
 
 /* What is left */
 
-DdebugShmSeen ddebug_shm_seen(const struct ddebug_log_chunk *c)
+uint64_t ddebug_shm_end(uint64_t pos, uint32_t len, uint8_t subbuf_shift)
 {
-    const uint64_t pos = GUINT64_FROM_LE(c->pos);
-    const uint32_t len = GUINT32_FROM_LE(c->len);
-    const uint64_t subbuf = 1ull << (c->subbuf_shift & 31);
+    const uint64_t subbuf = 1ull << (subbuf_shift & 31);
     const uint64_t extra = pos % subbuf ? MIN(SUBBUF_HDR, len) : 0;
 
-    return (DdebugShmSeen) {
-        .epoch = GUINT32_FROM_LE(c->epoch),
-        .stream = GUINT32_FROM_LE(c->stream),
-        .end = pos + len - extra,
-    };
+    return pos + len - extra;
 }
 
 static bool is_ring(const struct virtio_ddebug_stream_desc *d, uint32_t epoch,
@@ -185,6 +179,7 @@ size_t ddebug_shm_next_span(int fd, DdebugShmRing *r, uint8_t *buf)
     end = MIN(begin + subbuf, r->head);
     if ((extra && !read_ring(fd, r, begin, buf, extra)) ||
         !read_ring(fd, r, pos, buf + extra, end - pos)) {
+        r->broken_rule = "it cannot be read";
         r->next = r->head;
         return 0;
     }
@@ -223,6 +218,10 @@ uint64_t ddebug_log_recover(DdebugLog *log)
             log->last_pass = pass;
             chunks++;
             bytes += len;
+        }
+        if (ring.broken_rule) {
+            /* how much it was is not known */
+            ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_IO, 1, 0);
         }
     }
     if (chunks) {

@@ -25,7 +25,8 @@ typedef struct DdebugShmSeen {
     uint64_t end;               /* position behind its last byte; 0: no chunk */
 } DdebugShmSeen;
 
-DdebugShmSeen ddebug_shm_seen(const struct ddebug_log_chunk *chunk);
+/* The position behind a DATA chunk of @len bytes at @pos. */
+uint64_t ddebug_shm_end(uint64_t pos, uint32_t len, uint8_t subbuf_shift);
 
 typedef struct DdebugShmRing {
     uint64_t off;               /* of its descriptor, in the area */
@@ -33,7 +34,7 @@ typedef struct DdebugShmRing {
     uint64_t reserve;
     uint64_t next;              /* position of what is left */
     uint64_t head;
-    const char *broken_rule;    /* of the stream's header: nothing is left; or NULL */
+    const char *broken_rule;    /* why nothing more can be had of it; or NULL */
     DdebugLogData data;         /* of the span that was read last, but its pass */
 } DdebugShmRing;
 
@@ -56,7 +57,7 @@ bool ddebug_shm_next_ring(int fd, uint64_t shm_size, uint32_t epoch,
  * ddebug_shm_next_span: what is left of @ring, as a DATA chunk has it.
  * @buf: DDEBUG_LOG_PAYLOAD_MAX bytes
  *
- * Returns: the bytes in @buf; 0: nothing is left, or the file cannot be read
+ * Returns: the bytes in @buf; 0: nothing is left, or @ring->broken_rule is set
  */
 size_t ddebug_shm_next_span(int fd, DdebugShmRing *ring, uint8_t *buf);
 

@@ -65,10 +65,10 @@ class Death(DdebugTest):
         time.sleep(random.uniform(0.1, 1))
         return guest
 
-    def account(self, log, slack=0):
+    def account(self, log, slack=0, rings=False):
         """Each message that is known to be committed is in the log, or reported lost. The
         last slack ones of a CPU may be missing: how many are."""
-        found = log.read()
+        found = log.read(rings)
         known = witness(self.ram)
         self.assertEqual(found.damaged + found.skipped, 0)
         numbers = {cpu: [] for cpu in known}
@@ -157,6 +157,43 @@ class Death(DdebugTest):
             found, _ = self.account(Log(guest.log_file))
             self.assertEqual([(name, args[0]) for name, args in found.events[-3:]],
                              [("shutdown", 5), ("stop", 2), ("close", 0)])
+
+    def finish(self, guest):
+        """The next QEMU opens the log, and ends."""
+        heir = self.new_guest(log=guest.log_file, props="shm=on").launch()
+        heir.connect_qmp()
+        heir.command("quit")
+        self.assertEqual(heir.wait(), 0)
+        heir.close()
+
+    def test_sigkill_of_qemu_with_shared_rings(self):
+        """
+        :avocado: tags=smoke
+        """
+        for _ in range(DEATHS):
+            guest = self.boot_logging("shm=on,size=256M")
+            self.assertEqual(guest.stats()["shared"], 8)
+            guest.kill()
+            log = Log(guest.log_file)
+            found, _ = self.account(log, rings=True)
+            said = log.info()
+            self.assertEqual((said["received"], said["lost"]), (len(found.messages), found.total_lost))
+            self.assertEqual(said.get("rings", 0), 1 << 20)
+            printed = log.trace()
+            self.assertEqual(sorted(line.text for line in printed if line.stamp),
+                             sorted(m.text for m in found.messages))
+            notices = [line.raw for line in printed if b"no checksum covers it" in line.raw]
+            self.assertEqual(len(notices), found.left > 0)
+            self.finish(guest)
+            whole, _ = self.account(log)
+            self.assertEqual([args[0] > 0 for name, args in whole.events if name == "recovered"],
+                             [True] * (found.left > 0))
+            self.assertEqual([(m.stream, m.number, m.text) for m in whole.messages],
+                             [(m.stream, m.number, m.text) for m in found.messages])
+            self.assertEqual(log.read(rings=True).left, 0)
+            self.log.info("in the rings alone: %d", found.left)
+            guest.close()
+            os.unlink(self.ram)
 
     def test_an_oops_is_told_and_the_guest_goes_on(self):
         guest = self.boot_logging()
