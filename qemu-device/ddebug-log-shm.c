@@ -259,14 +259,14 @@ void ddebug_shm_unref(DdebugShm *shm)
 
 /*
  * Do stores and pwrite() see each other, at once?  File systems that fetch and
- * keep pages by themselves (FUSE, network, overlays of a file opened twice) need
- * not.  The first word is that of a descriptor, which none has any more.
+ * keep pages by themselves (FUSE, network) need not.  The area is zeros, and is
+ * left so.
  */
 static int check_coherent(DdebugLog *log, const DdebugShm *shm)
 {
     volatile uint64_t *word = (volatile uint64_t *)shm->base;
-    const uint64_t was = *word;
-    uint64_t there, back = ~was;
+    const uint64_t back = 0x3f3f445245414853u;
+    uint64_t there;
     int r;
 
     *word = 0x5348415245443f3fu;
@@ -280,7 +280,25 @@ static int check_coherent(DdebugLog *log, const DdebugShm *shm)
     if (!r && *word != back) {
         r = -EBADE;
     }
-    *word = was;
+    *word = 0;
+    return r;
+}
+
+/*
+ * A guest that shares the area finds nothing there of another's that had it.  By
+ * writing, so that a file system with no room left says so here and not by a
+ * signal later.
+ */
+static int wipe_area(DdebugLog *log)
+{
+    static const uint8_t zeros[64u << 10];
+    uint64_t off;
+    int r = 0;
+
+    for (off = 0; off < log->shm_size && !r; off += sizeof(zeros)) {
+        r = ddlog_write_at(log->fd, zeros, sizeof(zeros),
+                           DDEBUG_LOG_SHM_OFF + off);
+    }
     return r;
 }
 
@@ -300,16 +318,21 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
     }
     shm = g_atomic_rc_box_new(DdebugShm);
     *shm = (DdebugShm) { .base = base, .size = log->shm_size };
-    r = check_coherent(log, shm);
+    r = wipe_area(log);
+    if (!r) {
+        r = check_coherent(log, shm);
+    }
+    if (r == -EBADE) {
+        ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
+                   "the file system of '%s' does not show at once what is "
+                   "stored into a mapping of a file, which shm=on needs: put "
+                   "it on another (tmpfs, ext4, XFS), or say shm=off",
+                   log->path);
+    } else if (r) {
+        ddlog_fail_io(error, log->path, "cannot use the shared rings of", -r);
+    }
     if (r) {
         ddebug_shm_unref(shm);
-        ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
-                   r == -EBADE ?
-                   "the file system of '%s' does not show at once what is "
-                   "stored into a mapping of a file%s, which shm=on needs: put "
-                   "it on another (tmpfs, ext4, XFS), or say shm=off" :
-                   "'%s' cannot be read or written: %s", log->path,
-                   r == -EBADE ? "" : g_strerror(-r));
         return NULL;
     }
     return shm;

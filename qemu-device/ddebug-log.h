@@ -247,8 +247,9 @@ typedef struct DdebugShm {
 } DdebugShm;
 
 /**
- * ddebug_log_map_shm: maps the shared rings, and makes sure that what is stored
- * there is what the file has.
+ * ddebug_log_map_shm: maps the shared rings, wipes what a former guest has left
+ * there (ddebug_log_recover() comes first), and makes sure that what is stored there
+ * is what the file has.
  *
  * Returns: the rings, to be given back with ddebug_shm_unref(), for which the log
  * need not be open any more; or NULL with @error set (SHM, IO)

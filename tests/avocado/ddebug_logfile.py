@@ -332,6 +332,11 @@ class LogFile:
         return sum(expected for (life, _), expected in self._expected.items() if life == instance)
 
     @property
+    def tail_lost(self):
+        """Messages that were committed behind the last one that is there."""
+        return sum(max(0, produced - self._expected.get(key, 0)) for key, produced in self.produced.items())
+
+    @property
     def total_lost(self):
         return sum(self.lost.values())
 

@@ -178,6 +178,7 @@ class Death(DdebugTest):
             log = Log(guest.log_file)
             found, _ = self.account(log, rings=True)
             said = log.info()
+            self.assertEqual(found.tail_lost, 0)
             self.assertEqual((said["received"], said["lost"]), (len(found.messages), found.total_lost))
             self.assertEqual(said.get("rings", 0), 1 << 20)
             printed = log.trace()
