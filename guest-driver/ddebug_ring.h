@@ -44,8 +44,6 @@ struct ddebug_owner {
  * @sub: offset in @data of the sub-buffer that @head lies in
  * @data: the ring, mapped in one piece
  * @hdr: what the device sees
- * @shm: where the stream lies in shared memory; NULL: in memory of our own
- * @home: whose shared memory that is
  * @head: position behind the last committed record
  * @reserve: position behind everything ever touched
  * @seq: messages committed
@@ -56,6 +54,8 @@ struct ddebug_owner {
  * @kept: the device has not given it back, though asked
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
+ * @shm: where the stream lies in shared memory; NULL: in memory of our own
+ * @home: whose shared memory that is
  * @gone: in the list of rings that come or go with a change of size
  *
  * The producer reads its own copies only, never back from @hdr, which is
@@ -69,8 +69,6 @@ struct ddebug_ring {
 	u32 sub;
 	u8 *data;
 	struct virtio_ddebug_stream_hdr *hdr;
-	void *shm;
-	struct ddebug_transport *home;
 	u64 head;
 	u64 reserve;
 	u64 seq;
@@ -83,6 +81,8 @@ struct ddebug_ring {
 	u64 seen;
 
 	struct ddebug_stream stream;
+	void *shm;
+	struct ddebug_transport *home;
 	struct list_head gone;
 };
 

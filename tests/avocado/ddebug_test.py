@@ -110,9 +110,9 @@ class BusyTest(DdebugTest):
         guest.log_file = guest.path("log")
         return guest
 
-    def plug(self, guest):
+    def plug(self, guest, **props):
         guest.command("device_add", driver="virtio-ddebug-pci", id="ddebug0", bus="port1",
-                      file=guest.log_file)
+                      file=guest.log_file, **props)
         self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
 
     def unplug(self, guest):

@@ -289,8 +289,8 @@ class DeviceErrors(DdebugTest):
         # as it is, with and without; as a device of a port as well
         self.assertEqual(self.device(new, ",shm=on"), (0, ""))
         self.assertEqual(self.device(new), (0, ""))
-        self.assertEqual(self.qemu("-device", "pcie-root-port,id=port", "-device",
-                                   f"virtio-ddebug-pci,bus=port,file={new},shm=on"), (0, ""))
+        self.assertEqual(self.qemu("-device", "pcie-root-port,id=port1", "-device",
+                                   f"virtio-ddebug-pci,bus=port1,file={new},shm=on"), (0, ""))
 
     def test_no_space(self):
         # where the disk has more than the 1 TiB that a log may take, memory has not

@@ -105,6 +105,23 @@ class Rings(BusyTest):
             self.assertTrue(texts[-1].startswith(prefix + b"999 "), texts[-1])
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
+    def test_plugged_in_and_out(self):
+        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
+                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
+        guest.boot()
+        guest.log_file = guest.path("log")
+        sent = 0
+        for _ in range(3):
+            self.plug(guest, shm=True)
+            self.assertEqual(guest.stats()["shared"], 8)
+            self.start_endless(guest, 1000)
+            self.unplug(guest)
+            self.assertEqual(guest.stats()["shared"], 0)
+            sent += self.stop_endless(guest)
+        self.plug(guest, shm=True)
+        guest.load("threads=8 count=40 context=all rate=500")
+        self.account(guest, guest.log(), sent + 320)
+
     def test_cpus_come_and_go(self):
         guest = self.new_guest(smp="1,maxcpus=2", accel=one_thread(), props="shm=on,size=64M",
                                modules=("virtio_ddebug", "ddebug_test"))
