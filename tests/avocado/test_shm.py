@@ -87,7 +87,8 @@ class Rings(BusyTest):
         self.assertEqual({m.cpu for m in found.messages}, {0, 1, 2, 3})
 
     def test_the_device_comes_and_goes(self):
-        guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"), props="shm=on,shm-size=4M")
+        guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
+                          props="shm=on,shm-size=4M")
         guest.control("module ddebug_test +r")
         guest.start_load("threads=2 count=1000000000 context=all")
         guest.must(f"cd {DRIVER}; device=$(ls -d virtio*); "
@@ -106,7 +107,8 @@ class Rings(BusyTest):
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
     def test_plugged_in_and_out(self):
-        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
+        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(),
+                               modules=("virtio_ddebug", "ddebug_test"),
                                args=["-device", "pcie-root-port,id=port1,chassis=1"])
         guest.boot()
         guest.log_file = guest.path("log")
@@ -132,15 +134,16 @@ class Rings(BusyTest):
         sent = guest.load("threads=2 count=500 context=all")["produced"]
         slot = [s for s in guest.command("query-hotpluggable-cpus") if "qom-path" not in s][0]
         guest.command("device_add", id="cpu1", driver=slot["type"], **slot["props"])
-        self.until("the CPU is there", lambda: guest.run("test -e /sys/devices/system/cpu/cpu1/online")[0] == 0)
-        guest.run("echo 1 > /sys/devices/system/cpu/cpu1/online")
+        online = "/sys/devices/system/cpu/cpu1/online"
+        self.until("the CPU is there", lambda: guest.run(f"test -e {online}")[0] == 0)
+        guest.run(f"echo 1 > {online}")
         self.assertEqual(guest.stats()["shared"], 8)
         for _ in range(4):
             sent += guest.load("threads=2 count=500 context=all")["produced"]
-            guest.must("echo 0 > /sys/devices/system/cpu/cpu1/online")
+            guest.must(f"echo 0 > {online}")
             sent += guest.load("threads=2 count=500 context=all")["produced"]
             self.resize(guest, random.choice((32, 64, 128)))
-            guest.must("echo 1 > /sys/devices/system/cpu/cpu1/online")
+            guest.must(f"echo 1 > {online}")
         self.account(guest, log, sent)
 
     # -- QEMU is killed -----------------------------------------------------
@@ -152,8 +155,9 @@ class Rings(BusyTest):
                           props="shm=on,shm-size=4M,size=64M,rate-limit=256K")
         guest.control("module ddebug_test +r")
         guest.start_load("threads=4 count=1000000000 context=all shape=mixed")
-        guest.send(f"cd {DRIVER}; device=$(ls -d virtio*); while true; do for kb in 32 64 256; do echo $kb > {SIZE}; "
-                   "done; echo $device > unbind; echo $device > bind; done")
+        guest.send(f"cd {DRIVER}; device=$(ls -d virtio*); while true; do "
+                   f"for kb in 32 64 256; do echo $kb > {SIZE}; done; "
+                   "echo $device > unbind; echo $device > bind; done")
         time.sleep(random.uniform(1, 4))
         guest.kill()
         self.read_by_all(guest)
