@@ -6,8 +6,12 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +28,35 @@ enum
   SHM_SIZE = 1 << 20,
   RING_SIZE = 4 * 4096,
 };
+
+/* ---- a writer that dies ---- */
+
+/* How many writes the writer still makes; -1: as many as it likes. */
+static gint64 writes_left = -1;
+
+static void
+count_write (void)
+{
+  if (writes_left == 0)
+    raise (SIGKILL);
+  if (writes_left > 0)
+    writes_left--;
+}
+
+/* In place of libc's. */
+ssize_t
+pwrite (int fd, const void *bytes, size_t len, off_t at)
+{
+  count_write ();
+  return syscall (SYS_pwrite64, fd, bytes, len, at);
+}
+
+ssize_t
+pwritev (int fd, const struct iovec *pieces, int n, off_t at)
+{
+  count_write ();
+  return syscall (SYS_pwritev, fd, pieces, (long) n, at, 0L);
+}
 
 /* ---- a log with rings ---- */
 
@@ -327,6 +360,56 @@ test_recover (Fixture *f, gconstpointer data)
   after = read_log (f, FALSE);
   g_assert_cmpuint (after.received, ==, 320);
   g_assert_cmpuint (after.unchecked, ==, 0);
+}
+
+/* The writer that goes on is killed, too, before each of its writes: each message is still there once. */
+static void
+test_recover_killed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) one = producer_new (1, 0, 1), two = producer_new (4, 1, 0);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *file = NULL;
+  int status = -1;
+  guint kills = 0;
+  gsize len;
+
+  (void) data;
+  g_assert_true (ddebug_log_resize (f->log, 3 * MIB, &error));
+  say (one, 500);
+  say (two, 20);
+  drain (f, one, 1);
+  store_ring (f, one, &(Ring){ .epoch = f->epoch });
+  store_ring (f, two, &(Ring){ .off = 32768, .epoch = f->epoch });
+  die (f);
+  g_assert_true (g_file_get_contents (f->folder.path, &file, &len, &error));
+  while (!WIFEXITED (status))
+    {
+      pid_t pid;
+      Seen seen;
+
+      g_assert_cmpint (pwrite (f->fd, file, len, 0), ==, len);
+      pid = fork ();
+      if (pid == 0)
+        {
+          writes_left = kills;
+          reopen (f);
+          ddebug_log_recover (f->log);
+          _exit (0);
+        }
+      g_assert_cmpint (waitpid (pid, &status, 0), ==, pid);
+      seen = read_log (f, FALSE);
+      g_assert_cmpuint (seen.received, ==, 520);
+      g_assert_cmpuint (seen.lost, ==, 0);
+      reopen (f);
+      ddebug_log_recover (f->log);
+      seen = read_log (f, TRUE);
+      g_assert_cmpuint (seen.received, ==, 520);
+      g_assert_cmpuint (seen.unchecked, ==, 0);
+      die (f);
+      kills++;
+    }
+  /* superblock, segment, four chunks with their words, event, two descriptors */
+  g_assert_cmpuint (kills, >, 12);
 }
 
 /* A ring of another size has come in the place of the first, which was not given back yet. */
@@ -703,6 +786,7 @@ main (int argc, char **argv)
   TEST ("newest-chunk-counts", test_newest_chunk_counts);
   TEST ("overwritten", test_overwritten);
   TEST ("recover", test_recover);
+  TEST ("recover/killed", test_recover_killed);
   TEST ("two-rings-of-a-stream", test_two_rings_of_a_stream);
   TEST ("other-epoch", test_other_epoch);
   TEST ("writer-comes", test_writer_comes);
