@@ -576,12 +576,20 @@ bool ddebug_ring_crowded(void)
 	return crowded;
 }
 
+static size_t ddebug_shm_len(const struct ddebug_ring *r)
+{
+	return VIRTIO_DDEBUG_SHM_RING_OFF + r->size;
+}
+
 static void ddebug_ring_free(struct ddebug_ring *r)
 {
 	struct ddebug_stream *s = &r->stream;
 	unsigned int i;
 
-	vunmap(r->data);
+	if (r->shm)
+		r->home->ops->shm_free(r->home, r->shm, ddebug_shm_len(r));
+	else
+		vunmap(r->data);
 	for (i = 0; i < s->nr_pieces; i++) {
 		unsigned int n = DIV_ROUND_UP(s->pieces[i].len, PAGE_SIZE);
 
@@ -658,6 +666,58 @@ static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
 	return err;
 }
 
+/* Returns -ENOMEM where the host has no room left. */
+static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transport *t)
+{
+	struct virtio_ddebug_stream_desc *desc = &r->stream.shared->desc;
+	u64 offset;
+
+	r->shm = t->ops->shm_alloc(t, ddebug_shm_len(r), &offset);
+	if (!r->shm) {
+		ddebug_ring_free(r);
+		return -ENOMEM;
+	}
+	r->home = t;
+	/* an empty stream, and no descriptor yet; of the ring nothing counts but what is written */
+	memset(r->shm, 0, VIRTIO_DDEBUG_SHM_RING_OFF);
+	r->hdr = r->shm + VIRTIO_DDEBUG_SHM_HDR_OFF;
+	r->data = r->shm + VIRTIO_DDEBUG_SHM_RING_OFF;
+	desc->flags = cpu_to_le32(VIRTIO_DDEBUG_STREAM_F_SHM);
+	desc->epoch = cpu_to_le32(t->epoch);
+	desc->shm_offset = cpu_to_le64(offset);
+	return 0;
+}
+
+/*
+ * The stream is as it should be, before anything is written to it: from now on it is
+ * found, by its descriptor, should the host die.  The magic comes last.  The host dies
+ * between two instructions of this CPU, and finds what was stored by those before.
+ */
+static void ddebug_ring_show(struct ddebug_ring *r)
+{
+	struct virtio_ddebug_stream_desc *desc = r->shm;
+	struct virtio_ddebug_stream_desc whole = r->stream.shared->desc;
+
+	if (!desc)
+		return;
+	whole.magic = 0;
+	*desc = whole;
+	barrier();
+	WRITE_ONCE(desc->magic, r->stream.shared->desc.magic);
+}
+
+/*
+ * All of it is in the log: the memory may become another's in this epoch.  (Of a
+ * device that was reset it may not yet, and that is the end of the epoch.)
+ */
+static void ddebug_ring_hide(struct ddebug_ring *r)
+{
+	struct virtio_ddebug_stream_desc *desc = r->shm;
+
+	if (desc)
+		WRITE_ONCE(desc->magic, 0);
+}
+
 static u32 ddebug_ring_bytes(u8 context)
 {
 	u32 subbuf = 1u << ddebug_contexts[context].subbuf_shift;
@@ -680,8 +740,9 @@ static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
 /* ddebug_ring_free() frees the page by it. */
 static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
 
-/* Returns NULL if there is no memory. */
-static struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context)
+/* @home: in whose shared memory it is to be; NULL: in ours.  Returns NULL if there is no memory. */
+static struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context,
+					   struct ddebug_transport *home)
 {
 	int node = cpu_to_node(cpu);
 	struct ddebug_ring *r = kzalloc_node(sizeof(*r), GFP_KERNEL, node);
@@ -712,7 +773,9 @@ static struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context)
 	desc->context = context;
 	desc->subbuf_shift = ddebug_contexts[context].subbuf_shift;
 	desc->ring_size = cpu_to_le32(r->size);
-	return ddebug_ring_alloc(r, node) ? NULL : r;
+	if (home ? ddebug_ring_alloc_shared(r, home) : ddebug_ring_alloc(r, node))
+		return NULL;
+	return r;
 }
 
 static void ddebug_cpu_free(struct ddebug_cpu *c)
@@ -744,10 +807,14 @@ static void ddebug_cpu_free(struct ddebug_cpu *c)
 
 /**
  * struct ddebug_swap - for ddebug_ring_swap()
- * @new: the ring that comes
+ * @cpu: whose stream it is
+ * @context: of the stream
+ * @new: the ring that comes; NULL: none, and messages are counted as lost
  * @old: the one that goes; set if it went
  */
 struct ddebug_swap {
+	unsigned int cpu;
+	u8 context;
 	struct ddebug_ring *new;
 	struct ddebug_ring *old;
 };
@@ -785,14 +852,15 @@ static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring 
 	desc->start = cpu_to_le64(pos);
 	desc->generation = cpu_to_le32(generation);
 	new->stream.status->consumed = cpu_to_le64(pos);
+	ddebug_ring_show(new);
 }
 
 static void ddebug_ring_swap(void *data)
 {
 	struct ddebug_swap *swap = data;
 	struct ddebug_ring *new = swap->new;
-	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, new->cpu);
-	struct ddebug_ring *old = c->ring[new->context];
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, swap->cpu);
+	struct ddebug_ring *old = c->ring[swap->context];
 
 	WRITE_ONCE(old->retired, true);
 	barrier();	/* producer:C5: who claims it from now on finds it retired */
@@ -800,20 +868,21 @@ static void ddebug_ring_swap(void *data)
 		WRITE_ONCE(old->retired, false);
 		return;
 	}
-	ddebug_ring_go_on(new, old);
+	if (new)
+		ddebug_ring_go_on(new, old);
 	/* producer:C6: the new ring is whole when it is found, by ddebug_ring_stats() on another CPU too */
-	smp_store_release(&c->ring[new->context], new);
+	smp_store_release(&c->ring[swap->context], new);
 	swap->old = old;
 }
 
 /* With the CPU hotplug lock.  Puts @new in its place; returns the old ring, which nobody writes to any more. */
-static struct ddebug_ring *ddebug_ring_replace(struct ddebug_ring *new)
+static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context, struct ddebug_ring *new)
 {
-	struct ddebug_swap swap = { .new = new };
+	struct ddebug_swap swap = { .cpu = cpu, .context = context, .new = new };
 
 	for (;;) {
-		if (cpu_online(new->cpu))
-			smp_call_function_single(new->cpu, ddebug_ring_swap, &swap, 1);
+		if (cpu_online(cpu))
+			smp_call_function_single(cpu, ddebug_ring_swap, &swap, 1);
 		else
 			ddebug_ring_swap(&swap);
 		if (swap.old)
@@ -832,21 +901,20 @@ static struct ddebug_ring *ddebug_ring_replace(struct ddebug_ring *new)
 static unsigned int ddebug_rings_kept;
 
 /*
- * A CPU gets @new for its task stream; its old one goes to @gone, with 0, or is kept
- * by the device, with -errno.
+ * A stream gets the ring @new; its old one goes to @gone, with 0, or is kept by the
+ * device, with -errno.  With the lock of @t.
  */
-static int ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
+static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *new,
+				struct list_head *gone)
 {
-	struct ddebug_transport *t = ddebug_transport_lock();
 	struct ddebug_ring *old;
 	int err, post_err;
 
 	if (ddebug_rings_kept) {
-		ddebug_transport_unlock();
 		ddebug_ring_free(new);
 		return -EBUSY;
 	}
-	old = ddebug_ring_replace(new);
+	old = ddebug_ring_replace(new->cpu, new->context, new);
 	post_err = ddebug_post_ring(t, new);
 	err = ddebug_retire_ring(t, old);
 	if (err == -ENODEV) {
@@ -858,6 +926,7 @@ static int ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
 		ddebug_rings_kept++;
 		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
 	} else {
+		ddebug_ring_hide(old);
 		list_add(&old->gone, gone);
 		if (post_err)
 			post_err = ddebug_post_ring(t, new);	/* there is room now */
@@ -866,7 +935,6 @@ static int ddebug_ring_exchange(struct ddebug_ring *new, struct list_head *gone)
 		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, post_err);
 	/* a commit between its posting and ->posted was not told of */
 	ddebug_work_on(new->cpu);
-	ddebug_transport_unlock();
 	return err;
 }
 
@@ -880,7 +948,8 @@ static int ddebug_ring_make_all(struct list_head *made)
 
 		if (!r || r->size == ddebug_ring_bytes(VIRTIO_DDEBUG_CTX_TASK))
 			continue;
-		r = ddebug_ring_new(cpu, VIRTIO_DDEBUG_CTX_TASK);
+		/* where it was */
+		r = ddebug_ring_new(cpu, VIRTIO_DDEBUG_CTX_TASK, r->home);
 		if (!r)
 			return -ENOMEM;
 		list_add_tail(&r->gone, made);
@@ -894,6 +963,123 @@ static void ddebug_ring_free_all(struct list_head *rings)
 
 	list_for_each_entry_safe(r, next, rings, gone)
 		ddebug_ring_free(r);
+}
+
+/*
+ * Shared memory
+ * -------------
+ * A host may offer memory that outlives it.  While such a transport is attached, the
+ * streams' rings are there, as far as there is room; else they are ours.  They go from
+ * one to the other as from one size to another.
+ */
+
+/**
+ * ddebug_rings_lock() - no stream gets another ring by somebody else
+ *
+ * Context: Process, without ddebug_transport_lock(), which may be taken inside.  Sleeps.
+ */
+void ddebug_rings_lock(void)
+{
+	mutex_lock(&ddebug_resize_mutex);
+	cpus_read_lock();
+}
+
+/**
+ * ddebug_rings_unlock() - end of ddebug_rings_lock()
+ */
+void ddebug_rings_unlock(void)
+{
+	cpus_read_unlock();
+	mutex_unlock(&ddebug_resize_mutex);
+}
+
+static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r, struct list_head *gone)
+{
+	struct ddebug_ring *new;
+
+	/* one that the host does not take it would not find, either */
+	if (!r || r->home || !r->stream.posted)
+		return 0;
+	new = ddebug_ring_new(r->cpu, r->context, t);
+	if (!new) {
+		pr_warn("no room in the host's shared memory for the streams of CPU %u and up: they stay in the guest's; a larger shm-size helps\n",
+			r->cpu);
+		return -ENOMEM;
+	}
+	return ddebug_ring_exchange(t, new, gone);
+}
+
+/**
+ * ddebug_rings_share() - the streams go over to the host's shared memory
+ * @t: the transport, to which they were posted
+ * @gone: those that went, for ddebug_rings_free()
+ *
+ * As many as there is room for; the others stay where they are, and are as good as
+ * long as the host lives.
+ *
+ * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
+{
+	unsigned int cpu;
+	u8 i;
+
+	if (!t->ops->shm_alloc)
+		return;
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
+			if (ddebug_ring_share(t, per_cpu(ddebug_cpu, cpu).ring[i], gone))
+				return;
+}
+
+static void ddebug_ring_take_home(struct ddebug_ring *old, struct list_head *gone)
+{
+	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
+
+	if (!new)
+		pr_warn("no memory for the streams of CPU %u: its messages will be lost\n", old->cpu);
+	ddebug_ring_replace(old->cpu, old->context, new);
+	/* else it is freed when the device, which reads it to its head, is reset */
+	if (!old->stream.posted)
+		list_add(&old->gone, gone);
+}
+
+/**
+ * ddebug_rings_take_home() - no stream is in the shared memory of @t any more
+ * @t: a transport that is being detached
+ * @gone: those that went, for ddebug_rings_free(); the others are the device's until
+ *	it is reset
+ *
+ * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
+{
+	unsigned int cpu;
+	u8 i;
+
+	for_each_possible_cpu(cpu) {
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
+
+			if (r && r->home == t)
+				ddebug_ring_take_home(r, gone);
+		}
+	}
+}
+
+/**
+ * ddebug_rings_free() - free rings that were replaced
+ * @gone: which; nobody has them any more
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_rings_free(struct list_head *gone)
+{
+	if (list_empty(gone))
+		return;
+	/* nobody looks at what was in a CPU's place before */
+	synchronize_rcu();
+	ddebug_ring_free_all(gone);
 }
 
 /**
@@ -918,8 +1104,7 @@ int ddebug_ring_resize(unsigned int kb)
 
 	if (kb < DDEBUG_RB_SIZE_KB_MIN || kb > DDEBUG_RB_SIZE_KB_MAX)
 		return -EINVAL;
-	mutex_lock(&ddebug_resize_mutex);
-	cpus_read_lock();
+	ddebug_rings_lock();
 	was = rb_size_kb;
 	rb_size_kb = kb;
 	err = ddebug_ring_make_all(&made);
@@ -928,18 +1113,19 @@ int ddebug_ring_resize(unsigned int kb)
 		ddebug_ring_free_all(&made);
 	} else {
 		list_for_each_entry_safe(r, next, &made, gone) {
-			if (err)
+			if (err) {
 				ddebug_ring_free(r);
-			else
-				err = ddebug_ring_exchange(r, &gone);
+				continue;
+			}
+			err = ddebug_ring_exchange(ddebug_transport_lock(), r, &gone);
+			ddebug_transport_unlock();
 		}
 		if (err == -EBUSY)
 			rb_size_kb = was;
 	}
 	cpus_read_unlock();
-	/* nobody looks at what was in a CPU's place before */
-	synchronize_rcu();
-	ddebug_ring_free_all(&gone);
+	/* before the shared memory that they may lie in can go */
+	ddebug_rings_free(&gone);
 	mutex_unlock(&ddebug_resize_mutex);
 	return err;
 }
@@ -982,14 +1168,22 @@ bool ddebug_ring_given_back(struct ddebug_stream *s)
 static int ddebug_cpu_prepare(unsigned int cpu)
 {
 	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+	struct ddebug_transport *home;
 	u8 i;
 
 	if (c->made)
 		return 0;
 	c->made = true;
+	/* it stays attached: to be detached it takes the CPU hotplug lock */
+	home = ddebug_transport_lock();
+	ddebug_transport_unlock();
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-		struct ddebug_ring *r = ddebug_ring_new(cpu, i);
+		struct ddebug_ring *r = NULL;
 
+		if (home && home->ops->shm_alloc)
+			r = ddebug_ring_new(cpu, i, home);
+		if (!r)
+			r = ddebug_ring_new(cpu, i, NULL);
 		if (!r) {
 			pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
 				cpu);
@@ -998,6 +1192,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		/* nobody writes yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
+		ddebug_ring_show(r);
 		/* whole for who finds it: pairs with READ_ONCE() in ddebug_ring_stats() */
 		smp_store_release(&c->ring[i], r);
 		mutex_unlock(&ddebug_active_mutex);
@@ -1060,7 +1255,7 @@ void ddebug_ring_set_active(unsigned int why, bool active)
  */
 void ddebug_ring_stats(struct seq_file *m)
 {
-	unsigned int cpu, streams = 0;
+	unsigned int cpu, streams = 0, shared = 0;
 	u8 i;
 
 	rcu_read_lock();
@@ -1073,6 +1268,7 @@ void ddebug_ring_stats(struct seq_file *m)
 			if (!r)
 				continue;
 			streams++;
+			shared += !!r->home;
 			committed += le64_to_cpu(READ_ONCE(r->hdr->seq));
 			bytes += le64_to_cpu(READ_ONCE(r->hdr->head));
 			recursed += le64_to_cpu(READ_ONCE(r->hdr->recursed));
@@ -1086,7 +1282,8 @@ void ddebug_ring_stats(struct seq_file *m)
 			   ddebug_contexts[i].name, clamped);
 	}
 	rcu_read_unlock();
-	seq_printf(m, "streams: %u\nrb_size_kb: %u\n", streams, ddebug_ring_size_kb());
+	seq_printf(m, "streams: %u\nshared: %u\nrb_size_kb: %u\n", streams, shared,
+		   ddebug_ring_size_kb());
 }
 
 /**

@@ -55,6 +55,8 @@ struct ddebug_owner {
  * @kept: the device has not given it back, though asked
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
+ * @shm: where the stream lies in shared memory; NULL: in memory of our own
+ * @home: whose shared memory that is
  * @gone: in the list of rings that come or go with a change of size
  *
  * The producer reads its own copies only, never back from @hdr, which is
@@ -80,6 +82,8 @@ struct ddebug_ring {
 	u64 seen;
 
 	struct ddebug_stream stream;
+	void *shm;
+	struct ddebug_transport *home;
 	struct list_head gone;
 };
 
@@ -212,6 +216,11 @@ struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_crowded(void);
 bool ddebug_ring_given_back(struct ddebug_stream *s);
+void ddebug_rings_lock(void);
+void ddebug_rings_unlock(void);
+void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone);
+void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone);
+void ddebug_rings_free(struct list_head *gone);
 
 /* ddebug_transport.c */
 void ddebug_kick_init(void);

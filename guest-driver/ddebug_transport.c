@@ -394,10 +394,14 @@ void ddebug_work_on(unsigned int cpu)
  */
 int ddebug_transport_attach(struct ddebug_transport *t)
 {
-	struct ddebug_transport *old = ddebug_transport_lock();
+	struct ddebug_transport *old;
+	LIST_HEAD(gone);
 	unsigned int cpu;
-	int err = old ? -EBUSY : 0;
+	int err;
 
+	ddebug_rings_lock();
+	old = ddebug_transport_lock();
+	err = old ? -EBUSY : 0;
 	/* before any stream: packed records of before may be in them, which need it */
 	if (!err)
 		ddebug_dict_announce_all(t);
@@ -407,10 +411,15 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
 	}
 	if (!err)
+		ddebug_rings_share(t, &gone);
+	/* a CPU that comes up from here on waits for the mutex, and finds the transport */
+	ddebug_rings_unlock();
+	if (!err)
 		rcu_assign_pointer(ddebug_transport, t);
 	else if (!old)
 		ddebug_dict_untold();
 	ddebug_transport_unlock();
+	ddebug_rings_free(&gone);
 	if (err)
 		return err;
 
@@ -436,16 +445,21 @@ EXPORT_SYMBOL_GPL(ddebug_transport_attach);
 void ddebug_transport_detach(struct ddebug_transport *t)
 {
 	struct ddebug_transport *old;
+	LIST_HEAD(gone);
 
 	ddebug_kmsg_for_host(false);
+	ddebug_rings_lock();
 	old = ddebug_transport_lock();
 	if (old == t) {
 		RCU_INIT_POINTER(ddebug_transport, NULL);
 		ddebug_dict_untold();
 	}
+	ddebug_rings_take_home(t, &gone);
 	ddebug_transport_unlock();
+	ddebug_rings_unlock();
 	/* handlers that have seen it are done */
 	synchronize_rcu();
+	ddebug_rings_free(&gone);
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);
 
@@ -467,6 +481,7 @@ void ddebug_stream_taken_back(struct ddebug_stream *s)
 		goto out;
 	start = le64_to_cpu(s->shared->desc.start);
 	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
+	/* it goes on, so it is not in shared memory */
 	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
 
 	/* the device's word: not taken if it cannot be true */

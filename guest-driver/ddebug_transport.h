@@ -40,10 +40,11 @@ struct ddebug_piece {
 
 /**
  * struct ddebug_stream - what a transport sees of a stream
- * @shared: readable by the device
+ * @shared: readable by the device; its @hdr is in use only if there are pieces
  * @status: writable by the device; 64 bytes, aligned, in a page apart
  * @pieces: the ring, readable by the device
- * @nr_pieces: number of pieces, up to VIRTIO_DDEBUG_RING_PIECES_MAX
+ * @nr_pieces: number of pieces, up to VIRTIO_DDEBUG_RING_PIECES_MAX; 0: header and
+ *	ring lie in the transport's shared memory, at @shared->desc.shm_offset
  * @id: below 4 * nr_cpu_ids; the same as @shared->desc.stream
  * @queue: the transport's: streams of equal @queue are notified by one call
  * @posted: ddebug_rb's: the device has the stream
@@ -75,6 +76,11 @@ struct ddebug_stream {
  *	has no room for them and asking again is of no use.
  * @notify: wake the device.  Hard interrupt, interrupts off; or process
  *	context with preemption off.
+ * @shm_alloc: memory that the host keeps should it die, for a ring: @len bytes,
+ *	aligned to VIRTIO_DDEBUG_SHM_ALIGN, whatever they hold; *@offset is for
+ *	virtio_ddebug_stream_desc.shm_offset.  Returns NULL if there is no room.
+ *	Any number of tasks.  NULL: the host offers none.
+ * @shm_free: give such memory back
  *
  * @post, @retire and @announce are never called by two tasks at once.
  */
@@ -83,6 +89,8 @@ struct ddebug_transport_ops {
 	int (*retire)(struct ddebug_transport *t, struct ddebug_stream *s);
 	int (*announce)(struct ddebug_transport *t, const void *buf, size_t len);
 	void (*notify)(struct ddebug_transport *t, struct ddebug_stream *s);
+	void *(*shm_alloc)(struct ddebug_transport *t, size_t len, u64 *offset);
+	void (*shm_free)(struct ddebug_transport *t, void *mem, size_t len);
 };
 
 /**
@@ -91,11 +99,13 @@ struct ddebug_transport_ops {
  * @max_announce: bytes that one @ops->announce takes; at least
  *	DDEBUG_CALLSITE_MAX
  * @kmsg: the host wants the kernel's log, too
+ * @epoch: what the device has answered to ATTACH; for shared memory
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
 	size_t max_announce;
 	bool kmsg;
+	u32 epoch;
 };
 
 u64 ddebug_rb_instance(void);

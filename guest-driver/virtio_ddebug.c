@@ -11,7 +11,9 @@
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
+#include <linux/genalloc.h>
 #include <linux/init_task.h>
+#include <linux/io.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
 #include <linux/namei.h>
@@ -70,6 +72,8 @@ struct virtio_ddebug_req {
  *	returns them, or is reset.
  * @done: completed by each interrupt of @control
  * @transport: what ddebug_rb sees of us
+ * @shm: shared memory region 0, mapped; NULL: the device has none
+ * @pool: its allocator; the "physical" addresses are offsets
  * @reboot: resets the device before another kernel gets the memory
  * @running: the device has the streams
  */
@@ -88,6 +92,8 @@ struct virtio_ddebug {
 	struct completion done;
 
 	struct ddebug_transport transport;
+	void *shm;
+	struct gen_pool *pool;
 	struct notifier_block reboot;
 	bool running;
 };
@@ -226,6 +232,7 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 		a->clock = cpu_to_le64(local_clock());
 		a->realtime = cpu_to_le64(ktime_get_real_ns());
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_ATTACH, sizeof(*a));
+		vd->transport.epoch = le64_to_cpu(vd->resp->value);
 	}
 	mutex_unlock(&vd->lock);
 	if (err)
@@ -274,7 +281,8 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 	if (!out)
 		return -ENOMEM;
 	sg_init_table(out, s->nr_pieces + 1);
-	sg_set_buf(&out[0], s->shared, sizeof(*s->shared));
+	sg_set_buf(&out[0], s->shared,
+		   s->nr_pieces ? sizeof(*s->shared) : sizeof(s->shared->desc));
 	for (i = 0; i < s->nr_pieces; i++)
 		sg_set_page(&out[i + 1], s->pieces[i].page, s->pieces[i].len, 0);
 	sg_init_one(&in, s->status, sizeof(*s->status));
@@ -326,12 +334,69 @@ static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_strea
 	virtqueue_notify(virtio_ddebug_of(t)->rings[s->queue]);
 }
 
+static void *virtio_ddebug_shm_alloc(struct ddebug_transport *t, size_t len, u64 *offset)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	unsigned long mem = gen_pool_alloc(vd->pool, len);
+
+	if (mem)
+		*offset = gen_pool_virt_to_phys(vd->pool, mem);
+	return (void *)mem;
+}
+
+static void virtio_ddebug_shm_free(struct ddebug_transport *t, void *mem, size_t len)
+{
+	gen_pool_free(virtio_ddebug_of(t)->pool, (unsigned long)mem, len);
+}
+
 static const struct ddebug_transport_ops virtio_ddebug_ops = {
 	.post = virtio_ddebug_post,
 	.retire = virtio_ddebug_retire,
 	.announce = virtio_ddebug_announce,
 	.notify = virtio_ddebug_notify,
 };
+
+static const struct ddebug_transport_ops virtio_ddebug_shm_ops = {
+	.post = virtio_ddebug_post,
+	.retire = virtio_ddebug_retire,
+	.announce = virtio_ddebug_announce,
+	.notify = virtio_ddebug_notify,
+	.shm_alloc = virtio_ddebug_shm_alloc,
+	.shm_free = virtio_ddebug_shm_free,
+};
+
+static void virtio_ddebug_unmap_shm(struct virtio_ddebug *vd)
+{
+	if (vd->pool)
+		gen_pool_destroy(vd->pool);
+	if (vd->shm)
+		memunmap(vd->shm);
+}
+
+/* A device without its region is as one that never offered it. */
+static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
+{
+	struct virtio_shm_region region;
+
+	vd->transport.ops = &virtio_ddebug_ops;
+	if (!virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_SHM))
+		return 0;
+	if (!virtio_get_shm_region(vd->vdev, &region, VIRTIO_DDEBUG_SHM_REGION)) {
+		dev_warn(&vd->vdev->dev, "the device offers shared memory and has none: streams stay in the guest's\n");
+		return 0;
+	}
+	/* the host's RAM: cached, as ours is */
+	vd->shm = memremap(region.addr, region.len, MEMREMAP_WB);
+	vd->pool = gen_pool_create(ilog2(VIRTIO_DDEBUG_SHM_ALIGN), NUMA_NO_NODE);
+	if (!vd->shm || !vd->pool ||
+	    gen_pool_add_virt(vd->pool, (unsigned long)vd->shm, 0, region.len, NUMA_NO_NODE)) {
+		dev_err(&vd->vdev->dev, "cannot map the %llu bytes of shared memory: start the VM with a smaller shm-size, or shm=off\n",
+			region.len);
+		return -ENOMEM;
+	}
+	vd->transport.ops = &virtio_ddebug_shm_ops;
+	return 0;
+}
 
 static int virtio_ddebug_setup_vqs(struct virtio_ddebug *vd)
 {
@@ -470,7 +535,6 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	}
 	vd->num_rings = num_rings;
 	vd->req_len = min_t(u32, req_len, VIRTIO_DDEBUG_REQ_LEN_MAX);
-	vd->transport.ops = &virtio_ddebug_ops;
 	vd->transport.kmsg = virtio_has_feature(vdev, VIRTIO_DDEBUG_F_KMSG);
 	vd->transport.max_announce = vd->req_len - sizeof(struct virtio_ddebug_req_hdr);
 	return 0;
@@ -493,6 +557,7 @@ static int virtio_ddebug_reboot(struct notifier_block *nb, unsigned long event, 
 
 static void virtio_ddebug_free(struct virtio_ddebug *vd)
 {
+	virtio_ddebug_unmap_shm(vd);
 	kfree(vd->resp);
 	kfree(vd->req);
 	kfree(vd);
@@ -530,6 +595,9 @@ static int virtio_ddebug_probe(struct virtio_device *vdev)
 	if (!vd)
 		goto err_count;
 	err = virtio_ddebug_read_config(vd);
+	if (err)
+		goto err_free;
+	err = virtio_ddebug_map_shm(vd);
 	if (err)
 		goto err_free;
 	err = -ENOMEM;
@@ -583,6 +651,7 @@ static const struct virtio_device_id virtio_ddebug_ids[] = {
 MODULE_DEVICE_TABLE(virtio, virtio_ddebug_ids);
 
 static const unsigned int virtio_ddebug_features[] = {
+	VIRTIO_DDEBUG_F_SHM,
 	VIRTIO_DDEBUG_F_NOTICE,
 	VIRTIO_DDEBUG_F_KMSG,
 };

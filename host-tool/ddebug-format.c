@@ -404,6 +404,12 @@ append_late (const DdebugItem *item, GString *out)
                           micros / 1000000, (guint) (micros % 1000000));
 }
 
+static void
+append_unchecked (GString *out)
+{
+  g_string_append (out, "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it --\n");
+}
+
 static const char *
 stop_words (guint64 why)
 {
@@ -606,6 +612,8 @@ ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   if (item->epoch)
     begin_epoch (format, item->epoch, out);
+  if (item->first_unchecked && !format->quiet)
+    append_unchecked (out);
   if (item->late && !format->quiet)
     append_late (item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT)

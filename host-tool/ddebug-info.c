@@ -59,6 +59,12 @@ add_size (const Info *info)
     g_string_append_printf (info->text, ", cut short to %" G_GUINT64_FORMAT, there);
   ddebug_reader_usage (info->reader, &usage);
   g_string_append_c (info->text, '\n');
+  if (super->shm_size)
+    {
+      add_name (info->text, "rings:");
+      add_bytes (info->text, super->shm_size);
+      g_string_append (info->text, " of it, shared with the guest\n");
+    }
   add_name (info->text, "segments:");
   g_string_append_printf (info->text,
                           "%" G_GUINT64_FORMAT " of %u KiB: %" G_GUINT64_FORMAT " data, %" G_GUINT64_FORMAT
@@ -143,6 +149,12 @@ add_totals (const Info *info)
   add_number (info->text, "lost:", totals->lost);
   add_number (info->text, "dropped:", totals->dropped);
   add_number (info->text, "late:", totals->late);
+  if (totals->unchecked)
+    {
+      add_name (info->text, "in rings:");
+      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " of those received, which no checksum covers: QEMU died\n",
+                              totals->unchecked);
+    }
 }
 
 static void

@@ -32,6 +32,10 @@
  * that is still written, a place with a valid chunk behind it is damaged if it
  * is unreadable when it is read again.
  *
+ * The shared rings are read when there is no writer.  One may come at any time, and a
+ * guest writes to them then; but before that it writes the superblock.  So they are
+ * read as all is: what was copied counts if the superblock is the same afterwards.
+ *
  * What reading costs grows with the bytes that the file has on disk, and with
  * nothing that it says of itself: the headers of all slots are read into tables
  * sorted by number, holes are skipped, and the tables are read again only where
@@ -46,6 +50,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../qemu-device/ddebug-log-shm.h"
 #include "ddebug-crc.h"
 
 /* A copy begins small, since most waits end with one short chunk, and grows with success. */
@@ -95,6 +100,20 @@ typedef struct
   guint32 next_off;         /* where off goes when the result is taken */
 } Walk;
 
+/* What a writer that died left in the shared rings. */
+typedef struct
+{
+  guint64 generation;       /* of the superblock for which they were read; 0: not yet */
+  gboolean done;
+  guint64 off;              /* where the next ring is looked for */
+  DdebugShmRing ring;
+  guint8 *copy;             /* DDEBUG_LOG_PAYLOAD_MAX bytes; NULL until they are needed */
+  DdebugShmSeen seen;       /* of the newest chunk of messages */
+  DdebugChunk newest;       /* that was given out; its payload is gone */
+  guint64 pass;             /* the highest one */
+  guint32 epoch;            /* likewise */
+} Rings;
+
 struct DdebugReader
 {
   int fd;
@@ -112,6 +131,7 @@ struct DdebugReader
   guint64 segments_left;
   gboolean look_at_dict;    /* a copy of data was made since the dictionary ended */
   guint64 chunk_seq;        /* of the chunk that was given out last */
+  Rings rings;
   Walk data;
   Walk dict;
 };
@@ -177,6 +197,7 @@ super_from_disk (const struct ddebug_log_super *disk, DdebugSuper *super)
   super->size = GUINT64_FROM_LE (disk->size);
   super->nr_segs = GUINT64_FROM_LE (disk->nr_segs);
   super->first_seg = GUINT64_FROM_LE (disk->first_seg);
+  super->shm_size = GUINT64_FROM_LE (disk->shm_size);
   super->created = GUINT64_FROM_LE (disk->created);
   super->opened = GUINT64_FROM_LE (disk->opened);
   super->writer_pid = GUINT32_FROM_LE (disk->writer_pid);
@@ -191,7 +212,8 @@ super_is_sound (const DdebugSuper *super)
   return super->seg_size >= DDEBUG_LOG_SEG_SIZE_MIN && super->seg_size <= DDEBUG_LOG_SEG_SIZE_MAX
          && (super->seg_size & (super->seg_size - 1)) == 0 && super->nr_segs >= DDEBUG_LOG_NR_SEGS_MIN
          && super->nr_segs <= DDEBUG_LOG_SIZE_MAX / super->seg_size
-         && super->size == DDEBUG_LOG_SEGS_OFF + super->nr_segs * super->seg_size;
+         && (super->shm_size == 0 || ddebug_log_is_shm_size (super->shm_size))
+         && super->size == DDEBUG_LOG_SEGS_OFF + super->shm_size + super->nr_segs * super->seg_size;
 }
 
 typedef enum
@@ -235,6 +257,8 @@ read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
   if (*detail)
     return COPY_FEATURES;
   super_from_disk (&disk, super);
+  if (!(GUINT32_FROM_LE (disk.incompat) & DDEBUG_LOG_INCOMPAT_SHM) != (super->shm_size == 0))
+    return COPY_DAMAGED;
   return super_is_sound (super) ? COPY_GOOD : COPY_DAMAGED;
 }
 
@@ -317,6 +341,8 @@ chunk_from_disk (const struct ddebug_log_chunk *disk, DdebugChunk *chunk)
   chunk->torn = GUINT64_FROM_LE (disk->torn);
   chunk->clamped = GUINT64_FROM_LE (disk->clamped);
   chunk->payload = NULL;
+  chunk->from_ring = FALSE;
+  chunk->broken_rule = NULL;
 }
 
 /* Whether @p, with @avail bytes behind it, is the header of a chunk, of any place. */
@@ -340,10 +366,17 @@ parse_any_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *pay
 
 /* ---- slots ---- */
 
+/* Where the first slot is. */
+static guint64
+slots_begin (DdebugReader *reader)
+{
+  return DDEBUG_LOG_SEGS_OFF + reader->super.shm_size;
+}
+
 static guint64
 slot_offset (DdebugReader *reader, guint64 slot)
 {
-  return DDEBUG_LOG_SEGS_OFF + slot * reader->super.seg_size;
+  return slots_begin (reader) + slot * reader->super.seg_size;
 }
 
 static gboolean
@@ -444,7 +477,7 @@ next_slot (DdebugReader *reader, guint64 slot)
 
   if (data < 0)
     return errno == ENXIO ? reader->nr_slots : next;
-  return MAX (next, ((guint64) data - DDEBUG_LOG_SEGS_OFF) / reader->super.seg_size);
+  return MAX (next, ((guint64) data - slots_begin (reader)) / reader->super.seg_size);
 }
 
 static int
@@ -489,14 +522,14 @@ read_geometry (DdebugReader *reader)
   if (read_super (reader->fd, &super, &detail) == COPY_GOOD)
     {
       if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
-          || super.seg_size != reader->super.seg_size)
+          || super.seg_size != reader->super.seg_size || super.shm_size != reader->super.shm_size)
         reader->other = TRUE;
       else
         reader->super = super;
     }
   there = ddebug_reader_file_size (reader);
-  reader->nr_slots = there < DDEBUG_LOG_SEGS_OFF + SEGMENT_HEADER
-                         ? 0 : (there - DDEBUG_LOG_SEGS_OFF - SEGMENT_HEADER) / reader->super.seg_size + 1;
+  reader->nr_slots = there < slots_begin (reader) + SEGMENT_HEADER
+                         ? 0 : (there - slots_begin (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
   reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
 }
 
@@ -1066,6 +1099,112 @@ take (Walk *walk, DdebugChunk *chunk)
   walk->passed = FALSE;
 }
 
+/* ---- shared rings ---- */
+
+static void
+note_chunk (DdebugReader *reader, const DdebugChunk *chunk)
+{
+  Rings *rings = &reader->rings;
+
+  rings->newest = *chunk;
+  rings->epoch = MAX (rings->epoch, chunk->epoch);
+  if (chunk->type != DDEBUG_LOG_CHUNK_DATA)
+    return;
+  rings->pass = MAX (rings->pass, chunk->pass);
+  rings->seen = (DdebugShmSeen){
+    .epoch = chunk->epoch,
+    .stream = chunk->stream,
+    .end = ddebug_shm_end (chunk->pos, chunk->len, chunk->subbuf_shift),
+  };
+}
+
+static guint64
+generation_now (DdebugReader *reader)
+{
+  DdebugSuper super;
+  guint32 detail;
+
+  return read_super (reader->fd, &super, &detail) == COPY_GOOD ? super.generation : 0;
+}
+
+/* Whether there are rings to be read: nobody has the log, and they were not read since somebody had. */
+static gboolean
+begin_rings (DdebugReader *reader)
+{
+  Rings *rings = &reader->rings;
+  guint64 generation;
+
+  if (reader->live || reader->super.shm_size == 0)
+    return FALSE;
+  /* The generation first: whoever takes the log afterwards changes it. */
+  generation = generation_now (reader);
+  if (generation == 0 || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
+    return FALSE;
+  if (generation != rings->generation)
+    {
+      if (!rings->copy)
+        rings->copy = g_malloc (DDEBUG_LOG_PAYLOAD_MAX);
+      rings->generation = generation;
+      rings->done = FALSE;
+      rings->off = 0;
+      memset (&rings->ring, 0, sizeof rings->ring);
+    }
+  return !rings->done;
+}
+
+static void
+chunk_from_ring (const Rings *rings, gsize len, DdebugChunk *chunk)
+{
+  const DdebugLogData *data = &rings->ring.data;
+
+  *chunk = (DdebugChunk){
+    .type = DDEBUG_LOG_CHUNK_DATA,
+    .len = len,
+    .chunk_seq = rings->newest.chunk_seq,
+    .realtime = rings->newest.realtime,
+    .monotonic = rings->newest.monotonic,
+    .epoch = data->epoch,
+    .stream = data->stream,
+    .generation = data->generation,
+    .cpu = data->cpu,
+    .context = data->context,
+    .subbuf_shift = data->subbuf_shift,
+    .pass = rings->pass + 1,
+    .pos = data->pos,
+    .produced = data->produced,
+    .recursed = data->recursed,
+    .torn = data->torn,
+    .clamped = data->clamped,
+    .payload = len ? rings->copy : NULL,
+    .from_ring = TRUE,
+    .broken_rule = rings->ring.broken_rule,
+  };
+}
+
+/* The next span that is left in a ring; FALSE if there is none. */
+static gboolean
+next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
+{
+  Rings *rings = &reader->rings;
+  gsize len = 0;
+
+  if (!begin_rings (reader))
+    return FALSE;
+  while ((len = ddebug_shm_next_span (reader->fd, &rings->ring, rings->copy)) == 0 && !rings->ring.broken_rule)
+    if (!ddebug_shm_next_ring (reader->fd, reader->super.shm_size, rings->epoch, &rings->seen, &rings->off,
+                               &rings->ring))
+      {
+        rings->done = TRUE;
+        return FALSE;
+      }
+  /* A writer has come: what was copied may be its guest's, and it puts what was left into the log. */
+  if (generation_now (reader) != rings->generation)
+    return FALSE;
+  chunk_from_ring (rings, len, chunk);
+  rings->ring.broken_rule = NULL;
+  return TRUE;
+}
+
 /* ---- interface ---- */
 
 /* @fd: taken over */
@@ -1132,6 +1271,7 @@ ddebug_reader_free (DdebugReader *reader)
   g_clear_pointer (&reader->lost_slots, g_array_unref);
   g_free (reader->data.copy);
   g_free (reader->dict.copy);
+  g_free (reader->rings.copy);
   g_free (reader);
 }
 
@@ -1178,7 +1318,12 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
       if (walk->peeked)
         take (walk, chunk);
       if (result == DDEBUG_READ_CHUNK)
-        reader->chunk_seq = chunk->chunk_seq;
+        {
+          reader->chunk_seq = chunk->chunk_seq;
+          note_chunk (reader, chunk);
+        }
+      if (result == DDEBUG_READ_END && next_of_rings (reader, chunk))
+        return DDEBUG_READ_CHUNK;
       /* That a dictionary went with the last data of its epoch is as it should be. */
       if (walk == &reader->data || result != DDEBUG_READ_LAPPED)
         return result;

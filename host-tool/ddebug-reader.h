@@ -21,6 +21,7 @@ typedef struct
   guint64 size;
   guint64 nr_segs;
   guint64 first_seg;
+  guint64 shm_size;         /* bytes of shared rings; 0: none */
   guint64 created;
   guint64 opened;
   guint32 writer_pid;
@@ -52,6 +53,12 @@ typedef struct
   guint64 torn;
   guint64 clamped;
   const guint8 *payload;  /* len bytes, checked; NULL if they were damaged */
+  /*
+   * Of a shared ring, whose writer died before it drained it: no chunk of the file,
+   * and no checksum covers it.  Its host's times are those of the newest chunk.
+   */
+  gboolean from_ring;
+  const char *broken_rule;  /* for a ring: why it cannot be read, and payload is NULL */
 } DdebugChunk;
 
 /* struct ddebug_log_state in host order. */
@@ -123,6 +130,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugReader, ddebug_reader_free)
  * Chunks come in the order in which they were written, over both types of
  * segments: a callsite is announced before the first record that names it.
  * After %DDEBUG_READ_END it may be called again when the file has changed.
+ *
+ * Behind the last chunk of a log without a writer comes what that has left in the
+ * shared rings, once: spans that are given out as DATA chunks of one more pass.
  */
 DdebugRead ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error);
 

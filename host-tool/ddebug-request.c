@@ -105,7 +105,11 @@ do_it (Request *request, GError **error)
   if (request->type == DDEBUG_LOG_REQUEST_SIZE)
     done = ddebug_log_resize (log, request->arg, &why);
   else
-    done = ddebug_log_clear (log, &why);
+    {
+      /* what is left in shared rings is cleared, too */
+      ddebug_log_recover (log);
+      done = ddebug_log_clear (log, &why);
+    }
   request->value = ddebug_log_size (log);
   ddebug_log_close (log);
   return done ? DONE : fail_writer (request, why, error);

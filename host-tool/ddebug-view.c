@@ -32,7 +32,7 @@ struct DdebugView
   gboolean closed;
   guint opens;
   guint64 settled_pass;
-  char where[96];           /* text of an item */
+  char where[128];          /* text of an item */
   GArray *events;           /* of DdebugItem: not given out yet */
   DdebugItem after;         /* comes after an event that was given out before it */
   gboolean has_after;
@@ -79,7 +79,9 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   memset (item, 0, sizeof *item);
   item->type = DDEBUG_ITEM_BAD_CHUNK;
   item->count = bytes;
-  if (chunk->seg_seq)
+  if (chunk->from_ring)
+    g_snprintf (view->where, sizeof view->where, "the shared ring of stream %u: %s", chunk->stream, chunk->broken_rule);
+  else if (chunk->seg_seq)
     g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
                 chunk->off, chunk->seg_seq);
   else
@@ -135,6 +137,7 @@ is_of_vm (guint32 event)
     case DDEBUG_LOG_EVENT_IO_LOST:
     case DDEBUG_LOG_EVENT_FULL_LOST:
     case DDEBUG_LOG_EVENT_RATE_LOST:
+    case DDEBUG_LOG_EVENT_RECOVERED:
     case DDEBUG_LOG_EVENT_CLOSE:
       return FALSE;
     default:
@@ -336,6 +339,7 @@ count_item (DdebugView *view, const DdebugItem *item)
     case DDEBUG_ITEM_MESSAGE:
       view->totals.received++;
       view->totals.late += item->late != 0;
+      view->totals.unchecked += item->unchecked;
       break;
     case DDEBUG_ITEM_LOST:
       view->totals.lost += item->count;

@@ -29,6 +29,7 @@ typedef struct
   guint64 lost;
   guint64 dropped;
   guint64 late;             /* of those received: given out after a younger one */
+  guint64 unchecked;        /* of those received: they were in shared rings when a QEMU died */
 } DdebugTotals;
 
 typedef enum

@@ -25,13 +25,15 @@
  *    12288  reply (device to tool)
  *    16384  state (device: what readers may take for settled)
  *    20480  zeros
- *    65536  segment 0 | segment 1 | ... | segment nr_segs - 1
+ *    65536  shared rings: super.shm_size bytes, 0 in most logs
+ *  + shm_size  segment 0 | segment 1 | ... | segment nr_segs - 1
  */
 #define DDEBUG_LOG_SUPER_OFF(copy)	((copy) * 4096ull)
 #define DDEBUG_LOG_REQUEST_OFF		8192ull
 #define DDEBUG_LOG_REPLY_OFF		12288ull
 #define DDEBUG_LOG_STATE_OFF		16384ull
-#define DDEBUG_LOG_SEGS_OFF		65536ull
+#define DDEBUG_LOG_SHM_OFF		65536ull
+#define DDEBUG_LOG_SEGS_OFF		65536ull	/* and super.shm_size */
 
 /* Bytes that nobody reads; only open file description locks are put on them. */
 #define DDEBUG_LOG_LOCK_WRITER		(1ull << 62)		/* held by the device while it has the log */
@@ -57,9 +59,16 @@
  * A reader that meets an incompatible flag it does not know does not read on;
  * a writer that meets any flag it does not know does not write.
  */
-#define DDEBUG_LOG_INCOMPAT_SHM		0x00000001u	/* set aside: rings in the file */
-#define DDEBUG_LOG_INCOMPAT_KNOWN	0x00000000u
+#define DDEBUG_LOG_INCOMPAT_SHM		0x00000001u	/* rings in the file: shm_size is not 0 */
+#define DDEBUG_LOG_INCOMPAT_KNOWN	0x00000001u
 #define DDEBUG_LOG_COMPAT_KNOWN		0x00000000u
+
+/*
+ * Bytes of the area for shared rings: a power of two, since it is a BAR of a PCI
+ * device.  What lies in it: virtio_ddebug.h, "A stream in shared memory".
+ */
+#define DDEBUG_LOG_SHM_SIZE_MIN		(1ull << 20)
+#define DDEBUG_LOG_SHM_SIZE_MAX		(1ull << 30)
 
 /*
  * Two copies, written in turn: the valid one of the higher generation counts.
@@ -74,7 +83,7 @@ struct ddebug_log_super {
 	__le32 seg_size;	/* bytes, a power of two */
 	__le64 generation;	/* of this superblock */
 	__u8 uuid[16];		/* of the log: new when the file is formatted */
-	__le64 size;		/* bytes: DDEBUG_LOG_SEGS_OFF + nr_segs * seg_size */
+	__le64 size;		/* bytes: DDEBUG_LOG_SEGS_OFF + shm_size + nr_segs * seg_size */
 	__le64 nr_segs;
 	__le64 first_seg;	/* data segments numbered below it are cleared */
 	__le64 created;		/* ns since 1970 */
@@ -88,7 +97,8 @@ struct ddebug_log_super {
 	__le64 frozen_last;	/* overwritten; 0: none are */
 	__le32 frozen_epoch;	/* they hold data of epochs from this */
 	__le32 frozen_epoch_last;	/* to this one */
-	__u8 reserved1[3828];
+	__le64 shm_size;	/* bytes of the shared rings; 0: there are none */
+	__u8 reserved1[3820];
 	__le32 crc;
 };
 
@@ -113,7 +123,8 @@ _Static_assert(offsetof(struct ddebug_log_super, frozen_first) == 240, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, frozen_last) == 248, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch) == 256, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch_last) == 260, "ABI");
-_Static_assert(offsetof(struct ddebug_log_super, reserved1) == 264, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, shm_size) == 264, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, reserved1) == 272, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
 _Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
 
@@ -316,6 +327,7 @@ struct ddebug_log_event {
 #define DDEBUG_LOG_EVENT_RATE_LOST	12	/* arg: gaps, bytes that exceeded rate-limit */
 #define DDEBUG_LOG_EVENT_MACHINE_RESET	13	/* the whole machine was reset: it boots */
 #define DDEBUG_LOG_EVENT_SHUTDOWN	14	/* the VM ends; arg: DDEBUG_LOG_SHUTDOWN_* */
+#define DDEBUG_LOG_EVENT_RECOVERED	15	/* arg: chunks, bytes that a writer which died had left in the shared rings */
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");

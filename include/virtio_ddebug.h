@@ -28,8 +28,8 @@
 #define VIRTIO_DDEBUG_ABI_VERSION	0
 
 /*
- * Feature bits.  A device offers KMSG if it is asked to, and NOTICE; the others
- * are set aside so that what follows does not have to move anything.
+ * Feature bits.  A device offers SHM and KMSG if it is asked to, and NOTICE; the
+ * others are set aside so that what follows does not have to move anything.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
 #define VIRTIO_DDEBUG_F_QUERY		1	/* the event queue carries dyndbg queries */
@@ -114,8 +114,17 @@ struct virtio_ddebug_stream_desc {
 	__le16 reserved0;
 	__le32 ring_size;	/* bytes: a multiple of the sub-buffer size */
 	__le64 start;		/* position from which the device is to read */
-	__u8 reserved1[32];
+	__le32 flags;		/* VIRTIO_DDEBUG_STREAM_F_* */
+	__le32 epoch;		/* of ATTACH's answer; 0 without F_SHM */
+	__le64 shm_offset;	/* of the stream in region 0; 0 without F_SHM */
+	__u8 reserved1[16];
 };
+
+/*
+ * The stream lies in shared memory region 0: the element's readable bytes are
+ * the descriptor alone.
+ */
+#define VIRTIO_DDEBUG_STREAM_F_SHM	0x00000001u
 
 _Static_assert(offsetof(struct virtio_ddebug_stream_desc, magic) == 0, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_desc, stream) == 4, "ABI");
@@ -126,7 +135,10 @@ _Static_assert(offsetof(struct virtio_ddebug_stream_desc, subbuf_shift) == 17, "
 _Static_assert(offsetof(struct virtio_ddebug_stream_desc, reserved0) == 18, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_desc, ring_size) == 20, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_stream_desc, start) == 24, "ABI");
-_Static_assert(offsetof(struct virtio_ddebug_stream_desc, reserved1) == 32, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_desc, flags) == 32, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_desc, epoch) == 36, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_desc, shm_offset) == 40, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_stream_desc, reserved1) == 48, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_stream_desc) == 64, "ABI");
 
 /*
@@ -199,6 +211,33 @@ _Static_assert(offsetof(struct virtio_ddebug_status, reserved1) == 16, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_status) == 64, "ABI");
 
 /*
+ * A stream in shared memory region 0, at a multiple of 4096 bytes.  The region is
+ * a part of the log file (ddebug_log.h), so that what is in it outlives the
+ * device: whoever reads the log then knows the ring by the copy of its descriptor.
+ *
+ *      0        64       128        2048         2112      4096
+ *     +--------+--------+----------+------------+---------+----------------+
+ *     |desc    |hdr     | zeros    |shm_status  | zeros   | the ring       |
+ *     +--------+--------+----------+------------+---------+----------------+
+ */
+#define VIRTIO_DDEBUG_SHM_REGION	0
+#define VIRTIO_DDEBUG_SHM_ALIGN		4096u
+#define VIRTIO_DDEBUG_SHM_HDR_OFF	64u
+#define VIRTIO_DDEBUG_SHM_STATUS_OFF	2048u
+#define VIRTIO_DDEBUG_SHM_RING_OFF	4096u
+
+/* Written by the device. */
+struct virtio_ddebug_shm_status {
+	__le64 drained;		/* everything before this position is in the log, or
+				 * was given up and counted */
+	__u8 reserved[56];
+};
+
+_Static_assert(offsetof(struct virtio_ddebug_shm_status, drained) == 0, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_shm_status, reserved) == 8, "ABI");
+_Static_assert(sizeof(struct virtio_ddebug_shm_status) == 64, "ABI");
+
+/*
  * Control queue: readable is virtio_ddebug_req_hdr and the request's payload,
  * writable is virtio_ddebug_resp.
  */
@@ -208,7 +247,6 @@ _Static_assert(sizeof(struct virtio_ddebug_status) == 64, "ABI");
 /* Numbers set aside; a version 0 device answers VIRTIO_DDEBUG_S_UNSUPP. */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
 #define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* change the log's size */
-#define VIRTIO_DDEBUG_REQ_SHM_RING	7	/* a ring by its offset in region 0 */
 
 /* A device accepts requests up to config.max_request_len, at least this. */
 #define VIRTIO_DDEBUG_REQ_LEN_MIN	16384

@@ -44,6 +44,35 @@
     } while (0)
 #endif
 
+#if !DDEBUG_QEMU_AT_LEAST(9, 2)
+/* Private to its file, and for capabilities of 32 bits only. */
+#include "hw/virtio/virtio-pci.h"
+#include "standard-headers/linux/virtio_pci.h"
+
+static inline int virtio_pci_add_shm_cap(VirtIOPCIProxy *proxy, uint8_t bar,
+                                         uint64_t offset, uint64_t length,
+                                         uint8_t id)
+{
+    const struct virtio_pci_cap64 cap = {
+        .cap.cap_len = sizeof(cap),
+        .cap.cfg_type = VIRTIO_PCI_CAP_SHARED_MEMORY_CFG,
+        .cap.bar = bar,
+        .cap.id = id,
+        .cap.offset = cpu_to_le32(offset),
+        .cap.length = cpu_to_le32(length),
+        .offset_hi = cpu_to_le32(offset >> 32),
+        .length_hi = cpu_to_le32(length >> 32),
+    };
+    int at = pci_add_capability(&proxy->pci_dev, PCI_CAP_ID_VNDR, 0,
+                                sizeof(cap), &error_abort);
+
+    /* what stands before cap_len is PCI's */
+    memcpy(proxy->pci_dev.config + at + PCI_CAP_FLAGS, &cap.cap.cap_len,
+           sizeof(cap) - PCI_CAP_FLAGS);
+    return at;
+}
+#endif
+
 #if !DDEBUG_QEMU_AT_LEAST(8, 2)
 /* The reason was the caller's; now QEMU takes, frees and clears it. */
 static inline int ddebug_add_blocker(Error **reason, Error **errp)

@@ -69,16 +69,27 @@ typedef enum DdebugJobType {
     DDEBUG_JOB_DICT,
     DDEBUG_JOB_EVENT,
     DDEBUG_JOB_LOST,
+    DDEBUG_JOB_RETIRED,
 } DdebugJobType;
+
+/*
+ * In shared memory: what is to be stored there once a span is in the log, or was
+ * given up.  The stream may be gone by then, the memory is not.
+ */
+typedef struct DdebugMark {
+    __le64 *drained;            /* NULL: the stream is not in shared memory */
+    uint64_t end;               /* position behind the span */
+} DdebugMark;
 
 typedef struct DdebugJob {
     QSIMPLEQ_ENTRY(DdebugJob) next;
     DdebugJobType type;
-    uint64_t id;                /* ATTACH, DICT: of the request */
+    uint64_t id;                /* ATTACH, DICT, RETIRED: of the request */
     uint64_t session;           /* ATTACH, DICT: it came in */
     uint32_t event;
     uint64_t args[2];           /* EVENT: its arguments; LOST: bytes */
     DdebugLogData data;
+    DdebugMark mark;            /* DATA */
     size_t len;
     void *payload;              /* owned */
 } DdebugJob;
@@ -97,6 +108,7 @@ struct DdebugDrain {
     int inotify_fd;             /* -1: requests are polled at each wake-up */
     void (*notify)(void *opaque);
     void *opaque;
+    DdebugShm *shm;             /* the marks' memory, or NULL */
 
     /* under the lock */
     GPtrArray *streams;
@@ -184,6 +196,7 @@ static void drain_unref(DdebugDrain *d)
     g_free(d->resize_status);
     g_free(d->stage);
     g_free(d->bounce);
+    ddebug_shm_unref(d->shm);
     g_free(d);
 }
 
@@ -246,6 +259,15 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
         complain(d, st);
     }
     return len;
+}
+
+/* Behind the span of @st that was copied last. */
+static DdebugMark mark_behind(const DdebugStream *st)
+{
+    return (DdebugMark) {
+        .drained = st->shm_status ? &st->shm_status->drained : NULL,
+        .end = st->consumed,
+    };
 }
 
 /* All streams were looked at. */
@@ -390,6 +412,7 @@ static void stage_all(DdebugDrain *d)
 
                 job->type = DDEBUG_JOB_DATA;
                 job->data = data;
+                job->mark = mark_behind(st);
                 job->len = len;
                 job->payload = g_memdup2(d->stage, len);
                 push_job(d, job);
@@ -526,8 +549,9 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 }
 
 DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
-                                  uint32_t generation)
+                                  uint32_t generation, uint64_t request)
 {
+    DdebugJob *job;
     DdebugStream *st = NULL;
     guint i;
 
@@ -543,6 +567,13 @@ DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
         push_lost(d, unstaged(d, st));
         g_ptr_array_remove_index(d->streams, i);
         d->counters.streams = d->streams->len;
+        if (st->shm_status) {
+            /* without a limit: requests on their way are few */
+            job = g_new0(DdebugJob, 1);
+            job->type = DDEBUG_JOB_RETIRED;
+            job->id = request;
+            push_job(d, job);
+        }
     } else {
         st = NULL;
     }
@@ -739,7 +770,7 @@ static void relock_counting(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
 
 /* Comes with the lock and without what it calls for, goes with it. */
 static void write_data(DdebugDrain *d, const DdebugLogData *data,
-                       const void *buf, size_t len)
+                       DdebugMark mark, const void *buf, size_t len)
 {
     const uint64_t full_lost = ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL);
     const uint64_t gaps = d->skipped_gaps, skipped = d->skipped_bytes;
@@ -760,6 +791,9 @@ static void write_data(DdebugDrain *d, const DdebugLogData *data,
     r = ddebug_log_append_data(d->log, data, buf, len);
     check_io(d, r, begin_ms);
     check_data(d, r, full_lost);
+    if (mark.drained) {
+        qatomic_set((uint64_t *)mark.drained, cpu_to_le64(mark.end));
+    }
     relock_counting(d, r ? 0 : 1, r ? 0 : len);
 }
 
@@ -774,6 +808,15 @@ static uint32_t status_of(int r)
         return VIRTIO_DDEBUG_S_INVAL;
     default:
         return VIRTIO_DDEBUG_S_IOERR;
+    }
+}
+
+/* With the lock. */
+static void push_done(DdebugDrain *d, DdebugDone *done)
+{
+    QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
+    if (!d->abandoned) {
+        d->notify(d->opaque);
     }
 }
 
@@ -805,10 +848,19 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         d->guest_there = d->attached;
         d->guest_died = false;
     }
-    QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
-    if (!d->abandoned) {
-        d->notify(d->opaque);
-    }
+    push_done(d, done);
+}
+
+/* What the ring held was written by the jobs before this one. */
+static void answer_retired(DdebugDrain *d, const DdebugJob *job)
+{
+    DdebugDone *done = g_new0(DdebugDone, 1);
+
+    done->answer = (DdebugAnswer) {
+        .id = job->id,
+        .status = VIRTIO_DDEBUG_S_OK,
+    };
+    push_done(d, done);
 }
 
 /*
@@ -868,7 +920,7 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
 
     switch (job->type) {
     case DDEBUG_JOB_DATA:
-        write_data(d, &job->data, job->payload, job->len);
+        write_data(d, &job->data, job->mark, job->payload, job->len);
         break;
     case DDEBUG_JOB_ATTACH:
     case DDEBUG_JOB_DICT:
@@ -887,6 +939,9 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
         qemu_mutex_unlock(&d->lock);
         ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, 1, job->args[0]);
         relock_counting(d, 0, 0);
+        break;
+    case DDEBUG_JOB_RETIRED:
+        answer_retired(d, job);
         break;
     }
 }
@@ -936,7 +991,7 @@ static bool look(DdebugDrain *d, int *wait_ms)
                 break;
             }
             found = true;
-            write_data(d, &data, d->bounce, len);
+            write_data(d, &data, mark_behind(st), d->bounce, len);
             if (d->intrusions != intrusions) {
                 return true;
             }
@@ -1171,7 +1226,8 @@ static void *drain_thread(void *opaque)
     return NULL;
 }
 
-DdebugDrain *ddebug_drain_start(DdebugLog *log, bool freeze_on_panic,
+DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
+                                bool freeze_on_panic,
                                 void (*notify)(void *opaque), void *opaque,
                                 Error **errp)
 {
@@ -1198,6 +1254,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, bool freeze_on_panic,
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
+    d->shm = shm ? ddebug_shm_ref(shm) : NULL;
     d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
     watch_log(d);

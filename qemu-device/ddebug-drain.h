@@ -38,12 +38,14 @@ typedef struct DdebugCounters {
 /**
  * ddebug_drain_start: starts the thread, paused.
  * @log: becomes the thread's, unless NULL is returned
+ * @shm: in which streams may lie; NULL: none do
  * @freeze_on_panic: what led to a panic is kept (ddebug_log_freeze())
  * @notify: called by the thread, with the drain's lock, when there is an answer
  *          to fetch or the size of the log has changed; it may only schedule
  *          that
  */
-DdebugDrain *ddebug_drain_start(DdebugLog *log, bool freeze_on_panic,
+DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
+                                bool freeze_on_panic,
                                 void (*notify)(void *opaque), void *opaque,
                                 Error **errp);
 
@@ -87,11 +89,13 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
  * ddebug_drain_retire: copies what is in the rings and takes away the stream of
  * that @id and @generation.  What did not fit into the room there is for it is
  * counted as lost.
+ * @request: of a stream in shared memory an answer with this id comes when all
+ *           that was copied is in the log: until then the ring is what keeps it
  *
  * Returns: the stream, to be freed; NULL if there is none
  */
 DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
-                                  uint32_t generation);
+                                  uint32_t generation, uint64_t request);
 
 /**
  * ddebug_drain_end_session: the driver is gone; streams are not drained until

@@ -100,6 +100,7 @@ static DdebugLog *make_heir(const DdebugLog *old, const struct stat *st,
         .writer = writer,
         .file_mode = st->st_mode & 0777,
         .file_group = &st->st_gid,
+        .shm_size = old->shm_size,
     };
 
     return ddebug_log_open(old->where, ddebug_log_size(old), &info,
@@ -114,6 +115,7 @@ static void swap_files(DdebugLog *a, DdebugLog *b)
     a->super = b->super;
     a->seg_size = b->seg_size;
     a->nr_segs = b->nr_segs;
+    a->shm_size = b->shm_size;
     a->slots = b->slots;
     a->data = b->data;
     a->dict = b->dict;

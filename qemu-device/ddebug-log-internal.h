@@ -23,6 +23,7 @@
  *   -resize    size, clear
  *   -request   requests of tools
  *   -check     what somebody else did to the file
+ *   -shm       rings in the file, and what a writer that died left there
  */
 #ifndef DDEBUG_LOG_INTERNAL_H
 #define DDEBUG_LOG_INTERNAL_H
@@ -46,9 +47,12 @@
 #include <unistd.h>
 #define ddebug_crc32c(data, len) \
     (crc32_iscsi((unsigned char *)(data), len, 0xffffffff) ^ 0xffffffff)
+#define ROUND_DOWN(n, to) ((n) / (to) * (to))
+#define ROUND_UP(n, to) ROUND_DOWN((n) + (to) - 1, to)
 #endif
 
 #include "ddebug-log.h"
+#include "ddebug-log-shm.h"
 
 #define MIB (1ull << 20)
 
@@ -95,6 +99,7 @@ struct DdebugLog {
     struct ddebug_log_super super;  /* as it is on disk */
     uint32_t seg_size;
     uint64_t nr_segs;
+    uint64_t shm_size;              /* bytes of the shared rings; 0: none */
     DdebugLogSlot *slots;           /* nr_segs of them */
     DdebugLogCursor data, dict;
     uint64_t next_seq;
@@ -103,6 +108,7 @@ struct DdebugLog {
     uint32_t frozen_epoch;          /* ddebug_log_freeze() was called in it */
     bool attached;                  /* the epoch was begun by this writer */
     uint64_t last_pass;
+    DdebugShmSeen last_data;        /* what the newest DATA chunk says, when loaded */
     uint64_t answered;              /* id of the last request answered */
     DdebugLogMode mode;
     struct {
@@ -145,13 +151,17 @@ bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 
 /* -super */
 uint32_t ddlog_seg_size_for(uint64_t size);
-uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size);
-uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size);
+/* 0 if it is too small for any. */
+uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size, uint64_t shm_size);
+uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size,
+                         uint64_t shm_size);
+/* Of this log, with so many segments. */
+uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs);
 uint64_t ddlog_slot_off(const DdebugLog *log, uint64_t slot);
 /* How many slots dictionary segments take at most: rule 5. */
 uint64_t ddlog_dict_limit(uint64_t nr_segs);
 bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
-                         GError **error);
+                         uint64_t shm_size, GError **error);
 /* Gives it the next generation; what was written last is log->super. */
 int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s);
 int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs);

@@ -179,12 +179,24 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     };
     int r;
 
-    log->seg_size = ddlog_seg_size_for(size);
-    log->nr_segs = ddlog_nr_segs_for(size, log->seg_size);
+    log->shm_size = info ? info->shm_size : 0;
+    if (!size) {
+        size = DDEBUG_LOG_SIZE_DEFAULT + log->shm_size;
+    }
+    log->seg_size = ddlog_seg_size_for(size - MIN(size, log->shm_size));
+    if (!ddlog_check_nr_segs(log->path, size, log->seg_size, log->shm_size,
+                             error)) {
+        return false;
+    }
+    log->nr_segs = ddlog_nr_segs_for(size, log->seg_size, log->shm_size);
     memcpy(s.magic, DDEBUG_LOG_MAGIC, sizeof(s.magic));
     s.seg_size = GUINT32_TO_LE(log->seg_size);
     s.nr_segs = GUINT64_TO_LE(log->nr_segs);
-    s.size = GUINT64_TO_LE(ddlog_file_size(log->nr_segs, log->seg_size));
+    s.size = GUINT64_TO_LE(ddlog_size_with(log, log->nr_segs));
+    if (log->shm_size) {
+        s.incompat = GUINT32_TO_LE(DDEBUG_LOG_INCOMPAT_SHM);
+        s.shm_size = GUINT64_TO_LE(log->shm_size);
+    }
     s.created = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     new_uuid(s.uuid);
     ddlog_super_fields(&s, info);
@@ -203,6 +215,29 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     return true;
 }
 
+/* Segments would have to move to make room, so an area comes with a new log only. */
+static bool check_shm(const DdebugLog *log, const DdebugLogInfo *info,
+                      GError **error)
+{
+    if (!info || !info->shm_size) {
+        return true;
+    }
+    if (!log->shm_size) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
+                          "'%s' was made without room for shared rings "
+                          "(shm=on): name another file, remove this one so "
+                          "that it is made anew, or say shm=off", log->path);
+    }
+    if (info->shm_exact && info->shm_size != log->shm_size) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
+                          "'%s' has %" PRIu64 " bytes for shared rings, not "
+                          "%" PRIu64 " (shm-size): leave that out, or remove "
+                          "the file so that it is made anew", log->path,
+                          log->shm_size, info->shm_size);
+    }
+    return true;
+}
+
 static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
                    uint64_t have, GError **error)
 {
@@ -210,8 +245,9 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     uint64_t want;
     int r;
 
-    if (!ddlog_read_super(log, error) ||
-        (size && !ddlog_check_nr_segs(log->path, size, log->seg_size, error))) {
+    if (!ddlog_read_super(log, error) || !check_shm(log, info, error) ||
+        (size && !ddlog_check_nr_segs(log->path, size, log->seg_size,
+                                      log->shm_size, error))) {
         return false;
     }
     want = GUINT64_FROM_LE(log->super.size);
@@ -242,8 +278,8 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (!size) {
         return true;
     }
-    return ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size),
-                             error);
+    return ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size,
+                                                    log->shm_size), error);
 }
 
 DdebugLog *ddebug_log_open(const char *path, uint64_t size,
@@ -274,7 +310,7 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
         ok = ddlog_fail_io(error, path, "cannot look at", errno);
     }
     if (ok && st.st_size == 0) {
-        ok = format(log, size ? size : DDEBUG_LOG_SIZE_DEFAULT, info, error);
+        ok = format(log, size, info, error);
         if (!ok) {
             ddlog_cut(log->fd, 0);
         }
@@ -312,6 +348,11 @@ void ddebug_log_close(DdebugLog *log)
 uint64_t ddebug_log_size(const DdebugLog *log)
 {
     return GUINT64_FROM_LE(log->super.size);
+}
+
+uint64_t ddebug_log_shm_size(const DdebugLog *log)
+{
+    return log->shm_size;
 }
 
 const char *ddebug_log_path(const DdebugLog *log)

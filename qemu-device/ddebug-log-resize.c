@@ -5,7 +5,7 @@
 static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
 {
     const uint64_t had = ddebug_log_size(log);
-    const uint64_t size = ddlog_file_size(nr_segs, log->seg_size);
+    const uint64_t size = ddlog_size_with(log, nr_segs);
     int r = ddlog_preallocate(log->fd, had, size);
 
     if (r) {
@@ -239,7 +239,7 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
                           "the dictionary of the newest boot in '%s' does not "
                           "fit %" PRIu64 " bytes: ask for a larger size",
-                          log->path, ddlog_file_size(nr_segs, log->seg_size));
+                          log->path, ddlog_size_with(log, nr_segs));
     }
     for (i = 0; i < log->nr_segs; i++) {
         to[i] = i;
@@ -257,7 +257,7 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
     take_moved(log, nr_segs, to);
-    ddlog_cut(log->fd, ddlog_file_size(nr_segs, log->seg_size));
+    ddlog_cut(log->fd, ddlog_size_with(log, nr_segs));
     return true;
 }
 
@@ -275,9 +275,10 @@ bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error)
     const uint64_t had = ddebug_log_size(log);
 
     if (!ddebug_log_check_size(size, error) ||
-        !ddlog_check_nr_segs(log->path, size, log->seg_size, error) ||
-        !ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size),
-                           error)) {
+        !ddlog_check_nr_segs(log->path, size, log->seg_size, log->shm_size,
+                             error) ||
+        !ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size,
+                                                  log->shm_size), error)) {
         return false;
     }
     if (ddebug_log_size(log) != had) {

@@ -8,19 +8,27 @@ uint32_t ddlog_seg_size_for(uint64_t size)
            size < 64 * MIB ? 256u << 10 : 1u << 20;
 }
 
-uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size)
+uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size, uint64_t shm_size)
 {
-    return (size - DDEBUG_LOG_SEGS_OFF) / seg_size;
+    const uint64_t begin = DDEBUG_LOG_SEGS_OFF + shm_size;
+
+    return size < begin ? 0 : (size - begin) / seg_size;
 }
 
-uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size)
+uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size,
+                         uint64_t shm_size)
 {
-    return DDEBUG_LOG_SEGS_OFF + nr_segs * seg_size;
+    return DDEBUG_LOG_SEGS_OFF + shm_size + nr_segs * seg_size;
+}
+
+uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs)
+{
+    return ddlog_file_size(nr_segs, log->seg_size, log->shm_size);
 }
 
 uint64_t ddlog_slot_off(const DdebugLog *log, uint64_t slot)
 {
-    return DDEBUG_LOG_SEGS_OFF + slot * log->seg_size;
+    return ddlog_size_with(log, slot);
 }
 
 uint64_t ddlog_dict_limit(uint64_t nr_segs)
@@ -46,15 +54,18 @@ bool ddebug_log_check_size(uint64_t size, GError **error)
 }
 
 bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
-                         GError **error)
+                         uint64_t shm_size, GError **error)
 {
-    if (ddlog_nr_segs_for(size, seg_size) < DDEBUG_LOG_NR_SEGS_MIN) {
+    if (ddlog_nr_segs_for(size, seg_size, shm_size) < DDEBUG_LOG_NR_SEGS_MIN) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
                           "%" PRIu64 " bytes are too few for '%s', which was "
-                          "made with segments of %u KiB: ask for at least "
+                          "made with segments of %u KiB and %" PRIu64 " KiB for "
+                          "shared rings: ask for at least "
                           "%" PRIu64 " bytes, or remove the file so that it is "
                           "made anew", size, path, seg_size >> 10,
-                          ddlog_file_size(DDEBUG_LOG_NR_SEGS_MIN, seg_size));
+                          shm_size >> 10,
+                          ddlog_file_size(DDEBUG_LOG_NR_SEGS_MIN, seg_size,
+                                          shm_size));
     }
     return true;
 }
@@ -81,7 +92,7 @@ int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs)
     struct ddebug_log_super s = log->super;
 
     s.nr_segs = GUINT64_TO_LE(nr_segs);
-    s.size = GUINT64_TO_LE(ddlog_file_size(nr_segs, log->seg_size));
+    s.size = GUINT64_TO_LE(ddlog_size_with(log, nr_segs));
     return ddlog_write_super(log, &s);
 }
 
@@ -112,14 +123,19 @@ bool ddlog_super_usable(const struct ddebug_log_super *s)
 {
     uint32_t seg_size = GUINT32_FROM_LE(s->seg_size);
     uint64_t nr_segs = GUINT64_FROM_LE(s->nr_segs);
+    uint64_t shm_size = GUINT64_FROM_LE(s->shm_size);
+    bool has_shm = GUINT32_FROM_LE(s->incompat) & DDEBUG_LOG_INCOMPAT_SHM;
 
     return sealed(s) &&
+           has_shm == (shm_size != 0) &&
+           (!has_shm || ddebug_log_is_shm_size(shm_size)) &&
            seg_size >= DDEBUG_LOG_SEG_SIZE_MIN &&
            seg_size <= DDEBUG_LOG_SEG_SIZE_MAX &&
            (seg_size & (seg_size - 1)) == 0 &&
            nr_segs >= DDEBUG_LOG_NR_SEGS_MIN &&
-           nr_segs <= ddlog_nr_segs_for(DDEBUG_LOG_SIZE_MAX, seg_size) &&
-           GUINT64_FROM_LE(s->size) == ddlog_file_size(nr_segs, seg_size);
+           nr_segs <= ddlog_nr_segs_for(DDEBUG_LOG_SIZE_MAX, seg_size, 0) &&
+           GUINT64_FROM_LE(s->size) == ddlog_file_size(nr_segs, seg_size,
+                                                       shm_size);
 }
 
 bool ddlog_read_super(DdebugLog *log, GError **error)
@@ -176,5 +192,6 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
     }
     log->seg_size = GUINT32_FROM_LE(log->super.seg_size);
     log->nr_segs = GUINT64_FROM_LE(log->super.nr_segs);
+    log->shm_size = GUINT64_FROM_LE(log->super.shm_size);
     return true;
 }

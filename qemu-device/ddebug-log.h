@@ -34,6 +34,7 @@ typedef enum {
     DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
     DDEBUG_LOG_ERROR_VERSION,       /* its version or flags are unknown here */
     DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
+    DDEBUG_LOG_ERROR_SHM,           /* no, or other, room for shared rings */
     DDEBUG_LOG_ERROR_SPACE,         /* the disk has no room for it */
     DDEBUG_LOG_ERROR_IO,            /* anything else the system said */
 } DdebugLogError;
@@ -50,6 +51,9 @@ typedef struct DdebugLogInfo {
     const char *writer;         /* program and version, cut to 64 bytes */
     mode_t file_mode;           /* permissions; 0: as they are, 0600 if new */
     const gid_t *file_group;    /* NULL: as it is */
+    uint64_t shm_size;          /* bytes for shared rings, that the log must
+                                 * have; a new one gets so many.  0: never mind */
+    bool shm_exact;             /* as many, in one that is there as well */
 } DdebugLogInfo;
 
 /* What becomes of a chunk that no segment is left for. */
@@ -143,6 +147,8 @@ void ddebug_log_close(DdebugLog *log);
 
 /* Bytes of the file now. */
 uint64_t ddebug_log_size(const DdebugLog *log);
+/* Bytes for shared rings, a part of the file; 0: none. */
+uint64_t ddebug_log_shm_size(const DdebugLog *log);
 /* Where the file lies: absolute, whatever the working directory becomes. */
 const char *ddebug_log_path(const DdebugLog *log);
 /* The newest epoch; 0 if no driver ever attached. */
@@ -220,6 +226,37 @@ void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
  * Returns: 0 or a negative errno, and then what was frozen before still is.
  */
 int ddebug_log_freeze(DdebugLog *log);
+
+/* Whether a log may have @bytes for shared rings. */
+bool ddebug_log_is_shm_size(uint64_t bytes);
+
+/**
+ * ddebug_log_recover: appends what a writer that died has left in the shared
+ * rings, of the newest epoch, and an event that says so (RECOVERED); then nothing
+ * is left there.  To be called before a device shares them again.  What cannot be
+ * written is counted as lost.
+ *
+ * Returns: chunks that were found
+ */
+uint64_t ddebug_log_recover(DdebugLog *log);
+
+/* The shared rings, mapped into memory. */
+typedef struct DdebugShm {
+    uint8_t *base;
+    uint64_t size;
+} DdebugShm;
+
+/**
+ * ddebug_log_map_shm: maps the shared rings, wipes what a former guest has left
+ * there (ddebug_log_recover() comes first), and makes sure that what is stored there
+ * is what the file has.
+ *
+ * Returns: the rings, to be given back with ddebug_shm_unref(), for which the log
+ * need not be open any more; or NULL with @error set (SHM, IO)
+ */
+DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error);
+DdebugShm *ddebug_shm_ref(DdebugShm *shm);
+void ddebug_shm_unref(DdebugShm *shm);
 
 /* Whether a log may have @size bytes; else false with @error set (SIZE). */
 bool ddebug_log_check_size(uint64_t size, GError **error);

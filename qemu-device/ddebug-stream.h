@@ -31,6 +31,7 @@ typedef struct DdebugStream {
     uint32_t ring_size;
     const struct virtio_ddebug_stream_hdr *hdr;
     struct virtio_ddebug_status *status;
+    struct virtio_ddebug_shm_status *shm_status; /* NULL: not in shared memory */
     struct iovec *ring;         /* the pieces, ring_size bytes in all; owned */
     unsigned nr_pieces;
     uint64_t consumed;          /* copied up to here; the start at first */

@@ -12,6 +12,9 @@
 #define TYPE_VIRTIO_DDEBUG_PCI "virtio-ddebug-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VirtIODDebugPCI, VIRTIO_DDEBUG_PCI)
 
+/* The one that virtio-pci uses with modern-pio-notify=on alone. */
+#define DDEBUG_SHM_BAR 2
+
 /* configuration change, control queue, event queue; ring queues need none */
 #define DDEBUG_VECTORS 3
 
@@ -30,9 +33,22 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
 {
     VirtIODDebugPCI *dev = VIRTIO_DDEBUG_PCI(vpci_dev);
 
+    if (dev->vdev.shm_on &&
+        vpci_dev->flags & VIRTIO_PCI_FLAG_MODERN_PIO_NOTIFY) {
+        error_setg(errp, "virtio-ddebug: shm=on and modern-pio-notify=on want "
+                   "the same BAR: leave one of them out");
+        return;
+    }
     virtio_pci_force_virtio_1(vpci_dev);
     if (!qdev_realize(DEVICE(&dev->vdev), BUS(&vpci_dev->bus), errp)) {
         return;
+    }
+    if (dev->vdev.shm) {
+        pci_register_bar(&vpci_dev->pci_dev, DDEBUG_SHM_BAR,
+                         PCI_BASE_ADDRESS_MEM_PREFETCH |
+                         PCI_BASE_ADDRESS_MEM_TYPE_64, &dev->vdev.shm_mr);
+        virtio_pci_add_shm_cap(vpci_dev, DDEBUG_SHM_BAR, 0,
+                               dev->vdev.shm->size, VIRTIO_DDEBUG_SHM_REGION);
     }
 #ifdef DDEBUG_LOADABLE
     /*

@@ -65,6 +65,18 @@ static void virtio_ddebug_respond(VirtIODDebug *s, VirtQueueElement *elem,
     g_free(elem);
 }
 
+/* The driver gets the element back, the stream is gone. */
+static void virtio_ddebug_return_stream(VirtIODDebug *s, DdebugStream *st)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    VirtQueue *vq = virtio_get_queue(vdev, st->queue);
+
+    virtqueue_push(vq, st->element, STATUS_SIZE);
+    virtio_notify(vdev, vq);
+    g_free(st->element);
+    ddebug_stream_free(st);
+}
+
 static void virtio_ddebug_fetch_answers(void *opaque)
 {
     VirtIODDebug *s = opaque;
@@ -76,7 +88,12 @@ static void virtio_ddebug_fetch_answers(void *opaque)
     }
     while (ddebug_drain_next_answer(s->drain, &answer)) {
         gpointer elem = g_hash_table_lookup(s->requests, &answer.id);
+        DdebugStream *st = g_hash_table_lookup(s->retiring, &answer.id);
 
+        if (st) {
+            g_hash_table_remove(s->retiring, &answer.id);
+            virtio_ddebug_return_stream(s, st);
+        }
         /* a reset has taken the element: nobody waits for the answer */
         if (elem) {
             g_hash_table_remove(s->requests, &answer.id);
@@ -122,31 +139,33 @@ static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
     }
 }
 
-/* The driver has another ring for this stream, or none any more. */
+/*
+ * The driver has another ring for this stream, or none any more.  *@later: the
+ * answer comes from the drain.
+ */
 static uint32_t virtio_ddebug_retire(VirtIODDebug *s, const void *payload,
-                                     size_t len)
+                                     size_t len, uint64_t id, bool *later)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(s);
     struct virtio_ddebug_retire retire;
     DdebugStream *st;
-    VirtQueue *vq;
 
     if (!s->attach_seen || len != sizeof(retire)) {
         return VIRTIO_DDEBUG_S_INVAL;
     }
     memcpy(&retire, payload, sizeof(retire));
     st = ddebug_drain_retire(s->drain, le32_to_cpu(retire.stream),
-                             le32_to_cpu(retire.generation));
+                             le32_to_cpu(retire.generation), id);
     if (!st) {
         return VIRTIO_DDEBUG_S_INVAL;
     }
     trace_virtio_ddebug_stream_retire(s, st->id, st->generation,
                                       st->consumed);
-    vq = virtio_get_queue(vdev, st->queue);
-    virtqueue_push(vq, st->element, STATUS_SIZE);
-    virtio_notify(vdev, vq);
-    g_free(st->element);
-    ddebug_stream_free(st);
+    *later = st->shm_status != NULL;
+    if (*later) {
+        g_hash_table_insert(s->retiring, g_memdup2(&id, sizeof(id)), st);
+    } else {
+        virtio_ddebug_return_stream(s, st);
+    }
     return VIRTIO_DDEBUG_S_OK;
 }
 
@@ -156,14 +175,19 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
 {
     g_autofree void *payload = g_malloc(len);
     const uint64_t id = s->next_request++;
+    bool later = false;
     uint32_t status;
 
     trace_virtio_ddebug_request(s, id, type, len);
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
     if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
-        status = virtio_ddebug_retire(s, payload, len);
-        virtio_ddebug_respond(s, elem, status, 0);
+        status = virtio_ddebug_retire(s, payload, len, id, &later);
+        if (later) {
+            g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
+        } else {
+            virtio_ddebug_respond(s, elem, status, 0);
+        }
         return;
     }
     status = virtio_ddebug_check_request(s, type, payload, len);
@@ -251,10 +275,10 @@ static bool virtio_ddebug_is_ram(const struct iovec *iov, unsigned num)
 
 static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
 {
-    if (!elem->out_num || elem->out_sg[0].iov_len < DESC_SIZE + HDR_SIZE ||
+    if (!elem->out_num || elem->out_sg[0].iov_len < DESC_SIZE ||
         (uintptr_t)elem->out_sg[0].iov_base % ALIGNMENT) {
-        virtio_ddebug_note(why, "its descriptor and header are not %zu aligned "
-                           "bytes in one piece", DESC_SIZE + HDR_SIZE);
+        virtio_ddebug_note(why, "its descriptor is not %zu aligned bytes in "
+                           "one piece", DESC_SIZE);
     } else if (!elem->in_num || elem->in_sg[0].iov_len < STATUS_SIZE ||
                (uintptr_t)elem->in_sg[0].iov_base % ALIGNMENT) {
         virtio_ddebug_note(why, "its status is not %zu aligned bytes in one "
@@ -297,13 +321,72 @@ static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
     return !*why;
 }
 
-/* The pieces of the ring, without what comes before them in the first one. */
-static void virtio_ddebug_take_ring(DdebugStream *st,
-                                    const VirtQueueElement *elem)
+/* A ring in the guest's memory: pieces, and the header before the first one. */
+static bool virtio_ddebug_take_ring(DdebugStream *st,
+                                    const VirtQueueElement *elem, char **why)
 {
+    if (elem->out_sg[0].iov_len < DESC_SIZE + HDR_SIZE) {
+        virtio_ddebug_note(why, "its descriptor and header are not %zu aligned "
+                           "bytes in one piece", DESC_SIZE + HDR_SIZE);
+        return false;
+    }
+    st->hdr = elem->out_sg[0].iov_base + DESC_SIZE;
     st->ring = g_new(struct iovec, elem->out_num);
     st->nr_pieces = iov_copy(st->ring, elem->out_num, elem->out_sg,
                              elem->out_num, DESC_SIZE + HDR_SIZE, SIZE_MAX);
+    if (iov_size(st->ring, st->nr_pieces) != st->ring_size) {
+        virtio_ddebug_note(why, "its ring has %zu bytes in pieces, not %u",
+                           iov_size(st->ring, st->nr_pieces), st->ring_size);
+    }
+    return !*why;
+}
+
+/* A ring in shared memory, which the element says nothing of but where it is. */
+static bool virtio_ddebug_take_shm_ring(VirtIODDebug *s, DdebugStream *st,
+                                        uint64_t off, char **why)
+{
+    const bool negotiated = virtio_vdev_has_feature(VIRTIO_DEVICE(s),
+                                                    VIRTIO_DDEBUG_F_SHM);
+    uint8_t *base;
+
+    if (!s->shm || !negotiated) {
+        virtio_ddebug_note(why, "it is in shared memory, which was not "
+                           "negotiated");
+        return false;
+    }
+    if (off % VIRTIO_DDEBUG_SHM_ALIGN || off >= s->shm->size ||
+        s->shm->size - off <
+        VIRTIO_DDEBUG_SHM_RING_OFF + (uint64_t)st->ring_size) {
+        virtio_ddebug_note(why, "its ring of %u bytes is at %#" PRIx64 " of "
+                           "%#" PRIx64 " bytes of shared memory",
+                           st->ring_size, off, s->shm->size);
+        return false;
+    }
+    base = s->shm->base + off;
+    st->hdr = (const void *)(base + VIRTIO_DDEBUG_SHM_HDR_OFF);
+    st->shm_status = (void *)(base + VIRTIO_DDEBUG_SHM_STATUS_OFF);
+    st->nr_pieces = 1;
+    st->ring = g_new(struct iovec, 1);
+    st->ring[0] = (struct iovec) {
+        .iov_base = base + VIRTIO_DDEBUG_SHM_RING_OFF,
+        .iov_len = st->ring_size,
+    };
+    return true;
+}
+
+static bool virtio_ddebug_find_ring(VirtIODDebug *s, DdebugStream *st,
+                                    const struct virtio_ddebug_stream_desc *d,
+                                    const VirtQueueElement *elem, char **why)
+{
+    const uint32_t flags = le32_to_cpu(d->flags);
+
+    if (flags & ~VIRTIO_DDEBUG_STREAM_F_SHM) {
+        virtio_ddebug_note(why, "its flags are %#x", flags);
+        return false;
+    }
+    return flags ? virtio_ddebug_take_shm_ring(s, st,
+                                               le64_to_cpu(d->shm_offset), why) :
+                   virtio_ddebug_take_ring(st, elem, why);
 }
 
 static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
@@ -329,19 +412,14 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
     st->consumed = le64_to_cpu(desc.start);
     st->queue = queue;
     st->element = elem;
-    st->hdr = elem->out_sg[0].iov_base + DESC_SIZE;
     st->status = elem->in_sg[0].iov_base;
     st->status_mr = memory_region_from_host(st->status, &offset);
     st->status_off = offset;
-    /* what a driver says that attaches anew is no news */
-    st->notice = ddebug_stream_notice(st);
-    if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why)) {
-        virtio_ddebug_take_ring(st, elem);
-        if (iov_size(st->ring, st->nr_pieces) != st->ring_size) {
-            virtio_ddebug_note(why, "its ring has %zu bytes in pieces, not %u",
-                               iov_size(st->ring, st->nr_pieces),
-                               st->ring_size);
-        } else if (!ddebug_drain_add(s->drain, st)) {
+    if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why) &&
+        virtio_ddebug_find_ring(s, st, &desc, elem, why)) {
+        /* what a driver says that attaches anew is no news */
+        st->notice = ddebug_stream_notice(st);
+        if (!ddebug_drain_add(s->drain, st)) {
             virtio_ddebug_note(why, "stream %u is posted already", st->id);
         }
     }
@@ -381,21 +459,36 @@ static void virtio_ddebug_handle_ring(VirtIODevice *vdev, VirtQueue *vq)
     ddebug_drain_kick(s->drain);
 }
 
-/* The guest's memory is not touched any more when this returns. */
+static void virtio_ddebug_detach_stream(VirtIODDebug *s, DdebugStream *st)
+{
+    virtqueue_detach_element(virtio_get_queue(VIRTIO_DEVICE(s), st->queue),
+                             st->element, STATUS_SIZE);
+    g_free(st->element);
+    ddebug_stream_free(st);
+}
+
+/*
+ * The guest's memory is not touched any more when this returns; of shared memory
+ * only where the drain stores how far it has come.
+ */
 static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
 {
-    VirtIODevice *vdev = VIRTIO_DEVICE(s);
     g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
+    GHashTableIter iter;
+    gpointer st;
     guint i;
 
     trace_virtio_ddebug_streams_forget(s, gone->len);
     for (i = 0; i < gone->len; i++) {
-        DdebugStream *st = g_ptr_array_index(gone, i);
-
-        virtqueue_detach_element(virtio_get_queue(vdev, st->queue),
-                                 st->element, STATUS_SIZE);
-        g_free(st->element);
-        ddebug_stream_free(st);
+        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
+    }
+    g_hash_table_iter_init(&iter, s->retiring);
+    while (g_hash_table_iter_next(&iter, NULL, &st)) {
+        if (queue == DDEBUG_DRAIN_ALL ||
+            queue == ((DdebugStream *)st)->queue) {
+            virtio_ddebug_detach_stream(s, st);
+            g_hash_table_iter_remove(&iter);
+        }
     }
 }
 
@@ -589,6 +682,9 @@ static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
     if (s->kmsg) {
         virtio_add_feature(&features, VIRTIO_DDEBUG_F_KMSG);
     }
+    if (s->shm) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_SHM);
+    }
     return features;
 }
 
@@ -647,19 +743,50 @@ static bool virtio_ddebug_parse_group(const char *word, gid_t *gid,
     return true;
 }
 
+/* What rings of the usual sizes take of a CPU, and a fifth on top. */
+#define SHM_SIZE_CPU (512u << 10)
+
+/* Bytes for shared rings; 0 if there are none, or, with @errp set, cannot be. */
+static uint64_t virtio_ddebug_shm_size(const VirtIODDebug *s, Error **errp)
+{
+    const uint64_t cpus = MACHINE(qdev_get_machine())->smp.max_cpus;
+
+    if (!s->shm_on && s->shm_size) {
+        error_setg(errp, "virtio-ddebug: shm-size is of use with shm=on only: "
+                   "say that, too, or leave shm-size out");
+        return 0;
+    }
+    if (s->shm_size && !ddebug_log_is_shm_size(s->shm_size)) {
+        error_setg(errp, "virtio-ddebug: shm-size=%" PRIu64 ": give a power of "
+                   "two, from 1M to 1G", s->shm_size);
+        return 0;
+    }
+    if (!s->shm_on || s->shm_size) {
+        return s->shm_size;
+    }
+    return MIN(MAX(pow2ceil(cpus * SHM_SIZE_CPU), DDEBUG_LOG_SHM_SIZE_MIN),
+               DDEBUG_LOG_SHM_SIZE_MAX);
+}
+
 static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
 {
+    ERRP_GUARD();
     gid_t gid;
     DdebugLogInfo info = {
         .vm_name = qemu_get_vm_name(),
         .vm_uuid = qemu_uuid_set ? qemu_uuid.data : NULL,
         .writer = "virtio-ddebug " DDEBUG_VERSION ", QEMU " QEMU_VERSION,
         .file_group = s->file_group ? &gid : NULL,
+        .shm_size = virtio_ddebug_shm_size(s, errp),
+        .shm_exact = s->shm_size != 0,
     };
     const uint64_t size = s->size == SIZE_UNSET ? 0 : s->size;
     g_autoptr(GError) error = NULL;
     DdebugLog *log;
 
+    if (*errp) {
+        return NULL;
+    }
     if (!s->file || !*s->file) {
         error_setg(errp, "virtio-ddebug: the property 'file' is not set: name "
                    "the log file, as in file=/var/log/vm.ddebug");
@@ -683,7 +810,16 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         return NULL;
     }
     ddebug_log_set_mode(log, s->mode);
+    ddebug_log_recover(log);
     ddebug_log_set_rate(log, s->rate_limit);
+    if (s->shm_on) {
+        s->shm = ddebug_log_map_shm(log, &error);
+        if (!s->shm) {
+            error_setg(errp, "virtio-ddebug: shm: %s", error->message);
+            ddebug_log_close(log);
+            return NULL;
+        }
+    }
     s->size = ddebug_log_size(log);
     return log;
 }
@@ -747,7 +883,7 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     }
     s->told_size = ddebug_log_size(log);
     s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
-    s->drain = ddebug_drain_start(log, s->freeze_on_panic,
+    s->drain = ddebug_drain_start(log, s->shm, s->freeze_on_panic,
                                   virtio_ddebug_schedule, s, errp);
     if (!s->drain) {
         qemu_bh_delete(s->bh);
@@ -755,7 +891,13 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         migrate_del_blocker(&s->migration_blocker);
         return;
     }
+    if (s->shm) {
+        memory_region_init_ram_ptr(&s->shm_mr, OBJECT(s), "virtio-ddebug-shm",
+                                   s->shm->size, s->shm->base);
+    }
     s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
+                                        NULL);
+    s->retiring = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         NULL);
     virtio_ddebug_init_id(vdev);
     virtio_ddebug_add_queues(s);
@@ -784,6 +926,7 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
     qemu_del_vm_change_state_handler(s->vmstate);
     qemu_bh_delete(s->bh);
     g_hash_table_unref(s->requests);
+    g_hash_table_unref(s->retiring);
     for (i = 0; i < VIRTIO_DDEBUG_VQ_RING + s->num_ring_queues; i++) {
         virtio_del_queue(vdev, i);
     }
@@ -802,6 +945,8 @@ static const Property virtio_ddebug_properties[] = {
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
     DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
+    DEFINE_PROP_BOOL("shm", VirtIODDebug, shm_on, false),
+    DEFINE_PROP_SIZE("shm-size", VirtIODDebug, shm_size, 0),
 };
 
 /*
@@ -1018,6 +1163,12 @@ static void virtio_ddebug_init(Object *obj)
     VIRTIO_DDEBUG(obj)->size = SIZE_UNSET;
 }
 
+/* Whoever has mapped the memory region has a reference to the device. */
+static void virtio_ddebug_finalize(Object *obj)
+{
+    ddebug_shm_unref(VIRTIO_DDEBUG(obj)->shm);
+}
+
 static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
 {
     DeviceClass *dc = DEVICE_CLASS(klass);
@@ -1044,6 +1195,14 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
         klass, "kmsg",
         "record the guest's kernel log as well, in order with the messages "
         "(default: off)");
+    object_class_property_set_description(
+        klass, "shm",
+        "on: the guest's rings are a part of the log file, so that even a QEMU "
+        "that is killed loses nothing (default: off)");
+    object_class_property_set_description(
+        klass, "shm-size",
+        "bytes of the log file for them, a power of two, 1M to 1G (default: as "
+        "in the file; 512K for each CPU there may be if new)");
     virtio_ddebug_add_settings(klass);
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";
@@ -1062,6 +1221,7 @@ static const TypeInfo virtio_ddebug_info = {
     .parent = TYPE_VIRTIO_DEVICE,
     .instance_size = sizeof(VirtIODDebug),
     .instance_init = virtio_ddebug_init,
+    .instance_finalize = virtio_ddebug_finalize,
     .class_init = virtio_ddebug_class_init,
 };
 

@@ -26,17 +26,22 @@ struct VirtIODDebug {
     uint64_t rate_limit;        /* bytes/s; 0: none */
     bool kmsg;
     bool freeze_on_panic;
+    bool shm_on;
+    uint64_t shm_size;          /* bytes; 0: by the number of CPUs */
 
     uint16_t num_ring_queues;
     uint32_t max_streams;
     VirtQueue *control_vq;
 
+    DdebugShm *shm;             /* rings in the log file; NULL: shm=off */
+    MemoryRegion shm_mr;        /* the same, as the guest sees it */
     DdebugDrain *drain;
     bool running;               /* the drain is not paused */
     bool attach_seen;           /* since the last reset */
     bool stop_told;             /* a STOP event is not followed by CONT yet */
     QEMUBH *bh;                 /* fetches the drain's answers */
     GHashTable *requests;       /* by id: elements of the control queue */
+    GHashTable *retiring;       /* by id of the request: streams to be returned */
     uint64_t next_request;
     uint64_t told_size;         /* of the log, as the driver may know it */
     uint64_t kicks;             /* notifications of ring queues */

@@ -568,8 +568,8 @@ class Log:
         self.path = path
         self.guest = guest
 
-    def read(self):
-        return LogFile(self.path)
+    def read(self, rings=False):
+        return LogFile(self.path, rings)
 
     def wait_quiet(self, quiet=1.0, timeout=60):
         """Until nothing was written for a while: the device has all there is."""

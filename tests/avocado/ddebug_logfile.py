@@ -10,12 +10,16 @@ import re
 import struct
 
 SUPER_SIZE = 4096
-SEGS_OFF = 65536
+SHM_OFF = 65536
+INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
 CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
 ATTACH = struct.Struct("<II16sQQQ64s32s16s")
 EVENT = struct.Struct("<IIQQQ")
 SUBBUF = struct.Struct("<QQQQ")
+SHM_DESC = struct.Struct("<IIIIBBHIQIIQ16s")
+SHM_HDR = struct.Struct("<QQQQQQII8s")
+SHM_MAGIC, SHM_PAGE, SHM_STATUS_OFF = 0x54534444, 4096, 2048
 CALLSITE = struct.Struct("<IIIHHHHHH")
 
 SEG_MAGIC = 0x47534444
@@ -29,7 +33,7 @@ KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
           7: "size", 8: "clear", 9: "io-lost", 10: "notice", 11: "full-lost", 12: "rate-lost",
-          13: "machine-reset", 14: "shutdown"}
+          13: "machine-reset", 14: "shutdown", 15: "recovered"}
 
 
 class BadLog(Exception):
@@ -186,6 +190,20 @@ class Callsite:
         self.packed = packed        # bytes
 
 
+class Span:
+    """What is left in a shared ring, up to the end of a sub-buffer."""
+
+    monotonic = None            # the host has not seen it
+
+    def __init__(self, epoch, stream, cpu, context, counters, end, payload):
+        self.seq = "of a ring"
+        self.len = len(payload)
+        self.epoch, self.stream, self.cpu, self.context = epoch, stream, cpu, context
+        self.produced, self.recursed, self.torn = counters
+        self.end = end              # the position behind it
+        self.payload = payload
+
+
 class Chunk:
     """A chunk with its payload."""
 
@@ -195,6 +213,12 @@ class Chunk:
          self.subbuf_shift, _, self.pass_, self.pos, self.produced, self.recursed, self.torn,
          self.clamped, _, _) = fields
         self.payload = payload
+
+    @property
+    def end(self):
+        """The position behind a DATA chunk."""
+        copied = SUBBUF.size if self.pos % (1 << self.subbuf_shift) else 0
+        return self.pos + self.len - copied
 
 
 class LogFile:
@@ -212,9 +236,10 @@ class LogFile:
     segments  {number of a data segment: epoch in which it was begun}
     skipped   records of unknown types
     damaged   chunks that do not fit their checksum
+    left      with rings=True: messages that were in shared rings, not in a chunk yet
     """
 
-    def __init__(self, path):
+    def __init__(self, path, rings=False):
         with open(path, "rb") as file:
             self.data = file.read()
         self._superblock()
@@ -231,6 +256,11 @@ class LogFile:
         self.segments = {}
         self._dictionary = {}
         self._read()
+        chunked = len(self.messages)
+        if rings:
+            for span in self._leftover():
+                self._data(span)
+        self.left = len(self.messages) - chunked
 
     def _superblock(self):
         best = None
@@ -240,22 +270,26 @@ class LogFile:
                struct.unpack_from("<I", block, 4092)[0] != crc32c(block[:4092]):
                 continue
             version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
-            if version or incompat:
+            if version or incompat & ~INCOMPAT_SHM:
                 raise BadLog(f"version {version}, flags {incompat:#x}")
             if best is None or generation > best[0]:
                 size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
+                shm_size, = struct.unpack_from("<Q", block, 264)
+                if bool(shm_size) != bool(incompat & INCOMPAT_SHM):
+                    raise BadLog("the flag of shared rings and their size differ")
                 frozen = struct.unpack_from("<QQ", block, 240)
-                best = (generation, seg_size, size, nr_segs, first, frozen)
+                best = (generation, seg_size, size, nr_segs, first, frozen, shm_size)
         if best is None:
             raise BadLog("no valid superblock")
-        _, self.seg_size, self.size, self.nr_segs, self.first_seg, self.frozen = best
-        if self.size != SEGS_OFF + self.nr_segs * self.seg_size:
+        _, self.seg_size, self.size, self.nr_segs, self.first_seg, self.frozen, self.shm_size = best
+        self._segs_off = SHM_OFF + self.shm_size
+        if self.size != self._segs_off + self.nr_segs * self.seg_size:
             raise BadLog("the superblock contradicts itself")
 
     def _segments(self):
         found = {}
         for slot in range(self.nr_segs):
-            at = SEGS_OFF + slot * self.seg_size
+            at = self._segs_off + slot * self.seg_size
             raw = self.data[at:at + SEG_HDR.size]
             if len(raw) < SEG_HDR.size:
                 continue
@@ -304,6 +338,39 @@ class LogFile:
                         event, _, *args = EVENT.unpack(chunk.payload)
                         self.events.append((EVENTS.get(event, str(event)), args))
 
+    def _rings(self):
+        """(offset, fields of the descriptor, of the header, drained) of the newest epoch's."""
+        area = memoryview(self.data)[SHM_OFF:SHM_OFF + self.shm_size]
+        at = 0
+        while at + SHM_PAGE <= self.shm_size:
+            desc = SHM_DESC.unpack_from(area, at)
+            size = desc[7]
+            if desc[0] == SHM_MAGIC and desc[9] & 1 and desc[11] == at and \
+               desc[10] == max(self.epochs, default=0):
+                drained, = struct.unpack_from("<Q", area, at + SHM_STATUS_OFF)
+                yield at, desc, SHM_HDR.unpack_from(area, at + SHM_DESC.size), drained
+                at += size
+            at += SHM_PAGE
+
+    def _leftover(self):
+        """Spans of the rings that no chunk has: "Shared rings" of the description."""
+        for at, desc, hdr, drained in self._rings():
+            (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
+            reserve, head, *counters = hdr[:5]
+            subbuf = 1 << shift
+            pos = max(start, drained, self.ends.get((self._instance(epoch), stream), 0))
+            if pos // subbuf * subbuf < reserve - size:
+                pos = -(-(reserve - size) // subbuf) * subbuf
+            ring = SHM_OFF + at + SHM_PAGE
+            while pos < head:
+                begin = pos // subbuf * subbuf
+                end = min(begin + subbuf, head)
+                payload = self.data[ring + pos % size:ring + pos % size + end - pos]
+                if pos != begin:
+                    payload = self.data[ring + begin % size:ring + begin % size + SUBBUF.size] + payload
+                yield Span(epoch, stream, cpu, context, counters, end, payload)
+                pos = end
+
     def _attach(self, chunk):
         (version, cpus, boot_id, instance, clock, realtime, release, driver, _) = \
             ATTACH.unpack(chunk.payload)
@@ -327,14 +394,15 @@ class LogFile:
             self._dictionary[chunk.epoch, ident] = Callsite(ident, line, *names, packed)
             at += length
 
+    def _instance(self, epoch):
+        return self.epochs.get(epoch, {}).get("instance", f"of epoch {epoch}")
+
     def _data(self, chunk):
-        instance = self.epochs.get(chunk.epoch, {}).get("instance", f"of epoch {chunk.epoch}")
+        instance = self._instance(chunk.epoch)
         key = (instance, chunk.stream)
         self.dropped[key] = max(self.dropped.get(key, 0), chunk.recursed + chunk.torn)
         self.produced[key] = max(self.produced.get(key, 0), chunk.produced)
-        subbuf = 1 << chunk.subbuf_shift
-        span = chunk.len - (SUBBUF.size if chunk.pos % subbuf else 0)
-        self.ends[key] = max(self.ends.get(key, 0), chunk.pos + span)
+        self.ends[key] = max(self.ends.get(key, 0), chunk.end)
         _, first, base, _ = SUBBUF.unpack_from(chunk.payload, 0)
         at, since = SUBBUF.size, base
         payload = chunk.payload
@@ -391,6 +459,11 @@ class LogFile:
         """Messages that the newest rings have had, by the numbers of their last ones."""
         instance = self.epochs[max(self.epochs)]["instance"] if self.epochs else None
         return sum(expected for (life, _), expected in self.expected.items() if life == instance)
+
+    @property
+    def tail_lost(self):
+        """Messages that were committed behind the last one that is there."""
+        return sum(max(0, produced - self.expected.get(key, 0)) for key, produced in self.produced.items())
 
     @property
     def total_lost(self):

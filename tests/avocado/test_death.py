@@ -215,6 +215,53 @@ class Death(DeathTest):
     def test_sigkill_of_qemu_while_the_guest_logs_slowly(self):
         self.died("sigkill-qemu-slow", lambda left: self.sigkill_qemu("log-slowly"))
 
+    def sigkill_qemu_shared(self, props=""):
+        """With the rings in the log nothing is missing: not now, and not when the next QEMU has put
+        what was in them into chunks."""
+        guest = self.logging(props="shm=on,size=256M" + props)
+        self.assertEqual(guest.stats()["shared"], 8)
+        guest.kill()
+        log, memory = Log(guest.log_file), Memory(self.ram)
+        found = log.read(rings=True)
+        numbers = self.account(found, memory, cut=True)
+        self.assertEqual(numbers["messages_missing_of_a_CPU"], 0, f"committed: {memory.committed}")
+        self.assertEqual(found.tail_lost, 0)
+        said = log.info()
+        self.assertEqual((said["received"], said["lost"], said["rings"]),
+                         (len(found.messages), found.total_lost, 1 << 20))
+        printed = log.trace()
+        self.assertEqual(sorted(line.text for line in printed if line.stamp),
+                         sorted(m.text for m in found.messages))
+        notices = [line.raw for line in printed if b"no checksum covers it" in line.raw]
+        self.assertEqual(len(notices), found.left > 0)
+
+        heir = self.new_guest(log=guest.log_file, props="shm=on").launch()
+        heir.connect_qmp()
+        heir.command("quit")
+        self.assertEqual(heir.wait(), 0)
+        whole = log.read(rings=True)
+        self.assertEqual(whole.left, 0)
+        self.account(whole, memory, cut=True)
+        self.assertEqual([args[0] > 0 for name, args in whole.events if name == "recovered"],
+                         [True] * (found.left > 0))
+        self.assertEqual([(m.stream, m.number, m.text) for m in whole.messages],
+                         [(m.stream, m.number, m.text) for m in found.messages])
+        return [{**numbers, "sum_in_the_rings_alone": found.left}]
+
+    def test_sigkill_of_qemu_with_shared_rings(self):
+        self.died("sigkill-qemu-shm", lambda left: self.sigkill_qemu_shared())
+
+    def test_sigkill_of_qemu_with_shared_rings_that_are_full(self):
+        """
+        :avocado: tags=smoke
+        """
+        def once(_):
+            numbers = self.sigkill_qemu_shared(props=",rate-limit=64K")
+            self.assertGreater(numbers[0]["sum_in_the_rings_alone"], 1000)
+            return numbers
+
+        self.died("sigkill-qemu-shm-full", once)
+
     # -- the tool -----------------------------------------------------------
 
     def take(self, output, upto):

@@ -264,6 +264,34 @@ class DeviceErrors(DdebugTest):
         self.assertEqual(self.device(good, ",size=1K")[0], 1)
         self.assertEqual(self.contents(good), before)
 
+    def test_shared_rings_that_cannot_be(self):
+        good = self.good_log()
+        before = self.contents(good)
+        self.refused(good, "shared rings", "remove this one", more=",shm=on")
+        self.assertEqual(self.contents(good), before)
+        new = self.scratch("new.log")
+        for more, words in ((",shm-size=1M", ("shm-size", "shm=on")),
+                            (",shm=on,shm-size=3M", ("shm-size=3145728", "power of two")),
+                            (",shm=on,shm-size=512K", ("shm-size=524288", "1M to 1G")),
+                            (",shm=on,shm-size=2G", ("shm-size=2147483648", "1M to 1G")),
+                            (",shm=on,shm-size=4M,size=4M", ("4194304 bytes are too few", "shared rings")),
+                            (",shm=on,modern-pio-notify=on", ("modern-pio-notify",))):
+            status, said = self.device(new, more)
+            self.assertEqual(status, 1, said)
+            for word in words:
+                self.assertIn(word, said)
+            self.assertFalse(os.path.exists(new), more)
+        self.assertEqual(self.device(new, ",shm=on,shm-size=2M,size=8M"), (0, ""))
+        self.assertEqual(os.stat(new).st_size <= 8 << 20, True)
+        before = self.contents(new)
+        self.refused(new, "2097152 bytes for shared rings", more=",shm=on,shm-size=4M")
+        self.assertEqual(self.contents(new), before)
+        # as it is, with and without; as a device of a port as well
+        self.assertEqual(self.device(new, ",shm=on"), (0, ""))
+        self.assertEqual(self.device(new), (0, ""))
+        self.assertEqual(self.qemu("-device", "pcie-root-port,id=port1", "-device",
+                                   f"virtio-ddebug-pci,bus=port1,file={new},shm=on"), (0, ""))
+
     def test_no_space(self):
         # where the disk has more than the 1 TiB that a log may take, memory has not
         with tempfile.TemporaryDirectory(dir="/dev/shm") as shm:

@@ -250,7 +250,7 @@ static DdebugDrain *session_begin(const char *path, uint64_t size)
     if (!log) {
         g_error("%s", error->message);
     }
-    d = ddebug_drain_start(log, false, notified, NULL, NULL);
+    d = ddebug_drain_start(log, NULL, false, notified, NULL, NULL);
     ddebug_drain_resume(d);
     request(d, VIRTIO_DDEBUG_REQ_ATTACH, &attach, sizeof(attach));
     site->len = cpu_to_le32(sizeof(entry));

@@ -80,6 +80,8 @@ def counts(data):
     for variant, shapes in data["guest"]["cost"].items():
         for shape, values in shapes.items():
             found[f"{variant}: {shape}"] = bench_table.mean(values)
+    for variant, values in data["shm"].items():
+        found[f"{variant}: int3, shm"] = bench_table.mean(values)
     for threads, values in data["cpus"]["emit"].items():
         found[f"{threads} vCPUs"] = min(values)
     for part in ("drain", "tool"):
@@ -92,7 +94,8 @@ def counted():
     """A run of what is counted in instructions, and no more."""
     image = bench_guest.bench_image()
     where = bench_host.folder("host")
-    return counts({"guest": bench_guest.cost_boot(image), "cpus": bench_guest.cpus_boot(image),
+    return counts({"guest": bench_guest.cost_boot(image), "shm": bench_guest.shm_boot(image),
+                   "cpus": bench_guest.cpus_boot(image),
                    "drain": bench_host.drain(where), "tool": bench_host.tool_cost(where)})
 
 

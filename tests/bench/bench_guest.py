@@ -5,6 +5,7 @@ Boots of the same guest:
 
 cost   -icount shift=0,sleep=off: the time stamp counter counts instructions.
        All variants in this boot, there and back again (ABBA).
+shm    the same, our text records alone, with the rings in shared memory.
 traps  the same, with QEMU's log of exceptions and of accesses to devices;
        few messages, every trap counted.
 cpus   eight CPUs, one after the other in slices of the emulator's, under
@@ -298,6 +299,28 @@ def cost_boot(image):
         guest.close()
 
 
+SHM_VARIANTS = ("+r", "+r, sink")
+
+
+def shm_boot(image):
+    """{variant: instructions of a three-int message: there, back}, with the rings in the log file."""
+    guest = BenchGuest(image, "shm", props="shm=on")
+    try:
+        guest.boot()
+        stats = guest.stats()
+        if stats["shared"] != stats["streams"]:
+            raise BenchError(f"{stats['shared']} of {stats['streams']} rings are in shared memory: not a test")
+        found = {name: [] for name in SHM_VARIANTS}
+        variants = [variant for variant in VARIANTS if variant.name in SHM_VARIANTS]
+        for variant in variants + variants[::-1]:
+            variant.set_up(guest)
+            found[variant.name].append(guest.insns(variant.what))
+            variant.tear_down(guest)
+        return found
+    finally:
+        guest.close()
+
+
 def cpus_messages(guest, threads):
     """{what: instructions a message, twice}, @threads CPUs at it at once."""
     # the loop is short: more of it, so that it takes about as long
@@ -442,7 +465,8 @@ def time_boot(image):
 def measure(log):
     image = bench_image()
     found = {}
-    for name, boot in (("cost", cost_boot), ("traps", traps_boot), ("cpus", cpus_boot), ("time", time_boot)):
+    for name, boot in (("cost", cost_boot), ("shm", shm_boot), ("traps", traps_boot), ("cpus", cpus_boot),
+                       ("time", time_boot)):
         begin = time.monotonic()
         found[name] = boot(image)
         log(f"guest, {name}: {time.monotonic() - begin:.0f} s")

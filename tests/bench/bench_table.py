@@ -240,6 +240,7 @@ def markdown_variants(data):
                  + " | ".join(texts) + " |")
     packed = [f"{r.guest['cost']['packed_bytes'][shape]:.1f}" for shape in SHAPES]
     lines.append("| bytes of a packed record, the same | " + " | ".join(packed) + " |")
+    shm = r.guest["shm"]
     proof = r.guest["cost"]["instrument"]
     flood = r.guest["cost"]["flood_icount"]
     native = r.host["peers"]["native"]
@@ -251,6 +252,9 @@ def markdown_variants(data):
               f"{r.host['known']['known']} instructions on the host as {r.host['known']['counted']}. "
               f"Alone: `local_clock()` {r.insns('local_clock'):.0f}, `rdtsc` {r.insns('rdtsc'):.0f}, "
               f"`memcpy` of 200 bytes {r.insns('memcpy 200'):.0f}, empty loop {r.insns('empty'):.0f}.",
+              "",
+              f"With `shm=on` a message of three ints costs {mean(shm['+r']):.0f}, called directly "
+              f"{mean(shm['+r, sink']):.0f}.",
               "",
               f"With interrupts on, {flood['count']} three-int messages in a row cost "
               f"{flood['insns']:.0f} instructions each, ticks of the kernel and our work in them "

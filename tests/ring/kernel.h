@@ -312,6 +312,12 @@ static inline void list_add(struct list_head *entry, struct list_head *after)
 }
 
 #define list_add_tail(entry, list)	list_add(entry, (list)->prev)
+
+static inline bool list_empty(const struct list_head *list)
+{
+	return list->next == list;
+}
+
 #define list_for_each_entry_safe(e, next_e, list, member)				\
 	for ((e) = container_of((list)->next, typeof(*(e)), member);			\
 	     &(e)->member != (list) &&							\

@@ -79,7 +79,7 @@ static void view_super(View *v)
     g_assert_cmpuint(v->super.version, ==, 0);
     g_assert_cmpuint(v->super.incompat | v->super.compat, ==, 0);
     g_assert_cmpuint(v->super.size, ==,
-                     65536 + v->super.nr_segs * v->super.seg_size);
+                     65536 + v->super.shm_size + v->super.nr_segs * v->super.seg_size);
 }
 
 static void view_chunks(View *v, const Seg *seg, const uint8_t *base)
@@ -163,7 +163,7 @@ View *view_load(const char *path, bool live)
     g_assert_cmpuint(v->len, >=, 8192);
     view_super(v);
     for (uint64_t slot = 0; slot < v->super.nr_segs; slot++) {
-        uint64_t off = 65536 + slot * v->super.seg_size;
+        uint64_t off = 65536 + v->super.shm_size + slot * v->super.seg_size;
         struct ddebug_log_seg s;
         Seg seg;
 
@@ -188,7 +188,8 @@ View *view_load(const char *path, bool live)
         }
         g_array_append_val(v->segs, *s);
         if (s->type == DDEBUG_LOG_SEG_DICT || s->seq >= v->super.first_seg) {
-            view_chunks(v, s, v->file + 65536 + s->slot * v->super.seg_size);
+            view_chunks(v, s, v->file + 65536 + v->super.shm_size +
+                        s->slot * v->super.seg_size);
         }
     }
     view_check_epochs(v, live);

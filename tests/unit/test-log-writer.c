@@ -1220,7 +1220,7 @@ static void test_other_version(void)
     } cases[] = {
         { 8, 1, true, DDEBUG_LOG_ERROR_VERSION, "version 1" },
         { 8, 7, false, DDEBUG_LOG_ERROR_VERSION, "version 7" },
-        { 12, 1, true, DDEBUG_LOG_ERROR_VERSION, "incompat 0x1" },
+        { 12, 2, true, DDEBUG_LOG_ERROR_VERSION, "incompat 0x2" },
         { 16, 0x80, true, DDEBUG_LOG_ERROR_VERSION, "compat 0x80" },
         { 240, 1, false, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
         { 20, 4096, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },

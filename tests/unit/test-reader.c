@@ -226,7 +226,7 @@ test_refusals (Fixture *f, gconstpointer data)
   canned_write (c, f->path);
   assert_refused (f->path, DDEBUG_ERROR_VERSION);
   c->super.version = 0;
-  c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_SHM);
+  c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
   canned_super (c, 2);
   canned_super (c, 3);
   canned_write (c, f->path);

@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proves that rings go to shared memory and back, in other sizes and with CPUs that come and
+go, without a message lost that is not reported; that tools read to the end what a QEMU that was
+killed had left there; and what becomes of a VM whose log is cut short.  (That all is there which
+the guest had committed when QEMU was killed: test_death.)"""
+
+import os
+import random
+import signal
+import time
+
+from ddebug_guest import Log, one_thread
+from ddebug_logfile import SHM_OFF
+from ddebug_test import DRIVER, BusyTest
+
+SIZE = "/sys/kernel/debug/dynamic_debug_rb/rb_size_kb"
+TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
+
+
+class Rings(BusyTest):
+    timeout = 300
+
+    def account(self, guest, log, sent):
+        found = log.settled()
+        dropped = guest.dropped()
+        self.assertEqual(guest.committed() + dropped, sent)
+        self.assertEqual(len(found.messages) + found.total_lost + dropped, sent)
+        self.assertEqual(found.damaged + found.skipped, 0)
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        return found
+
+    def test_the_rings_are_in_the_file(self):
+        """
+        :avocado: tags=smoke
+        """
+        guest = self.boot(props="shm=on", modules=("virtio_ddebug", "ddebug_test"))
+        stats = guest.stats()
+        self.assertEqual((stats["streams"], stats["shared"]), (8, 8))
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        report = guest.load("threads=4 count=5000 context=all shape=mixed")
+        self.account(guest, log, report["produced"])
+        # to the guest's memory and back
+        self.reset(guest)
+        self.assertEqual(guest.stats()["shared"], 8)
+        guest.must("rmmod virtio_ddebug")
+        self.assertEqual(guest.stats()["shared"], 0)
+        guest.must("rmmod ddebug_rb")
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertEqual(guest.shut_down(), 0)
+        self.assertEqual(log.read().events[-1][0], "close")
+
+    def resize(self, guest, kb):
+        status, said = guest.write(SIZE, str(kb))
+        self.assertEqual(status, 0, said)
+        self.assertEqual(int(guest.must(f"cat {SIZE}")), (kb + 15) // 16 * 16)
+        self.assertEqual(guest.stats()["shared"], 8)
+
+    def test_while_nothing_is_lost_nothing_is_lost_in_other_sizes(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on,shm-size=8M,size=64M")
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=4 count=20000 rate=8000 context=task shape=mixed")
+        for kb in (64, 1024, 100, 2000, 256):
+            time.sleep(1)
+            self.resize(guest, kb)
+        status, said = guest.write(SIZE, "65408")
+        self.assertNotEqual(status, 0)
+        self.assertIn("Cannot allocate memory", said)
+        self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
+        report = guest.finish_load()
+        found = self.account(guest, log, report["produced"])
+        self.assertEqual(found.total_lost, 0)
+        self.assertEqual(guest.counter("streams"), 8)
+
+    def test_what_finds_no_room_stays_in_the_guest(self):
+        guest = self.boot(smp=4, modules=("virtio_ddebug", "ddebug_test"), props="shm=on,shm-size=1M")
+        stats = guest.stats()
+        self.assertEqual(stats["streams"], 16)
+        self.assertGreater(stats["shared"], 4)
+        self.assertLess(stats["shared"], 12)
+        self.assertIn("a larger shm-size helps", guest.dmesg())
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        report = guest.load("threads=4 count=5000 context=all shape=mixed")
+        found = self.account(guest, log, report["produced"])
+        self.assertEqual({m.cpu for m in found.messages}, {0, 1, 2, 3})
+
+    def test_the_device_comes_and_goes(self):
+        guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
+                          props="shm=on,shm-size=4M")
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=2 count=1000000000 context=all")
+        guest.must(f"cd {DRIVER}; device=$(ls -d virtio*); "
+                   f"while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do echo $kb > {SIZE}; done; done & "
+                   "for i in $(seq 20); do echo $device > unbind; echo $device > bind; done; "
+                   "touch /tmp/stop; wait", timeout=200)
+        guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
+        self.resize(guest, 128)
+        guest.load("threads=2 count=1000 rate=2000")
+        found = guest.log().settled()
+        self.assertEqual(found.damaged + found.skipped, 0)
+        for thread in range(2):
+            prefix = b"ddebug_test: t%d n" % thread
+            texts = [m.text for m in found.messages if m.text.startswith(prefix)]
+            self.assertTrue(texts[-1].startswith(prefix + b"999 "), texts[-1])
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_plugged_in_and_out(self):
+        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(),
+                               modules=("virtio_ddebug", "ddebug_test"), props="shm=on",
+                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
+        guest.boot()
+        guest.log_file = guest.path("log")
+        sent = 0
+        for _ in range(3):
+            self.plug(guest)
+            self.assertEqual(guest.stats()["shared"], 8)
+            self.start_endless(guest, 1000)
+            self.unplug(guest)
+            self.assertEqual(guest.stats()["shared"], 0)
+            sent += self.stop_endless(guest)
+        self.plug(guest)
+        guest.load("threads=8 count=40 context=all rate=500")
+        self.account(guest, guest.log(), sent + 320)
+
+    def test_cpus_come_and_go(self):
+        # the second one has never been online
+        guest = self.boot(append="maxcpus=1", accel=one_thread(), props="shm=on,size=64M",
+                          modules=("virtio_ddebug", "ddebug_test"))
+        online = "/sys/devices/system/cpu/cpu1/online"
+        log = guest.log()
+        self.assertEqual(guest.stats()["shared"], 4)
+        guest.control("module ddebug_test +r")
+        sent = guest.load("threads=2 count=500 context=all")["produced"]
+        guest.must(f"echo 1 > {online}")
+        self.assertEqual(guest.stats()["shared"], 8)
+        for _ in range(4):
+            sent += guest.load("threads=2 count=500 context=all")["produced"]
+            guest.must(f"echo 0 > {online}")
+            sent += guest.load("threads=2 count=500 context=all")["produced"]
+            self.resize(guest, random.choice((32, 64, 128)))
+            guest.must(f"echo 1 > {online}")
+        self.account(guest, log, sent)
+
+    # -- QEMU is killed -----------------------------------------------------
+
+    def test_killed_while_rings_change(self):
+        """Whatever the rings were doing, what is in the file is whole, and read once.  (Not all is:
+        each second time they are in the guest's memory.)"""
+        guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
+                          props="shm=on,shm-size=4M,size=64M,rate-limit=256K")
+        guest.control("module ddebug_test +r")
+        guest.start_load("threads=4 count=1000000000 context=all shape=mixed")
+        guest.send(f"cd {DRIVER}; device=$(ls -d virtio*); while true; do "
+                   f"for kb in 32 64 256; do echo $kb > {SIZE}; done; "
+                   "echo $device > unbind; echo $device > bind; done")
+        time.sleep(random.uniform(1, 4))
+        guest.kill()
+        self.read_by_all(guest)
+
+    def read_by_all(self, guest):
+        log = Log(guest.log_file)
+        found = log.read(rings=True)
+        self.assertEqual(found.damaged + found.skipped, 0)
+        info = log.info()
+        self.assertEqual((info["received"], info["lost"]),
+                         (len(found.messages), found.total_lost + found.tail_lost))
+        self.assertIn(b"QEMU:    died", log.tool("--last-words").stdout)
+        return found
+
+    def test_tools_that_follow_read_to_the_end(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on,rate-limit=64K,size=64M")
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        piped, followed = self.scratch("piped"), self.scratch("followed")
+        tools = [log.start("--pipe", output=piped), log.start("--follow", output=followed)]
+        guest.load("threads=2 count=8000 shape=mixed")
+        guest.kill()
+        for tool in tools:
+            self.assertEqual(tool.wait(30), 0, tool.stderr.read())
+        found = self.read_by_all(guest)
+        self.assertEqual(found.tail_lost, 0)
+        self.assertGreater(found.left, 100)
+        for output in (piped, followed):
+            with open(output, "rb") as file:
+                text = file.read()
+            self.assertEqual(text.count(b" ddebug_test: t"), len(found.messages), output)
+            self.assertEqual(text.count(b"no checksum covers it"), 1, output)
+        # consumed is consumed, also once it is in chunks
+        self.assertEqual(log.tool("--pipe").stdout, b"")
+        heir = self.new_guest(log=guest.log_file, props="shm=on").launch()
+        heir.connect_qmp()
+        heir.command("quit")
+        self.assertEqual(heir.wait(), 0)
+        self.assertEqual(log.tool("--pipe").stdout, b"")
+        whole = log.read()
+        self.assertEqual(len(whole.messages), len(found.messages))
+        self.assertIn("recovered", [name for name, _ in whole.events])
+
+    # -- the file is cut short ----------------------------------------------
+
+    def test_a_file_cut_behind_the_rings_is_mended(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on")
+        guest.control("module ddebug_test +r")
+        os.truncate(guest.log_file, SHM_OFF + (1 << 20))
+        guest.load("threads=2 count=2000")
+        self.until("it is whole again", lambda: os.stat(guest.log_file).st_size > 16 << 20)
+        self.assertEqual(guest.counter("streams"), 8)
+        guest.load("threads=2 count=100")
+        self.assertIn("cut short", guest.qemu_output())
+        self.assertEqual(guest.shut_down(), 0)
+
+    def test_a_file_cut_within_the_rings_ends_the_vm(self):
+        """Nothing else can be done: the guest stores to memory that is no more."""
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on")
+        guest.control("module ddebug_test +r")
+        os.truncate(guest.log_file, 0)
+        guest.send("echo 'threads=2 count=2000' > /sys/kernel/debug/ddebug_test/run")
+        self.assertEqual(guest.wait(60), -signal.SIGBUS)
