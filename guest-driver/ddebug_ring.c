@@ -780,6 +780,7 @@ static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring 
 	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
 	u32 generation = le32_to_cpu(old->stream.shared->desc.generation) + 1;
 
+	new->begin = pos;
 	new->head = pos;
 	new->reserve = pos;
 	new->sub = pos % new->size;

@@ -43,6 +43,7 @@ struct ddebug_owner {
  * @size: bytes of the ring
  * @sub: offset in @data of the sub-buffer that @head lies in
  * @data: the ring, mapped in one piece
+ * @begin: position of the first byte that was, or will be, written to this ring
  * @hdr: what the device sees
  * @head: position behind the last committed record
  * @reserve: position behind everything ever touched
@@ -66,6 +67,7 @@ struct ddebug_ring {
 	u32 size;
 	u32 sub;
 	u8 *data;
+	u64 begin;
 	struct virtio_ddebug_stream_hdr *hdr;
 	u64 head;
 	u64 reserve;
