@@ -184,6 +184,7 @@ void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
 void ddebug_kick_dying(struct ddebug_ring *r);
+void ddebug_kick_listen(bool listen);
 void ddebug_post_cpu(unsigned int cpu);
 void ddebug_work_on(unsigned int cpu);
 void ddebug_own_disown(void);
@@ -192,5 +193,8 @@ int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r);
 bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level);
 struct ddebug_transport *ddebug_transport_lock(void);
 void ddebug_transport_unlock(void);
+
+/* ddebug_pipe.c */
+void ddebug_pipe_look(void);
 
 #endif /* _DDEBUG_RING_H */
