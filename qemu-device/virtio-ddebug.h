@@ -26,7 +26,9 @@ struct VirtIODDebug {
     uint64_t rate_limit;        /* bytes/s; 0: none */
     bool kmsg;
     bool freeze_on_panic;
+    uint64_t guest_size_max;    /* bytes; 0: the guest has no say in the size */
 
+    uint64_t guest_size_min;    /* what the host has last set */
     uint16_t num_ring_queues;
     uint32_t max_streams;
     VirtQueue *control_vq;
