@@ -30,7 +30,7 @@
  * reader does not sleep over a message.  For read() pipe:C is that of
  * set_current_state(), which wait_event_interruptible() does behind the wait queue; for
  * poll() it is said.  Reading is preceded by opening, which has all handlers follow
- * their commits (ddebug_kick_listen()).  tests/litmus/kick.pml is the pair.
+ * their commits (ddebug_kick_listen()).  tests/litmus/pipe.pml is the pair.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
