@@ -6,6 +6,7 @@
  *   trace        what the rings hold, without consuming it; truncating it clears
  *   trace_pipe   ddebug_pipe.c
  *   rb_size_kb   the size of each CPU's ring for task context
+ *   log_size_kb  the size of the log on the host, if there is one
  *
  * An open trace has a view of its own, taken when it is read from its begin; a message
  * is copied when its turn comes.  So a file that is read in small pieces while messages
@@ -27,12 +28,13 @@
 #include <linux/uaccess.h>
 #include "ddebug_files.h"
 #include "ddebug_rb.h"
+#include "ddebug_ring.h"
 #include "ddebug_view.h"
 
 /* A number of KiB, a newline, a zero. */
 #define DDEBUG_NUMBER_MAX	24
 
-static struct dentry *ddebug_files[3];
+static struct dentry *ddebug_files[4];
 
 /*
  * trace
@@ -202,6 +204,36 @@ static const struct file_operations ddebug_ring_size_fops = {
 	.llseek = default_llseek,
 };
 
+static ssize_t ddebug_log_size_read(struct file *file, char __user *to, size_t size, loff_t *pos)
+{
+	struct ddebug_transport *t = ddebug_transport_lock();
+	u64 bytes = t ? t->ops->log_size(t) : 0;
+
+	ddebug_transport_unlock();
+	return t ? ddebug_put_number(to, size, pos, bytes / 1024) : -ENODEV;
+}
+
+static ssize_t ddebug_log_size_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+{
+	struct ddebug_transport *t;
+	unsigned int kb;
+	int err = ddebug_get_number(from, size, &kb);
+
+	if (err)
+		return err;
+	t = ddebug_transport_lock();
+	err = t ? t->ops->set_log_size(t, kb * 1024ull) : -ENODEV;
+	ddebug_transport_unlock();
+	return err ? err : size;
+}
+
+static const struct file_operations ddebug_log_size_fops = {
+	.owner = THIS_MODULE,
+	.read = ddebug_log_size_read,
+	.write = ddebug_log_size_write,
+	.llseek = default_llseek,
+};
+
 /*
  * All of them
  */
@@ -223,6 +255,7 @@ void __init ddebug_files_init(void)
 	ddebug_files[0] = debugfs_create_file("trace", 0644, dir, NULL, &ddebug_trace_fops);
 	ddebug_files[1] = debugfs_create_file("trace_pipe", 0444, dir, NULL, &ddebug_pipe_fops);
 	ddebug_files[2] = debugfs_create_file("rb_size_kb", 0644, dir, NULL, &ddebug_ring_size_fops);
+	ddebug_files[3] = debugfs_create_file("log_size_kb", 0644, dir, NULL, &ddebug_log_size_fops);
 	dput(dir);
 }
 
