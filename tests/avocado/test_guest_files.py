@@ -271,8 +271,9 @@ class Shared:
         guest.must("kill -9 $(pidof cat)")
         # killed in the midst of it, again and again
         self.start_endless(guest, 0)
-        guest.must(f"for i in $(seq 30); do cat {PIPE} > /dev/null & a=$!; tracefile pieces {PIPE} 3 > /dev/null & "
-                   f"b=$!; cat {TRACE} > /dev/null & c=$!; sleep 0.05; kill -9 $a $b $c 2> /dev/null; wait; done",
+        guest.must("for i in $(seq 30); do "
+                   f"cat {PIPE} > /dev/null & a=$!; tracefile pieces {PIPE} 3 > /dev/null & b=$!; "
+                   f"cat {TRACE} > /dev/null & c=$!; sleep 0.05; kill -9 $a $b $c 2> /dev/null; wait; done",
                    timeout=100)
         self.stop_endless(guest)
         guest.must(f"> {TRACE}")
@@ -284,8 +285,8 @@ class Shared:
         guest = self.boot_files(smp=4, memory=512)
         guest.load("threads=2 count=100")
         text = guest.read(TRACE)
-        for rubbish in ("", " ", "64k", "64 kB", "0x40", "6 4", "-64", "1e3", "0", "31", "65409", "4294967360",
-                        "99999999999999999999999999", "0" * 30 + "64", "64.0", "sixty"):
+        for rubbish in ("", " ", "64k", "64 kB", "0x40", "6 4", "-64", "1e3", "0", "31", "65409",
+                        "4294967360", "99999999999999999999999999", "0" * 30 + "64", "64.0", "sixty"):
             status, said = guest.write(SIZE, rubbish)
             self.assertNotEqual(status, 0, rubbish)
             self.assertIn("Invalid argument", said)
@@ -333,7 +334,8 @@ class Shared:
         self.start_endless(guest, 2000)
         for round_ in range(4):
             for online in (1, 0):
-                guest.must(f"echo {online} > /sys/devices/system/cpu/cpu1/online; cat {TRACE} > /dev/null; sleep 0.3")
+                guest.must(f"echo {online} > /sys/devices/system/cpu/cpu1/online; "
+                           f"cat {TRACE} > /dev/null; sleep 0.3")
         guest.must("echo 1 > /sys/devices/system/cpu/cpu1/online")
         sent = self.stop_endless(guest)
         self.until("all is read", lambda: guest.must(f"tracefile wait {PIPE} poll 500").strip() == "timeout")
@@ -350,20 +352,22 @@ class Shared:
         # opened all the time, loaded and unloaded again and again
         guest.must(f"while [ ! -e /tmp/stop ]; do cat {TRACE} {SIZE}; tracefile drain {PIPE}; "
                    "done > /dev/null 2>&1 & "
-                   "for i in $(seq 20); do modprobe ddebug_rb; until rmmod ddebug_rb 2> /dev/null; do :; done; done; "
-                   "touch /tmp/stop; wait", timeout=100)
+                   "for i in $(seq 20); do modprobe ddebug_rb; "
+                   "until rmmod ddebug_rb 2> /dev/null; do :; done; done; touch /tmp/stop; wait", timeout=100)
         self.no_trouble(guest)
 
     def test_a_text_is_shown_as_the_tool_shows_it(self):
         # the kernel tells what a module is given, with the string as it is
         guest = self.boot_files(parameters="kmsg=1")
         guest.control('file kernel/params.c format "parsing ARGS" +r')
-        texts = [b"%s%n%p%%d \\x41 \\ \\xzz \x1b[31mred \x07 \x7f \xc3\xa4 \xff", b"two\n[    0.000000] forged",
+        texts = [b"%s%n%p%%d \\x41 \\ \\xzz \x1b[31mred \x07 \x7f \xc3\xa4 \xff",
+                 b"two\n[    0.000000] forged",
                  b"a" * 900, (b"0123456789" * 90)[:880] + b"\n\n\x1b"]
         for text in texts:
             quoted = "".join(f"\\{byte:03o}" for byte in text)
             guest.must(f"> {TRACE}; modprobe ddebug_odd \"$(printf '%b' '{quoted}')\"; rmmod ddebug_odd")
-            found = [line.text for line in self.trace(guest) if line.text.startswith("doing ddebug_odd, parsing")]
+            found = [line.text for line in self.trace(guest)
+                     if line.text.startswith("doing ddebug_odd, parsing")]
             # modprobe puts a blank behind them
             expected = shown(b"doing ddebug_odd, parsing ARGS: '" + text + b" '")
             self.assertEqual([line.encode() for line in found], [expected])
@@ -393,7 +397,8 @@ class Shared:
         guest.must(f"cd {FOLDER}; echo -n 'module ddebug_test -p+{PREFIX_LETTERS[0]}' > control; "
                    "echo -n 'func test_* +mf' > control; echo -n 'module ddebug_test -p' > control")
         guest.load("threads=1 count=1 shape=static")
-        self.assertRegex(self.trace(guest)[-1].text, r"^ddebug_test:\w+: ddebug_test: t0 n0 nothing else to fill in$")
+        self.assertRegex(self.trace(guest)[-1].text,
+                         r"^ddebug_test:\w+: ddebug_test: t0 n0 nothing else to fill in$")
         self.assertEqual(sum("ddebug_test: t0 n" in text for text in guest.dmesg().splitlines()), 7)
         # "displays and consumes all the current content"; "a blocking reader"
         self.assertEqual(len(self.drain(guest)), 8)

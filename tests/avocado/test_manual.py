@@ -57,7 +57,8 @@ class Manual(DdebugTest):
         self.assertIn(STATS, files)
         for file in files:
             guest.must(f": < {file}")
-        shown = guest.must("find /sys/kernel/debug/dynamic_debug /sys/kernel/debug/dynamic_debug_rb /sys/module/ddebug_rb/parameters "
+        shown = guest.must("find /sys/kernel/debug/dynamic_debug /sys/kernel/debug/dynamic_debug_rb "
+                           "/sys/module/ddebug_rb/parameters "
                            "/sys/module/virtio_ddebug/parameters -type f 2> /dev/null || true").split()
         self.assertGreater(len(shown), 1)
         self.assertEqual([file for file in shown if file not in files], [])
