@@ -26,7 +26,8 @@ typedef struct
   guint64 first;            /* ns since 1970, host: of its messages */
   guint64 last;
   guint64 messages;
-  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_* */
+  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst of its epochs */
+  guint64 noticed;          /* ns since 1970, host */
 } Boot;
 
 static gboolean
@@ -56,7 +57,11 @@ find_boots (DdebugView *view)
       boot->first = boot->first ? boot->first : epoch->first;
       boot->last = epoch->last ? epoch->last : boot->last;
       boot->messages += epoch->messages;
-      boot->notice = MAX (boot->notice, epoch->notice);
+      if (epoch->notice > boot->notice)
+        {
+          boot->notice = epoch->notice;
+          boot->noticed = epoch->noticed;
+        }
     }
   return boots;
 }
@@ -252,20 +257,18 @@ static void
 add_end (DdebugView *view, const Words *words, GString *out)
 {
   gboolean alive = ddebug_reader_writer (ddebug_view_reader (view)) == DDEBUG_WRITER_ALIVE;
-  guint64 args[2] = { 0 }, when;
+  guint64 args[2] = { 0 }, when, noticed = 0;
   guint32 event = ddebug_view_last_event (view, &args[0], &when), notice = 0;
-  g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (ddebug_view_dict (view));
-  guint64 noticed = 0;
+  g_autoptr (GArray) boots = find_boots (view);
 
-  /* a boot may have several, if its driver came more than once */
-  for (guint i = 0; words->epoch && i < epochs->len; i++)
+  for (guint i = 0; words->epoch && i < boots->len; i++)
     {
-      const DdebugEpoch *epoch = g_ptr_array_index (epochs, i);
+      const Boot *boot = &g_array_index (boots, Boot, i);
 
-      if ((epoch == words->epoch || is_same_boot (epoch, words->epoch)) && epoch->notice > notice)
+      if (boot->epoch == words->epoch || is_same_boot (boot->epoch, words->epoch))
         {
-          notice = epoch->notice;
-          noticed = epoch->noticed;
+          notice = boot->notice;
+          noticed = boot->noticed;
         }
     }
 

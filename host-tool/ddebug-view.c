@@ -376,15 +376,8 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
   DdebugViewResult result = DDEBUG_VIEW_ITEM;
 
   if (view->has_after)
-    {
-      *item = view->after;
-      view->has_after = FALSE;
-      let_event_pass (view, item);
-      if (!view->has_after)
-        count_item (view, item);
-      return DDEBUG_VIEW_ITEM;
-    }
-  while (!ddebug_merger_next (view->merger, item))
+    *item = view->after;
+  while (!view->has_after && !ddebug_merger_next (view->merger, item))
     {
       if (view->events->len > (ddebug_merger_is_holding (view->merger) ? EVENTS_MAX : 0))
         {
@@ -400,6 +393,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
       else if (result == DDEBUG_VIEW_OTHER)
         ddebug_view_finish (view);
     }
+  view->has_after = FALSE;
   let_event_pass (view, item);
   if (!view->has_after)
     count_item (view, item);

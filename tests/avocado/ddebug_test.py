@@ -7,8 +7,9 @@ import time
 
 import avocado
 
-from ddebug_guest import LOAD, Guest
+from ddebug_guest import LOAD, Guest, Log, one_thread
 
+DEVICE = "/machine/peripheral/ddebug0"
 DRIVER = "/sys/bus/virtio/drivers/virtio_ddebug"
 
 
@@ -42,15 +43,72 @@ class DdebugTest(avocado.Test):
     def scratch(self, name):
         return os.path.join(self.outputdir, name)
 
+    def until(self, what, condition, timeout=None):
+        """The host may be slow: without a timeout only the test's own limit ends the wait."""
+        self.log.info("waiting until %s", what)
+        deadline = time.monotonic() + (timeout or self.timeout)
+        while not condition():
+            self.assertLess(time.monotonic(), deadline, f"waited in vain until {what}")
+            time.sleep(0.05)
+
+    def produced(self, guest):
+        """Messages that the threads of a load have made."""
+        return guest.numbers(f"{LOAD}/status")["produced"]
+
+
+class FloodTest(DdebugTest):
+    """Does something to the log of a guest that floods it."""
+
+    def flooded(self, rate, **options):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), **options)
+        guest.control("module ddebug_test +r")
+        guest.start_load(f"threads=2 count=1000000000 rate={rate} shape=int3")
+        return guest
+
+    def set(self, guest, name, value):
+        """A property of the device."""
+        guest.command("qom-set", path=DEVICE, property=name, value=value)
+
+    def goes_on(self, guest):
+        """Chunks are written again."""
+        before = guest.counter("chunks")
+        self.until("the log goes on", lambda: guest.counter("chunks") > before, timeout=60)
+
+    def end(self, guest, more=200):
+        """Stops the flood; the messages that were sent, with so many more, some of each stream at the
+        very end."""
+        guest.must(f"echo > {LOAD}/stop")
+        sent = self.produced(guest)
+        if more:
+            guest.load(f"threads=4 count={more // 4} shape=int3 rate=500")
+        return sent + more
+
+    def account(self, guest, sent):
+        """Received + reported lost = sent, by the log and by the tool, and where it is missing
+        the tool says so: what the log has, and the tool's notices."""
+        log = Log(guest.log_file, guest)
+        found = log.settled()
+        received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
+        self.log.info("sent %d, received %d, lost %d, dropped %d", sent, received, lost, dropped)
+        self.assertEqual(received + lost + dropped, sent)
+        info = log.info()
+        self.assertEqual((info["received"], info["lost"], info["dropped"]), (received, lost, dropped))
+        notices = [line.raw.decode() for line in log.trace() if line.stamp is None]
+        self.log.info("%s", notices)
+        return found, notices
+
 
 class BusyTest(DdebugTest):
     """Changes a guest while it logs all the time."""
 
-    def until(self, what, condition):
-        """The host may be slow: only the test's own limit ends the wait."""
-        self.log.info("waiting until %s", what)
-        while not condition():
-            time.sleep(0.1)
+    def boot_with_port(self):
+        """A guest of four CPUs, with a port that the device can be plugged into."""
+        guest = self.new_guest(smp=4, log=None, load_plugin=True, accel=one_thread(),
+                               modules=("virtio_ddebug", "ddebug_test"),
+                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
+        guest.boot()
+        guest.log_file = guest.path("log")
+        return guest
 
     def plug(self, guest):
         guest.command("device_add", driver="virtio-ddebug-pci", id="ddebug0", bus="port1",
@@ -67,6 +125,19 @@ class BusyTest(DdebugTest):
         """The driver leaves the device, which resets it, and takes it again."""
         guest.must(f"cd {DRIVER}; for d in virtio*; do echo $d > unbind; echo $d > bind; done")
         self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
+
+    def replace_under_load(self, guest, rate):
+        """Plugs the device in, resets it, replaces it and stops the VM while the guest logs: how many
+        messages it has made.  The device stays."""
+        self.plug(guest)
+        self.start_endless(guest, rate)
+        for _ in range(3):
+            self.reset(guest)
+            self.unplug(guest)
+            self.plug(guest)
+            guest.command("stop")
+            guest.command("cont")
+        return self.stop_endless(guest)
 
     def start_endless(self, guest, rate):
         guest.control("module ddebug_test +r")

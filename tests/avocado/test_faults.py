@@ -12,8 +12,8 @@ import os
 import subprocess
 import time
 
-from ddebug_guest import BUILD, LOAD, Log, child_dies_with_us
-from ddebug_test import DdebugTest
+from ddebug_guest import BUILD, Log, child_dies_with_us
+from ddebug_test import FloodTest
 
 # of linux/sched.h and linux/mount.h
 CLONE_NEWNS = 0x20000
@@ -37,7 +37,7 @@ def mount(source, target, kind, flags=0, data=None):
     must(_libc.mount(*encode[:3], ctypes.c_ulong(flags), encode[3]))
 
 
-class Faults(DdebugTest):
+class Faults(FloodTest):
     timeout = 400
 
     def setUp(self):
@@ -85,17 +85,11 @@ class Faults(DdebugTest):
             time.sleep(0.05)
         return top
 
-    def flooded(self, disk, props="size=32M"):
+    def flooded_on(self, disk, props="size=32M"):
         """A guest that logs without end into a file there."""
-        guest = self.boot(log=os.path.join(disk, "vm.ddl"), props=props,
-                          modules=("virtio_ddebug", "ddebug_test"))
-        guest.control("module ddebug_test +r")
-        guest.start_load(f"threads=2 count=1000000000 rate={RATE} shape=int3")
+        guest = self.flooded(RATE, log=os.path.join(disk, "vm.ddl"), props=props)
         self.progress(guest)
         return guest
-
-    def produced(self, guest):
-        return guest.numbers(f"{LOAD}/status")["produced"]
 
     def progress(self, guest, seconds=0.5):
         """The guest logs on, and QEMU answers."""
@@ -109,39 +103,6 @@ class Faults(DdebugTest):
         # a machine may be busy, but not for so long as a disk hangs here
         self.assertLess(answered, 30)
 
-    def until(self, what, condition, timeout=60):
-        self.log.info("waiting until %s", what)
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f"waited in vain until {what}")
-            time.sleep(0.1)
-
-    def goes_on(self, guest):
-        """Chunks are written again."""
-        before = guest.counter("chunks")
-        self.until("the log goes on", lambda: guest.counter("chunks") > before)
-
-    def end(self, guest):
-        """Stops the flood; the messages that were sent, some of each stream at the very end."""
-        guest.must(f"echo > {LOAD}/stop")
-        sent = self.produced(guest)
-        guest.load("threads=4 count=50 shape=int3 rate=500")
-        return sent + 200
-
-    def account(self, guest, sent):
-        """Received + reported lost = sent, by the log and by the tool, and where it is missing
-        the tool says so: its notices of messages and its other notices."""
-        log = Log(guest.log_file, guest)
-        found = log.settled()
-        received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
-        self.log.info("sent %d, received %d, lost %d, dropped %d", sent, received, lost, dropped)
-        self.assertEqual(received + lost + dropped, sent)
-        info = log.info()
-        self.assertEqual((info["received"], info["lost"], info["dropped"]), (received, lost, dropped))
-        notices = [line.raw.decode() for line in log.trace() if line.stamp is None]
-        self.log.info("%s", notices)
-        return found, notices
-
     def said(self, guest, words):
         """QEMU has said it once, and nothing else."""
         output = guest.qemu_output()
@@ -151,7 +112,7 @@ class Faults(DdebugTest):
         self.assertEqual(len(output.splitlines()), len(words), output)
 
     def test_errors_of_the_disk(self):
-        guest = self.flooded(self.failing_disk())
+        guest = self.flooded_on(self.failing_disk())
         for word in ("eio", "edquot", "erofs", "enospc"):
             before = guest.counter("io-lost")
             self.fault(word)
@@ -161,13 +122,13 @@ class Faults(DdebugTest):
             done = Log(guest.log_file).tool("--size=64M", check=False, timeout=60)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(b"cannot be changed", done.stderr)
-            guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 << 20)
+            self.set(guest, "log-size", 64 << 20)
             self.until("the resize has failed",
                        lambda: guest.counter("resize-status").startswith("failed: "))
             self.assertLess(guest.counter("log-size"), 33 << 20)
             self.fault("ok")
             self.goes_on(guest)
-        guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 << 20)
+        self.set(guest, "log-size", 64 << 20)
         self.until("the log has its size", lambda: guest.counter("resize-status") == "done")
         self.assertGreater(guest.counter("log-size"), 63 << 20)
         found, notices = self.account(guest, self.end(guest))
@@ -180,7 +141,7 @@ class Faults(DdebugTest):
         self.assertEqual(output.count("cannot write"), 1 + output.count("log-size: cannot write"), output)
 
     def hang(self, seconds):
-        guest = self.flooded(self.failing_disk())
+        guest = self.flooded_on(self.failing_disk())
         self.fault("block")
         time.sleep(1)
         chunks = guest.counter("chunks")
@@ -220,10 +181,9 @@ class Faults(DdebugTest):
     def test_a_disk_that_is_full(self):
         disk = self.folder("small")
         mount("small", disk, "tmpfs", data="size=6m")
-        guest = self.flooded(disk, props="size=4M")
-        path = "/machine/peripheral/ddebug0"
+        guest = self.flooded_on(disk, props="size=4M")
         # there is no room for more, and it keeps what it has
-        guest.command("qom-set", path=path, property="log-size", value=16 << 20)
+        self.set(guest, "log-size", 16 << 20)
         self.until("the resize has failed", lambda: guest.counter("resize-status").startswith("failed: "))
         self.assertIn("No space left on device", guest.counter("resize-status"))
         self.goes_on(guest)
@@ -250,7 +210,7 @@ class Faults(DdebugTest):
 
     def test_a_file_that_is_cut_short_removed_or_replaced(self):
         folder = self.folder("plain")
-        guest = self.flooded(folder)
+        guest = self.flooded_on(folder)
         size = os.stat(guest.log_file).st_size
 
         # behind the dictionary, which is what is written first

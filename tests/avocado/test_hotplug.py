@@ -12,7 +12,7 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from ddebug_guest import Log, device_source, one_thread, qemu_command, qemu_environment
+from ddebug_guest import Log, device_source, qemu_command, qemu_environment
 from ddebug_test import BusyTest
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
@@ -63,24 +63,12 @@ class Hotplug(BusyTest):
         self.ends_well(guest)
 
     def test_four_cpus_log_through_unplug_plug_and_reset(self):
-        guest = self.new_guest(smp=4, log=None, load_plugin=True, accel=one_thread(),
-                               modules=("virtio_ddebug", "ddebug_test"),
-                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
-        guest.boot()
-        guest.log_file = guest.path("log")
+        guest = self.boot_with_port()
         log = guest.log()
         sent = 0
         # flat out, so that rings are lapped and the log wraps; and so slowly that they are not
         for rate in (0, 1000):
-            self.plug(guest)
-            self.start_endless(guest, rate)
-            for _ in range(3):
-                self.reset(guest)
-                self.unplug(guest)
-                self.plug(guest)
-                guest.command("stop")
-                guest.command("cont")
-            sent += self.stop_endless(guest)
+            sent += self.replace_under_load(guest, rate)
             log.wait_quiet()
             self.unplug(guest)
         self.plug(guest)

@@ -7,54 +7,17 @@ import os
 import re
 import time
 
-from ddebug_guest import LOAD, Log
-from ddebug_test import DdebugTest
+from ddebug_guest import Log
+from ddebug_test import DEVICE, FloodTest
 
-DEVICE = "/machine/peripheral/ddebug0"
 MIB = 1 << 20
 
 
-class Limits(DdebugTest):
+class Limits(FloodTest):
     timeout = 300
 
-    def set(self, guest, name, value):
-        guest.command("qom-set", path=DEVICE, property=name, value=value)
-
-    def until(self, what, condition, timeout=60):
-        self.log.info("waiting until %s", what)
-        deadline = time.monotonic() + timeout
-        while not condition():
-            self.assertLess(time.monotonic(), deadline, f"waited in vain until {what}")
-            time.sleep(0.05)
-
-    def flooded(self, props, rate=0):
-        guest = self.boot(props=props, modules=("virtio_ddebug", "ddebug_test"))
-        guest.control("module ddebug_test +r")
-        guest.start_load(f"threads=2 count=1000000000 rate={rate} shape=int3")
-        return guest
-
-    def end(self, guest, more=200):
-        guest.must(f"echo > {LOAD}/stop")
-        sent = guest.numbers(f"{LOAD}/status")["produced"]
-        if more:
-            guest.load(f"threads=4 count={more // 4} shape=int3 rate=500")
-        return sent + more
-
-    def account(self, guest, sent):
-        """Received + reported lost = sent, by the log and by the tool."""
-        log = Log(guest.log_file, guest)
-        found = log.settled()
-        received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
-        self.log.info("sent %d, received %d, lost %d, dropped %d", sent, received, lost, dropped)
-        self.assertEqual(received + lost + dropped, sent)
-        info = log.info()
-        self.assertEqual((info["received"], info["lost"], info["dropped"]), (received, lost, dropped))
-        notices = [line.raw.decode() for line in log.trace() if line.stamp is None]
-        self.log.info("%s", notices)
-        return found, notices
-
     def test_the_size_follows_qom_and_tool_while_the_guest_floods(self):
-        guest = self.flooded("size=16M")
+        guest = self.flooded(0, props="size=16M")
         for size in (2, 24, 4, 33, 3, 16):
             self.set(guest, "log-size", size * MIB)
             self.until("it was resized", lambda: guest.counter("resize-status") == "done")
@@ -78,7 +41,7 @@ class Limits(DdebugTest):
 
     def test_drop_keeps_the_oldest(self):
         # slow enough for the rings, however late the host looks
-        guest = self.flooded("size=1M,mode=drop", rate=2000)
+        guest = self.flooded(2000, props="size=1M,mode=drop")
         log = Log(guest.log_file)
         self.until("the log is full", lambda: guest.counter("full-lost") > 1000)
         found = log.read()
@@ -95,8 +58,7 @@ class Limits(DdebugTest):
         # it goes on when it gets room, and the gap is where it is
         self.set(guest, "log-size", 4 * MIB)
         self.until("there is room", lambda: guest.counter("resize-status") == "done")
-        chunks = guest.counter("chunks")
-        self.until("the log goes on", lambda: guest.counter("chunks") > chunks)
+        self.goes_on(guest)
         self.set(guest, "mode", "overwrite")
         self.set(guest, "log-size", 32 * MIB)
         self.until("there is room", lambda: guest.counter("resize-status") == "done")
@@ -109,7 +71,7 @@ class Limits(DdebugTest):
 
     def test_the_rate_limit_holds_and_the_newest_are_kept(self):
         rate = 128 << 10
-        guest = self.flooded(f"size=32M,rate-limit={rate}")
+        guest = self.flooded(0, props=f"size=32M,rate-limit={rate}")
         begin = time.monotonic()
         chunks, first = guest.counter("chunks"), guest.counter("bytes")
         time.sleep(8)

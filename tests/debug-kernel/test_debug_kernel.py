@@ -9,7 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "avocado"))
 
-from ddebug_guest import CONTROL, KERNEL, LOAD, PROC_CONTROL, STATS, one_thread     # noqa: E402
+from ddebug_guest import CONTROL, KERNEL, LOAD, PROC_CONTROL, STATS     # noqa: E402
 from ddebug_reports import MEMORY, OPTIONS, leaks, reports, watches_locks                    # noqa: E402
 from ddebug_test import BusyTest                                                    # noqa: E402
 
@@ -105,21 +105,9 @@ class DebugKernel(BusyTest):
         self.sound(guest)
 
     def test_the_device_is_reset_and_replaced_under_load(self):
-        guest = self.new_guest(smp=4, log=None, load_plugin=True, accel=one_thread(),
-                               modules=("virtio_ddebug", "ddebug_test"),
-                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
-        guest.boot()
-        guest.log_file = guest.path("log")
+        guest = self.boot_with_port()
         for rate in (0, 500):
-            self.plug(guest)
-            self.start_endless(guest, rate)
-            for _ in range(3):
-                self.reset(guest)
-                self.unplug(guest)
-                self.plug(guest)
-                guest.command("stop")
-                guest.command("cont")
-            self.stop_endless(guest)
+            self.replace_under_load(guest, rate)
             self.unplug(guest)
         self.plug(guest)
         self.received_or_lost(guest, guest.log())

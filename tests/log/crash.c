@@ -454,14 +454,6 @@ int __wrap_posix_fallocate(int fd, off_t off, off_t len)
 
 /* ---- messages ---- */
 
-static uint32_t mix(uint64_t x)
-{
-    x ^= x >> 33;
-    x *= 0xff51afd7ed558ccdull;
-    x ^= x >> 33;
-    return x;
-}
-
 /* Text of a message; everything in it follows from these three numbers. */
 static void text_of(GString *text, uint64_t life, uint32_t stream, uint64_t number)
 {

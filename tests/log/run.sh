@@ -5,6 +5,7 @@
 # than 10,000.  Nothing may be found, and where the writer is made to do wrong, just
 # that, or the silence would mean nothing.  Output is TAP.
 set -euo pipefail
+. "$(dirname "$0")/../tools/tap.sh"
 
 length=$1
 case $length in
@@ -17,22 +18,11 @@ log=$O/log
 # The files of those that fail stay there, to be looked into, until the next run.
 export TMPDIR=$O
 rm -rf "$O"/ddebug-crash-*
-number=0
-bad=0
 # Far above what it takes: one that hangs is killed.
 limit='timeout -s KILL 7200'
 
-# result NAME yes|no, of what has written the log
-result() {
-    number=$((number + 1))
-    if [ "$2" = yes ]; then
-        echo "ok $number - $1"
-        grep '^#' "$log" || true
-    else
-        bad=1
-        echo "not ok $number - $1"
-        head -n 60 "$log" | sed 's/^/# /'
-    fi
+summary() {
+    grep '^#' "$log" || true
 }
 
 # holds NAME OPTION...: it finds nothing

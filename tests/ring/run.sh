@@ -5,6 +5,7 @@
 # Those that are whole must find nothing; those that lack something must find just
 # that, or the others' silence would mean nothing.  Output is TAP.
 set -euo pipefail
+. "$(dirname "$0")/../tools/tap.sh"
 
 length=$1
 case $length in
@@ -14,23 +15,12 @@ long) bursts=500 seeds=8 ;;
 esac
 
 log=$O/log
-number=0
-bad=0
 # Far above what any of them takes: one that hangs is killed.
 limit='timeout -s KILL 3600'
 
-# result NAME yes|no, of what has written the log
-result() {
-    number=$((number + 1))
-    if [ "$2" = yes ]; then
-        echo "ok $number - $1"
-        awk '/^# sent:/ { sent += $3 } / messages in / { got += $3 }
-             END { if (sent) print "# " sent " messages sent, " got " received and checked" }' "$log"
-    else
-        bad=1
-        echo "not ok $number - $1"
-        head -n 60 "$log" | sed 's/^/# /'
-    fi
+summary() {
+    awk '/^# sent:/ { sent += $3 } / messages in / { got += $3 }
+         END { if (sent) print "# " sent " messages sent, " got " received and checked" }' "$log"
 }
 
 # holds NAME PROGRAM [OPTION...]: it finds nothing, with any seed

@@ -53,4 +53,13 @@ unsigned count(View *v, unsigned type);
 /* The event that is the @from_end-th before the last. */
 struct ddebug_log_event event_at(View *v, int from_end);
 
+/* Numbers that look random and follow from @x. */
+static inline uint32_t mix(uint64_t x)
+{
+    x ^= x >> 33;
+    x *= 0xff51afd7ed558ccdull;
+    x ^= x >> 33;
+    return x;
+}
+
 #endif

@@ -36,14 +36,6 @@ static char *tmp_path(const char *name)
     return path;
 }
 
-static uint32_t mix(uint64_t x)
-{
-    x ^= x >> 33;
-    x *= 0xff51afd7ed558ccdull;
-    x ^= x >> 33;
-    return x;
-}
-
 static size_t number_len(uint64_t n)
 {
     return 32 + mix(n) % 6000;
