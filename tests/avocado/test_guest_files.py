@@ -11,7 +11,7 @@ import re
 import time
 
 from ddebug_guest import LOAD, PREFIX_LETTERS, one_thread, shown
-from ddebug_test import BusyTest
+from ddebug_test import DEVICE, BusyTest
 
 FOLDER = "/sys/kernel/debug/dynamic_debug"
 TRACE = f"{FOLDER}/trace"
@@ -435,7 +435,7 @@ class FilesWithDevice(Shared, BusyTest):
         for rubbish in ("", "4M", "0x1000", "-1", "9" * 30):
             self.refused(guest, rubbish, "Invalid argument")
         # what the host changes is shown
-        guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=8 << 20)
+        guest.command("qom-set", path=DEVICE, property="log-size", value=8 << 20)
         self.until("it is shown", lambda: self.log_kb(guest) > 7 * 1024)
 
     def test_a_guest_changes_its_log_within_the_hosts_bounds(self):
@@ -454,7 +454,7 @@ class FilesWithDevice(Shared, BusyTest):
             self.refused(guest, 0, "Invalid argument")
             self.refused(guest, 4294967295, "Invalid argument")
         # the host's word counts, too, and moves the bound
-        guest.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=4 << 20)
+        guest.command("qom-set", path=DEVICE, property="log-size", value=4 << 20)
         self.until("it was resized", lambda: guest.counter("resize-status") == "done")
         self.refused(guest, 4095, "Invalid argument")
         guest.must(f"echo 4096 > {LOG_SIZE}")
