@@ -53,22 +53,22 @@ static char *ddebug_put_stamp(char *p, u64 ns)
  * Bytes of the stamp that a line has which was taken from the kernel's log; 0: none,
  * so that it gets ours.
  */
-static size_t ddebug_own_stamp(const struct ddebug_message *m)
+static size_t ddebug_own_stamp(const char *text, size_t len)
 {
 	size_t i = 1, digits = 0;
 
-	if (m->type != DDEBUG_REC_KMSG || !(m->word & DDEBUG_KMSG_F_PAST) || m->len < 2 || m->text[0] != '[')
+	if (len < 2 || text[0] != '[')
 		return 0;
-	while (i < m->len && i <= DDEBUG_STAMP_BLANKS && m->text[i] == ' ')
+	while (i < len && i <= DDEBUG_STAMP_BLANKS && text[i] == ' ')
 		i++;
-	for (; i < m->len && isdigit(m->text[i]); i++)
+	for (; i < len && isdigit(text[i]); i++)
 		digits++;
-	if (!digits || digits > DDEBUG_STAMP_DIGITS || i + 9 > m->len || m->text[i] != '.')
+	if (!digits || digits > DDEBUG_STAMP_DIGITS || i + 9 > len || text[i] != '.')
 		return 0;
 	for (digits = 1; digits <= 6; digits++)
-		if (!isdigit(m->text[i + digits]))
+		if (!isdigit(text[i + digits]))
 			return 0;
-	return m->text[i + 7] == ']' && m->text[i + 8] == ' ' ? i + 9 : 0;
+	return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
 }
 
 /* Whether the backslash that @text begins with would read as the begin of an escape. */
@@ -107,6 +107,22 @@ static char *ddebug_put_text(char *p, const char *text, size_t len, size_t inden
 	return p;
 }
 
+/* With the stamp that it has, of @own bytes; 0: it gets that of @time. */
+static char *ddebug_put_line(char *p, u64 time, const char *text, size_t len, size_t own)
+{
+	char *begin = p;
+
+	if (own) {
+		memcpy(p, text, own);
+		p += own;
+	} else {
+		p = ddebug_put_stamp(p, time);
+	}
+	p = ddebug_put_text(p, text + own, len - own, p - begin);
+	*p++ = '\n';
+	return p;
+}
+
 /**
  * ddebug_lines() - the lines that show a message
  * @buf: room for DDEBUG_LINES_MAX bytes; no zero is put behind the last one
@@ -119,26 +135,27 @@ static char *ddebug_put_text(char *p, const char *text, size_t len, size_t inden
  */
 size_t ddebug_lines(char *buf, const struct ddebug_message *m)
 {
-	size_t own = ddebug_own_stamp(m);
-	char *p = buf, *begin;
+	size_t len, own = 0;
+	const char *text;
+	char *p = buf;
 
 	if (m->lost)
 		p = ddebug_put_notice(p, m, m->lost, "lost", "no longer in the ring");
 	if (m->dropped)
 		p = ddebug_put_notice(p, m, m->dropped, "dropped",
 				      "produced while logging, or torn by a crash");
-	begin = p;
 	switch (m->type) {
 	case DDEBUG_REC_TEXT:
+		text = (const char *)m->rec.text.text;
+		len = m->len - sizeof(m->rec.text);
+		p = ddebug_put_line(p, m->time, text, len, 0);
+		break;
 	case DDEBUG_REC_KMSG:
-		if (own) {
-			memcpy(p, m->text, own);
-			p += own;
-		} else {
-			p = ddebug_put_stamp(p, m->time);
-		}
-		p = ddebug_put_text(p, m->text + own, m->len - own, p - begin);
-		*p++ = '\n';
+		text = (const char *)m->rec.kmsg.text;
+		len = m->len - sizeof(m->rec.kmsg);
+		if (le32_to_cpu(m->rec.kmsg.flags) & DDEBUG_KMSG_F_PAST)
+			own = ddebug_own_stamp(text, len);
+		p = ddebug_put_line(p, m->time, text, len, own);
 		break;
 	}
 	return p - buf;

@@ -70,8 +70,7 @@
  * @found: @pos is at a message, and the rest is known:
  * @time: ns; its time
  * @number: its number
- * @word: as in struct ddebug_message
- * @len: bytes of its text
+ * @len: bytes of its record
  * @type: its type
  */
 struct ddebug_cursor {
@@ -89,7 +88,6 @@ struct ddebug_cursor {
 	bool found;
 	u64 time;
 	u64 number;
-	u32 word;
 	u16 len;
 	u8 type;
 };
@@ -178,14 +176,13 @@ static bool ddebug_cursor_enter(struct ddebug_cursor *c, const struct ddebug_rin
 	return true;
 }
 
-/* As many bytes of any record as say what it is. */
-union ddebug_any_rec {
+/* As many bytes of a record as say what it is. */
+union ddebug_rec_begin {
 	struct ddebug_rec_hdr hdr;
 	struct ddebug_rec_time time;
-	struct ddebug_rec_text text;
-	struct ddebug_rec_kmsg kmsg;
 };
 
+/* Is it one that ddebug_lines() shows? */
 static bool ddebug_is_message(u16 type, u16 len)
 {
 	return (type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG) &&
@@ -194,22 +191,21 @@ static bool ddebug_is_message(u16 type, u16 len)
 }
 
 /* @c is at the record @rec, a message of @len bytes: it is found. */
-static void ddebug_cursor_found(struct ddebug_cursor *c, const union ddebug_any_rec *rec,
+static void ddebug_cursor_found(struct ddebug_cursor *c, const union ddebug_rec_begin *rec,
 				u16 type, u16 len)
 {
 	u16 seq = le16_to_cpu(rec->hdr.seq);
 
 	c->found = true;
 	c->type = type;
-	c->len = len - sizeof(rec->text);
+	c->len = len;
 	/* the only number with these 16 bits that is not below seq, by less than 65536 */
 	c->number = c->seq + (u16)(seq - (u16)c->seq);
 	c->time = c->from + le32_to_cpu(rec->hdr.delta);
-	c->word = le32_to_cpu(rec->text.callsite);
 }
 
 /* Bytes to the next record, if the one at c->pos is no message; 0: it makes no sense. */
-static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_any_rec *rec, u16 type, u16 len)
+static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_begin *rec, u16 type, u16 len)
 {
 	if (type == DDEBUG_REC_NONE || len < sizeof(rec->hdr))
 		return 0;
@@ -223,7 +219,7 @@ static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_any_re
 static void ddebug_cursor_look(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	u64 left = c->sub + r->subbuf - c->pos;
-	union ddebug_any_rec rec = {};
+	union ddebug_rec_begin rec = {};
 	u16 type_len, type, len;
 	u64 step;
 
@@ -257,7 +253,7 @@ static bool ddebug_cursor_find(struct ddebug_cursor *c, const struct ddebug_ring
 static void ddebug_cursor_pass(struct ddebug_cursor *c)
 {
 	c->next = c->number + 1;
-	c->pos += ALIGN(sizeof(struct ddebug_rec_text) + c->len, DDEBUG_REC_ALIGN);
+	c->pos += ALIGN(c->len, DDEBUG_REC_ALIGN);
 	c->from = c->base;
 	c->found = false;
 }
@@ -266,14 +262,12 @@ static void ddebug_cursor_pass(struct ddebug_cursor *c)
 static bool ddebug_cursor_take(struct ddebug_cursor *c, const struct ddebug_ring *r,
 			       struct ddebug_message *m)
 {
-	/* its header was whole when it was found */
-	if (!ddebug_copy(r, c->pos + offsetof(struct ddebug_rec_text, text), m->text, c->len)) {
+	if (!ddebug_copy(r, c->pos, &m->rec, c->len)) {
 		ddebug_cursor_lapped(c, r);
 		return false;
 	}
 	m->type = c->type;
 	m->len = c->len;
-	m->word = c->word;
 	m->time = c->time;
 	m->lost = c->number > c->next ? c->number - c->next : 0;
 	m->dropped = c->drops - c->told;

@@ -21,9 +21,8 @@ struct ddebug_view;
  * @context: of the stream, VIRTIO_DDEBUG_CTX_*
  * @type: DDEBUG_REC_TEXT or _KMSG; DDEBUG_REC_NONE: there is no message, but what
  *	@lost and @dropped say, at the end of a stream
- * @len: bytes of @text
- * @word: of TEXT: id in the dictionary; of KMSG: DDEBUG_KMSG_F_*
- * @text: what the record has, any bytes; not terminated
+ * @len: bytes of the record; at least those of its structure in ddebug_record.h
+ * @rec: the record, as it is in the ring
  */
 struct ddebug_message {
 	u64 lost;
@@ -33,8 +32,12 @@ struct ddebug_message {
 	u8 context;
 	u8 type;
 	u16 len;
-	u32 word;
-	char text[DDEBUG_TEXT_MAX];
+	union {
+		struct ddebug_rec_hdr hdr;
+		struct ddebug_rec_text text;
+		struct ddebug_rec_kmsg kmsg;
+		u8 bytes[DDEBUG_REC_LEN_MASK];
+	} rec;
 };
 
 /* ddebug_view.c */

@@ -53,10 +53,10 @@ static void check_message(struct viewer *v, const struct ddebug_message *m)
 		return;
 	if (m->type != DDEBUG_REC_TEXT)
 		fail(v, m, "a record that nobody makes");
-	index = stress_index(m->text, m->len, m->cpu, m->context);
+	index = stress_index((const char *)m->rec.text.text, m->len - sizeof(m->rec.text), m->cpu, m->context);
 	if (index == UINT64_MAX)
 		fail(v, m, "a text that was not said there");
-	if (m->word != STRESS_CALLSITE(m->context))
+	if (le32_to_cpu(m->rec.text.callsite) != STRESS_CALLSITE(m->context))
 		fail(v, m, "another callsite's");
 	if (index < t->index)
 		fail(v, m, "a message comes again");
