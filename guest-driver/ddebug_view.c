@@ -15,9 +15,17 @@
  * Order
  * -----
  * Within a stream messages are in the order of time.  A view gives out the oldest of
- * those that come next in its streams.  So it is in order throughout, but for a
- * message that was not committed yet when the end was taken, though its time is
- * older than the last ones in other streams; that comes with the next view.
+ * those that come next in its streams.  So it is in order throughout.
+ *
+ * Heads cannot be loaded all at once: what one CPU commits in one stream and then in
+ * another could be there without the former, if that one's head was loaded first.  So
+ * they are loaded twice, one pass after the other.  A view gives out what is below the
+ * heads of the first pass, and, of what is below those of the second, whatever is
+ * older than some of that.  What is given out was stamped before the first pass
+ * had ended, so that all that was committed before it was stamped is below the heads of
+ * the second pass, and, being older, comes before it.  What remains is a message that
+ * is still being written, though its time is older than the last ones in other
+ * streams; that comes with the next view.
  *
  * Which bytes count
  * -----------------
@@ -57,12 +65,13 @@
 /**
  * struct ddebug_cursor - a place in a stream
  * @pos: position of what comes next
- * @end: how far the view goes
+ * @due: what is below is given out
+ * @end: what is below is given out if it is older than something that is due
  * @next: number that the next message has if none is missing
- * @seq_end: messages below @end, at least
+ * @seq_end: messages below @due, at least
  * @told: drops (recursed and torn) that were told of
  * @drops: drops up to @pos, at least
- * @drops_end: drops when @end was taken
+ * @drops_end: drops when @due was taken
  * @sub: position of the sub-buffer whose header the next two are of, or DDEBUG_NO_SUB
  * @seq: number of its first message
  * @base: ns; its base
@@ -75,6 +84,7 @@
  */
 struct ddebug_cursor {
 	u64 pos;
+	u64 due;
 	u64 end;
 	u64 next;
 	u64 seq_end;
@@ -343,16 +353,23 @@ void ddebug_view_to_now(struct ddebug_view *v)
 		c->seq_end = le64_to_cpu(smp_load_acquire(&r->hdr->seq));
 		c->drops_end = le64_to_cpu(READ_ONCE(r->hdr->recursed)) +
 			       le64_to_cpu(READ_ONCE(r->hdr->torn));
+		c->due = le64_to_cpu(smp_load_acquire(&r->hdr->head));
+	}
+	for (i = 0; i < v->nr; i++) {
+		const struct ddebug_ring *r = ddebug_view_ring(i);
+
 		/* device:A pairs with producer:B: head before data */
-		c->end = le64_to_cpu(smp_load_acquire(&r->hdr->head));
+		if (r)
+			v->cursors[i].end = le64_to_cpu(smp_load_acquire(&r->hdr->head));
 	}
 	rcu_read_unlock();
 }
 
-/* The stream whose next message is the oldest; v->nr if none has one. */
+/* The stream whose next message is the oldest; v->nr if nothing is due any more. */
 static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 {
 	unsigned int i, oldest = v->nr;
+	bool due = false;
 
 	for (i = 0; i < v->nr; i++) {
 		struct ddebug_cursor *c = &v->cursors[i];
@@ -365,12 +382,13 @@ static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 		if (ddebug_cursor_find(c, r) &&
 		    (oldest == v->nr || c->time < v->cursors[oldest].time))
 			oldest = i;
+		due |= c->pos < c->due;
 		rcu_read_unlock();
 	}
-	return oldest;
+	return due ? oldest : v->nr;
 }
 
-/* All messages are given out: what is missing at the end of each stream. */
+/* All that was due is given out: what is missing at the end of each stream. */
 static bool ddebug_view_rest(struct ddebug_view *v, struct ddebug_message *m)
 {
 	unsigned int i;
