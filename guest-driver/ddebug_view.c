@@ -15,7 +15,8 @@
  * Order
  * -----
  * Within a stream messages are in the order of time.  A view gives out the oldest of
- * those that come next in its streams.  So it is in order throughout.
+ * those that come next in its streams.  So it is in order throughout, as far as the
+ * clocks of the CPUs agree.
  *
  * Heads cannot be loaded all at once: what one CPU commits in one stream and then in
  * another could be there without the former, if that one's head was loaded first.  So
