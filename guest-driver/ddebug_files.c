@@ -56,7 +56,7 @@ struct ddebug_trace {
 	char lines[DDEBUG_LINES_MAX];
 };
 
-/* Called with the file's own lock, as the others are: of the first message, a new look; or of the one that is due. */
+/* With the file's own lock, as those below.  The first message is that of a new view. */
 static void *ddebug_trace_start(struct seq_file *m, loff_t *index)
 {
 	struct ddebug_trace *t = m->private;
@@ -139,7 +139,10 @@ static int ddebug_trace_release(struct inode *inode, struct file *file)
 
 static loff_t ddebug_trace_llseek(struct file *file, loff_t offset, int whence)
 {
-	return file->f_mode & FMODE_READ ? seq_lseek(file, offset, whence) : noop_llseek(file, offset, whence);
+	/* one that is open for writing alone has nothing to be sought in */
+	if (!(file->f_mode & FMODE_READ))
+		return noop_llseek(file, offset, whence);
+	return seq_lseek(file, offset, whence);
 }
 
 /* "echo > trace" clears, by opening; what is written is of no interest. */

@@ -90,6 +90,7 @@ static struct irq_work wake_work = IRQ_WORK_INIT(ddebug_pipe_wake);
  */
 void ddebug_pipe_look(void)
 {
+	/* behind the barrier that it needs, kick:A */
 	if (waitqueue_active(&waiting))
 		irq_work_queue(&wake_work);
 }
@@ -168,7 +169,13 @@ static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, char __user *to, size_t s
 /* What one reader of a file leaves of a message is news to others of the same file. */
 static bool ddebug_pipe_is_rest(const struct ddebug_pipe *p)
 {
+	/* without the lock: who is wrong about it looks again with it, or is woken */
 	return data_race(READ_ONCE(p->at) != READ_ONCE(p->len));
+}
+
+static bool ddebug_pipe_is_news(const struct ddebug_pipe *p)
+{
+	return ddebug_pipe_is_rest(p) || ddebug_view_is_behind(consumed);
 }
 
 static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size, loff_t *pos)
@@ -191,8 +198,7 @@ static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size,
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
 		/* pipe:C pairs with kick:A: into the wait queue before heads */
-		got = wait_event_interruptible(waiting, ddebug_pipe_is_rest(p) ||
-						       ddebug_view_is_behind(consumed));
+		got = wait_event_interruptible(waiting, ddebug_pipe_is_news(p));
 		if (got)
 			return got;
 	}
@@ -205,7 +211,7 @@ static __poll_t ddebug_pipe_poll(struct file *file, struct poll_table_struct *wa
 	poll_wait(file, &waiting, wait);
 	/* pipe:C pairs with kick:A: into the wait queue before heads */
 	smp_mb();
-	return ddebug_pipe_is_rest(p) || ddebug_view_is_behind(consumed) ? EPOLLIN | EPOLLRDNORM : 0;
+	return ddebug_pipe_is_news(p) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static int ddebug_pipe_open(struct inode *inode, struct file *file)

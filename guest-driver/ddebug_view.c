@@ -354,14 +354,16 @@ void ddebug_view_to_now(struct ddebug_view *v)
 		c->seq_end = le64_to_cpu(smp_load_acquire(&r->hdr->seq));
 		c->drops_end = le64_to_cpu(READ_ONCE(r->hdr->recursed)) +
 			       le64_to_cpu(READ_ONCE(r->hdr->torn));
+		/* an acquire: no head of the second pass is loaded before it */
 		c->due = le64_to_cpu(smp_load_acquire(&r->hdr->head));
 	}
 	for (i = 0; i < v->nr; i++) {
 		const struct ddebug_ring *r = ddebug_view_ring(i);
 
+		if (!r)
+			continue;
 		/* device:A pairs with producer:B: head before data */
-		if (r)
-			v->cursors[i].end = le64_to_cpu(smp_load_acquire(&r->hdr->head));
+		v->cursors[i].end = le64_to_cpu(smp_load_acquire(&r->hdr->head));
 	}
 	rcu_read_unlock();
 }
@@ -486,6 +488,7 @@ bool ddebug_view_is_behind(const struct ddebug_view *v)
 	rcu_read_lock();
 	for (i = 0; i < v->nr && !behind; i++) {
 		const struct ddebug_ring *r = ddebug_view_ring(i);
+		/* whoever moves it has the same to ask again */
 		u64 pos = data_race(READ_ONCE(v->cursors[i].pos));
 
 		behind = r && le64_to_cpu(READ_ONCE(r->hdr->head)) > max(pos, r->begin);

@@ -10,8 +10,8 @@
  *   tracefile wait FILE HOW MS       "readable" or "timeout": HOW is poll, select or epoll
  *   tracefile fault FILE             EFAULT for memory that is not there, then as drain
  *   tracefile signal FILE            a read() that blocks ends with EINTR
- *   tracefile threads FILE N         N threads read one descriptor, one of them each
- *                                    byte; until 1 s has brought nothing
+ *   tracefile threads FILE N         N threads read one descriptor, one of them byte by
+ *                                    byte, until 1 s has brought nothing
  *
  * Texts go to stdout.  Exit status 1, with the reason on stderr, if it is not as said.
  */
@@ -167,7 +167,7 @@ static int shared_fd;
 static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile unsigned long got;
 
-/* Odd ones by byte: a byte is put out by nobody else, but pieces of two threads are in no order. */
+/* The first one byte by byte.  Each byte is read by one of them; in which order is not known. */
 static void *one_thread(void *which)
 {
 	size_t size = (uintptr_t)which ? 4096 : 1;
