@@ -31,6 +31,7 @@ help:
 	@echo 'make check-log-crash  kills the log writer more than 10,000 times'
 	@echo 'make check-faults  guests whose log cannot be written, or hangs for a minute'
 	@echo 'make check-crash-guests  deaths of guests, QEMU and tool, 200 of each kind (an hour or two); DDEBUG_DEATHS=5; goes on where it was broken off'
+	@echo 'make check-guest-files  trace, trace_pipe and the sizes in the guest, on both kernels'
 	@echo 'make check-guest   only the tests with guests; TESTS="test_flag test_load" picks some'
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
@@ -107,6 +108,13 @@ demo check-guest check-crash-guests:
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) run-$@
 
+# One QEMU and both kernels.
+.PHONY: check-guest-files
+check-guest-files:
+	@tests/tools/deps.sh backports $(if $(filter overlay-%,$(QEMU)),overlay)
+	@$(MAKE) -j$(JOBS) parts $(if $(filter overlay-%,$(QEMU)),overlay)
+	@$(MAKE) run-$@
+
 # -- in the second make ------------------------------------------------------
 
 # config.mk has KERNELS and LOADABLES: those of the variants that could be got.
@@ -153,7 +161,7 @@ $(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(w
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
-CHECKS := run-check run-check-guest run-check-crash-guests run-check-smoke run-check-matrix run-check-unit \
+CHECKS := run-check run-check-guest run-check-guest-files run-check-crash-guests run-check-smoke run-check-matrix run-check-unit \
 	run-check-style run-check-overlay
 # These add to CHECKS.
 include tests/fuzz/fuzz.mk

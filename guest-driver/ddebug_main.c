@@ -10,6 +10,7 @@
 #include <linux/percpu.h>
 #include <linux/random.h>
 #include <linux/seq_file.h>
+#include "ddebug_files.h"
 #include "ddebug_rb.h"
 #include "ddebug_ring.h"
 #include "ddebug_version.h"
@@ -64,18 +65,6 @@ static int ddebug_uncaptured_show(struct seq_file *m, void *v)
 }
 DEFINE_SHOW_ATTRIBUTE(ddebug_uncaptured);
 
-static int ddebug_size_get(void *data, u64 *kb)
-{
-	*kb = ddebug_ring_size_kb();
-	return 0;
-}
-
-static int ddebug_size_set(void *data, u64 kb)
-{
-	return kb > UINT_MAX ? -EINVAL : ddebug_ring_resize(kb);
-}
-DEFINE_DEBUGFS_ATTRIBUTE(ddebug_size_fops, ddebug_size_get, ddebug_size_set, "%llu\n");
-
 static int __init ddebug_init(void)
 {
 	int err;
@@ -84,9 +73,12 @@ static int __init ddebug_init(void)
 	err = ddebug_dict_init();
 	if (err)
 		return err;
-	err = ddebug_ring_init();
+	err = ddebug_pipe_init();
 	if (err)
 		goto err_dict;
+	err = ddebug_ring_init();
+	if (err)
+		goto err_pipe;
 	err = ddebug_hook_start();
 	if (err)
 		goto err_ring;
@@ -99,11 +91,13 @@ static int __init ddebug_init(void)
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
 	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,
 			    &ddebug_uncaptured_fops);
-	debugfs_create_file_unsafe("rb_size_kb", 0644, ddebug_dir, NULL, &ddebug_size_fops);
+	ddebug_files_init();
 	return 0;
 
 err_ring:
 	ddebug_ring_exit();
+err_pipe:
+	ddebug_pipe_exit();
 err_dict:
 	ddebug_dict_exit();
 	return err;
@@ -111,11 +105,13 @@ err_dict:
 
 static void __exit ddebug_exit(void)
 {
+	ddebug_files_exit();
 	debugfs_remove(ddebug_dir);
 	ddebug_kmsg_exit();
 	ddebug_death_exit();
 	ddebug_hook_stop();
 	ddebug_ring_exit();
+	ddebug_pipe_exit();
 	ddebug_dict_exit();
 }
 

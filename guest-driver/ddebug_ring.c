@@ -88,8 +88,8 @@
  *   TEXT at 4128, len 136
  *   head = 4264
  *
- * Reading (the device)
- * --------------------
+ * Reading (the device, and the guest's own readers: ddebug_view.c)
+ * ----------------------------------------------------------------
  *   head = load-acquire; copy [pos, head); rmb; load reserve; what lies below
  *   reserve - size may have been overwritten while it was copied: drop it, go on
  *   at the next sub-buffer that is whole.
@@ -116,8 +116,10 @@
  *                                                          of head
  *   kick:A      virt_mb() between the store of head and    device:C, full barrier
  *               the load of want_kick (ddebug_transport.c) between the store of
- *                                                          want_kick and the next
- *                                                          load of head
+ *               and of who is in the wait queue            want_kick and the next
+ *                                                          load of head; pipe:C, the
+ *                                                          same with the wait queue
+ *                                                          (ddebug_pipe.c)
  *
  * producer:A / device:B.  If the device has copied a byte of data of position q
  * in the place of a byte of position q - size, the writer had stored a reserve
@@ -142,6 +144,8 @@
  * producer:C.  On one CPU everything is seen in program order; the compiler alone
  * must not move accesses of the stream out of the claim.  It keeps volatile ones
  * (->task, ->known) in order by itself; the barriers are for the others.
+ *
+ * Where the text says device:A and device:B, a reader in the guest does the same.
  *
  * tests/litmus/ has a model of each pair, in which it holds, on x86 and on weaker
  * machines, and fails if either side is taken away.  tests/ring/ runs this very
@@ -841,6 +845,7 @@ static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring 
 	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
 	u32 generation = le32_to_cpu(old->stream.shared->desc.generation) + 1;
 
+	new->begin = pos;
 	new->head = pos;
 	new->reserve = pos;
 	new->sub = pos % new->size;

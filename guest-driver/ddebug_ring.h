@@ -44,6 +44,7 @@ struct ddebug_owner {
  * @size: bytes of the ring
  * @sub: offset in @data of the sub-buffer that @head lies in
  * @data: the ring, mapped in one piece
+ * @begin: position of the first byte that was, or will be, written to this ring
  * @hdr: what the device sees
  * @head: position behind the last committed record
  * @reserve: position behind everything ever touched
@@ -69,6 +70,7 @@ struct ddebug_ring {
 	u32 size;
 	u32 sub;
 	u8 *data;
+	u64 begin;
 	struct virtio_ddebug_stream_hdr *hdr;
 	u64 head;
 	u64 reserve;
@@ -230,6 +232,7 @@ void ddebug_kick_active(void);
 void ddebug_kick_online(void);
 void ddebug_kick_dead(unsigned int cpu);
 void ddebug_kick_dying(struct ddebug_ring *r);
+void ddebug_kick_listen(bool listen);
 void ddebug_post_cpu(unsigned int cpu);
 void ddebug_work_on(unsigned int cpu);
 void ddebug_own_disown(void);
@@ -270,5 +273,8 @@ static inline void ddebug_kick(struct ddebug_cpu *c, u8 context, u64 time, bool 
 	if (unlikely(!armed || (half && armed != DDEBUG_ARMED_NOW)))
 		ddebug_kick_arm(c, context, time, half);
 }
+
+/* ddebug_pipe.c */
+void ddebug_pipe_look(void);
 
 #endif /* _DDEBUG_RING_H */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The transport that is attached, if one is, and when to wake the device.
+ * The transport that is attached, if one is, and when to wake the device, and those
+ * in the guest who wait for messages.
  *
  * A producer never leaves the guest.  It asks for an irq_work, whose handler
  * (ddebug_work()) looks at what the device wants, and notifies it:
@@ -13,10 +14,10 @@
  *
  * Nothing is left behind
  * ----------------------
- * Claim: for each commit on a CPU that is online, with a transport attached, the
- * handler runs on that CPU and loads the stream's head, later in program order
- * than the commit.  (All of this happens on one CPU, so that program order is
- * what everybody there sees.)
+ * Claim: for each commit on a CPU that is online, with a transport attached or a
+ * reader that listens, the handler runs on that CPU and loads the stream's head,
+ * later in program order than the commit.  (All of this happens on one CPU, so that
+ * program order is what everybody there sees.)
  *
  *   commit:   C1 store head       handler:  H1 armed = 0
  *             C2 load armed                 H2 load heads
@@ -46,9 +47,13 @@
  * The heads are loaded before the barrier, since a head that was looked at is not
  * looked at again: one that an NMI stores between H3 and H4 has no barrier behind
  * it yet, and is left to the run of the handler that this NMI has asked for.
+ *
+ * Readers of trace_pipe are told in the same way, behind the same barrier: see
+ * ddebug_pipe.c.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cpu.h>
 #include <linux/export.h>
 #include <linux/hardirq.h>
 #include <linux/mutex.h>
@@ -69,6 +74,12 @@
  */
 static DEFINE_MUTEX(ddebug_transport_mutex);
 static struct ddebug_transport __rcu *ddebug_transport;
+
+/*
+ * Somebody in the guest reads as the messages come: ddebug_pipe.c.  While it is set
+ * the handler runs as it does with a transport.
+ */
+static bool ddebug_listened;
 
 struct task_struct *ddebug_own_task;
 u64 ddebug_own_start;
@@ -172,16 +183,18 @@ static void ddebug_work(struct ddebug_cpu *c)
 	rcu_read_lock();
 	WRITE_ONCE(c->armed, DDEBUG_ARMED_NOT);
 	t = rcu_dereference(ddebug_transport);
-	if (t) {
+	if (t || READ_ONCE(ddebug_listened)) {
 		u8 level = c->own_level;
 		unsigned long news;
 
 		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
 		barrier();
-		news = ddebug_news(c);
-		/* kick:A pairs with device:C: head before want_kick */
+		news = t ? ddebug_news(c) : 0;
+		/* kick:A pairs with device:C and pipe:C: head before want_kick, and who waits */
 		virt_mb();
-		ddebug_tell(c, t, news);
+		if (t)
+			ddebug_tell(c, t, news);
+		ddebug_pipe_look();
 		barrier();
 		WRITE_ONCE(c->own_level, level);
 	}
@@ -216,7 +229,9 @@ static bool ddebug_tick_may_stop(u8 context)
 /* ddebug_kick(), where no work of this CPU is sure to run that is good enough. */
 void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 {
-	if (!rcu_access_pointer(ddebug_transport) || !cpu_online(raw_smp_processor_id()))
+	if (!rcu_access_pointer(ddebug_transport) && !READ_ONCE(ddebug_listened))
+		return;
+	if (!cpu_online(raw_smp_processor_id()))
 		return;
 	if (half || time - READ_ONCE(c->last_kick) >= DDEBUG_QUIET_NS ||
 	    ddebug_tick_may_stop(context)) {
@@ -254,7 +269,7 @@ void ddebug_kick_online(void)
 {
 	struct ddebug_cpu *c = get_cpu_ptr(&ddebug_cpu);
 
-	if (rcu_access_pointer(ddebug_transport))
+	if (rcu_access_pointer(ddebug_transport) || READ_ONCE(ddebug_listened))
 		irq_work_queue(&c->now);
 	put_cpu_ptr(&ddebug_cpu);
 }
@@ -285,6 +300,25 @@ void ddebug_kick_dying(struct ddebug_ring *r)
 	if (t && READ_ONCE(r->stream.posted))
 		t->ops->notify(t, &r->stream);
 	rcu_read_unlock();
+}
+
+/**
+ * ddebug_kick_listen() - whether somebody in the guest reads as the messages come
+ * @listen: from now on the handler runs after each commit, or it need not for them
+ *
+ * Who looks at the streams afterwards has seen all commits that asked for no work:
+ * each CPU has passed an interrupt between such a commit and that look.
+ *
+ * Context: Process, one task at a time.  Sleeps; takes the CPU hotplug lock, so that
+ * a CPU that comes up is either interrupted here or finds the word set.
+ */
+void ddebug_kick_listen(bool listen)
+{
+	cpus_read_lock();
+	WRITE_ONCE(ddebug_listened, listen);
+	if (listen)
+		on_each_cpu(ddebug_work_here, NULL, 1);
+	cpus_read_unlock();
 }
 
 /**

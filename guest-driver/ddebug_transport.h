@@ -76,19 +76,28 @@ struct ddebug_stream {
  *	has no room for them and asking again is of no use.
  * @notify: wake the device.  Hard interrupt, interrupts off; or process
  *	context with preemption off.
+ * @log_size: bytes that the host's log takes; 0 if the host does not tell.
+ *	Process context; sleeps.
+ * @set_log_size: ask the host for a log of so many bytes, and wait until it has
+ *	answered, for a bounded time.  Process context; sleeps.  Returns 0, -EPERM
+ *	if the host does not let us ask, -EINVAL if the size is out of its bounds,
+ *	-ENOSPC if its disk is full, or another -errno.
  * @shm_alloc: memory that the host keeps should it die, for a ring: @len bytes,
  *	aligned to VIRTIO_DDEBUG_SHM_ALIGN, whatever they hold; *@offset is for
  *	virtio_ddebug_stream_desc.shm_offset.  Returns NULL if there is no room.
  *	Any number of tasks.  NULL: the host offers none.
  * @shm_free: give such memory back
  *
- * @post, @retire and @announce are never called by two tasks at once.
+ * @post, @retire, @announce, @log_size and @set_log_size are never called by two
+ * tasks at once.
  */
 struct ddebug_transport_ops {
 	int (*post)(struct ddebug_transport *t, struct ddebug_stream *s);
 	int (*retire)(struct ddebug_transport *t, struct ddebug_stream *s);
 	int (*announce)(struct ddebug_transport *t, const void *buf, size_t len);
 	void (*notify)(struct ddebug_transport *t, struct ddebug_stream *s);
+	u64 (*log_size)(struct ddebug_transport *t);
+	int (*set_log_size)(struct ddebug_transport *t, u64 bytes);
 	void *(*shm_alloc)(struct ddebug_transport *t, size_t len, u64 *offset);
 	void (*shm_free)(struct ddebug_transport *t, void *mem, size_t len);
 };

@@ -325,6 +325,32 @@ static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream
 	return err;
 }
 
+static u64 virtio_ddebug_log_size(struct ddebug_transport *t)
+{
+	u64 bytes;
+
+	virtio_cread_le(virtio_ddebug_of(t)->vdev, struct virtio_ddebug_config, log_size, &bytes);
+	return bytes;
+}
+
+static int virtio_ddebug_set_log_size(struct ddebug_transport *t, u64 bytes)
+{
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+	struct virtio_ddebug_log_size *wanted = (struct virtio_ddebug_log_size *)vd->req->payload;
+	int err;
+
+	if (!virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_LOG_SIZE))
+		return -EPERM;
+	mutex_lock(&vd->lock);
+	err = virtio_ddebug_req_begin(vd);
+	if (!err) {
+		wanted->size = cpu_to_le64(bytes);
+		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_LOG_SIZE, sizeof(*wanted));
+	}
+	mutex_unlock(&vd->lock);
+	return err;
+}
+
 /*
  * Not virtqueue_kick(): that tells the device of new elements, of which there are
  * none.  A broken queue is of no interest here: the streams go on without a host.
@@ -354,6 +380,8 @@ static const struct ddebug_transport_ops virtio_ddebug_ops = {
 	.retire = virtio_ddebug_retire,
 	.announce = virtio_ddebug_announce,
 	.notify = virtio_ddebug_notify,
+	.log_size = virtio_ddebug_log_size,
+	.set_log_size = virtio_ddebug_set_log_size,
 };
 
 static const struct ddebug_transport_ops virtio_ddebug_shm_ops = {
@@ -652,6 +680,7 @@ MODULE_DEVICE_TABLE(virtio, virtio_ddebug_ids);
 
 static const unsigned int virtio_ddebug_features[] = {
 	VIRTIO_DDEBUG_F_SHM,
+	VIRTIO_DDEBUG_F_LOG_SIZE,
 	VIRTIO_DDEBUG_F_NOTICE,
 	VIRTIO_DDEBUG_F_KMSG,
 };

@@ -28,7 +28,7 @@
 #define VIRTIO_DDEBUG_ABI_VERSION	0
 
 /*
- * Feature bits.  A device offers SHM and KMSG if it is asked to, and NOTICE; the
+ * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if it is asked to, and NOTICE; the
  * others are set aside so that what follows does not have to move anything.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
@@ -244,9 +244,9 @@ _Static_assert(sizeof(struct virtio_ddebug_shm_status) == 64, "ABI");
 #define VIRTIO_DDEBUG_REQ_ATTACH	1	/* first request after DRIVER_OK */
 #define VIRTIO_DDEBUG_REQ_DICT		2	/* announces callsites */
 #define VIRTIO_DDEBUG_REQ_RETIRE	3	/* gives a ring element back */
+#define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* changes the log's size */
 /* Numbers set aside; a version 0 device answers VIRTIO_DDEBUG_S_UNSUPP. */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
-#define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* change the log's size */
 
 /* A device accepts requests up to config.max_request_len, at least this. */
 #define VIRTIO_DDEBUG_REQ_LEN_MIN	16384
@@ -265,7 +265,7 @@ _Static_assert(sizeof(struct virtio_ddebug_req_hdr) == 8, "ABI");
 #define VIRTIO_DDEBUG_S_OK		0
 #define VIRTIO_DDEBUG_S_UNSUPP		1	/* unknown request type */
 #define VIRTIO_DDEBUG_S_INVAL		2	/* a field is out of its range */
-#define VIRTIO_DDEBUG_S_NOSPC		3	/* the dictionary has no room */
+#define VIRTIO_DDEBUG_S_NOSPC		3	/* the dictionary, or the host's disk, has no room */
 #define VIRTIO_DDEBUG_S_IOERR		4	/* the log could not be written */
 
 struct virtio_ddebug_resp {
@@ -320,6 +320,18 @@ struct virtio_ddebug_retire {
 _Static_assert(offsetof(struct virtio_ddebug_retire, stream) == 0, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_retire, generation) == 4, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_retire) == 8, "ABI");
+
+/*
+ * LOG_SIZE: the log on the host is to take up to @size bytes.  Within bounds that the
+ * host sets, and only if VIRTIO_DDEBUG_F_LOG_SIZE was negotiated.  The device answers
+ * when that is done, or not, with the bytes that the log takes now in resp.value.
+ */
+struct virtio_ddebug_log_size {
+	__le64 size;
+};
+
+_Static_assert(offsetof(struct virtio_ddebug_log_size, size) == 0, "ABI");
+_Static_assert(sizeof(struct virtio_ddebug_log_size) == 8, "ABI");
 
 /*
  * DICT: the payload is one or more struct ddebug_callsite (ddebug_record.h),

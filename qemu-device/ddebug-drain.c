@@ -67,6 +67,7 @@ typedef enum DdebugJobType {
     DDEBUG_JOB_DATA,
     DDEBUG_JOB_ATTACH,
     DDEBUG_JOB_DICT,
+    DDEBUG_JOB_SIZE,
     DDEBUG_JOB_EVENT,
     DDEBUG_JOB_LOST,
     DDEBUG_JOB_RETIRED,
@@ -84,8 +85,8 @@ typedef struct DdebugMark {
 typedef struct DdebugJob {
     QSIMPLEQ_ENTRY(DdebugJob) next;
     DdebugJobType type;
-    uint64_t id;                /* ATTACH, DICT, RETIRED: of the request */
-    uint64_t session;           /* ATTACH, DICT: it came in */
+    uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: of the request */
+    uint64_t session;           /* ATTACH, DICT, SIZE: it came in */
     uint32_t event;
     uint64_t args[2];           /* EVENT: its arguments; LOST: bytes */
     DdebugLogData data;
@@ -594,6 +595,20 @@ void ddebug_drain_end_session(DdebugDrain *d)
     wake(d);
 }
 
+static DdebugJobType job_type(uint16_t request)
+{
+    switch (request) {
+    case VIRTIO_DDEBUG_REQ_ATTACH:
+        return DDEBUG_JOB_ATTACH;
+    case VIRTIO_DDEBUG_REQ_DICT:
+        return DDEBUG_JOB_DICT;
+    case VIRTIO_DDEBUG_REQ_LOG_SIZE:
+        return DDEBUG_JOB_SIZE;
+    default:
+        g_assert_not_reached();
+    }
+}
+
 bool ddebug_drain_request(DdebugDrain *d, uint16_t type, void *payload,
                           size_t len, uint64_t id)
 {
@@ -604,8 +619,7 @@ bool ddebug_drain_request(DdebugDrain *d, uint16_t type, void *payload,
     room = has_room(d, len);
     if (room) {
         job = g_new0(DdebugJob, 1);
-        job->type = type == VIRTIO_DDEBUG_REQ_ATTACH ? DDEBUG_JOB_ATTACH :
-                                                       DDEBUG_JOB_DICT;
+        job->type = job_type(type);
         job->id = id;
         job->session = d->session;
         job->payload = payload;
@@ -913,6 +927,44 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
     }
 }
 
+/* With the lock: the size was changed, or not. */
+static void note_size(DdebugDrain *d)
+{
+    const uint64_t size = ddebug_log_size(d->log);
+
+    if (size != d->counters.log_size && !d->abandoned) {
+        d->notify(d->opaque);
+    }
+    d->counters.log_size = size;
+}
+
+/*
+ * The guest wants another size, which it may have.  What comes of it is the guest's
+ * to know: it may ask as often as it likes, and our stderr is not for that.
+ * Comes with the lock, goes with it, and has none in between.
+ */
+static void change_size(DdebugDrain *d, DdebugJob *job)
+{
+    const struct virtio_ddebug_log_size *wanted = job->payload;
+    DdebugDone *done = g_new0(DdebugDone, 1);
+    g_autoptr(GError) error = NULL;
+
+    qemu_mutex_unlock(&d->lock);
+    done->answer.id = job->id;
+    if (!ddebug_log_resize(d->log, le64_to_cpu(wanted->size), &error)) {
+        done->answer.status =
+            g_error_matches(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE) ?
+            VIRTIO_DDEBUG_S_NOSPC : VIRTIO_DDEBUG_S_IOERR;
+    }
+    done->answer.value = ddebug_log_size(d->log);
+    relock_counting(d, 0, 0);
+    note_size(d);
+    QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
+    if (!d->abandoned) {
+        d->notify(d->opaque);
+    }
+}
+
 static void do_job(DdebugDrain *d, DdebugJob *job)
 {
     int64_t begin_ms;
@@ -925,6 +977,9 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
     case DDEBUG_JOB_ATTACH:
     case DDEBUG_JOB_DICT:
         write_request(d, job);
+        break;
+    case DDEBUG_JOB_SIZE:
+        change_size(d, job);
         break;
     case DDEBUG_JOB_EVENT:
         qemu_mutex_unlock(&d->lock);
@@ -1092,17 +1147,6 @@ static void check_log(DdebugDrain *d, bool before_sleep)
         /* it may be another file now */
         watch_log(d);
     }
-}
-
-/* With the lock: the size was changed, or not. */
-static void note_size(DdebugDrain *d)
-{
-    const uint64_t size = ddebug_log_size(d->log);
-
-    if (size != d->counters.log_size && !d->abandoned) {
-        d->notify(d->opaque);
-    }
-    d->counters.log_size = size;
 }
 
 /* Without the lock. */

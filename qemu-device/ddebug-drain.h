@@ -104,7 +104,8 @@ DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
 void ddebug_drain_end_session(DdebugDrain *drain);
 
 /**
- * ddebug_drain_request: an ATTACH or DICT for the log.
+ * ddebug_drain_request: an ATTACH or DICT for the log, or a LOG_SIZE that the
+ * guest may have.
  * @payload: @len bytes, up to DDEBUG_LOG_PAYLOAD_MAX; becomes the drain's
  *
  * Returns: false if there is no room to keep it (a disk that hangs); else an

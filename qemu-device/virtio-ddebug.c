@@ -115,9 +115,30 @@ static void virtio_ddebug_schedule(void *opaque)
     qemu_bh_schedule(s->bh);
 }
 
-static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
-                                            uint16_t type, const void *payload,
-                                            size_t len)
+/*
+ * The guest may not take from the host what it has set up, nor fill its disk.
+ * The payload is the drain's next, and no memory of the guest's any more.
+ */
+static uint32_t virtio_ddebug_check_size(VirtIODDebug *s, const void *payload,
+                                         size_t len)
+{
+    struct virtio_ddebug_log_size wanted;
+    uint64_t size;
+
+    if (!virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_DDEBUG_F_LOG_SIZE)) {
+        return VIRTIO_DDEBUG_S_UNSUPP;
+    }
+    if (!s->attach_seen || len != sizeof(wanted)) {
+        return VIRTIO_DDEBUG_S_INVAL;
+    }
+    memcpy(&wanted, payload, sizeof(wanted));
+    size = le64_to_cpu(wanted.size);
+    return size >= s->guest_size_min && size <= s->guest_size_max ?
+           VIRTIO_DDEBUG_S_OK : VIRTIO_DDEBUG_S_INVAL;
+}
+
+static uint32_t virtio_ddebug_check_request(VirtIODDebug *s, uint16_t type,
+                                            const void *payload, size_t len)
 {
     struct virtio_ddebug_attach attach;
 
@@ -134,6 +155,8 @@ static uint32_t virtio_ddebug_check_request(const VirtIODDebug *s,
     case VIRTIO_DDEBUG_REQ_DICT:
         return s->attach_seen && len ? VIRTIO_DDEBUG_S_OK :
                                        VIRTIO_DDEBUG_S_INVAL;
+    case VIRTIO_DDEBUG_REQ_LOG_SIZE:
+        return virtio_ddebug_check_size(s, payload, len);
     default:
         return VIRTIO_DDEBUG_S_UNSUPP;
     }
@@ -685,6 +708,9 @@ static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
     if (s->shm) {
         virtio_add_feature(&features, VIRTIO_DDEBUG_F_SHM);
     }
+    if (s->guest_size_max) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_LOG_SIZE);
+    }
     return features;
 }
 
@@ -802,11 +828,23 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
          !virtio_ddebug_parse_group(s->file_group, &gid, errp))) {
         return NULL;
     }
+    if (s->guest_size_max && !ddebug_log_check_size(s->guest_size_max, &error)) {
+        error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
+        return NULL;
+    }
     log = ddebug_log_open(s->file, size, &info,
                           DDEBUG_LOG_OPEN_CREATE | DDEBUG_LOG_OPEN_OWNED,
                           &error);
     if (!log) {
         error_setg(errp, "virtio-ddebug: file: %s", error->message);
+        return NULL;
+    }
+    if (s->guest_size_max && s->guest_size_max < ddebug_log_size(log)) {
+        error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
+                   "the log's size, %" PRIu64 ": the guest may ask for no less "
+                   "than that; give a greater one, or a smaller size",
+                   s->guest_size_max, ddebug_log_size(log));
+        ddebug_log_close(log);
         return NULL;
     }
     ddebug_log_set_mode(log, s->mode);
@@ -821,6 +859,7 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         }
     }
     s->size = ddebug_log_size(log);
+    s->guest_size_min = s->size;
     return log;
 }
 
@@ -947,6 +986,7 @@ static const Property virtio_ddebug_properties[] = {
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
     DEFINE_PROP_BOOL("shm", VirtIODDebug, shm_on, false),
     DEFINE_PROP_SIZE("shm-size", VirtIODDebug, shm_size, 0),
+    DEFINE_PROP_SIZE("guest-size-max", VirtIODDebug, guest_size_max, 0),
 };
 
 /*
@@ -1045,6 +1085,7 @@ static void virtio_ddebug_set_log_size(Object *obj, Visitor *v,
         error_setg(errp, "virtio-ddebug: log-size: %s", error->message);
         return;
     }
+    s->guest_size_min = value;
     ddebug_drain_resize(s->drain, value);
 }
 
@@ -1203,6 +1244,10 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
         klass, "shm-size",
         "bytes of the log file for them, a power of two, 1M to 1G (default: as "
         "in the file; 512K for each CPU there may be if new)");
+    object_class_property_set_description(
+        klass, "guest-size-max",
+        "the guest may change the size of its log, from what it was given up "
+        "to so many bytes (default: 0, it may not)");
     virtio_ddebug_add_settings(klass);
     virtio_ddebug_add_counters(klass);
     dc->desc = "takes the guest's dynamic debug messages into a log file";

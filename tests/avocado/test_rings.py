@@ -6,7 +6,7 @@ go; and that bad sizes change nothing."""
 from ddebug_test import DdebugTest
 from ddebug_guest import LOAD, one_thread
 
-SIZE = "/sys/kernel/debug/dynamic_debug_rb/rb_size_kb"
+SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
 
 

@@ -15,8 +15,10 @@ from ddebug_test import BusyTest                                                
 
 ODD = "/sys/kernel/debug/ddebug_odd/run"
 UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"
+FOLDER = "/sys/kernel/debug/dynamic_debug"
 
-# Those who write to the control file, right and wrong, and read all files, until told to stop.
+# Those who write to the control file, right and wrong, read all files, wait for messages, and
+# change the rings' size, until told to stop.
 MEDDLERS = f"""
 rm -f /tmp/stop /tmp/meddlers
 meddle() {{ while [ ! -e /tmp/stop ]; do "$@"; done > /dev/null 2>&1 & echo $! >> /tmp/meddlers; }}
@@ -26,8 +28,12 @@ flags() {{ echo 'module ddebug_odd +r' > {CONTROL}; echo 'module ddebug_odd +pmf
            echo 'module ddebug_test -rt' > {CONTROL}; echo 'module ddebug_test +r' > {CONTROL}; }}
 classes() {{ for bits in 1 2 3 0; do echo $bits > /sys/module/ddebug_test/parameters/classes
              echo classes > {LOAD}/run; done; }}
-look() {{ cat {CONTROL} {PROC_CONTROL} {STATS} {UNCAPTURED}; }}
-meddle flags; meddle flags; meddle classes; meddle look
+look() {{ cat {CONTROL} {PROC_CONTROL} {STATS} {UNCAPTURED} {FOLDER}/trace; }}
+files() {{ tracefile pieces {FOLDER}/trace 997; timeout 1 cat {FOLDER}/trace_pipe
+           tracefile drain {FOLDER}/trace_pipe 100; tracefile wait {FOLDER}/trace_pipe epoll 100
+           cat {FOLDER}/*_kb; echo > {FOLDER}/trace; }}
+sizes() {{ for kb in 64 512 256; do echo $kb > {FOLDER}/rb_size_kb; done; sleep 1; }}
+meddle flags; meddle flags; meddle classes; meddle look; meddle files; meddle files; meddle sizes
 """
 CALM = "touch /tmp/stop; for p in $(cat /tmp/meddlers); do while [ -e /proc/$p ]; do sleep 0.2; done; done"
 

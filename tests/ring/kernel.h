@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What guest-driver/ddebug_{ring,record,pack,transport}.c take from the kernel, for
+ * What guest-driver/ddebug_{ring,record,pack,transport,view}.c take from the kernel, for
  * building them as a part of an ordinary program: each thing does what the
  * kernel's of the same name does, as far as those files can tell.
  *
@@ -51,6 +51,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define cpu_to_le16(x)	((__le16)(x))
 #define cpu_to_le32(x)	((__le32)(x))
 #define cpu_to_le64(x)	((__le64)(x))
+#define le16_to_cpu(x)	((u16)(x))
 #define le32_to_cpu(x)	((u32)(x))
 #define le64_to_cpu(x)	((u64)(x))
 
@@ -71,6 +72,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define min(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })
 #define max(a, b)		({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })
 #define array_size(n, size)	((size_t)(n) * (size))
+#define struct_size(p, member, n)	(sizeof(*(p)) + (n) * sizeof((p)->member[0]))
 #define container_of(p, type, member)	((type *)((char *)(p) - offsetof(type, member)))
 #define likely(x)	__builtin_expect(!!(x), 1)
 #define unlikely(x)	__builtin_expect(!!(x), 0)
@@ -170,7 +172,20 @@ void sim_head_before_data(u64 *p, u64 value);
 #endif
 
 #define smp_store_release(p, v)	__atomic_store_n(p, v, __ATOMIC_RELEASE)
+#define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
+#define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
+
+/* ThreadSanitizer looks away, as KCSAN does. */
+#ifdef __SANITIZE_THREAD__
+void AnnotateIgnoreReadsBegin(const char *file, int line);
+void AnnotateIgnoreReadsEnd(const char *file, int line);
+#define data_race(x)	({ AnnotateIgnoreReadsBegin(__FILE__, __LINE__);	\
+			   typeof(x) _racy = (x);				\
+			   AnnotateIgnoreReadsEnd(__FILE__, __LINE__);		\
+			   _racy; })
+#else
 #define data_race(x)		(x)
+#endif
 
 /* -- CPUs ------------------------------------------------------------------------ */
 
@@ -197,6 +212,8 @@ extern char *sim_percpu[SIM_CPUS];
 #define put_cpu_ptr(p)		((void)(p))
 #define get_cpu()		raw_smp_processor_id()
 #define put_cpu()
+#define nr_cpu_ids		sim_nr_cpus
+#define cpu_possible(cpu)	((cpu) < sim_nr_cpus)
 #define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < sim_nr_cpus; (cpu)++)
 #define cpu_online(cpu)		true
 #define cpus_read_lock()
@@ -361,6 +378,7 @@ void sim_free_address(unsigned long address);
 
 #define kzalloc(size, gfp)			calloc(1, size)
 #define kcalloc_node(n, size, gfp, node)	((void)(node), calloc(n, size))
+#define kvzalloc(size, gfp)			calloc(1, size)
 #define kzalloc_node(size, gfp, node)		((void)(node), calloc(1, size))
 #define kvmalloc_array(n, size, gfp)		calloc(n, size)
 #define kvmalloc_node(size, gfp, node)		((void)(node), malloc(size))

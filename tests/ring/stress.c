@@ -170,6 +170,7 @@ int main(int argc, char **argv)
         stress_fail("there are %u streams", count);
     }
     reader_init(streams, count, options.seed);
+    viewer_init(options.cpus);
     for (i = 0; i < options.cpus; i++) {
         pthread_create(&cpus[i], NULL, cpu_thread, (void *)(size_t)i);
     }
@@ -195,6 +196,7 @@ int main(int argc, char **argv)
     }
     reader_check_rest();
     reader_end();
+    viewer_end();
     check_sent();
     return 0;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Between the parts of the stress test: the guest's (writer.c, made with
+ * Between the parts of the stress test: the guest's (writer.c and viewer.c, made with
  * kernel.h), the device's (reader.c, made with GLib), and what both know.
  */
 #ifndef STRESS_H
@@ -74,6 +74,11 @@ void writer_end(unsigned cpu);
 StressCount writer_count(unsigned cpu, unsigned level);
 /* Messages, over all CPUs: of interrupts, inside others, never ended, the transport's own. */
 void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own);
+
+/* viewer.c.  The guest's own readers; they end when the writers have. */
+void viewer_init(unsigned cpus);
+/* What they have counted must be what the writers did. */
+void viewer_end(void);
 
 /* reader.c.  The device's readers; count streams. */
 void reader_init(const StressStream *streams, unsigned count, uint64_t seed);

@@ -22,6 +22,7 @@ check-crash-guests  guests, QEMUs, tools that die DDEBUG_DEATHS times (200) of e
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
 coverage      the branches of the codec that the unit tests take
+check-guest-files  the files in the guest that show its rings, on both kernels
 check-guest   the guest tests, or those of the files TEST, on the chosen variant; here
               too, those that are long are left out
 check-smoke   the smoke part of the guest tests on all variants
@@ -34,6 +35,7 @@ status is 0 only if nothing failed and every suite has run something.
 """
 
 import collections
+import functools
 import glob
 import hashlib
 import json
@@ -372,6 +374,8 @@ def suites(target, wanted):
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
         "coverage": [("coverage", made("unit", "coverage"))],
+        "check-guest-files": [(f"guest files: {name(ddebug_guest.QEMU, kernel)}", functools.partial(
+            guest, ddebug_guest.QEMU, kernel, wanted=("test_guest_files",))) for kernel in KERNELS],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The streams read from inside the guest, seen by the files that show them.
+ * How: ddebug_view.c.
+ */
+#ifndef _DDEBUG_VIEW_H
+#define _DDEBUG_VIEW_H
+
+#include <linux/types.h>
+#include "ddebug_record.h"
+
+struct ddebug_view;
+
+/**
+ * struct ddebug_message - a message that was copied out of its ring
+ * @lost: messages of its stream that are missing before it: overwritten
+ * @dropped: messages of its stream that were never committed (recursed, torn), and
+ *	not told of yet
+ * @time: ns; of the message
+ * @cpu: of the stream
+ * @context: of the stream, VIRTIO_DDEBUG_CTX_*
+ * @type: DDEBUG_REC_TEXT or _KMSG; DDEBUG_REC_NONE: there is no message, but what
+ *	@lost and @dropped say, at the end of a stream
+ * @len: bytes of the record; at least those of its structure in ddebug_record.h
+ * @rec: the record, as it is in the ring
+ */
+struct ddebug_message {
+	u64 lost;
+	u64 dropped;
+	u64 time;
+	unsigned int cpu;
+	u8 context;
+	u8 type;
+	u16 len;
+	union {
+		struct ddebug_rec_hdr hdr;
+		struct ddebug_rec_text text;
+		struct ddebug_rec_kmsg kmsg;
+		u8 bytes[DDEBUG_REC_LEN_MASK];
+	} rec;
+};
+
+/* ddebug_view.c */
+struct ddebug_view *ddebug_view_new(void);
+void ddebug_view_free(struct ddebug_view *v);
+void ddebug_view_copy(struct ddebug_view *v, const struct ddebug_view *from);
+void ddebug_view_to_now(struct ddebug_view *v);
+bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m);
+void ddebug_view_skip(struct ddebug_view *v);
+bool ddebug_view_is_behind(const struct ddebug_view *v);
+
+/*
+ * ddebug_line.c
+ *
+ * Bytes of the longest lines of a message.  Each byte of its text becomes four
+ * (an escape), or a newline and the indentation of what follows, which is as wide
+ * as the longest stamp, 34; before it come a stamp and two notices of less than 200
+ * bytes each.
+ */
+#define DDEBUG_STAMP_MAX	34
+#define DDEBUG_NOTICE_MAX	200
+#define DDEBUG_LINES_MAX	(DDEBUG_TEXT_MAX * (1 + DDEBUG_STAMP_MAX) + DDEBUG_STAMP_MAX + \
+				 2 * DDEBUG_NOTICE_MAX + 1)
+
+size_t ddebug_lines(char *buf, const struct ddebug_message *m);
+
+#endif /* _DDEBUG_VIEW_H */
