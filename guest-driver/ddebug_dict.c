@@ -62,6 +62,7 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/workqueue.h>
+#include <linux/xarray.h>
 #ifdef CONFIG_X86_64
 #include <asm/pgtable.h>
 #endif
@@ -106,6 +107,7 @@ static DEFINE_HASHTABLE(ddebug_entries, DDEBUG_DICT_BITS);
 static DEFINE_HASHTABLE(ddebug_maps, DDEBUG_DICT_BITS);
 static HLIST_HEAD(ddebug_free_maps);
 static LIST_HEAD(ddebug_entry_list);
+static DEFINE_XARRAY(ddebug_entries_by_id);	/* read without the mutex */
 static u32 ddebug_last_id;
 static u32 ddebug_announced;		/* entries up to this id are the host's */
 
@@ -219,7 +221,6 @@ static struct ddebug_entry *ddebug_entry_new(const struct ddebug_strings *st, u3
 
 	e->hash = hash;
 	e->id = ddebug_last_id + 1;
-	WRITE_ONCE(ddebug_last_id, e->id);
 	e->wire.len = cpu_to_le32(len);
 	e->wire.id = cpu_to_le32(e->id);
 	e->wire.line = cpu_to_le32(line);
@@ -234,6 +235,11 @@ static struct ddebug_entry *ddebug_entry_new(const struct ddebug_strings *st, u3
 		memcpy(p, st->s[i], st->len[i]);
 		p += st->len[i];
 	}
+	if (xa_err(xa_store(&ddebug_entries_by_id, e->id, e, GFP_KERNEL))) {
+		kfree(e);
+		return NULL;
+	}
+	WRITE_ONCE(ddebug_last_id, e->id);
 	ddebug_entry_program(e, st);
 	hash_add(ddebug_entries, &e->node, hash);
 	list_add_tail(&e->list, &ddebug_entry_list);
@@ -364,6 +370,34 @@ int ddebug_dict_add(const struct _ddebug *d)
 out:
 	mutex_unlock(&ddebug_dict_mutex);
 	return err;
+}
+
+/**
+ * ddebug_dict_packed_format() - the format of packed records
+ * @id: their callsite's
+ * @len: set to its bytes
+ *
+ * Context: Any.
+ * Return: the format, without a zero behind it, which is there until the module goes;
+ * NULL if there is no such entry.
+ */
+const char *ddebug_dict_packed_format(u32 id, size_t *len)
+{
+	const struct ddebug_entry *e = xa_load(&ddebug_entries_by_id, id);
+	const struct ddebug_callsite *w;
+	const u8 *format;
+
+	if (!e)
+		return NULL;
+	w = &e->wire;
+	format = w->strings + le16_to_cpu(w->module_len) + le16_to_cpu(w->function_len) +
+		 le16_to_cpu(w->file_len);
+	*len = le16_to_cpu(w->format_len);
+	if (w->packed_len) {
+		format += *len;
+		*len = le16_to_cpu(w->packed_len);
+	}
+	return (const char *)format;
 }
 
 /*
@@ -685,6 +719,7 @@ void ddebug_dict_exit(void)
 		kfree(m);
 	hlist_for_each_entry_safe(m, tmp, &ddebug_free_maps, node)
 		kfree(m);
+	xa_destroy(&ddebug_entries_by_id);
 	list_for_each_entry_safe(e, etmp, &ddebug_entry_list, list) {
 		kfree(e->program);
 		kfree(e);

@@ -123,6 +123,22 @@ static char *ddebug_put_line(char *p, u64 time, const char *text, size_t len, si
 	return p;
 }
 
+/* Of a record that no producer of ours has written: somebody has changed a ring's memory. */
+static const char ddebug_unreadable[] = "(not readable: arguments that do not fit their format)";
+
+static char *ddebug_put_packed(char *p, const struct ddebug_message *m)
+{
+	char text[DDEBUG_TEXT_MAX + 1];
+	size_t len;
+	const char *begin = ddebug_unpack(m, text, sizeof(text), &len);
+
+	if (!begin) {
+		begin = ddebug_unreadable;
+		len = sizeof(ddebug_unreadable) - 1;
+	}
+	return ddebug_put_line(p, m->time, begin, len, 0);
+}
+
 /**
  * ddebug_lines() - the lines that show a message
  * @buf: room for DDEBUG_LINES_MAX bytes; no zero is put behind the last one
@@ -149,6 +165,9 @@ size_t ddebug_lines(char *buf, const struct ddebug_message *m)
 		text = (const char *)m->rec.text.text;
 		len = m->len - sizeof(m->rec.text);
 		p = ddebug_put_line(p, m->time, text, len, 0);
+		break;
+	case DDEBUG_REC_PACKED:
+		p = ddebug_put_packed(p, m);
 		break;
 	case DDEBUG_REC_KMSG:
 		text = (const char *)m->rec.kmsg.text;

@@ -196,6 +196,8 @@ union ddebug_rec_begin {
 /* Is it one that ddebug_lines() shows? */
 static bool ddebug_is_message(u16 type, u16 len)
 {
+	if (type == DDEBUG_REC_PACKED)
+		return len >= sizeof(struct ddebug_rec_packed);
 	return (type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG) &&
 	       len >= sizeof(struct ddebug_rec_text) &&
 	       len <= sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX;

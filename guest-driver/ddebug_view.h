@@ -19,7 +19,7 @@ struct ddebug_view;
  * @time: ns; of the message
  * @cpu: of the stream
  * @context: of the stream, VIRTIO_DDEBUG_CTX_*
- * @type: DDEBUG_REC_TEXT or _KMSG; DDEBUG_REC_NONE: there is no message, but what
+ * @type: DDEBUG_REC_TEXT, _PACKED or _KMSG; DDEBUG_REC_NONE: there is no message, but what
  *	@lost and @dropped say, at the end of a stream
  * @len: bytes of the record; at least those of its structure in ddebug_record.h
  * @rec: the record, as it is in the ring
@@ -35,6 +35,8 @@ struct ddebug_message {
 	union {
 		struct ddebug_rec_hdr hdr;
 		struct ddebug_rec_text text;
+		struct ddebug_rec_packed packed;
+		struct ddebug_rec_packed_wide packed_wide;
 		struct ddebug_rec_kmsg kmsg;
 		u8 bytes[DDEBUG_REC_LEN_MASK];
 	} rec;
@@ -63,5 +65,8 @@ bool ddebug_view_is_behind(const struct ddebug_view *v);
 				 2 * DDEBUG_NOTICE_MAX + 1)
 
 size_t ddebug_lines(char *buf, const struct ddebug_message *m);
+
+/* ddebug_unpack.c */
+const char *ddebug_unpack(const struct ddebug_message *m, char *buf, size_t size, size_t *len);
 
 #endif /* _DDEBUG_VIEW_H */

@@ -10,6 +10,7 @@ from ddebug_guest import shown
 from ddebug_test import DRIVER, DdebugTest
 
 ODD = "/sys/kernel/debug/ddebug_odd/run"
+TRACE = "/sys/kernel/debug/dynamic_debug/trace"
 PACKED = "/sys/module/ddebug_rb/parameters/packed"
 
 # What the odd module prints as text, by function: what is too long or has something in it
@@ -57,6 +58,12 @@ class Packed(DdebugTest):
         self.assertEqual(collections.Counter((line.micros, line.text) for line in lines),
                          collections.Counter((m.time // 1000, shown(m.text)) for m in log.read().messages))
 
+    def assert_trace_shows(self, guest):
+        """The readers in the guest make the same lines."""
+        told = guest.log().tool("--trace", "--quiet").stdout.decode()
+        self.assertEqual(collections.Counter(guest.read(TRACE).splitlines()),
+                         collections.Counter(told.splitlines()))
+
     def test_a_packed_record_says_what_dmesg_has(self):
         """
         :avocado: tags=smoke
@@ -80,6 +87,7 @@ class Packed(DdebugTest):
         self.assertFalse([m for m in texts if m.packed])
         self.assertEqual([m.text for m in texts], [m.text for m in second])
         self.assert_tool_shows(guest.log())
+        self.assert_trace_shows(guest)
 
     def test_modules_and_devices_come_and_go(self):
         guest = self.boot_odd()
