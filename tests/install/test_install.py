@@ -223,7 +223,8 @@ class Install(unittest.TestCase):
         status, output = run("bash", "-uc", script)
         self.assertEqual(status, 0, output)
         told = run(self.path("bin/ddebug-host"), "--help")[1]
-        self.assertEqual({word.rstrip("=") for word in output.split()}, set(re.findall(r"--[a-z]+(?:-[a-z]+)*", told)))
+        self.assertEqual({word.rstrip("=") for word in output.split()},
+                         set(re.findall(r"--[a-z]+(?:-[a-z]+)*", told)))
 
     def test_manuals_are_clean_and_refer_to_what_is_there(self):
         self.install()
