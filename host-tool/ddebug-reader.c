@@ -382,7 +382,7 @@ recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct dd
   for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
     if (parse_any_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
         && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
-            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC)))
+            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC && seg->crc != 0)))
       return recognize (segment, &chunk);
   return FALSE;
 }
@@ -390,7 +390,8 @@ recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct dd
 /*
  * A segment whose header is damaged is known by its first chunk, if the header
  * has its magic or its number left.  A slot that was given up has neither: what
- * lies in it stays hidden.
+ * lies in it stays hidden.  So it does if a writer died while it wrote the next
+ * header there: then the crc, which comes last, is zero, and the number another.
  *
  * The first chunk lies beside the header.  Where it is damaged as well the
  * segment is known by a later one of the number in the header; what an earlier

@@ -57,7 +57,7 @@ typedef struct Slot {
     uint64_t seq;               /* 0: unused */
     uint32_t type;
     uint32_t epoch;
-    bool unsure;                /* its header is being written */
+    bool unsure;                /* its header is being written, or its writer died over that */
 } Slot;
 
 /* A chunk that was acknowledged: some messages of one stream. */
@@ -160,7 +160,7 @@ static bool is_cleared(const Slot *s)
 
 static bool is_used(const Slot *s)
 {
-    return s->seq && !is_cleared(s);
+    return s->seq && !s->unsure && !is_cleared(s);
 }
 
 static unsigned nr_of(uint32_t type)
@@ -874,7 +874,15 @@ static void take_over(View *v)
     const Chunk *last = NULL;
     uint32_t kept = 0;
 
-    memset(shared->slots, 0, sizeof(shared->slots));
+    /*
+     * Half of a header, or what half of a wipe has left of one: what is behind it may
+     * be hidden, and come to light when another writer dies over the same header.
+     */
+    for (uint64_t i = 0; i < SLOTS_MAX; i++) {
+        if (!shared->slots[i].unsure || i >= v->super.nr_segs) {
+            shared->slots[i] = (Slot) { 0 };
+        }
+    }
     shared->seg_size = v->super.seg_size;
     shared->nr_segs = v->super.nr_segs;
     shared->first_seg = v->super.first_seg;
@@ -902,7 +910,7 @@ static void take_over(View *v)
         };
     }
     for (uint32_t i = 0; i < shared->nr_acks; i++) {
-        if (fate_of(shared->acks[i].seg_seq) == THERE) {
+        if (fate_of(shared->acks[i].seg_seq) != GONE) {
             shared->acks[kept++] = shared->acks[i];
         }
     }

@@ -504,6 +504,31 @@ test_headless_stale_copy (Fixture *f, gconstpointer data)
   assert_file_reads (c, f->path, FALSE, "0 1 ");
 }
 
+/* What a slot that was given up has left stays hidden when a writer dies in the midst of the next header there. */
+static void
+test_headless_given_up (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  struct ddebug_log_seg next = { .magic = GUINT32_TO_LE (DDEBUG_LOG_SEG_MAGIC), .type = GUINT32_TO_LE (1),
+                                 .seq = GUINT64_TO_LE (3), .epoch = GUINT32_TO_LE (1) };
+  guint8 *slot = c->bytes + DDEBUG_LOG_SEGS_OFF;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 1);
+  next.crc = GUINT32_TO_LE (canned_crc (&next, offsetof (struct ddebug_log_seg, crc)));
+  for (gsize n = 1; n <= offsetof (struct ddebug_log_seg, crc); n++)
+    {
+      memset (slot, 0, sizeof next);
+      memcpy (slot, &next, n);
+      assert_file_reads (c, f->path, FALSE, "1 x ");
+    }
+  memcpy (slot, &next, sizeof next);
+  assert_file_reads (c, f->path, FALSE, "1 ");
+}
+
 /* Segments of types that are not known are passed over, and fill the gap. */
 static void
 test_unknown_segment (Fixture *f, gconstpointer data)
@@ -1175,6 +1200,7 @@ main (int argc, char **argv)
   ADD ("a slot whose segment cannot be told is said", test_lost_slot);
   ADD ("a dictionary without its header is recognized", test_headless_dictionary);
   ADD ("a stale copy without its header hides nothing", test_headless_stale_copy);
+  ADD ("a slot that was given up stays hidden under half of a header", test_headless_given_up);
   ADD ("segments of other types are passed over", test_unknown_segment);
   ADD ("damage in a segment that is written costs what it hits", test_damaged_live);
   ADD ("a damaged length does not lead past whole chunks", test_damaged_length);
