@@ -195,19 +195,17 @@ class Shared:
         self.no_trouble(guest)
 
     def test_readers_of_trace_while_the_guest_floods(self):
-        guest = self.boot_files(parameters="rb_size_kb=64")
+        guest = self.boot_files(parameters="rb_size_kb=32")
         self.start_endless(guest, 0)
-        script = ("for i in 1 2 3 4; do "
-                  f"(tracefile pieces {TRACE} 1 > /tmp/one$i; tracefile pieces {TRACE} 997 > /tmp/some$i; "
-                  f"cat {TRACE} > /tmp/whole$i) & done; wait %1 %2 %3 %4")
-        for round_ in range(2):
-            guest.must(script, timeout=200)
-            for i in range(1, 5):
-                for kind in ("one", "some", "whole"):
-                    lines = parse(guest.read(f"/tmp/{kind}{i}"))
-                    self.log.info("%s: %d messages, %d lost", kind, len(messages(lines)), lost(lines))
-                    self.assertGreater(len(messages(lines)), 0)
-                    self.is_ordered(lines)
+        guest.must("for i in 1 2 3; do "
+                   f"(tracefile pieces {TRACE} 1 > /tmp/one$i; tracefile pieces {TRACE} 997 > /tmp/some$i; "
+                   f"cat {TRACE} > /tmp/whole$i) & done; wait %1 %2 %3", timeout=200)
+        for i in range(1, 4):
+            for kind in ("one", "some", "whole"):
+                lines = parse(guest.read(f"/tmp/{kind}{i}"))
+                self.log.info("%s: %d messages, %d lost", kind, len(messages(lines)), lost(lines))
+                self.assertGreater(len(messages(lines)), 0)
+                self.is_ordered(lines)
         # it ends though messages come faster than it is read: the view has an end
         self.stop_endless(guest)
         self.no_trouble(guest)
