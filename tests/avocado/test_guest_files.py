@@ -92,6 +92,11 @@ class Shared:
     def drain(self, guest, file=PIPE):
         return parse(guest.must(f"tracefile drain {file}"))
 
+    def host_has(self, guest):
+        """Messages that the host has received, or knows that it has lost: it may be busy."""
+        found = guest.log().settled()
+        return len(found.messages) + found.total_lost
+
     def host(self, guest):
         """What the host has, as the tool shows it without notices."""
         log = guest.log()
@@ -151,7 +156,7 @@ class Shared:
             # not even by those who had not read it yet
             self.assertEqual(self.drain(guest), [])
             if self.device:
-                self.assertEqual(len(self.host(guest)), 600 * (number + 1))
+                self.assertEqual(self.host_has(guest), 600 * (number + 1))
         # opening it for writing alone does nothing
         guest.load("threads=2 count=5")
         guest.must(f": >> {TRACE}")
@@ -190,19 +195,17 @@ class Shared:
         self.no_trouble(guest)
 
     def test_readers_of_trace_while_the_guest_floods(self):
-        guest = self.boot_files(parameters="rb_size_kb=64")
+        guest = self.boot_files(parameters="rb_size_kb=32")
         self.start_endless(guest, 0)
-        script = ("for i in 1 2 3 4; do "
-                  f"(tracefile pieces {TRACE} 1 > /tmp/one$i; tracefile pieces {TRACE} 997 > /tmp/some$i; "
-                  f"cat {TRACE} > /tmp/whole$i) & done; wait %1 %2 %3 %4")
-        for round_ in range(2):
-            guest.must(script, timeout=200)
-            for i in range(1, 5):
-                for kind in ("one", "some", "whole"):
-                    lines = parse(guest.read(f"/tmp/{kind}{i}"))
-                    self.log.info("%s: %d messages, %d lost", kind, len(messages(lines)), lost(lines))
-                    self.assertGreater(len(messages(lines)), 0)
-                    self.is_ordered(lines)
+        guest.must("for i in 1 2 3; do "
+                   f"(tracefile pieces {TRACE} 1 > /tmp/one$i; tracefile pieces {TRACE} 997 > /tmp/some$i; "
+                   f"cat {TRACE} > /tmp/whole$i) & done; wait %1 %2 %3", timeout=200)
+        for i in range(1, 4):
+            for kind in ("one", "some", "whole"):
+                lines = parse(guest.read(f"/tmp/{kind}{i}"))
+                self.log.info("%s: %d messages, %d lost", kind, len(messages(lines)), lost(lines))
+                self.assertGreater(len(messages(lines)), 0)
+                self.is_ordered(lines)
         # it ends though messages come faster than it is read: the view has an end
         self.stop_endless(guest)
         self.no_trouble(guest)
@@ -227,7 +230,7 @@ class Shared:
         self.assertEqual(sum(map(lost, outputs)) + len(everything), wanted + guest.dropped())
         self.assertEqual(guest.read(TRACE), "")
         if self.device:
-            self.assertEqual(len(self.host(guest)), wanted)
+            self.assertEqual(self.host_has(guest), wanted)
         self.no_trouble(guest)
 
     def test_pipe_waits_as_files_do(self):
