@@ -99,11 +99,14 @@ class Callsite:
 class Span:
     """What is left in a shared ring, up to the end of a sub-buffer."""
 
-    def __init__(self, epoch, stream, cpu, context, counters, payload):
-        self.seq = "of a ring"
-        self.len = len(payload)
-        self.epoch, self.stream, self.cpu, self.context = epoch, stream, cpu, context
+    def __init__(self, desc, counters, pos, payload):
+        (_, self.stream, self.generation, self.cpu, self.context, self.subbuf_shift, _, _, _, _,
+         self.epoch, _, _) = desc
         self.produced, self.recursed, self.torn = counters
+        self.seq = "of a ring"
+        self.monotonic = 0          # not known
+        self.pos = pos
+        self.len = len(payload)
         self.payload = payload
 
 
@@ -117,12 +120,6 @@ class Chunk:
          self.clamped, _, _) = fields
         self.payload = payload
 
-    @property
-    def end(self):
-        """The position behind a DATA chunk."""
-        copied = SUBBUF.size if self.pos % (1 << self.subbuf_shift) else 0
-        return self.pos + self.len - copied
-
 
 class LogFile:
     """What is in a log file at the moment of reading.
@@ -131,6 +128,8 @@ class LogFile:
     lost      {(instance, stream): messages missing between those that are there,
               or before the first}
     dropped   {(instance, stream): recursed + torn, as far as said}
+    expected  {(instance, stream): number of the message after the last one}
+    ends      {(instance, stream): position behind the last span}
     events    [(name, [arguments])]
     epochs    {number: fields of its ATTACH chunk}
     skipped   records of unknown types
@@ -150,9 +149,9 @@ class LogFile:
         self.epochs = {}
         self.skipped = 0
         self.damaged = 0
+        self.expected = {}
+        self.ends = {}
         self._dictionary = {}
-        self._expected = {}
-        self._ends = {}
         self._read()
         chunked = len(self.messages)
         if rings:
@@ -228,7 +227,6 @@ class LogFile:
             if kind == SEG_DATA and seq >= self.first_seg:
                 for chunk in self._chunks(seq, base):
                     if chunk.type == CHUNK_DATA:
-                        self._ends[chunk.epoch, chunk.stream] = chunk.end
                         self._data(chunk)
                     elif chunk.type == CHUNK_EVENT:
                         event, _, *args = EVENT.unpack(chunk.payload)
@@ -251,10 +249,11 @@ class LogFile:
     def _leftover(self):
         """Spans of the rings that no chunk has: "Shared rings" of the description."""
         for at, desc, hdr, drained in self._rings():
-            (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
+            (_, stream, _, _, _, shift, _, size, start, _, epoch, _, _) = desc
             reserve, head, *counters = hdr[:5]
             subbuf = 1 << shift
-            pos = max(start, drained, self._ends.get((epoch, stream), 0))
+            instance = self.epochs[epoch]["instance"]
+            pos = max(start, drained, self.ends.get((instance, stream), 0))
             if pos // subbuf * subbuf < reserve - size:
                 pos = -(-(reserve - size) // subbuf) * subbuf
             ring = SHM_OFF + at + SHM_PAGE
@@ -264,7 +263,7 @@ class LogFile:
                 payload = self.data[ring + pos % size:ring + pos % size + end - pos]
                 if pos != begin:
                     payload = self.data[ring + begin % size:ring + begin % size + SUBBUF.size] + payload
-                yield Span(epoch, stream, cpu, context, counters, payload)
+                yield Span(desc, counters, pos, payload)
                 pos = end
 
     def _attach(self, chunk):
@@ -293,6 +292,9 @@ class LogFile:
         key = (instance, chunk.stream)
         self.dropped[key] = max(self.dropped.get(key, 0), chunk.recursed + chunk.torn)
         self.produced[key] = max(self.produced.get(key, 0), chunk.produced)
+        subbuf = 1 << chunk.subbuf_shift
+        span = chunk.len - (SUBBUF.size if chunk.pos % subbuf else 0)
+        self.ends[key] = max(self.ends.get(key, 0), chunk.pos + span)
         _, first, base, _ = SUBBUF.unpack_from(chunk.payload, 0)
         at, since = SUBBUF.size, base
         payload = chunk.payload
@@ -309,12 +311,12 @@ class LogFile:
                 number = first + ((low - first) & 0xffff)
                 word, pid = struct.unpack_from("<II", payload, at + 8)
                 text = kind == REC_TEXT
-                missing = number - self._expected.get(key, 0)
+                missing = number - self.expected.get(key, 0)
                 if missing < 0:
                     raise BadLog(f"message {number} of stream {chunk.stream} comes late or twice")
                 if missing:
                     self.lost[key] = self.lost.get(key, 0) + missing
-                self._expected[key] = number + 1
+                self.expected[key] = number + 1
                 self.messages.append(Message(
                     chunk, instance, number, since + delta,
                     self._dictionary.get((chunk.epoch, word)) if text else None,
@@ -329,12 +331,12 @@ class LogFile:
     def committed(self):
         """Messages that the newest rings have had, by the numbers of their last ones."""
         instance = self.epochs[max(self.epochs)]["instance"] if self.epochs else None
-        return sum(expected for (life, _), expected in self._expected.items() if life == instance)
+        return sum(expected for (life, _), expected in self.expected.items() if life == instance)
 
     @property
     def tail_lost(self):
         """Messages that were committed behind the last one that is there."""
-        return sum(max(0, produced - self._expected.get(key, 0)) for key, produced in self.produced.items())
+        return sum(max(0, produced - self.expected.get(key, 0)) for key, produced in self.produced.items())
 
     @property
     def total_lost(self):
