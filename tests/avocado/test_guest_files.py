@@ -316,6 +316,7 @@ class Shared:
 
     def test_a_ring_holds_as_many_KiB_as_it_says(self):
         guest = self.boot_files(smp=1)
+        guest.must("echo N > /sys/module/ddebug_rb/parameters/packed")
         for kb, written in ((32, "32"), (64, "064"), (512, "512")):
             guest.must(f"echo {written} > {SIZE}")
             self.assertEqual(guest.must(f"cat {SIZE}"), f"{kb}\n")
@@ -324,7 +325,7 @@ class Shared:
             lines = self.trace(guest)
             self.assertEqual(len(messages(lines)) + lost(lines), kb * 60)
             self.assertGreater(lost(lines), 0)
-            # a record is a header of 16 bytes and the text, in whole words of 8
+            # a record of a text is a header of 16 bytes and the text, in whole words of 8
             held = sum(16 + (len(line.text) + 7) // 8 * 8 for line in messages(lines))
             self.assertLessEqual(held, kb * 1024)
             # one sub-buffer of 16 KiB is being overwritten; each has a header, and a rest

@@ -126,7 +126,7 @@ class Rings(BusyTest):
 
     def test_cpus_come_and_go(self):
         # the second one has never been online
-        guest = self.boot(append="maxcpus=1", accel=one_thread(), props="shm=on,size=64M",
+        guest = self.boot(append="maxcpus=1", accel=one_thread(), props="shm=on,shm-size=4M,size=64M",
                           modules=("virtio_ddebug", "ddebug_test"))
         online = "/sys/devices/system/cpu/cpu1/online"
         log = guest.log()
