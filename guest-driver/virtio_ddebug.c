@@ -8,14 +8,15 @@
  * device must be reset before anybody else gets that memory (remove, freeze,
  * kexec).
  */
+#include <linux/bitmap.h>
 #include <linux/completion.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
-#include <linux/genalloc.h>
 #include <linux/init_task.h>
 #include <linux/io.h>
 #include <linux/jiffies.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/namei.h>
 #include <linux/reboot.h>
 #include <linux/scatterlist.h>
@@ -73,7 +74,9 @@ struct virtio_ddebug_req {
  * @done: completed by each interrupt of @control
  * @transport: what ddebug_rb sees of us
  * @shm: shared memory region 0, mapped; NULL: the device has none
- * @pool: its allocator; the "physical" addresses are offsets
+ * @shm_pages: how many times VIRTIO_DDEBUG_SHM_ALIGN it has
+ * @shm_used: of each of these: it belongs to a ring
+ * @shm_lock: covers @shm_used
  * @reboot: resets the device before another kernel gets the memory
  * @running: the device has the streams
  */
@@ -93,7 +96,9 @@ struct virtio_ddebug {
 
 	struct ddebug_transport transport;
 	void *shm;
-	struct gen_pool *pool;
+	unsigned long shm_pages;
+	unsigned long *shm_used;
+	struct mutex shm_lock;
 	struct notifier_block reboot;
 	bool running;
 };
@@ -363,16 +368,28 @@ static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_strea
 static void *virtio_ddebug_shm_alloc(struct ddebug_transport *t, size_t len, u64 *offset)
 {
 	struct virtio_ddebug *vd = virtio_ddebug_of(t);
-	unsigned long mem = gen_pool_alloc(vd->pool, len);
+	unsigned int pages = DIV_ROUND_UP(len, VIRTIO_DDEBUG_SHM_ALIGN);
+	unsigned long at;
 
-	if (mem)
-		*offset = gen_pool_virt_to_phys(vd->pool, mem);
-	return (void *)mem;
+	mutex_lock(&vd->shm_lock);
+	at = bitmap_find_next_zero_area(vd->shm_used, vd->shm_pages, 0, pages, 0);
+	if (at < vd->shm_pages)
+		bitmap_set(vd->shm_used, at, pages);
+	mutex_unlock(&vd->shm_lock);
+	if (at >= vd->shm_pages)
+		return NULL;
+	*offset = (u64)at * VIRTIO_DDEBUG_SHM_ALIGN;
+	return vd->shm + *offset;
 }
 
 static void virtio_ddebug_shm_free(struct ddebug_transport *t, void *mem, size_t len)
 {
-	gen_pool_free(virtio_ddebug_of(t)->pool, (unsigned long)mem, len);
+	struct virtio_ddebug *vd = virtio_ddebug_of(t);
+
+	mutex_lock(&vd->shm_lock);
+	bitmap_clear(vd->shm_used, (mem - vd->shm) / VIRTIO_DDEBUG_SHM_ALIGN,
+		     DIV_ROUND_UP(len, VIRTIO_DDEBUG_SHM_ALIGN));
+	mutex_unlock(&vd->shm_lock);
 }
 
 static const struct ddebug_transport_ops virtio_ddebug_ops = {
@@ -389,14 +406,15 @@ static const struct ddebug_transport_ops virtio_ddebug_shm_ops = {
 	.retire = virtio_ddebug_retire,
 	.announce = virtio_ddebug_announce,
 	.notify = virtio_ddebug_notify,
+	.log_size = virtio_ddebug_log_size,
+	.set_log_size = virtio_ddebug_set_log_size,
 	.shm_alloc = virtio_ddebug_shm_alloc,
 	.shm_free = virtio_ddebug_shm_free,
 };
 
 static void virtio_ddebug_unmap_shm(struct virtio_ddebug *vd)
 {
-	if (vd->pool)
-		gen_pool_destroy(vd->pool);
+	bitmap_free(vd->shm_used);
 	if (vd->shm)
 		memunmap(vd->shm);
 }
@@ -415,9 +433,10 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 	}
 	/* the host's RAM: cached, as ours is */
 	vd->shm = memremap(region.addr, region.len, MEMREMAP_WB);
-	vd->pool = gen_pool_create(ilog2(VIRTIO_DDEBUG_SHM_ALIGN), NUMA_NO_NODE);
-	if (!vd->shm || !vd->pool ||
-	    gen_pool_add_virt(vd->pool, (unsigned long)vd->shm, 0, region.len, NUMA_NO_NODE)) {
+	vd->shm_pages = region.len / VIRTIO_DDEBUG_SHM_ALIGN;
+	vd->shm_used = bitmap_zalloc(vd->shm_pages, GFP_KERNEL);
+	mutex_init(&vd->shm_lock);
+	if (!vd->shm || !vd->shm_used) {
 		dev_err(&vd->vdev->dev, "cannot map the %llu bytes of shared memory: start the VM with a smaller shm-size, or shm=off\n",
 			region.len);
 		return -ENOMEM;

@@ -214,6 +214,12 @@ class Chunk:
          self.clamped, _, _) = fields
         self.payload = payload
 
+    @property
+    def end(self):
+        """The position behind a DATA chunk."""
+        copied = SUBBUF.size if self.pos % (1 << self.subbuf_shift) else 0
+        return self.pos + self.len - copied
+
 
 class LogFile:
     """What is in a log file at the moment of reading.
@@ -349,7 +355,7 @@ class LogFile:
     def _leftover(self):
         """Spans of the rings that no chunk has: "Shared rings" of the description."""
         for at, desc, hdr, drained in self._rings():
-            (_, stream, _, _, _, shift, _, size, start, _, epoch, _, _) = desc
+            (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
             reserve, head, *counters = hdr[:5]
             subbuf = 1 << shift
             pos = max(start, drained, self.ends.get((self._instance(epoch), stream), 0))
