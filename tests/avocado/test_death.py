@@ -194,7 +194,8 @@ class Death(DeathTest):
         found, memory = log.read(), Memory(self.ram)
         numbers = self.account(found, memory, cut=True)
         last = {m.cpu: m.time for m in found.messages}
-        numbers["ms_missing"] = round(max(memory.when[cpu] - time for cpu, time in last.items()) / 1e6, 2)
+        since = max(memory.when[cpu] - time for cpu, time in last.items())
+        numbers["ms_missing"] = round(max(since, 0) / 1e6, 2)
         # What the device says that it has is in the file, save for one copy on its way there.
         ends = {stream: found.ends.get((found.instance(), stream), 0) for stream in memory.streams}
         behind = [ring for stream, ring in memory.streams.items() if ring.consumed > ends[stream]]
