@@ -269,8 +269,8 @@ class Shared:
         # four that block; each of the others' works goes on
         guest.must(f"for i in 1 2 3 4; do cat {PIPE} > /dev/null & done; sleep 0.5")
         guest.must(f"cat {TRACE}; > {TRACE}; echo 64 > {SIZE}; tracefile drain {PIPE}; "
-                   "cat /sys/kernel/debug/dynamic_debug_rb/stats", timeout=20)
-        guest.load("threads=4 count=1000 context=all", timeout=20)
+                   "cat /sys/kernel/debug/dynamic_debug_rb/stats")
+        guest.load("threads=4 count=1000 context=all")
         guest.must("kill -9 $(pidof cat)")
         # killed in the midst of it, again and again
         self.start_endless(guest, 0)
