@@ -117,7 +117,8 @@ class Packed(DdebugTest):
             guest.load(f"threads=1 count=128 context={context} shape=mixed")
             logged = sorted(log.settled().messages[before:], key=lambda m: m.time)
             # the kernel may have words of its own, of NMIs that took long
-            self.assert_same(logged, [r.text for r in guest.kmsg() if r.seq > last and b"ddebug_test: " in r.text])
+            self.assert_same(logged, [r.text for r in guest.kmsg()
+                                      if r.seq > last and b"ddebug_test: " in r.text])
             self.assertEqual(len(logged), 128)
         self.assertEqual([m for m in logged if not m.packed], [])
         self.assertEqual({m.context for m in logged}, {"task", "softirq", "hardirq", "NMI"})
