@@ -13,7 +13,7 @@ from ddebug_guest import Log, one_thread
 from ddebug_logfile import SHM_OFF
 from ddebug_test import DRIVER, BusyTest
 
-SIZE = "/sys/kernel/debug/dynamic_debug_rb/rb_size_kb"
+SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
 
 
