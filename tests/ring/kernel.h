@@ -42,6 +42,8 @@ typedef uint8_t u8;
 typedef uint16_t u16;
 typedef uint32_t u32;
 typedef unsigned long long u64;
+typedef int32_t s32;
+typedef long long s64;
 typedef unsigned int gfp_t;
 
 #define CONFIG_64BIT	1
@@ -431,6 +433,9 @@ struct seq_file {
 	FILE *file;
 };
 
+#define scnprintf(buf, size, ...)	\
+	({ size_t _size = size; size_t _n = snprintf(buf, _size, __VA_ARGS__); \
+	   _n < _size ? _n : _size ? _size - 1 : 0; })
 #define seq_printf(m, ...)	fprintf((m)->file, __VA_ARGS__)
 
 static inline ssize_t strscpy(char *to, const char *from, size_t size)
@@ -443,6 +448,9 @@ static inline ssize_t strscpy(char *to, const char *from, size_t size)
 	return len;
 }
 
+#define get_unaligned_le16(p)	({ __le16 _v; memcpy(&_v, p, sizeof(_v)); le16_to_cpu(_v); })
+#define get_unaligned_le32(p)	({ __le32 _v; memcpy(&_v, p, sizeof(_v)); le32_to_cpu(_v); })
+#define get_unaligned_le64(p)	({ __le64 _v; memcpy(&_v, p, sizeof(_v)); le64_to_cpu(_v); })
 #define put_unaligned_le16(v, p)	\
 	do { const __le16 _v = cpu_to_le16(v); memcpy(p, &_v, sizeof(_v)); } while (0)
 #define put_unaligned_le32(v, p)	\

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The readers in the guest of the stress test, by guest-driver/ddebug_view.c.  Each
+ * The readers in the guest of the stress test, by guest-driver/ddebug_{view,unpack}.c.  Each
  * message must be what its stream has said, byte for byte, in its order, once; those of
  * a view come in the order of time; and what is missing must be just what is said.
  *
@@ -8,6 +8,7 @@
  *   onlooker  begins anew each time with what there is, as trace
  */
 #include <sched.h>
+#include "../../guest-driver/ddebug_rb.h"
 #include "../../guest-driver/ddebug_ring.h"
 #include "../../guest-driver/ddebug_view.h"
 #include "stress.h"
@@ -30,6 +31,7 @@ struct viewer {
 	u64 time;			/* of the last message of this view */
 	u64 views;
 	u64 received, lost;		/* of all views */
+	u64 packed;			/* of those received */
 	struct track tracks[STRESS_CPUS_MAX][STRESS_LEVELS];
 };
 
@@ -37,26 +39,67 @@ static struct viewer viewers[VIEWERS];
 static unsigned int nr_cpus;
 static bool stop;
 
-static void fail(const struct viewer *v, const struct ddebug_message *m, const char *what)
+static __attribute__((noreturn))
+void fail(const struct viewer *v, const struct ddebug_message *m, const char *what)
 {
 	stress_fail("%s, cpu %u, context %u: %s", names[v->kind], m->cpu, m->context, what);
+}
+
+/* The dictionary: all callsites have one format. */
+const char *ddebug_dict_packed_format(u32 id, size_t *len)
+{
+	*len = sizeof(STRESS_FORMAT) - 1;
+	return STRESS_FORMAT;
+}
+
+static u32 packed_callsite(const struct ddebug_message *m)
+{
+	if (m->rec.packed.callsite)
+		return le16_to_cpu(m->rec.packed.callsite);
+	return le32_to_cpu(m->rec.packed_wide.callsite) % STRESS_WIDE;
+}
+
+/* The text of a message, of *@len bytes, and its callsite. */
+static const char *read_message(struct viewer *v, const struct ddebug_message *m, char *buf,
+				size_t *len, u32 *callsite)
+{
+	const char *text;
+
+	switch (m->type) {
+	case DDEBUG_REC_TEXT:
+		*callsite = le32_to_cpu(m->rec.text.callsite);
+		*len = m->len - sizeof(m->rec.text);
+		return (const char *)m->rec.text.text;
+	case DDEBUG_REC_PACKED:
+		v->packed++;
+		*callsite = packed_callsite(m);
+		text = ddebug_unpack(m, buf, DDEBUG_TEXT_MAX + 1, len);
+		if (!text)
+			fail(v, m, "a packed record that cannot be read");
+		return text;
+	default:
+		fail(v, m, "a record that nobody makes");
+	}
 }
 
 static void check_message(struct viewer *v, const struct ddebug_message *m)
 {
 	struct track *t = &v->tracks[m->cpu][m->context];
+	char buf[DDEBUG_TEXT_MAX + 1];
+	const char *text;
+	u32 callsite;
+	size_t len;
 	u64 index;
 
 	t->lost += m->lost;
 	t->dropped += m->dropped;
 	if (m->type == DDEBUG_REC_NONE)
 		return;
-	if (m->type != DDEBUG_REC_TEXT)
-		fail(v, m, "a record that nobody makes");
-	index = stress_index((const char *)m->rec.text.text, m->len - sizeof(m->rec.text), m->cpu, m->context);
+	text = read_message(v, m, buf, &len, &callsite);
+	index = stress_index(text, len, m->cpu, m->context);
 	if (index == UINT64_MAX)
 		fail(v, m, "a text that was not said there");
-	if (le32_to_cpu(m->rec.text.callsite) != STRESS_CALLSITE(m->context))
+	if (callsite != STRESS_CALLSITE(m->context))
 		fail(v, m, "another callsite's");
 	if (index < t->index)
 		fail(v, m, "a message comes again");
@@ -157,7 +200,9 @@ void viewer_end(void)
 			for (level = 0; level < STRESS_LEVELS; level++)
 				check_count(v, cpu, level);
 		begin_anew(v);
-		printf("# %s: %llu messages in %llu views, %llu lost\n", names[k], v->received,
-		       v->views, v->lost);
+		printf("# %s: %llu messages in %llu views, %llu of them packed, %llu lost\n", names[k],
+		       v->received, v->views, v->packed, v->lost);
+		if (!v->packed)
+			stress_fail("%s has met no packed record", names[k]);
 	}
 }
