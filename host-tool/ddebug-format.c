@@ -68,12 +68,11 @@ is_invisible (gunichar c)
 }
 
 /*
- * Bytes of the character at @p that may be shown as it is; 0 if there is none.
  * GLib's idea of printable leaves out controls, formats (all bidirectional ones
  * among them), surrogates and what Unicode has not assigned.
  */
-static gsize
-printable_utf8 (const guint8 *p, gsize len)
+gsize
+ddebug_format_printable (const guint8 *p, gsize len)
 {
   gunichar c = g_utf8_get_char_validated ((const char *) p, len);
   GUnicodeType type;
@@ -129,7 +128,7 @@ escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint 
         append_new_line (out, indent);
       return 1;
     }
-  n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? printable_utf8 (p, len) : 0;
+  n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? ddebug_format_printable (p, len) : 0;
   if (n == 0)
     {
       append_hex (out, *p);
@@ -292,9 +291,8 @@ append_stamp (GString *out, guint64 ns)
   return end - p;
 }
 
-/* Bytes of the stamp that a line of the kernel's log begins with, "[%5lu.%06lu] "; 0: it has none. */
-static guint
-own_stamp (const DdebugMessage *message)
+guint
+ddebug_format_own_stamp (const DdebugMessage *message)
 {
   const guint8 *text = message->text;
   guint i = 1, digits = 0;
@@ -317,7 +315,7 @@ static void
 append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   const DdebugMessage *message = &item->message;
-  guint own = own_stamp (message), indent = own;
+  guint own = ddebug_format_own_stamp (message), indent = own;
 
   if (own)
     g_string_append_len (out, (const char *) message->text, own);

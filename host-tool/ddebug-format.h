@@ -27,6 +27,9 @@ typedef enum
 /* Appends @len bytes of @text to @out, made safe; lines after the first begin with @indent blanks. */
 void ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, guint indent);
 
+/* Bytes of the character of UTF-8 at @p that may be shown as it is; 0 if there is none. */
+gsize ddebug_format_printable (const guint8 *p, gsize len);
+
 typedef struct
 {
   gboolean utf8;            /* the output understands UTF-8 */
@@ -46,6 +49,12 @@ typedef struct
  * raw: it begins with a bracket, or with a blank.
  */
 void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);
+
+/*
+ * Bytes of the stamp that a line of the kernel's log begins with, "[%5lu.%06lu] ", if it
+ * was taken from there; 0: it has none.
+ */
+guint ddebug_format_own_stamp (const DdebugMessage *message);
 
 /* "task", "softirq", ... or "context N" */
 const char *ddebug_format_context (guint8 context, char *buf, gsize size);

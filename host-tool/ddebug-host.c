@@ -35,6 +35,7 @@ typedef struct
   char *grep;
   char *case_sensitive;
   char **query;
+  char *output;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -149,6 +150,7 @@ static const HelpLine help_filters[] = {
 static const HelpLine help_options[] = {
   { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
   { "-c, --callsite", "print module:function:line: before each message" },
+  { "-o, --output=FORMAT", "text, or json: an object a line, for programs; also --list-boots" },
   { "    --raw", "print messages byte for byte, nothing escaped; not to a terminal" },
   { "-q, --quiet", "print messages only, no notices of losses, boots and damage" },
 };
@@ -216,6 +218,7 @@ static const struct
   { "grep", 'g', NULL },
   { "case-sensitive", 0, "--case-sensitive=yes" },
   { "query", 0, NULL },
+  { "output", 'o', NULL },
 };
 
 static int
@@ -340,6 +343,7 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "query", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->query, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
+    { "output", 'o', 0, G_OPTION_ARG_STRING, &a->output, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, NULL, NULL },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &a->help, NULL, NULL },
@@ -380,6 +384,12 @@ parse_size (const char *text, guint64 *bytes)
   return TRUE;
 }
 
+static gboolean
+is_json (const Arguments *a)
+{
+  return a->output && strcmp (a->output, "json") == 0;
+}
+
 static int
 check_arguments (const Arguments *a, guint64 *size)
 {
@@ -402,6 +412,12 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
                        "redirect it to a file or a pipe, or leave --raw out");
+  if (a->output && strcmp (a->output, "text") != 0 && !is_json (a))
+    return fail_usage ("--output=%s: not known; give text or json", a->output);
+  if (is_json (a) && !shows && !a->list_boots)
+    return fail_usage ("--output=json goes with --trace, --follow, --pipe and --list-boots only");
+  if (is_json (a) && a->raw)
+    return fail_usage ("--raw does not go with --output=json, which keeps all bytes by itself; leave it out");
   if (a->boot && !shows && !a->last_words)
     return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
   if ((a->since || a->until) && !shows && !a->list_boots)
@@ -717,6 +733,7 @@ run (const Arguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *fil
     .callsite = a->callsite,
     .raw = a->raw,
     .quiet = a->quiet,
+    .json = is_json (a),
     .utf8 = g_get_charset (NULL),
     .filter = filter,
   };
@@ -806,6 +823,7 @@ main (int argc, char **argv)
   g_free (a.grep);
   g_free (a.case_sensitive);
   g_strfreev (a.query);
+  g_free (a.output);
   g_free (a.size);
   return status;
 }

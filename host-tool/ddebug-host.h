@@ -44,6 +44,7 @@ typedef struct
   gboolean callsite;
   gboolean raw;
   gboolean quiet;
+  gboolean json;            /* --output=json */
   gboolean utf8;
   const DdebugFilter *filter; /* NULL: all is shown */
 } DdebugOptions;

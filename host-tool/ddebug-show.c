@@ -129,6 +129,11 @@ add_names (Show *show, const DdebugSource *source)
 static void
 format_item (Show *show, DdebugSource *source)
 {
+  if (source->options->json)
+    {
+      ddebug_json_item (&source->json, ddebug_reader_super (source->reader), &source->item, show->text);
+      return;
+    }
   if (!show->names)
     {
       ddebug_format_item (&source->format, &source->item, show->text);

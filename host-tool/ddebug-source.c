@@ -219,6 +219,11 @@ open_log (DdebugSource *source)
     .raw = source->options->raw,
     .quiet = source->options->quiet,
   };
+  source->json = (DdebugJson){
+    .log = source->path,
+    .utf8 = source->options->utf8,
+    .quiet = source->options->quiet,
+  };
   if (source->show == DDEBUG_SHOW_TRACE)
     ddebug_reader_set_snapshot (source->reader);
   if (source->show == DDEBUG_SHOW_PIPE)

@@ -11,6 +11,7 @@
 #include "ddebug-cursor.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
+#include "ddebug-json.h"
 #include "ddebug-view.h"
 
 typedef struct
@@ -21,6 +22,7 @@ typedef struct
   guint64 key;              /* host's time of item, ns since 1970; never goes back */
   DdebugFormat format;
   const DdebugFilter *filter; /* NULL: all is shown */
+  DdebugJson json;          /* the same for --output=json */
   DdebugCursor *cursor;     /* NULL unless --pipe, and open */
   int status;               /* what to exit with, as far as this log goes */
   gboolean ended;           /* nothing more comes of it */

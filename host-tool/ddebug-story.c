@@ -8,6 +8,7 @@
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
+#include "ddebug-json.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
@@ -56,30 +57,44 @@ is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
   return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
 }
 
+static void
+add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GString *out)
+{
+  const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+
+  g_string_append_printf (out, "%4d ", index);
+  ddebug_format_uuid (out, boot->epoch->boot_id);
+  g_string_append_c (out, ' ');
+  add_when (out, boot->first);
+  g_string_append_c (out, ' ');
+  add_when (out, boot->last);
+  g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
+  ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+  g_string_append_c (out, '\n');
+}
+
 /* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
 static void
-add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
+add_boots (const DdebugOptions *options, const char *path, DdebugView *view, GString *out)
 {
   g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
+  const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
+  const DdebugJson json = { .log = path, .utf8 = options->utf8 };
 
-  g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
+  if (!options->json)
+    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
                           "MESSAGES", "DEATH", "KERNEL");
   for (guint i = 0; i < boots->len; i++)
     {
       const DdebugBoot *boot = &g_array_index (boots, DdebugBoot, i);
-      const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+      int index = (int) i - (int) boots->len + 1;
 
       if (!is_in_time (options->filter, boot))
         continue;
-      g_string_append_printf (out, "%4d ", (int) i - (int) boots->len + 1);
-      ddebug_format_uuid (out, boot->epoch->boot_id);
-      g_string_append_c (out, ' ');
-      add_when (out, boot->first);
-      g_string_append_c (out, ' ');
-      add_when (out, boot->last);
-      g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
-      ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
-      g_string_append_c (out, '\n');
+      if (options->json)
+        ddebug_json_boot (&json, super, boot, index, out);
+      else
+        add_boot (options, boot, index, out);
     }
 }
 
@@ -366,7 +381,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
       else if (last_words)
         add_words (options, view, &words, text);
       else
-        add_boots (options, view, text);
+        add_boots (options, path, view, text);
     }
   if (status == DDEBUG_EXIT_OK)
     status = ddebug_host_print (wait, text);
