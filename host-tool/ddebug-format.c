@@ -223,6 +223,26 @@ ddebug_format_size (GString *out, guint64 bytes)
     g_string_append_c (out, g_utf8_get_char (p) == 0xa0 ? ' ' : *p);
 }
 
+void
+ddebug_format_age (GString *out, guint64 since)
+{
+  static const struct
+  {
+    guint64 seconds;
+    const char *name;
+  } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+  guint64 now = (guint64) g_get_real_time () * 1000, age = now > since ? (now - since) / 1000000000 : 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
+    if (age >= units[i].seconds || i + 1 == G_N_ELEMENTS (units))
+      {
+        guint64 n = age / units[i].seconds;
+
+        g_string_append_printf (out, "%" G_GUINT64_FORMAT " %s%s", n, units[i].name, n == 1 ? "" : "s");
+        return;
+      }
+}
+
 /* ---- lines ---- */
 
 static DdebugEscape

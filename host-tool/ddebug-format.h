@@ -71,6 +71,9 @@ void ddebug_format_uuid (GString *out, const guint8 uuid[16]);
 /* Appends a time in the local time zone, to the second. */
 void ddebug_format_time (GString *out, guint64 ns);
 
+/* Appends how long ago a time, ns since 1970, is: "3 minutes". */
+void ddebug_format_age (GString *out, guint64 since);
+
 /* Appends "16 MiB" and the like. */
 void ddebug_format_size (GString *out, guint64 bytes);
 

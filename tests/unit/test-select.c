@@ -225,7 +225,7 @@ test_no_such_boot (Fixture *f, gconstpointer data)
   assert_says (tool_run ("--boot=", f->path, NULL), 2, "--boot=: not a boot");
   assert_says (tool_run ("-bx", f->path, NULL), 2, "--boot=x: not a boot");
   assert_says (tool_run ("--info", "-b", f->path, NULL), 2, "--boot goes with --trace");
-  assert_says (tool_run ("-b", "1", NULL), 2, "no FILE");
+  assert_says (tool_run ("-b", "1", NULL), 2, "no SOURCE");
   canned_write (empty, f->path);
   assert_says (tool_run ("-b", f->path, NULL), 6, "no boot is in the log yet");
   assert_says (tool_run ("--follow", "-b", "-1", f->path, NULL), 6, "no boot is in the log yet");
