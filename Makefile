@@ -36,6 +36,7 @@ help:
 	@echo 'make check-smoke   only their smoke part, on all variants'
 	@echo 'make check-matrix  all tests with guests on all variants (some hours without KVM)'
 	@echo 'make check-install only the tests of make install (no guest)'
+	@echo 'make check-libvirt domains of a real libvirt, which is started for it: system and session'
 	@echo 'make check-overlay only the tests of what puts the device into the source of QEMU (no guest)'
 	@echo 'make check-debug-kernel  the modules in kernels with KASAN, lockdep, KCSAN (an hour or two)'
 	@echo 'make check-damage  reads a log with every bit flipped, and of every length'
@@ -169,6 +170,7 @@ include tests/ring/ring.mk
 include tests/readers/readers.mk
 include tests/log/log.mk
 include tests/debug-kernel/debug-kernel.mk
+include tests/libvirt/libvirt.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
 	@tests/tools/venv.sh

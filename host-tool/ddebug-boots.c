@@ -60,7 +60,13 @@ static void
 scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
 {
   if (chunk->type == DDEBUG_LOG_CHUNK_DATA)
-    ddebug_dict_life (dict, ddebug_dict_epoch (dict, chunk->epoch));
+    {
+      DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
+
+      ddebug_dict_life (dict, epoch);
+      epoch->first = epoch->first ? epoch->first : chunk->realtime;
+      epoch->last = chunk->realtime;
+    }
   else if (!chunk->payload)
     return;
   else if (chunk->type == DDEBUG_LOG_CHUNK_ATTACH)

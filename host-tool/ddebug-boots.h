@@ -36,7 +36,7 @@ const DdebugBoot *ddebug_boots_of (const GArray *boots, guint32 epoch);
  * ddebug_boots_scan:
  * @reader: stands before the oldest chunk; is read to its end
  * @live: somebody may be writing the log
- * @dict: learns which epochs there are, and who introduced them; nothing else
+ * @dict: learns which epochs there are, who introduced them, and of which time their messages are; nothing else
  *
  * What ddebug_boots_find() needs, without messages being decoded.  A signal ends it
  * early (ddebug_wait_signal()).

@@ -20,6 +20,7 @@ typedef enum
   DDEBUG_ERROR_DAMAGED,     /* a log whose superblocks, or a cursor that, cannot be read */
   DDEBUG_ERROR_REFUSED,     /* the device refused a request or did not answer */
   DDEBUG_ERROR_BOOT,        /* the log has no boot as it was asked for */
+  DDEBUG_ERROR_LIBVIRT,     /* libvirt is not there, cannot be reached, or refused */
 } DdebugError;
 
 #endif

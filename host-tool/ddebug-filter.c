@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ddebug-filter.h"
+#include "ddebug-packed.h"
 
 #include <string.h>
 
@@ -283,12 +284,25 @@ ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase se
 }
 
 static gboolean
-passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugMessage *message)
+passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugItem *item)
 {
+  const DdebugMessage *message = &item->message;
+  const char *text = (const char *) message->text;
+  guint8 packed[DDEBUG_TEXT_MAX];
   g_autoptr (GError) error = NULL;
+  gssize len = message->len;
+  DdebugCallsite callsite;
 
-  if (!filter->grep
-      || g_regex_match_full (filter->grep, (const char *) message->text, message->len, 0, 0, NULL, &error))
+  if (!filter->grep)
+    return TRUE;
+  if (message->args)
+    {
+      len = ddebug_dict_lookup (item->epoch, message->callsite, &callsite)
+                ? ddebug_packed_render (message, &callsite, packed) : -1;
+      text = (const char *) packed;
+    }
+  /* what cannot be read may be anything */
+  if (len < 0 || g_regex_match_full (filter->grep, text, len, 0, 0, NULL, &error))
     return TRUE;
   place->gave_up |= error != NULL;
   return error != NULL;
@@ -333,5 +347,5 @@ ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, cons
   if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item) || !passes_cpu (filter, item))
     return FALSE;
   return item->type != DDEBUG_ITEM_MESSAGE
-         || (passes_query (filter, item) && passes_grep (filter, place, &item->message));
+         || (passes_query (filter, item) && passes_grep (filter, place, item));
 }

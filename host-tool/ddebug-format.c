@@ -69,12 +69,11 @@ is_invisible (gunichar c)
 }
 
 /*
- * Bytes of the character at @p that may be shown as it is; 0 if there is none.
  * GLib's idea of printable leaves out controls, formats (all bidirectional ones
  * among them), surrogates and what Unicode has not assigned.
  */
-static gsize
-printable_utf8 (const guint8 *p, gsize len)
+gsize
+ddebug_format_printable (const guint8 *p, gsize len)
 {
   gunichar c = g_utf8_get_char_validated ((const char *) p, len);
   GUnicodeType type;
@@ -130,7 +129,7 @@ escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint 
         append_new_line (out, indent);
       return 1;
     }
-  n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? printable_utf8 (p, len) : 0;
+  n = *p >= 0x80 && (flags & DDEBUG_ESCAPE_UTF8) ? ddebug_format_printable (p, len) : 0;
   if (n == 0)
     {
       append_hex (out, *p);
@@ -225,6 +224,26 @@ ddebug_format_size (GString *out, guint64 bytes)
     g_string_append_c (out, g_utf8_get_char (p) == 0xa0 ? ' ' : *p);
 }
 
+void
+ddebug_format_age (GString *out, guint64 since)
+{
+  static const struct
+  {
+    guint64 seconds;
+    const char *name;
+  } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
+  guint64 now = (guint64) g_get_real_time () * 1000, age = now > since ? (now - since) / 1000000000 : 0;
+
+  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
+    if (age >= units[i].seconds || i + 1 == G_N_ELEMENTS (units))
+      {
+        guint64 n = age / units[i].seconds;
+
+        g_string_append_printf (out, "%" G_GUINT64_FORMAT " %s%s", n, units[i].name, n == 1 ? "" : "s");
+        return;
+      }
+}
+
 /* ---- lines ---- */
 
 static DdebugEscape
@@ -292,9 +311,8 @@ append_stamp (GString *out, guint64 ns)
   return end - p;
 }
 
-/* Bytes of the stamp that a line of the kernel's log begins with, "[%5lu.%06lu] "; 0: it has none. */
-static guint
-own_stamp (const DdebugMessage *message)
+guint
+ddebug_format_own_stamp (const DdebugMessage *message)
 {
   const guint8 *text = message->text;
   guint i = 1, digits = 0;
@@ -314,32 +332,28 @@ own_stamp (const DdebugMessage *message)
 }
 
 /* What cannot be shown is said in its place, with how much of it there is. */
-static void
-append_packed (DdebugFormat *format, const DdebugMessage *message, const DdebugCallsite *callsite, GString *out, guint indent)
+gsize
+ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
-  guint8 text[DDEBUG_TEXT_MAX];
   int len = callsite ? ddebug_packed_render (message, callsite, text) : -1;
 
   if (len >= 0)
-    {
-      append_text (format, out, text, len, DDEBUG_ESCAPE_LINES, indent);
-      return;
-    }
-  append_text (format, out, message->text, message->len, DDEBUG_ESCAPE_LINES, indent);
-  g_string_append (out, "(not readable: ");
-  append_number (out, message->args_len);
-  g_string_append (out, " bytes of arguments ");
-  g_string_append (out, callsite ? "that do not fit the format of callsite " : "of callsite ");
-  append_number (out, message->callsite);
-  g_string_append (out, callsite ? ")" : ", which is not in the log)");
+    return len;
+  memcpy (text, message->text, message->len);
+  return message->len
+         + g_snprintf ((char *) text + message->len, DDEBUG_FORMAT_PACKED_MAX - message->len,
+                       callsite ? "(not readable: %u bytes of arguments that do not fit the format of callsite %u)"
+                                : "(not readable: %u bytes of arguments of callsite %u, which is not in the log)",
+                       (guint) message->args_len, (guint) message->callsite);
 }
 
 static void
 append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   const DdebugMessage *message = &item->message;
-  guint own = own_stamp (message), indent = own;
+  guint own = ddebug_format_own_stamp (message), indent = own;
   const DdebugCallsite *callsite = NULL;
+  guint8 packed[DDEBUG_FORMAT_PACKED_MAX];
   DdebugCallsite found;
 
   if (own)
@@ -354,7 +368,7 @@ append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
   else if (format->callsite)
     append_callsite (format, callsite, out);
   if (message->args)
-    append_packed (format, message, callsite, out, indent);
+    append_text (format, out, packed, ddebug_format_packed (message, callsite, packed), DDEBUG_ESCAPE_LINES, indent);
   else
     append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES,
                  indent);

@@ -8,7 +8,9 @@
 
 #include <glib.h>
 
+#include "ddebug-dict.h"
 #include "ddebug-merge.h"
+#include "ddebug_record.h"
 
 typedef enum
 {
@@ -26,6 +28,9 @@ typedef enum
 
 /* Appends @len bytes of @text to @out, made safe; lines after the first begin with @indent blanks. */
 void ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, guint indent);
+
+/* Bytes of the character of UTF-8 at @p that may be shown as it is; 0 if there is none. */
+gsize ddebug_format_printable (const guint8 *p, gsize len);
 
 typedef struct
 {
@@ -47,6 +52,12 @@ typedef struct
  */
 void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);
 
+/*
+ * Bytes of the stamp that a line of the kernel's log begins with, "[%5lu.%06lu] ", if it
+ * was taken from there; 0: it has none.
+ */
+guint ddebug_format_own_stamp (const DdebugMessage *message);
+
 /* "task", "softirq", ... or "context N" */
 const char *ddebug_format_context (guint8 context, char *buf, gsize size);
 
@@ -56,11 +67,22 @@ void ddebug_format_event (GString *out, guint32 event, const guint64 args[2]);
 /* Why messages are missing, in words. */
 const char *ddebug_format_reason (DdebugLostReason reason);
 
+/*
+ * The text of a packed message into @text, of DDEBUG_FORMAT_PACKED_MAX bytes, or the
+ * words that stand for it if it cannot be made; @callsite: its entry, or NULL if the log
+ * has none.  Returns the bytes of it.  Allocates nothing.
+ */
+#define DDEBUG_FORMAT_PACKED_MAX (DDEBUG_REC_LEN_MASK + 128)
+gsize ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text);
+
 /* Appends a UUID from its 16 bytes. */
 void ddebug_format_uuid (GString *out, const guint8 uuid[16]);
 
 /* Appends a time in the local time zone, to the second. */
 void ddebug_format_time (GString *out, guint64 ns);
+
+/* Appends how long ago a time, ns since 1970, is: "3 minutes". */
+void ddebug_format_age (GString *out, guint64 since);
 
 /* Appends "16 MiB" and the like. */
 void ddebug_format_size (GString *out, guint64 bytes);

@@ -35,6 +35,16 @@ typedef struct
   char *grep;
   char *case_sensitive;
   char **query;
+  char *output;
+  char *connect;
+  gboolean list;
+  gboolean all;
+  gboolean attach;
+  gboolean detach;
+  char *log;
+  char *log_size;
+  char *plugin;
+  gboolean yes;
   gboolean wait;
   gboolean callsite;
   gboolean raw;
@@ -89,6 +99,7 @@ ddebug_host_fail (const GError *error)
     case DDEBUG_ERROR_BOOT:
       return DDEBUG_EXIT_BOOT;
     case DDEBUG_ERROR_IO:
+    case DDEBUG_ERROR_LIBVIRT:
     default:
       return DDEBUG_EXIT_IO;
     }
@@ -132,6 +143,18 @@ static const HelpLine help_commands[] = {
   { "-V, --version", "print the version and end" },
 };
 
+static const HelpLine help_domains[] = {
+  { "    --list", "list the domains that have a log: state, size, boots, last message" },
+  { "-a, --all", "show all domains, each line with its VM's name, while VMs come and go" },
+  { "    --attach DOMAIN", "give a domain the device: shows what would be changed, and asks" },
+  { "    --detach DOMAIN", "take it away again; the log stays" },
+  { "-C, --connect=URI", "of libvirt, as for virsh: qemu:///system, qemu:///session" },
+  { "    --log=FILE", "with --attach: the log; without it, in a folder of libvirt's user" },
+  { "    --log-size=N[K|M|G]", "with --attach: its size" },
+  { "    --plugin=FILE", "with --attach: the device, if QEMU has it not inside" },
+  { "-y, --yes", "with --attach and --detach: do not ask" },
+};
+
 static const HelpLine help_filters[] = {
   { "-b, --boot[=BOOT]", "of one boot: 0 or nothing is the newest, -1 the one before, 1 the" },
   { NULL, "oldest, or an id of --list-boots, or ID-1, ID+1; also --last-words" },
@@ -147,20 +170,21 @@ static const HelpLine help_filters[] = {
 };
 
 static const HelpLine help_options[] = {
-  { "-w, --wait", "wait for FILE to be there, and --follow and --pipe for a VM to use it" },
+  { "-w, --wait", "wait for the log to be there, and --follow and --pipe for a VM to use it" },
   { "-c, --callsite", "print module:function:line: before each message" },
+  { "-o, --output=FORMAT", "text, or json: an object a line, for programs; also --list-boots" },
   { "    --raw", "print messages byte for byte, nothing escaped; not to a terminal" },
   { "-q, --quiet", "print messages only, no notices of losses, boots and damage" },
 };
 
 static const HelpLine help_status[] = {
   { "0", "all is well; also when the reader of the output has gone" },
-  { "1", "reading or writing failed" },
+  { "1", "reading or writing failed, or libvirt did" },
   { "2", "wrong usage" },
-  { "3", "FILE is no log, empty, of another version, or too damaged to be read" },
-  { "4", "FILE is missing, not a regular file, or not accessible" },
-  { "5", "the device refused a request or did not answer; FILE.cursor is another log's" },
-  { "6", "FILE has no such boot" },
+  { "3", "the log is none, empty, of another version, or too damaged to be read" },
+  { "4", "it is missing, not a regular file, or not accessible; there is no such domain" },
+  { "5", "a request was refused or not answered; FILE.cursor is another log's" },
+  { "6", "the log has no such boot" },
   { "130, 143, 129", "ended by SIGINT (Ctrl-C), SIGTERM, SIGHUP; --pipe has kept its place" },
 };
 
@@ -172,6 +196,9 @@ static const HelpLine help_examples[] = {
   { "ddebug-host --callsite --grep=timeout vm.ddl", "search, with places in the source" },
   { "ddebug-host --query='module nfsd' vm.ddl", "see the messages of a module" },
   { "ddebug-host --size=256M vm.ddl", "keep more" },
+  { "ddebug-host --attach debian", "log the libvirt domain debian" },
+  { "ddebug-host --follow debian", "see its messages" },
+  { "ddebug-host --all --pipe | logger", "hand on the messages of all domains" },
 };
 
 static void
@@ -185,11 +212,13 @@ add_help (GString *out, const char *title, const HelpLine *lines, guint n, int w
 static void
 add_all_help (GString *out)
 {
-  g_string_append (out, "Usage: ddebug-host [OPTIONS] FILE...\n\n"
-                        "Reads FILE, a log of the device virtio-ddebug: the pr_debug() and dev_dbg()\n"
-                        "messages of a guest whose callsites have the dynamic debug flag 'r'.  Several logs\n"
-                        "are shown as one, each line with its FILE.\n");
+  g_string_append (out, "Usage: ddebug-host [OPTIONS] SOURCE...\n\n"
+                        "Reads a log of the device virtio-ddebug: the pr_debug() and dev_dbg() messages of a\n"
+                        "guest whose callsites have the dynamic debug flag 'r'.  SOURCE is the log's file, or\n"
+                        "the libvirt domain: its name, id or UUID; domain:NAME where there is a file of that\n"
+                        "name.  Several are shown as one, each line with its SOURCE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
+  add_help (out, "Domains of libvirt", help_domains, G_N_ELEMENTS (help_domains), 23);
   add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 25);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);
@@ -216,6 +245,11 @@ static const struct
   { "grep", 'g', NULL },
   { "case-sensitive", 0, "--case-sensitive=yes" },
   { "query", 0, NULL },
+  { "output", 'o', NULL },
+  { "connect", 'C', NULL },
+  { "log", 0, NULL },
+  { "log-size", 0, NULL },
+  { "plugin", 0, NULL },
 };
 
 static int
@@ -340,6 +374,16 @@ parse_arguments (char **argv, Arguments *a, GError **error)
     { "query", 0, 0, G_OPTION_ARG_FILENAME_ARRAY, &a->query, NULL, NULL },
     { "wait", 'w', 0, G_OPTION_ARG_NONE, &a->wait, NULL, NULL },
     { "callsite", 'c', 0, G_OPTION_ARG_NONE, &a->callsite, NULL, NULL },
+    { "output", 'o', 0, G_OPTION_ARG_FILENAME, &a->output, NULL, NULL },
+    { "connect", 'C', 0, G_OPTION_ARG_FILENAME, &a->connect, NULL, NULL },
+    { "list", 0, 0, G_OPTION_ARG_NONE, &a->list, NULL, NULL },
+    { "all", 'a', 0, G_OPTION_ARG_NONE, &a->all, NULL, NULL },
+    { "attach", 0, 0, G_OPTION_ARG_NONE, &a->attach, NULL, NULL },
+    { "detach", 0, 0, G_OPTION_ARG_NONE, &a->detach, NULL, NULL },
+    { "log", 0, 0, G_OPTION_ARG_FILENAME, &a->log, NULL, NULL },
+    { "log-size", 0, 0, G_OPTION_ARG_FILENAME, &a->log_size, NULL, NULL },
+    { "plugin", 0, 0, G_OPTION_ARG_FILENAME, &a->plugin, NULL, NULL },
+    { "yes", 'y', 0, G_OPTION_ARG_NONE, &a->yes, NULL, NULL },
     { "raw", 0, 0, G_OPTION_ARG_NONE, &a->raw, NULL, NULL },
     { "quiet", 'q', 0, G_OPTION_ARG_NONE, &a->quiet, NULL, NULL },
     { "help", 'h', 0, G_OPTION_ARG_NONE, &a->help, NULL, NULL },
@@ -380,20 +424,65 @@ parse_size (const char *text, guint64 *bytes)
   return TRUE;
 }
 
+static gboolean
+is_json (const Arguments *a)
+{
+  return a->output && strcmp (a->output, "json") == 0;
+}
+
+static int
+check_size (const char *option, const char *text, guint64 *size)
+{
+  if (!text)
+    return DDEBUG_EXIT_OK;
+  if (!parse_size (text, size))
+    return fail_usage ("--%s=%s: not a size; give bytes, or a number with K, M, G or T behind it", option, text);
+  if (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX)
+    return fail_usage ("--%s=%s: too %s; 1M to 1024G is possible", option, text,
+                       *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
+  return DDEBUG_EXIT_OK;
+}
+
+/* What --attach, --detach, --list and --all have of their own. */
+static int
+check_domains (const Arguments *a, gboolean shows)
+{
+  gboolean changes = a->attach || a->detach;
+
+  if (a->all && !shows)
+    return fail_usage ("--all goes with --trace, --follow and --pipe only; --list says what there is");
+  if ((a->all || a->list) && a->files)
+    return fail_usage ("%s: --%s takes no SOURCE, it takes all domains", a->files[0], a->all ? "all" : "list");
+  if (changes && (!a->files || a->files[1]))
+    return fail_usage ("--%s takes one DOMAIN: its name, id or UUID", a->attach ? "attach" : "detach");
+  if ((a->log || a->log_size || a->plugin) && !a->attach)
+    return fail_usage ("--%s goes with --attach only", a->log ? "log" : a->log_size ? "log-size" : "plugin");
+  if (a->yes && !changes)
+    return fail_usage ("--yes goes with --attach and --detach only");
+  if (changes && !a->yes && !isatty (STDIN_FILENO))
+    return fail_usage ("--%s asks before it changes anything, and standard input is no terminal; give --yes",
+                       a->attach ? "attach" : "detach");
+  return DDEBUG_EXIT_OK;
+}
+
 static int
 check_arguments (const Arguments *a, guint64 *size)
 {
   int commands = a->trace + a->follow + a->pipe + a->info + a->list_boots + a->last_words + a->show_size + a->clear
-                 + (a->size != NULL);
+                 + (a->size != NULL) + a->list + a->attach + a->detach;
   gboolean shows = a->trace || a->follow || a->pipe || commands == 0;
+  int status;
 
   if (commands > 1)
-    return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size and --clear exclude each "
-                       "other; name one");
-  if (!a->files)
-    return fail_usage ("no FILE; name the log, which is the property file= of the device");
-  if (a->files[1] && !shows && !a->info)
-    return fail_usage ("%s: --list-boots, --last-words, --size and --clear take one FILE%s", a->files[1],
+    return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size, --clear, --list, --attach and "
+                       "--detach exclude each other; name one");
+  status = check_domains (a, shows);
+  if (status != DDEBUG_EXIT_OK)
+    return status;
+  if (!a->files && !a->all && !a->list)
+    return fail_usage ("no SOURCE; name the log, which is the property file= of the device, or a domain of libvirt");
+  if (a->files && a->files[1] && !shows && !a->info)
+    return fail_usage ("%s: --list-boots, --last-words, --size and --clear take one SOURCE%s", a->files[1],
                        a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
   if ((a->quiet || a->raw || (a->callsite && !a->last_words)) && !shows)
     return fail_usage ("%s goes with --trace, --follow and --pipe only",
@@ -402,6 +491,12 @@ check_arguments (const Arguments *a, guint64 *size)
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
                        "redirect it to a file or a pipe, or leave --raw out");
+  if (a->output && strcmp (a->output, "text") != 0 && !is_json (a))
+    return fail_usage ("--output=%s: not known; give text or json", a->output);
+  if (is_json (a) && !shows && !a->list_boots && !a->list)
+    return fail_usage ("--output=json goes with --trace, --follow, --pipe, --list-boots and --list only");
+  if (is_json (a) && a->raw)
+    return fail_usage ("--raw does not go with --output=json, which keeps all bytes by itself; leave it out");
   if (a->boot && !shows && !a->last_words)
     return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
   if ((a->since || a->until) && !shows && !a->list_boots)
@@ -414,12 +509,8 @@ check_arguments (const Arguments *a, guint64 *size)
     return fail_usage ("--until does not go with --pipe, which would consume unseen what came later; use --trace or --follow");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
-  if (a->size && !parse_size (a->size, size))
-    return fail_usage ("--size=%s: not a size; give bytes, or a number with K, M, G or T behind it", a->size);
-  if (a->size && (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX))
-    return fail_usage ("--size=%s: too %s; 1M to 1024G is possible", a->size,
-                       *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
-  return DDEBUG_EXIT_OK;
+  status = check_size ("size", a->size, size);
+  return status != DDEBUG_EXIT_OK ? status : check_size ("log-size", a->log_size, size);
 }
 
 static gboolean
@@ -708,19 +799,49 @@ clear_log (const DdebugOptions *options, DdebugWait *wait)
 }
 
 static int
+change_domain (const Arguments *a, DdebugWait *wait, guint64 size)
+{
+  const DdebugAttach attach = {
+    .domain = a->files[0],
+    .uri = a->connect,
+    .log = a->log,
+    .plugin = a->plugin,
+    .size = size,
+    .detach = a->detach,
+    .yes = a->yes,
+    .utf8 = g_get_charset (NULL),
+  };
+
+  return ddebug_host_attach (&attach, wait);
+}
+
+static int
 run (const Arguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *filter)
 {
-  const DdebugOptions options = {
-    .paths = a->files,
-    .n_paths = g_strv_length (a->files),
+  g_auto (DdebugSources) sources = { NULL };
+  DdebugOptions options = {
+    .all = a->all,
+    .uri = a->connect,
     .wait = a->wait,
     .callsite = a->callsite,
     .raw = a->raw,
     .quiet = a->quiet,
+    .json = is_json (a),
     .utf8 = g_get_charset (NULL),
     .filter = filter,
   };
+  int status;
 
+  if (a->attach || a->detach)
+    return change_domain (a, wait, size);
+  if (a->list)
+    return ddebug_host_list (&options, wait);
+  status = ddebug_host_resolve (a->connect, a->wait, a->files, &sources);
+  if (status != DDEBUG_EXIT_OK)
+    return status;
+  options.paths = (char **) sources.paths->pdata;
+  options.names = (char **) sources.names->pdata;
+  options.n_paths = sources.paths->len;
   if (a->info)
     return ddebug_host_info (&options, wait);
   if (a->list_boots || a->last_words)
@@ -806,6 +927,11 @@ main (int argc, char **argv)
   g_free (a.grep);
   g_free (a.case_sensitive);
   g_strfreev (a.query);
+  g_free (a.output);
+  g_free (a.connect);
+  g_free (a.log);
+  g_free (a.log_size);
+  g_free (a.plugin);
   g_free (a.size);
   return status;
 }

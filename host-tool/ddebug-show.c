@@ -20,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "ddebug-fleet.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
 #include "ddebug-output.h"
@@ -44,6 +45,7 @@ typedef struct
 {
   DdebugWait *wait;
   GPtrArray *sources;       /* of DdebugSource */
+  DdebugFleet *fleet;       /* whose sources come and go; NULL unless --all */
   GPtrArray *round;         /* of DdebugSource, not owned: those in this round */
   GPtrArray *heads;         /* of those, the ones that have an item */
   gboolean names;           /* each line is to begin with the log's */
@@ -118,7 +120,7 @@ add_names (Show *show, const DdebugSource *source)
       const char *newline = memchr (line, '\n', end - line);
       const char *next = newline ? newline + 1 : end;
 
-      ddebug_escape (show->text, source->path, strlen (source->path),
+      ddebug_escape (show->text, source->name, strlen (source->name),
                      source->format.utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
       g_string_append (show->text, ": ");
       g_string_append_len (show->text, line, next - line);
@@ -129,6 +131,11 @@ add_names (Show *show, const DdebugSource *source)
 static void
 format_item (Show *show, DdebugSource *source)
 {
+  if (source->options->json)
+    {
+      ddebug_json_item (&source->json, ddebug_reader_super (source->reader), &source->item, show->text);
+      return;
+    }
   if (!show->names)
     {
       ddebug_format_item (&source->format, &source->item, show->text);
@@ -234,7 +241,7 @@ print_round (Show *show)
 static void
 wait_for_more (Show *show)
 {
-  int timeout = -1;
+  int timeout = show->fleet ? ddebug_fleet_timeout (show->fleet) : -1;
   guint wake;
 
   for (guint i = 0; i < show->sources->len; i++)
@@ -250,6 +257,8 @@ wait_for_more (Show *show)
       stop (show, DDEBUG_EXIT_OK);
       return;
     }
+  if (show->fleet)
+    ddebug_fleet_wake (show->fleet, wake);
   for (guint i = 0; i < show->sources->len; i++)
     ddebug_source_wake (g_ptr_array_index (show->sources, i));
 }
@@ -259,6 +268,9 @@ static gboolean
 have_ended (Show *show, int *status)
 {
   *status = DDEBUG_EXIT_OK;
+  /* More may come, unless their time is over. */
+  if (show->fleet && !ddebug_fleet_has_ended (show->fleet))
+    return FALSE;
   for (guint i = 0; i < show->sources->len; i++)
     {
       const DdebugSource *source = g_ptr_array_index (show->sources, i);
@@ -287,33 +299,35 @@ allow_descriptors (void)
 int
 ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wait)
 {
+  g_autoptr (GError) error = NULL;
   Show show = {
     .wait = wait,
     .sources = g_ptr_array_new_with_free_func ((GDestroyNotify) ddebug_source_free),
     .round = g_ptr_array_new (),
     .heads = g_ptr_array_new (),
-    .names = options->n_paths > 1,
+    .names = options->n_paths > 1 || options->all,
     .text = g_string_sized_new (BATCH),
     .item = g_string_new (NULL),
     .lines = g_array_new (FALSE, FALSE, sizeof (Line)),
   };
 
-  if (options->n_paths > 1)
+  if (show.names)
     allow_descriptors ();
   for (guint i = 0; i < options->n_paths; i++)
-    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i]));
-  for (;;)
+    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i], options->names[i]));
+  if (options->all && !(show.fleet = ddebug_fleet_new (options, kind, wait, show.sources, &error)))
+    stop (&show, ddebug_host_fail (error));
+  while (!show.done)
     {
       print_round (&show);
       if (show.done || have_ended (&show, &show.status))
         break;
       wait_for_more (&show);
-      if (show.done)
-        break;
     }
   g_ptr_array_unref (show.heads);
   g_ptr_array_unref (show.round);
   g_ptr_array_unref (show.sources);
+  ddebug_fleet_free (show.fleet);
   g_string_free (show.text, TRUE);
   g_string_free (show.item, TRUE);
   g_array_unref (show.lines);

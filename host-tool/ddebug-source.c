@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ddebug-source.h"
 
+#include <string.h>
+
 /*
  * Messages are held back until the writer has come round or says that it is
  * done, but for no longer than this (us) after all that the log had was read: the
@@ -31,7 +33,7 @@
 static const gint64 rechecks[] = { 10000, 100000, 1000000 };
 
 DdebugSource *
-ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path)
+ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path, const char *name)
 {
   DdebugSource *source = g_new0 (DdebugSource, 1);
 
@@ -39,7 +41,8 @@ ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wa
   source->filter = options->filter;
   source->show = show;
   source->wait = wait;
-  source->path = path;
+  source->path = g_strdup (path);
+  source->name = g_strdup (name ? name : path);
   source->due = TRUE;
   return source;
 }
@@ -62,6 +65,8 @@ ddebug_source_free (DdebugSource *source)
   if (!source)
     return;
   close_log (source);
+  g_free (source->path);
+  g_free (source->name);
   g_free (source);
 }
 
@@ -217,6 +222,12 @@ open_log (DdebugSource *source)
     .utf8 = source->options->utf8,
     .callsite = source->options->callsite,
     .raw = source->options->raw,
+    .quiet = source->options->quiet,
+  };
+  source->json = (DdebugJson){
+    .log = source->path,
+    .vm = strcmp (source->name, source->path) != 0 ? source->name : NULL,
+    .utf8 = source->options->utf8,
     .quiet = source->options->quiet,
   };
   if (source->show == DDEBUG_SHOW_TRACE)
@@ -404,11 +415,21 @@ ddebug_source_end (DdebugSource *source)
     open_anew (source);
   else if (source->complete
            && (source->show == DDEBUG_SHOW_TRACE || source->past
-               || (!source->is_live && (source->had_writer || !source->options->wait))))
+               || (!source->is_live && !source->stays && (source->had_writer || !source->options->wait))))
     end_log (source, DDEBUG_EXIT_OK);
 }
 
 /* ---- between rounds ---- */
+
+void
+ddebug_source_leave (DdebugSource *source)
+{
+  source->stays = FALSE;
+  source->had_writer = TRUE;
+  source->due = TRUE;
+  if (!source->view && !source->ended)
+    end_log (source, DDEBUG_EXIT_OK);
+}
 
 static gboolean
 is_time (gint64 *at, gint64 now)

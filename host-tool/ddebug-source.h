@@ -11,19 +11,23 @@
 #include "ddebug-cursor.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
+#include "ddebug-json.h"
 #include "ddebug-view.h"
 
 typedef struct
 {
   /* what the outside may read */
-  const char *path;
+  char *path;
+  char *name;               /* as it is called in the output: of its domain, or the path */
   DdebugItem item;          /* the next of this round: ddebug_source_next() */
   guint64 key;              /* host's time of item, ns since 1970; never goes back */
   DdebugFormat format;
+  DdebugJson json;          /* the same for --output=json */
   const DdebugFilter *filter; /* NULL: all is shown */
   DdebugCursor *cursor;     /* NULL unless --pipe, and open */
   int status;               /* what to exit with, as far as this log goes */
   gboolean ended;           /* nothing more comes of it */
+  gboolean stays;           /* it does not end with its VM, which may be started again; may be set */
 
   const DdebugOptions *options;
   DdebugShow show;
@@ -56,8 +60,9 @@ typedef struct
   guint lock_tries;
 } DdebugSource;
 
-/* A round is due at first.  @options, @path and @wait must outlive it. */
-DdebugSource *ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path);
+/* A round is due at first.  @options and @wait must outlive it.  @name: (nullable): of its domain */
+DdebugSource *ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path,
+                                 const char *name);
 void ddebug_source_free (DdebugSource *source);
 
 /**
@@ -83,6 +88,9 @@ void ddebug_source_end (DdebugSource *source);
 
 /* Looks what has happened to the log since; to be called after each ddebug_host_wait(). */
 void ddebug_source_wake (DdebugSource *source);
+
+/* Its domain is no more: it ends as soon as all that the log has was read, and no VM has it. */
+void ddebug_source_leave (DdebugSource *source);
 
 /* In how many ms a round is due, whatever happens; -1: when something happens. */
 int ddebug_source_timeout (DdebugSource *source);

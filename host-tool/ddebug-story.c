@@ -8,6 +8,7 @@
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
+#include "ddebug-json.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
@@ -56,30 +57,44 @@ is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
   return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
 }
 
+static void
+add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GString *out)
+{
+  const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+
+  g_string_append_printf (out, "%4d ", index);
+  ddebug_format_uuid (out, boot->epoch->boot_id);
+  g_string_append_c (out, ' ');
+  add_when (out, boot->first);
+  g_string_append_c (out, ' ');
+  add_when (out, boot->last);
+  g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
+  ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+  g_string_append_c (out, '\n');
+}
+
 /* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
 static void
-add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
+add_boots (const DdebugOptions *options, const char *path, const char *name, DdebugView *view, GString *out)
 {
   g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
+  const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
+  const DdebugJson json = { .log = path, .vm = name, .utf8 = options->utf8 };
 
-  g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
+  if (!options->json)
+    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
                           "MESSAGES", "DEATH", "KERNEL");
   for (guint i = 0; i < boots->len; i++)
     {
       const DdebugBoot *boot = &g_array_index (boots, DdebugBoot, i);
-      const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+      int index = (int) i - (int) boots->len + 1;
 
       if (!is_in_time (options->filter, boot))
         continue;
-      g_string_append_printf (out, "%4d ", (int) i - (int) boots->len + 1);
-      ddebug_format_uuid (out, boot->epoch->boot_id);
-      g_string_append_c (out, ' ');
-      add_when (out, boot->first);
-      g_string_append_c (out, ' ');
-      add_when (out, boot->last);
-      g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
-      ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
-      g_string_append_c (out, '\n');
+      if (options->json)
+        ddebug_json_boot (&json, super, boot, index, out);
+      else
+        add_boot (options, boot, index, out);
     }
 }
 
@@ -190,32 +205,11 @@ take_words (const DdebugItem *item, gpointer data)
   return ddebug_wait_signal () == 0;
 }
 
-/* "3 minutes" */
-static void
-add_age (GString *out, guint64 since)
-{
-  static const struct
-  {
-    guint64 seconds;
-    const char *name;
-  } units[] = { { 86400, "day" }, { 3600, "hour" }, { 60, "minute" }, { 1, "second" } };
-  guint64 now = (guint64) g_get_real_time () * 1000, age = now > since ? (now - since) / 1000000000 : 0;
-
-  for (guint i = 0; i < G_N_ELEMENTS (units); i++)
-    if (age >= units[i].seconds || i + 1 == G_N_ELEMENTS (units))
-      {
-        guint64 n = age / units[i].seconds;
-
-        g_string_append_printf (out, "%" G_GUINT64_FORMAT " %s%s", n, units[i].name, n == 1 ? "" : "s");
-        return;
-      }
-}
-
 static void
 add_dated (GString *out, guint64 when)
 {
   g_string_append (out, ", ");
-  add_age (out, when);
+  ddebug_format_age (out, when);
   g_string_append (out, " ago, ");
   ddebug_format_time (out, when);
   g_string_append_c (out, '\n');
@@ -338,7 +332,7 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
 /* ---- the commands ---- */
 
 static int
-tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean last_words)
+tell (const DdebugOptions *options, const char *path, const char *name, DdebugWait *wait, gboolean last_words)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (DdebugView) view = NULL;
@@ -366,7 +360,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
       else if (last_words)
         add_words (options, view, &words, text);
       else
-        add_boots (options, view, text);
+        add_boots (options, path, name, view, text);
     }
   if (status == DDEBUG_EXIT_OK)
     status = ddebug_host_print (wait, text);
@@ -379,7 +373,7 @@ tell (const DdebugOptions *options, const char *path, DdebugWait *wait, gboolean
 int
 ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
 {
-  int status = tell (options, options->paths[0], wait, last_words);
+  int status = tell (options, options->paths[0], options->names[0], wait, last_words);
 
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();

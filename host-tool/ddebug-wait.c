@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/eventfd.h>
 #include <sys/inotify.h>
 #include <unistd.h>
 
@@ -43,6 +44,7 @@ struct DdebugWait
   int inotify;              /* -1: not to be had */
   int why;                  /* errno for which something is polled; 0: nothing is */
   int output;
+  int counter;              /* eventfd; -1: none */
   GHashTable *watches;      /* wd -> GPtrArray of DdebugWatch, not owned */
   GPtrArray *polled;        /* of DdebugWatch, not owned */
   gint64 next_poll;         /* us, monotonic */
@@ -50,12 +52,18 @@ struct DdebugWait
 
 static int signal_pipe[2] = { -1, -1 };
 static volatile sig_atomic_t signal_seen;
+static volatile sig_atomic_t signals_kill;
 
 static void
 on_signal (int number)
 {
   int saved = errno;
 
+  if (signals_kill)
+    {
+      signal (number, SIG_DFL);
+      raise (number);
+    }
   if (!signal_seen)
     signal_seen = number;
   /* The pipe does not block; if it is full, it wakes already. */
@@ -91,6 +99,15 @@ ddebug_wait_catch_signals (GError **error)
   return TRUE;
 }
 
+void
+ddebug_wait_let_signals_kill (gboolean on)
+{
+  signals_kill = on;
+  /* One that came before is not to be forgotten in a call that does not end. */
+  if (on && signal_seen)
+    ddebug_wait_die_by_signal ();
+}
+
 int
 ddebug_wait_signal (void)
 {
@@ -114,6 +131,7 @@ ddebug_wait_new (int output)
 
   wait->output = output;
   wait->inotify = -1;
+  wait->counter = -1;
   wait->watches = g_hash_table_new_full (NULL, NULL, NULL, (GDestroyNotify) g_ptr_array_unref);
   wait->polled = g_ptr_array_new ();
   return wait;
@@ -129,6 +147,12 @@ ddebug_wait_free (DdebugWait *wait)
   g_hash_table_unref (wait->watches);
   g_ptr_array_unref (wait->polled);
   g_free (wait);
+}
+
+void
+ddebug_wait_set_counter (DdebugWait *wait, int fd)
+{
+  wait->counter = fd;
 }
 
 /* ---- watches ---- */
@@ -319,17 +343,20 @@ enum
   POLL_SIGNAL,
   POLL_OUTPUT,
   POLL_INOTIFY,
+  POLL_COUNTER,
   N_POLL,
 };
 
 static guint
-poll_all (DdebugWait *wait, short output_events, gboolean with_inotify, int timeout_ms)
+poll_all (DdebugWait *wait, short output_events, gboolean with_files, int timeout_ms)
 {
   struct pollfd fds[N_POLL] = {
     [POLL_SIGNAL] = { .fd = signal_pipe[0], .events = POLLIN },
     [POLL_OUTPUT] = { .fd = wait->output, .events = output_events },
-    [POLL_INOTIFY] = { .fd = with_inotify ? wait->inotify : -1, .events = POLLIN },
+    [POLL_INOTIFY] = { .fd = with_files ? wait->inotify : -1, .events = POLLIN },
+    [POLL_COUNTER] = { .fd = with_files ? wait->counter : -1, .events = POLLIN },
   };
+  eventfd_t count;
   int n = poll (fds, N_POLL, timeout_ms);
   guint wake = 0;
 
@@ -345,17 +372,19 @@ poll_all (DdebugWait *wait, short output_events, gboolean with_inotify, int time
     wake |= DDEBUG_WAKE_ROOM;
   if (fds[POLL_INOTIFY].revents & POLLIN)
     wake |= take_events (wait);
+  if ((fds[POLL_COUNTER].revents & POLLIN) && eventfd_read (wait->counter, &count) == 0)
+    wake |= DDEBUG_WAKE_COUNTER;
   return wake;
 }
 
 /* What wakes for nothing (an event of a watch that was removed) is not worth a round. */
 static guint
-poll_until (DdebugWait *wait, short output_events, gboolean with_inotify, int timeout_ms)
+poll_until (DdebugWait *wait, short output_events, gboolean with_files, int timeout_ms)
 {
   gint64 end = g_get_monotonic_time () + timeout_ms * G_GINT64_CONSTANT (1000);
   guint wake;
 
-  while ((wake = poll_all (wait, output_events, with_inotify, timeout_ms)) == 0 && timeout_ms != 0)
+  while ((wake = poll_all (wait, output_events, with_files, timeout_ms)) == 0 && timeout_ms != 0)
     if (timeout_ms > 0)
       timeout_ms = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
   return wake;

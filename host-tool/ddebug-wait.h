@@ -17,6 +17,7 @@
 #define DDEBUG_WAKE_OUTPUT  0x20u   /* nobody reads standard output any more */
 #define DDEBUG_WAKE_SIGNAL  0x40u   /* see ddebug_wait_signal() */
 #define DDEBUG_WAKE_ROOM    0x80u   /* standard output takes bytes: ddebug_wait_for_room() */
+#define DDEBUG_WAKE_COUNTER 0x100u  /* see ddebug_wait_set_counter() */
 
 typedef struct DdebugWait DdebugWait;
 
@@ -48,6 +49,9 @@ DdebugWatch *ddebug_wait_watch (DdebugWait *wait, DdebugWatchKind kind, const ch
 void ddebug_watch_free (DdebugWatch *watch);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugWatch, ddebug_watch_free)
 
+/* An eventfd that does not block, which is waited for as well, and read; it belongs to the caller; -1: none. */
+void ddebug_wait_set_counter (DdebugWait *wait, int fd);
+
 /* What of DDEBUG_WAKE_* has happened to it since it was asked last; @watch may be %NULL. */
 guint ddebug_watch_take (DdebugWatch *watch);
 
@@ -70,6 +74,11 @@ guint ddebug_wait_for_room (DdebugWait *wait);
 
 /* SIGINT, SIGTERM and SIGHUP are kept from now on, SIGPIPE and SIGXFSZ are ignored. */
 gboolean ddebug_wait_catch_signals (GError **error);
+/*
+ * While it is on, a signal ends the process at once: for calls into libraries that may
+ * wait for others, where nothing is half done.
+ */
+void ddebug_wait_let_signals_kill (gboolean on);
 /* The signal that came; 0: none. */
 int ddebug_wait_signal (void);
 /* Ends the process as the signal that came would have done. */

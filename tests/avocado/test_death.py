@@ -330,7 +330,7 @@ class Death(DeathTest):
     # -- in the kernel's own words ------------------------------------------
 
     def test_an_oops_is_told_and_the_guest_goes_on(self):
-        guest = self.logging()
+        guest = self.logging("log-slowly")
         status, said = guest.write(DIE, "oops")
         self.assertEqual(status, 0, said)
         log = Log(guest.log_file)

@@ -125,11 +125,14 @@ class Install(unittest.TestCase):
             self.assertTrue(found, pattern)
             files |= {folder + name for name in found}
         files |= {"share/man/" + page for page in PAGES}
+        files.add("etc/apparmor.d/abstractions/virtio-ddebug")
         files -= {source + f"ddebug_{name}.c" for name in ("test", "odd", "die")}
         return {**{name: 0o644 for name in files}, "bin/ddebug-host": 0o755}
 
     def test_a_staged_install_is_complete_and_goes_away(self):
         arguments = (f"DESTDIR={self.path('stage')}", "PREFIX=/usr", "LIBDIR=/usr/lib/a-b/c")
+        # below /usr the configuration is the machine's, in /etc; here, for a tree of its own
+        arguments += ("SYSCONFDIR=/usr/etc",)
         self.make("install", *arguments)
         expected = {name.replace("lib/", "lib/a-b/c/", 1) if name.startswith("lib/") else name: mode
                     for name, mode in self.expected().items()}
@@ -154,6 +157,27 @@ class Install(unittest.TestCase):
         self.assertEqual(tree(self.path("stage")), ({}, set()))
         output = self.make("uninstall", *arguments, fails=True)
         self.assertIn("nothing is installed", output)
+
+    def test_rules_for_apparmor_are_included_where_libvirt_has_its_own(self):
+        site = self.path("etc/apparmor.d/local/abstractions/libvirt-qemu")
+        own = "  /srv/images/** rwk,\n"
+        os.makedirs(os.path.dirname(site))
+        with open(site, "w", encoding="utf-8") as file:
+            file.write(own)
+        for _ in range(2):
+            self.install()
+            self.assertEqual(read(site), own + "include if exists <abstractions/virtio-ddebug>\n")
+        rules = read(self.path("etc/apparmor.d/abstractions/virtio-ddebug"))
+        self.assertIn(f"{self.path('lib/virtio-ddebug')}/*.so mr,\n", rules)
+        self.make("uninstall", f"PREFIX={self.top}")
+        self.assertEqual(read(site), own)
+        # a package's tree is not the machine's
+        os.makedirs(self.path("stage/etc/apparmor.d/local/abstractions"))
+        shutil.copy(site, self.path("stage/etc/apparmor.d/local/abstractions"))
+        self.make("install", f"DESTDIR={self.path('stage')}", "PREFIX=/usr")
+        self.assertEqual(read(self.path("stage/etc/apparmor.d/local/abstractions/libvirt-qemu")), own)
+        self.assertIn("/usr/lib/virtio-ddebug/*.so mr,\n",
+                      read(self.path("stage/etc/apparmor.d/abstractions/virtio-ddebug")))
 
     def test_what_others_have_put_there_stays(self):
         others = {"bin/other", "share/man/man1/other.1", "lib/virtio-ddebug/other"}

@@ -64,6 +64,9 @@ CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
 # Where vCPUs run at once, so that races can happen.
 PARALLEL_QEMU = "loadable-10.0"
 DEBUG_KERNELS = ("kasan", "kcsan")
+# Of tests/libvirt, what make check runs.
+LIBVIRT_SMOKE = ("test_system_from_attach_to_detach", "test_names_of_files_and_of_domains",
+                 "test_the_rules_for_apparmor_name_what_a_confined_qemu_opens")
 # How long the rings of a guest are flooded by make check-stress.
 STRESS_SECONDS = 180
 
@@ -187,6 +190,10 @@ def made(folder, target):
 
 def install():
     return tap("tests/install", sys.executable, "tests/install/test_install.py")
+
+
+def libvirt(*wanted):
+    return tap("tests/libvirt", sys.executable, "tests/libvirt/test_libvirt.py", *wanted)
 
 
 def overlay():
@@ -362,6 +369,7 @@ def suites(target, wanted):
         "check-style": [("style", style)],
         "check-unit": unit,
         "check-install": [("install", install)],
+        "check-libvirt": [("libvirt", lambda: libvirt(*wanted))],
         "check-overlay": [("overlay", overlay)],
         "check-readers": [("readers", made("readers", "check-long"))],
         "check-log-crash": [("log writer", made("log", "check-long"))],
@@ -381,7 +389,8 @@ def suites(target, wanted):
         "check-matrix": [tests(variant) for variant in variants],
         "check": [("style", style), *unit, ("coverage", made("unit", "coverage")),
                   ("fuzz", made("fuzz", "fuzz-short")), *readers, ("install", install), ("overlay", overlay),
-                  ("litmus", litmus), ("rings", made("ring", "check")), ("log writer", made("log", "check")),
+                  ("libvirt, smoke", lambda: libvirt(*LIBVIRT_SMOKE)), ("litmus", litmus),
+                  ("rings", made("ring", "check")), ("log writer", made("log", "check")),
                   tests(CHOSEN)] +
                  [smoke(variant) for variant in variants if variant != CHOSEN],
     }.get(target)

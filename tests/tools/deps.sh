@@ -21,6 +21,8 @@ libpixman-1-dev: headers that the QEMU device object needs
 libfdt-dev: headers that the QEMU device object needs
 meson: configures the QEMU headers
 ninja-build: generates the QEMU headers
+libjson-glib-dev: JSON of the tool
+libvirt-dev: headers of libvirt, whose domains the tool knows
 libisal-dev: checksums of the log file
 dpkg-dev: unpacks the source of the QEMU package
 xz-utils: unpacks packages

@@ -15,6 +15,8 @@ MANDIR ?= $(DATADIR)/man
 DOCDIR ?= $(DATADIR)/doc/virtio-ddebug
 COMPLETIONDIR ?= $(DATADIR)/bash-completion/completions
 SRCDIR ?= $(PREFIX)/src
+# of the machine, where it is installed for the machine
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
 # strip the guest's modules of what only debuggers need; empty: leave it
 INSTALL_MOD_STRIP ?= 1
 
@@ -24,7 +26,8 @@ export_build = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)'
 install uninstall:
 	@$(export_build) VERSION='$(VERSION)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' \
 		INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' DOCDIR='$(DOCDIR)' \
-		COMPLETIONDIR='$(COMPLETIONDIR)' SRCDIR='$(SRCDIR)' tests/tools/install.sh $@
+		COMPLETIONDIR='$(COMPLETIONDIR)' SRCDIR='$(SRCDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
+		tests/tools/install.sh $@
 
 install-guest uninstall-guest:
 	@$(export_build) KERNEL='$(KERNEL)' KERNEL_RELEASE='$(KERNEL_RELEASE_$(KERNEL))' \

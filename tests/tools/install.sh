@@ -39,6 +39,7 @@ list_files() {
     add 644 "$MANDIR/man1/" host-tool/ddebug-host.1
     add 644 "$MANDIR/man4/" guest-driver/ddebug-rb.4
     add 644 "$MANDIR/man7/" qemu-device/virtio-ddebug.7
+    add 644 "$apparmor/abstractions/virtio-ddebug" qemu-device/virtio-ddebug.apparmor
     add 644 "$COMPLETIONDIR/ddebug-host" host-tool/ddebug-host.bash-completion
     add 644 "$INCLUDEDIR/virtio-ddebug/" include/*.h
     # as they lie in the repository: they refer to each other
@@ -93,6 +94,11 @@ put() {
         install -m "$mode" /dev/null "$DESTDIR$target"
         printf '%s\n' "$text" >"$DESTDIR$target"
         ;;
+    "$apparmor"/*)
+        text=$(cat "$file")
+        install -m "$mode" /dev/null "$DESTDIR$target"
+        printf '%s\n' "${text//\/usr\/local\/lib\//"$LIBDIR/"}" >"$DESTDIR$target"
+        ;;
     *)
         install -m "$mode" "$file" "$DESTDIR$target"
         ;;
@@ -124,6 +130,27 @@ remove_empty_folders() {
     done < <(tac <<<"$1")
 }
 
+# The file for what a site adds to libvirt's profiles is the machine's, so it is not touched
+# below a DESTDIR; the line does nothing while what it names is not there.
+rules='include if exists <abstractions/virtio-ddebug>'
+
+add_rules() {
+    local site=$apparmor/local/abstractions/libvirt-qemu
+
+    if [ -z "$DESTDIR" ] && [ -f "$site" ] && ! grep -Fxq -- "$rules" "$site"; then
+        printf '%s\n' "$rules" >>"$site"
+        say "Added to $site: $rules"
+    fi
+}
+
+remove_rules() {
+    local site=$apparmor/local/abstractions/libvirt-qemu
+
+    if [ -z "$DESTDIR" ] && [ -f "$site" ]; then
+        sed -i "\\|^$rules\$|d" "$site"
+    fi
+}
+
 do_install() {
     local files before folder folders mode file target
 
@@ -145,6 +172,7 @@ do_install() {
     while IFS=$'\t' read -r mode file target; do
         put "$mode" "$file" "$target"
     done <<<"$files"
+    add_rules
     say "Installed $(wc -l <<<"$files") files, listed in $DESTDIR$manifest"
 }
 
@@ -157,6 +185,7 @@ do_uninstall() {
         rm -f -- "$DESTDIR$target"
         count=$((count + 1))
     done < <(listed f)
+    remove_rules
     # its folder is in the list
     folders=$(listed d)
     rm -f -- "$DESTDIR$manifest"
@@ -227,7 +256,7 @@ do_uninstall_guest() {
 check_folders() {
     local name
 
-    for name in BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR COMPLETIONDIR SRCDIR; do
+    for name in BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR COMPLETIONDIR SRCDIR SYSCONFDIR; do
         case ${!name} in
         /*) ;;
         *) die "$name=${!name} is not an absolute path" "give one, as in PREFIX=/usr/local" ;;
@@ -235,6 +264,7 @@ check_folders() {
     done
     pkglib=$LIBDIR/virtio-ddebug
     manifest=$pkglib/manifest
+    apparmor=$SYSCONFDIR/apparmor.d
     source_tree=$SRCDIR/virtio-ddebug-$VERSION
 }
 

@@ -354,14 +354,26 @@ test_usage (Fixture *f, gconstpointer data)
 {
   static const struct
   {
-    const char *args[3];
+    const char *args[4];
     const char *text;
   } cases[] = {
-    { { NULL }, "no FILE" },
+    { { NULL }, "no SOURCE" },
     { { "--nonsense", "x" }, "--nonsense" },
-    { { "--clear", "a", "b" }, "b: --list-boots, --last-words, --size and --clear take one FILE" },
+    { { "--clear", "a", "b" }, "b: --list-boots, --last-words, --size and --clear take one SOURCE" },
     { { "--trace", "--pipe", "x" }, "exclude each other" },
     { { "--info", "--clear", "x" }, "exclude each other" },
+    { { "--list", "--attach", "x" }, "exclude each other" },
+    { { "--attach", "x", "y" }, "--attach takes one DOMAIN" },
+    { { "--detach" }, "--detach takes one DOMAIN" },
+    { { "--attach", "x" }, "give --yes" },
+    { { "--attach=x" }, "--attach=x: no option --attach takes a value" },
+    { { "--attach", "x", "--yes", "--log-size=1K" }, "--log-size=1K: too small" },
+    { { "--log-size=1M", "x" }, "--log-size goes with --attach only" },
+    { { "--plugin=x", "x" }, "--plugin goes with --attach only" },
+    { { "--yes", "x" }, "--yes goes with --attach and --detach only" },
+    { { "--all", "x" }, "--all takes no SOURCE" },
+    { { "--all", "--size" }, "--all goes with" },
+    { { "--list", "x" }, "--list takes no SOURCE" },
     { { "--size=1M", "--pipe", "x" }, "exclude each other" },
     { { "--size", "32M", "x" }, "--size=32M" },
     { { "--size=", "x" }, "--size=: not a size" },
@@ -385,7 +397,8 @@ test_usage (Fixture *f, gconstpointer data)
   (void) data;
   (void) f;
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
-    assert_fails (tool_run (cases[i].args[0], cases[i].args[1], cases[i].args[2], NULL), 2, cases[i].text);
+    assert_fails (tool_run (cases[i].args[0], cases[i].args[1], cases[i].args[2], cases[i].args[3], NULL), 2,
+                  cases[i].text);
 }
 
 static void

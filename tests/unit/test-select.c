@@ -225,7 +225,7 @@ test_no_such_boot (Fixture *f, gconstpointer data)
   assert_says (tool_run ("--boot=", f->path, NULL), 2, "--boot=: not a boot");
   assert_says (tool_run ("-bx", f->path, NULL), 2, "--boot=x: not a boot");
   assert_says (tool_run ("--info", "-b", f->path, NULL), 2, "--boot goes with --trace");
-  assert_says (tool_run ("-b", "1", NULL), 2, "no FILE");
+  assert_says (tool_run ("-b", "1", NULL), 2, "no SOURCE");
   canned_write (empty, f->path);
   assert_says (tool_run ("-b", f->path, NULL), 6, "no boot is in the log yet");
   assert_says (tool_run ("--follow", "-b", "-1", f->path, NULL), 6, "no boot is in the log yet");
@@ -761,6 +761,40 @@ test_gaps_and_texts (Fixture *f, gconstpointer data)
     }
 }
 
+/* A packed message is what its arguments make; what cannot be read may be anything. */
+static void
+test_grep_packed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 0x1111, 0x11);
+  canned_dict (c, 1, 7, 42, "m", "f");
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  producer_packed (p, SECOND, 7, NULL, "\x2a\0\0", 4);
+  producer_packed (p, SECOND, 7, "head ", "\x2b\0\0", 4);
+  producer_packed (p, SECOND, 7, "short ", "", 0);
+  producer_packed (p, SECOND, 8, "unknown ", "", 0);
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+#define NOT_READABLE "[    1.000000] short (not readable: 0 bytes of arguments that do not fit the format of callsite 7)\n" \
+                     "[    1.000000] unknown (not readable: 0 bytes of arguments of callsite 8, which is not in the log)\n"
+  r = tool_run ("--grep=^42$", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "[    1.000000] 42\n" NOT_READABLE);
+  result_clear (&r);
+  r = tool_run ("--grep=head 4", f->path, NULL);
+  g_assert_cmpstr (r.out, ==, "[    1.000000] head 43\n" NOT_READABLE);
+  result_clear (&r);
+  r = tool_run ("--output=json", "--quiet", f->path, NULL);
+  g_assert_nonnull (strstr (r.out, "\"message\":\"42\""));
+  g_assert_nonnull (strstr (r.out, "\"message\":\"head 43\""));
+  g_assert_nonnull (strstr (r.out, "\"message\":\"short (not readable: "));
+  result_clear (&r);
+}
+
 /*
  * Bytes that are no UTF-8 are bytes; a text that would keep the pattern busy for ever
  * is shown, and that is said once.
@@ -885,6 +919,7 @@ main (int argc, char **argv)
   ADD ("--follow ends with the time", test_follow_until);
   ADD ("--cpu", test_cpus);
   ADD ("--grep", test_grep);
+  ADD ("--grep of packed messages", test_grep_packed);
   ADD ("gaps and texts", test_gaps_and_texts);
   ADD ("texts that a guest chose", test_hostile_texts);
   ADD ("--query", test_queries);

@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * --attach and --detach: the device in the configuration of a libvirt domain.
+ *
+ * Nothing is changed before the change was shown and agreed to, and no domain is defined
+ * whose QEMU would not start for it: that QEMU is asked first.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ddebug-format.h"
+#include "ddebug-host.h"
+#include "ddebug-libvirt.h"
+
+/* Of a system's URI: below libvirt's own, in a folder of QEMU's user, where the device can make its log anew. */
+#define SYSTEM_FOLDER "/var/log/libvirt/ddebug"
+
+#define PLUGIN "virtio-ddebug.so"
+
+#define UNSUPPORTED \
+  "libvirt calls arguments of QEMU that it does not know itself (qemu:commandline) unsupported; " \
+  "it marks a domain that runs with them as tainted, custom-argv"
+
+static gboolean G_GNUC_PRINTF (3, 4)
+refuse (GError **error, DdebugError code, const char *format, ...)
+{
+  va_list args;
+
+  va_start (args, format);
+  *error = g_error_new_valist (DDEBUG_ERROR, code, format, args);
+  va_end (args);
+  return FALSE;
+}
+
+typedef struct
+{
+  const DdebugAttach *options;
+  DdebugLibvirt *libvirt;
+  DdebugVm *vm;
+  DdebugDomain *domain;
+  char *log;
+  char *folder;             /* to be made for it; NULL: it is there */
+  uid_t uid;                /* of QEMU */
+  gid_t gid;
+} Attach;
+
+static void
+attach_clear (Attach *attach)
+{
+  g_clear_pointer (&attach->domain, ddebug_domain_free);
+  g_clear_pointer (&attach->vm, ddebug_vm_free);
+  g_clear_pointer (&attach->libvirt, ddebug_libvirt_free);
+  g_clear_pointer (&attach->log, g_free);
+  g_clear_pointer (&attach->folder, g_free);
+}
+
+G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Attach, attach_clear)
+
+/* ---- the log ---- */
+
+/* Whom QEMU will run as. */
+static void
+find_user (Attach *attach)
+{
+  const char *label = attach->domain->dac_label;
+
+  attach->uid = getuid ();
+  attach->gid = getgid ();
+  if (!ddebug_libvirt_is_system (attach->libvirt))
+    return;
+  if ((label && ddebug_libvirt_parse_user (label, &attach->uid, &attach->gid))
+      || ddebug_libvirt_user (attach->libvirt, attach->domain->type, &attach->uid, &attach->gid))
+    return;
+  /* libvirt changes no user: QEMU is root, as it is. */
+  attach->uid = 0;
+  attach->gid = 0;
+}
+
+/* A folder that is there is only looked at: it is somebody's. */
+static gboolean
+check_folder (const Attach *attach, const char *folder, gboolean *is_there, GError **error)
+{
+  struct stat st;
+
+  *is_there = stat (folder, &st) == 0;
+  if (!*is_there && errno == ENOENT)
+    return TRUE;
+  if (!*is_there)
+    return refuse (error, DDEBUG_ERROR_ACCESS, "%s: %s", folder, g_strerror (errno));
+  if (!S_ISDIR (st.st_mode))
+    return refuse (error, DDEBUG_ERROR_NOT_A_FILE, "%s: is no folder; name another place by --log=FILE", folder);
+  if (st.st_uid == attach->uid && st.st_mode & (S_IWGRP | S_IWOTH))
+    return refuse (error, DDEBUG_ERROR_ACCESS, "%s: others may write there, and could take the log away; chmod go-w %s, or name "
+                   "another place by --log=FILE", folder, folder);
+  if (st.st_uid != attach->uid)
+    return refuse (error, DDEBUG_ERROR_ACCESS,
+                   "%s: belongs to the user with id %u, but QEMU will run as %u; give it to that user (chown), or name another "
+                   "place by --log=FILE", folder, st.st_uid, attach->uid);
+  return TRUE;
+}
+
+static gboolean
+choose_log (Attach *attach, GError **error)
+{
+  g_autofree char *name = g_strconcat (attach->vm->name, ".ddl", NULL);
+  g_autofree char *folder = NULL;
+  gboolean is_there;
+
+  if (attach->options->log)
+    {
+      attach->log = g_canonicalize_filename (attach->options->log, NULL);
+      folder = g_path_get_dirname (attach->log);
+      if (!g_utf8_validate (attach->log, -1, NULL))
+        return refuse (error, DDEBUG_ERROR_REFUSED, "--log=%s: is not UTF-8, as XML has to be; name another place",
+                       attach->options->log);
+      if (g_file_test (folder, G_FILE_TEST_IS_DIR))
+        return TRUE;
+      return refuse (error, DDEBUG_ERROR_NOT_FOUND, "--log=%s: there is no folder %s; make it first, for QEMU's user, who has "
+                     "the id %u", attach->options->log, folder, attach->uid);
+    }
+  folder = ddebug_libvirt_is_system (attach->libvirt) ? g_strdup (SYSTEM_FOLDER)
+                                                      : g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
+  attach->log = g_build_filename (folder, name, NULL);
+  if (!check_folder (attach, folder, &is_there, error))
+    return FALSE;
+  attach->folder = is_there ? NULL : g_steal_pointer (&folder);
+  return TRUE;
+}
+
+/* Only QEMU's user may enter: who can write there can take the log away. */
+static gboolean
+make_folder (const Attach *attach, GError **error)
+{
+  gboolean is_system = ddebug_libvirt_is_system (attach->libvirt);
+  g_autofree char *parent = NULL;
+  int code;
+
+  if (!attach->folder)
+    return TRUE;
+  parent = g_path_get_dirname (attach->folder);
+  if (g_mkdir_with_parents (parent, is_system ? 0755 : 0700) == 0 && mkdir (attach->folder, 0700) == 0)
+    {
+      if (attach->uid == getuid () || chown (attach->folder, attach->uid, attach->gid) == 0)
+        return TRUE;
+      code = errno;
+      rmdir (attach->folder);
+    }
+  else
+    code = errno;
+  return refuse (error, DDEBUG_ERROR_ACCESS,
+                 "%s: cannot be made for the user with id %u: %s; as root: install -d -m 700 -o %u -g %u %s", attach->folder,
+                 attach->uid, g_strerror (code), attach->uid, attach->gid, attach->folder);
+}
+
+/* ---- the emulator ---- */
+
+/*
+ * Runs it, with @plugin or without, with the device in a machine that has no bus for it.
+ * It ends at once in any case, and tells the reason: that it knows the device, or does not.
+ * It is the program that libvirt itself runs, chosen by who may define domains.
+ */
+static gboolean
+knows_device (const char *emulator, const char *plugin, char **words, GError **error)
+{
+  const char *argv[] = { emulator, "-M", "none", "-nodefaults", "-display", "none", "-device", "virtio-ddebug-pci",
+                         plugin ? "-plugin" : NULL, plugin, NULL };
+  g_autoptr (GError) why = NULL;
+
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL, &why))
+    return refuse (error, DDEBUG_ERROR_REFUSED, "its emulator %s cannot be run: %s", emulator, why->message);
+  g_strchomp (*words);
+  return strstr (*words, "No 'PCI' bus found") != NULL;
+}
+
+/* Beside the tool, as make install and make build have it; NULL: not there. */
+static char *
+find_plugin (void)
+{
+  static const char *const places[] = { "../lib/virtio-ddebug", "../qemu-device" };
+  g_autofree char *program = g_file_read_link ("/proc/self/exe", NULL);
+  g_autofree char *folder = program ? g_path_get_dirname (program) : NULL;
+
+  for (guint i = 0; folder && i < G_N_ELEMENTS (places); i++)
+    {
+      g_autofree char *relative = g_build_filename (folder, places[i], PLUGIN, NULL);
+      g_autofree char *path = g_canonicalize_filename (relative, NULL);
+
+      if (g_file_test (path, G_FILE_TEST_IS_REGULAR))
+        return g_steal_pointer (&path);
+    }
+  return NULL;
+}
+
+/* *@plugin: (transfer full): what this QEMU needs; NULL: it has the device inside. */
+static gboolean
+choose_plugin (const Attach *attach, char **plugin, GError **error)
+{
+  const char *emulator = attach->domain->emulator;
+  g_autofree char *words = NULL;
+  g_autofree char *path = NULL;
+
+  if (!emulator)
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: names no emulator", attach->vm->name);
+  if (!attach->options->plugin && knows_device (emulator, NULL, &words, error))
+    return TRUE;
+  if (*error)
+    return FALSE;
+  g_clear_pointer (&words, g_free);
+  path = attach->options->plugin ? g_canonicalize_filename (attach->options->plugin, NULL) : find_plugin ();
+  if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
+    return refuse (error, DDEBUG_ERROR_NOT_FOUND, "%s: is not there, and QEMU has not the device inside; name it by --plugin=FILE",
+                   path ? path : PLUGIN);
+  if (strchr (path, ',') || !g_utf8_validate (path, -1, NULL))
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: has a comma in it, or is not UTF-8; name another place by --plugin=FILE", path);
+  if (!knows_device (emulator, path, &words, error))
+    return *error ? FALSE : refuse (error, DDEBUG_ERROR_REFUSED, "%s does not take the device: %s", emulator, words);
+  *plugin = g_steal_pointer (&path);
+  return TRUE;
+}
+
+/* ---- the commands ---- */
+
+static gboolean
+find_domain (Attach *attach, GError **error)
+{
+  const char *name = attach->options->domain;
+  g_autofree char *xml = NULL;
+
+  /* A prefix is for those who name it as other commands need it. */
+  if (g_str_has_prefix (name, DDEBUG_DOMAIN_PREFIX))
+    name += strlen (DDEBUG_DOMAIN_PREFIX);
+  attach->libvirt = ddebug_libvirt_open (attach->options->uri, DDEBUG_LIBVIRT_WRITE, error);
+  if (!attach->libvirt)
+    return FALSE;
+  attach->vm = ddebug_libvirt_find (attach->libvirt, name, error);
+  if (!attach->vm)
+    return FALSE;
+  if (!attach->vm->is_persistent)
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is transient, and has no configuration that could be changed", attach->vm->name);
+  xml = ddebug_libvirt_config (attach->libvirt, attach->vm, FALSE, error);
+  attach->domain = xml ? ddebug_domain_parse (xml, error) : NULL;
+  return attach->domain != NULL;
+}
+
+static gboolean
+check_domain (const Attach *attach, GError **error)
+{
+  const DdebugDomain *domain = attach->domain;
+
+  if (domain->devices)
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: has the device already, with the log %s; --size= changes the log's size",
+                   attach->vm->name, domain->log ? domain->log : "(none)");
+  if (g_strcmp0 (domain->type, "kvm") != 0 && g_strcmp0 (domain->type, "qemu") != 0)
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device is one of QEMU", attach->vm->name,
+                   domain->type ? domain->type : "(none)");
+  if (g_strcmp0 (domain->arch, "x86_64") != 0)
+    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is a machine of type %s; only x86_64 is supported", attach->vm->name,
+                   domain->arch ? domain->arch : "(none)");
+  return TRUE;
+}
+
+/* @xml as it is to become; @device: NULL to detach. */
+static char *
+change (const Attach *attach, const char *xml, const char *plugin, const char *device, GError **error)
+{
+  return device ? ddebug_domain_add (xml, attach->domain, plugin, device, error)
+                : ddebug_domain_remove (xml, attach->domain, error);
+}
+
+/* Prints the difference, which has the domain's own words in it. */
+static int
+show_change (const Attach *attach, const char *before, const char *after, DdebugWait *wait)
+{
+  g_autoptr (GString) diff = g_string_new (NULL), safe = g_string_new (NULL);
+
+  ddebug_domain_diff (diff, before, after);
+  ddebug_escape (safe, diff->str, diff->len, (attach->options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0) | DDEBUG_ESCAPE_LINES, 0);
+  g_string_append_c (safe, '\n');
+  return ddebug_host_print (wait, safe);
+}
+
+static gboolean
+agrees (void)
+{
+  char answer[16];
+
+  fputs ("Define the domain so? [y/N] ", stderr);
+  if (!fgets (answer, sizeof answer, stdin))
+    return FALSE;
+  g_strchomp (answer);
+  return g_ascii_strcasecmp (answer, "y") == 0 || g_ascii_strcasecmp (answer, "yes") == 0;
+}
+
+/*
+ * Shows the change as everybody may see it, asks, and defines it with the passwords, which
+ * would be lost otherwise.  FALSE without an error: it was not wanted.
+ */
+static gboolean
+carry_out (const Attach *attach, const char *plugin, const char *device, DdebugWait *wait, GError **error)
+{
+  g_autofree char *before = ddebug_libvirt_config (attach->libvirt, attach->vm, FALSE, error);
+  g_autofree char *after = before ? change (attach, before, plugin, device, error) : NULL;
+  g_autofree char *secret = after ? ddebug_libvirt_config (attach->libvirt, attach->vm, TRUE, error) : NULL;
+  g_autofree char *made = secret ? change (attach, secret, plugin, device, error) : NULL;
+
+  if (!made || show_change (attach, before, after, wait) != DDEBUG_EXIT_OK)
+    return FALSE;
+  if (!attach->options->yes && !agrees ())
+    {
+      ddebug_host_say ("%s: nothing was changed", attach->vm->name);
+      return FALSE;
+    }
+  return make_folder (attach, error) && ddebug_libvirt_define (attach->libvirt, made, error);
+}
+
+static gboolean
+attach_device (Attach *attach, DdebugWait *wait, GError **error)
+{
+  g_autofree char *plugin = NULL;
+  g_autofree char *device = NULL;
+
+  if (!check_domain (attach, error))
+    return FALSE;
+  find_user (attach);
+  if (!choose_log (attach, error) || !choose_plugin (attach, &plugin, error))
+    return FALSE;
+  device = ddebug_domain_device (attach->domain, attach->log, attach->options->size, error);
+  if (!device)
+    {
+      g_prefix_error (error, "%s: ", attach->vm->name);
+      return FALSE;
+    }
+  ddebug_host_say ("%s", UNSUPPORTED);
+  if (!carry_out (attach, plugin, device, wait, error))
+    return FALSE;
+  ddebug_host_say ("%s: has the device from its next start on; its log will be %s", attach->vm->name, attach->log);
+  return TRUE;
+}
+
+static gboolean
+detach_device (Attach *attach, DdebugWait *wait, GError **error)
+{
+  const DdebugDomain *domain = attach->domain;
+
+  if (!domain->devices)
+    return refuse (error, DDEBUG_ERROR_NOT_FOUND, "%s: has no device virtio-ddebug in its configuration", attach->vm->name);
+  if (!carry_out (attach, NULL, NULL, wait, error))
+    return FALSE;
+  ddebug_host_say ("%s: has the device no longer from its next start on%s%s", attach->vm->name,
+                   domain->log ? "; the log stays: " : "", domain->log ? domain->log : "");
+  return TRUE;
+}
+
+int
+ddebug_host_attach (const DdebugAttach *options, DdebugWait *wait)
+{
+  g_auto (Attach) attach = { .options = options };
+  g_autoptr (GError) error = NULL;
+  gboolean done;
+
+  /* Nothing is ever half done here: libvirt defines a domain whole or not at all. */
+  ddebug_wait_let_signals_kill (TRUE);
+  done = find_domain (&attach, &error)
+         && (options->detach ? detach_device (&attach, wait, &error) : attach_device (&attach, wait, &error));
+  if (done)
+    return DDEBUG_EXIT_OK;
+  return error ? ddebug_host_fail (error) : DDEBUG_EXIT_REFUSED;
+}

@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * SOURCEs that are libvirt domains, and --list.
+ *
+ * A name with a slash in it is a file.  One without is a file if there is one; else it may
+ * be a domain: so whoever reads files never waits for libvirt, and an operator who is in
+ * any folder can say what he calls the VM.
+ */
+#include <string.h>
+
+#include "ddebug-boots.h"
+#include "ddebug-format.h"
+#include "ddebug-host.h"
+#include "ddebug-json.h"
+#include "ddebug-libvirt.h"
+
+/* ---- which log ---- */
+
+void
+ddebug_sources_clear (DdebugSources *sources)
+{
+  g_clear_pointer (&sources->paths, g_ptr_array_unref);
+  g_clear_pointer (&sources->names, g_ptr_array_unref);
+}
+
+static void
+add_source (DdebugSources *sources, const char *path, const char *name)
+{
+  g_ptr_array_add (sources->paths, g_strdup (path));
+  g_ptr_array_add (sources->names, g_strdup (name));
+}
+
+/* Whether @source, which has no prefix, is to be looked for in libvirt. */
+static gboolean
+may_be_domain (const char *source)
+{
+  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS) && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
+}
+
+/* The log of @name; FALSE with @error set. */
+static gboolean
+add_domain (DdebugSources *sources, const DdebugVm *vm, GError **error)
+{
+  if (vm->log && g_str_has_prefix (vm->log, "/dev/"))
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+                 "%s: QEMU was given its log as %s, which has no name outside of it; name the log's file", vm->name, vm->log);
+  else if (!vm->log)
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND,
+                 "%s: this domain has no device virtio-ddebug with a log; ddebug-host --attach adds it", vm->name);
+  else
+    {
+      add_source (sources, vm->log, vm->name);
+      return TRUE;
+    }
+  return FALSE;
+}
+
+/* @quiet: that it is no domain need not be said, the file is waited for. */
+static gboolean
+resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt, DdebugSources *sources, GError **error)
+{
+  gboolean forced = g_str_has_prefix (source, DDEBUG_DOMAIN_PREFIX);
+  const char *name = forced ? source + strlen (DDEBUG_DOMAIN_PREFIX) : source;
+  g_autoptr (DdebugVm) vm = NULL;
+  g_autoptr (GError) why = NULL;
+
+  if (!forced && !may_be_domain (source))
+    {
+      add_source (sources, source, NULL);
+      return TRUE;
+    }
+  if (!*libvirt)
+    *libvirt = ddebug_libvirt_open (uri, DDEBUG_LIBVIRT_READ, &why);
+  if (*libvirt)
+    vm = ddebug_libvirt_find (*libvirt, name, &why);
+  if (vm)
+    return add_domain (sources, vm, error);
+  /* Not a word was said of libvirt, so that it does not answer need not matter. */
+  if (!forced && (!uri || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)))
+    {
+      if (*libvirt && !quiet)
+        ddebug_host_say ("%s", why->message);
+      add_source (sources, source, NULL);
+      return TRUE;
+    }
+  g_propagate_error (error, g_steal_pointer (&why));
+  return FALSE;
+}
+
+int
+ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugSources *sources)
+{
+  g_autoptr (DdebugLibvirt) libvirt = NULL;
+  g_autoptr (GError) error = NULL;
+
+  sources->paths = g_ptr_array_new_with_free_func (g_free);
+  sources->names = g_ptr_array_new_with_free_func (g_free);
+  ddebug_wait_let_signals_kill (TRUE);
+  for (char **name = names; name && *name; name++)
+    if (!resolve (uri, *name, wait, &libvirt, sources, &error))
+      return ddebug_host_fail (error);
+  ddebug_wait_let_signals_kill (FALSE);
+  return DDEBUG_EXIT_OK;
+}
+
+/* ---- --list ---- */
+
+typedef struct
+{
+  const DdebugVm *vm;
+  gboolean is_there;        /* the log was read; else what follows is zero */
+  guint64 size;
+  guint boots;
+  guint64 last;             /* ns since 1970, host: of the newest message; 0: none */
+} Row;
+
+/* Reads the headers of the whole log. */
+static gboolean
+read_log (Row *row, GError **error)
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (row->vm->log, error);
+  g_autoptr (DdebugDict) dict = ddebug_dict_new (NULL);
+  g_autoptr (GArray) boots = NULL;
+
+  if (!reader || !ddebug_boots_scan (reader, ddebug_host_is_live (reader, FALSE), dict, error))
+    return FALSE;
+  boots = ddebug_boots_find (dict);
+  row->is_there = TRUE;
+  row->size = ddebug_reader_super (reader)->size;
+  row->boots = boots->len;
+  for (guint i = 0; i < boots->len; i++)
+    row->last = MAX (row->last, g_array_index (boots, DdebugBoot, i).last);
+  return TRUE;
+}
+
+/* One whose VM was never started is no error. */
+static int
+fill_row (Row *row)
+{
+  g_autoptr (GError) error = NULL;
+
+  if (read_log (row, &error) || g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
+      || g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY))
+    return DDEBUG_EXIT_OK;
+  return ddebug_host_fail (error);
+}
+
+static void
+add_json (const DdebugOptions *options, const Row *row, GString *out)
+{
+  g_autoptr (JsonBuilder) builder = json_builder_new ();
+
+  json_builder_begin_object (builder);
+  ddebug_json_add_string (builder, "type", "domain");
+  ddebug_json_add_string (builder, "vm", row->vm->name);
+  ddebug_json_add_string (builder, "vm_uuid", row->vm->uuid);
+  ddebug_json_add_string (builder, "log", row->vm->log);
+  ddebug_json_add_string (builder, "state", row->vm->state);
+  if (row->is_there)
+    {
+      ddebug_json_add_number (builder, "size", row->size);
+      ddebug_json_add_number (builder, "boots", row->boots);
+    }
+  if (row->last)
+    ddebug_json_add_time (builder, "last", row->last);
+  json_builder_end_object (builder);
+  ddebug_json_finish (builder, options->utf8, out);
+}
+
+/* Appends @cell, which may be of any characters, and blanks up to @width. */
+static void
+add_cell (const DdebugOptions *options, GString *out, const char *cell, int width)
+{
+  g_autoptr (GString) safe = g_string_new (NULL);
+
+  ddebug_escape (safe, cell, strlen (cell), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+  g_string_append (out, safe->str);
+  for (int blanks = MAX (width - (int) g_utf8_strlen (safe->str, -1), 0) + 1; blanks > 0; blanks--)
+    g_string_append_c (out, ' ');
+}
+
+static void
+add_text (const DdebugOptions *options, const Row *row, int width, GString *out)
+{
+  g_autoptr (GString) size = g_string_new (NULL), boots = g_string_new (NULL), age = g_string_new (NULL);
+
+  if (row->is_there)
+    {
+      ddebug_format_size (size, row->size);
+      g_string_append_printf (boots, "%u", row->boots);
+    }
+  if (row->last)
+    {
+      ddebug_format_age (age, row->last);
+      g_string_append (age, " ago");
+    }
+  add_cell (options, out, row->vm->name, width);
+  add_cell (options, out, row->vm->state, 11);
+  add_cell (options, out, size->len ? size->str : "-", 10);
+  add_cell (options, out, boots->len ? boots->str : "-", 5);
+  add_cell (options, out, age->len ? age->str : "-", 14);
+  ddebug_escape (out, row->vm->log, strlen (row->vm->log), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
+  g_string_append_c (out, '\n');
+}
+
+static GPtrArray *
+list_vms (const DdebugOptions *options, char **uri, GError **error)
+{
+  g_autoptr (DdebugLibvirt) libvirt = ddebug_libvirt_open (options->uri, DDEBUG_LIBVIRT_READ, error);
+
+  *uri = libvirt ? g_strdup (ddebug_libvirt_uri (libvirt)) : NULL;
+  return libvirt ? ddebug_libvirt_list (libvirt, error) : NULL;
+}
+
+int
+ddebug_host_list (const DdebugOptions *options, DdebugWait *wait)
+{
+  g_autoptr (GString) text = g_string_new (NULL);
+  g_autoptr (GPtrArray) vms = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *uri = NULL;
+  int status = DDEBUG_EXIT_OK, width = strlen ("NAME"), printed;
+  guint shown = 0;
+
+  ddebug_wait_let_signals_kill (TRUE);
+  vms = list_vms (options, &uri, &error);
+  if (!vms)
+    return ddebug_host_fail (error);
+  for (guint i = 0; i < vms->len; i++)
+    width = MAX (width, (int) g_utf8_strlen (((DdebugVm *) vms->pdata[i])->name, -1));
+  if (!options->json)
+    g_string_append_printf (text, "%-*s %-11s %-10s %-5s %-14s %s\n", width, "NAME", "STATE", "SIZE", "BOOTS", "LAST MESSAGE",
+                            "LOG");
+  for (guint i = 0; i < vms->len; i++)
+    {
+      Row row = { .vm = vms->pdata[i] };
+      int one;
+
+      if (!row.vm->log)
+        continue;
+      shown++;
+      one = fill_row (&row);
+      status = status ? status : one;
+      if (options->json)
+        add_json (options, &row, text);
+      else
+        add_text (options, &row, width, text);
+    }
+  if (shown == 0)
+    {
+      ddebug_host_say ("no domain at %s has a device virtio-ddebug; ddebug-host --attach adds it", uri);
+      return status;
+    }
+  printed = ddebug_host_print (wait, text);
+  return status ? status : printed;
+}
