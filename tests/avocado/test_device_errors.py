@@ -227,7 +227,7 @@ class DeviceErrors(DdebugTest):
         path = self.good_log()
         data = bytearray(self.contents(path))
         for copy in (0, 4096):
-            data[copy + 12] |= 1
+            data[copy + 12] |= 0x80
             data[copy + 4092:copy + 4096] = crc32c(data[copy:copy + 4092]).to_bytes(4, "little")
         with open(path, "wb") as file:
             file.write(data)
