@@ -56,12 +56,17 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
         log->epoch = MAX(log->epoch, GUINT32_FROM_LE(c.epoch));
         if (GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, GUINT64_FROM_LE(c.pass));
-            log->last_data = (DdebugShmSeen) {
-                .epoch = GUINT32_FROM_LE(c.epoch),
-                .stream = GUINT32_FROM_LE(c.stream),
-                .end = ddebug_shm_end(GUINT64_FROM_LE(c.pos),
-                                      GUINT32_FROM_LE(c.len), c.subbuf_shift),
-            };
+            /* of a write that was cut short the ring has what the chunk lacks */
+            if (ddebug_crc32c(payload, GUINT32_FROM_LE(c.len)) ==
+                GUINT32_FROM_LE(c.payload_crc)) {
+                log->last_data = (DdebugShmSeen) {
+                    .epoch = GUINT32_FROM_LE(c.epoch),
+                    .stream = GUINT32_FROM_LE(c.stream),
+                    .end = ddebug_shm_end(GUINT64_FROM_LE(c.pos),
+                                          GUINT32_FROM_LE(c.len),
+                                          c.subbuf_shift),
+                };
+            }
         }
         if (log->slots[slot].type == DDEBUG_LOG_SEG_DICT ||
             GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {

@@ -94,7 +94,9 @@ class DeathTest(DdebugTest):
         numbers = self.load_of(m for m in found.messages if m.instance == instance)
         missing = 0
         reported = 0
-        self.assertEqual(found.damaged + found.skipped, 0)
+        # a SIGKILL may cut the write of one chunk
+        self.assertLessEqual(found.damaged, cut)
+        self.assertEqual(found.skipped, 0)
         for cpu, committed in memory.committed.items():
             self.assertGreater(committed, 0, "not a test")
             got = numbers[cpu]

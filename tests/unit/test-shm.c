@@ -312,6 +312,45 @@ test_newest_chunk_counts (Fixture *f, gconstpointer data)
   g_assert_cmpuint (seen.received, ==, 63);
 }
 
+/* The chunk that was being written is whole in the ring, whatever its header says. */
+static void
+test_newest_chunk_is_cut (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) p = producer_new (1, 0, 1);
+  guint32 magic = GUINT32_TO_LE (DDEBUG_LOG_CHUNK_MAGIC);
+  g_autoptr (GError) error = NULL;
+  g_autofree char *file = NULL;
+  struct ddebug_log_chunk chunk;
+  guint64 drained, at = 0;
+  gsize len;
+  Seen seen;
+
+  (void) data;
+  say (p, 30);
+  drain (f, p, 1);
+  drained = p->taken;
+  say (p, 30);
+  drain (f, p, 2);
+  store_ring (f, p, &(Ring){ .epoch = f->epoch, .drained = drained });
+  die (f);
+  g_assert_true (g_file_get_contents (f->folder.path, &file, &len, &error));
+  for (gsize i = 0; i + sizeof chunk <= len; i += 8)
+    if (memcmp (file + i, &magic, sizeof magic) == 0)
+      at = i;
+  memcpy (&chunk, file + at, sizeof chunk);
+  g_assert_cmpuint (GUINT16_FROM_LE (chunk.type), ==, DDEBUG_LOG_CHUNK_DATA);
+  at += sizeof chunk + GUINT32_FROM_LE (chunk.len) - 8;
+  g_assert_cmpint (pwrite (f->fd, "\0\0\0\0\0\0\0", 8, at), ==, 8);
+  seen = read_log (f, FALSE);
+  g_assert_cmpuint (seen.received, ==, 60);
+  g_assert_cmpuint (seen.unchecked, ==, 30);
+  reopen (f);
+  g_assert_cmpuint (ddebug_log_recover (f->log), ==, 1);
+  seen = read_log (f, FALSE);
+  g_assert_cmpuint (seen.received, ==, 60);
+  g_assert_cmpuint (seen.lost, ==, 0);
+}
+
 static void
 test_overwritten (Fixture *f, gconstpointer data)
 {
@@ -784,6 +823,7 @@ main (int argc, char **argv)
 #define TEST(path, function) g_test_add ("/shm/" path, Fixture, NULL, set_up, function, tear_down)
   TEST ("left", test_left);
   TEST ("newest-chunk-counts", test_newest_chunk_counts);
+  TEST ("newest-chunk-cut", test_newest_chunk_is_cut);
   TEST ("overwritten", test_overwritten);
   TEST ("recover", test_recover);
   TEST ("recover/killed", test_recover_killed);
