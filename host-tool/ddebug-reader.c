@@ -1111,6 +1111,9 @@ note_chunk (DdebugReader *reader, const DdebugChunk *chunk)
   if (chunk->type != DDEBUG_LOG_CHUNK_DATA)
     return;
   rings->pass = MAX (rings->pass, chunk->pass);
+  /* of a write that was cut short the ring has what the chunk lacks */
+  if (!chunk->payload)
+    return;
   rings->seen = (DdebugShmSeen){
     .epoch = chunk->epoch,
     .stream = chunk->stream,
