@@ -959,10 +959,7 @@ static void change_size(DdebugDrain *d, DdebugJob *job)
     done->answer.value = ddebug_log_size(d->log);
     relock_counting(d, 0, 0);
     note_size(d);
-    QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
-    if (!d->abandoned) {
-        d->notify(d->opaque);
-    }
+    push_done(d, done);
 }
 
 static void do_job(DdebugDrain *d, DdebugJob *job)

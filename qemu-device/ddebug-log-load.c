@@ -57,7 +57,8 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
         if (GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, GUINT64_FROM_LE(c.pass));
             /* of a write that was cut short the ring has what the chunk lacks */
-            if (ddebug_crc32c(payload, GUINT32_FROM_LE(c.len)) ==
+            if (log->shm_size &&
+                ddebug_crc32c(payload, GUINT32_FROM_LE(c.len)) ==
                 GUINT32_FROM_LE(c.payload_crc)) {
                 log->last_data = (DdebugShmSeen) {
                     .epoch = GUINT32_FROM_LE(c.epoch),
