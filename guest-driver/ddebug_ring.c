@@ -1029,7 +1029,7 @@ void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
 	unsigned int cpu;
 	u8 i;
 
-	if (!t->ops->shm_alloc)
+	if (!t->shm)
 		return;
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
@@ -1185,7 +1185,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 		struct ddebug_ring *r = NULL;
 
-		if (home && home->ops->shm_alloc)
+		if (home && home->shm)
 			r = ddebug_ring_new(cpu, i, home);
 		if (!r)
 			r = ddebug_ring_new(cpu, i, NULL);

@@ -85,7 +85,7 @@ struct ddebug_stream {
  * @shm_alloc: memory that the host keeps should it die, for a ring: @len bytes,
  *	aligned to VIRTIO_DDEBUG_SHM_ALIGN, whatever they hold; *@offset is for
  *	virtio_ddebug_stream_desc.shm_offset.  Returns NULL if there is no room.
- *	Any number of tasks.  NULL: the host offers none.
+ *	Any number of tasks; of a transport with @shm only.
  * @shm_free: give such memory back
  *
  * @post, @retire, @announce, @log_size and @set_log_size are never called by two
@@ -108,12 +108,14 @@ struct ddebug_transport_ops {
  * @max_announce: bytes that one @ops->announce takes; at least
  *	DDEBUG_CALLSITE_MAX
  * @kmsg: the host wants the kernel's log, too
+ * @shm: the host offers memory that it keeps
  * @epoch: what the device has answered to ATTACH; for shared memory
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
 	size_t max_announce;
 	bool kmsg;
+	bool shm;
 	u32 epoch;
 };
 

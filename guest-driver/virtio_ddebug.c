@@ -399,15 +399,6 @@ static const struct ddebug_transport_ops virtio_ddebug_ops = {
 	.notify = virtio_ddebug_notify,
 	.log_size = virtio_ddebug_log_size,
 	.set_log_size = virtio_ddebug_set_log_size,
-};
-
-static const struct ddebug_transport_ops virtio_ddebug_shm_ops = {
-	.post = virtio_ddebug_post,
-	.retire = virtio_ddebug_retire,
-	.announce = virtio_ddebug_announce,
-	.notify = virtio_ddebug_notify,
-	.log_size = virtio_ddebug_log_size,
-	.set_log_size = virtio_ddebug_set_log_size,
 	.shm_alloc = virtio_ddebug_shm_alloc,
 	.shm_free = virtio_ddebug_shm_free,
 };
@@ -424,7 +415,6 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 {
 	struct virtio_shm_region region;
 
-	vd->transport.ops = &virtio_ddebug_ops;
 	if (!virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_SHM))
 		return 0;
 	if (!virtio_get_shm_region(vd->vdev, &region, VIRTIO_DDEBUG_SHM_REGION)) {
@@ -441,7 +431,7 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 			region.len);
 		return -ENOMEM;
 	}
-	vd->transport.ops = &virtio_ddebug_shm_ops;
+	vd->transport.shm = true;
 	return 0;
 }
 
@@ -582,6 +572,7 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	}
 	vd->num_rings = num_rings;
 	vd->req_len = min_t(u32, req_len, VIRTIO_DDEBUG_REQ_LEN_MAX);
+	vd->transport.ops = &virtio_ddebug_ops;
 	vd->transport.kmsg = virtio_has_feature(vdev, VIRTIO_DDEBUG_F_KMSG);
 	vd->transport.max_announce = vd->req_len - sizeof(struct virtio_ddebug_req_hdr);
 	return 0;
