@@ -24,17 +24,6 @@
   "libvirt calls arguments of QEMU that it does not know itself (qemu:commandline) unsupported; " \
   "it marks a domain that runs with them as tainted, custom-argv"
 
-static gboolean G_GNUC_PRINTF (3, 4)
-refuse (GError **error, DdebugError code, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  *error = g_error_new_valist (DDEBUG_ERROR, code, format, args);
-  va_end (args);
-  return FALSE;
-}
-
 typedef struct
 {
   const DdebugAttach *options;
@@ -89,16 +78,17 @@ check_folder (const Attach *attach, const char *folder, gboolean *is_there, GErr
   if (!*is_there && errno == ENOENT)
     return TRUE;
   if (!*is_there)
-    return refuse (error, DDEBUG_ERROR_ACCESS, "%s: %s", folder, g_strerror (errno));
+    return ddebug_refuse (error, DDEBUG_ERROR_ACCESS, "%s: %s", folder, g_strerror (errno));
   if (!S_ISDIR (st.st_mode))
-    return refuse (error, DDEBUG_ERROR_NOT_A_FILE, "%s: is no folder; name another place by --log=FILE", folder);
+    return ddebug_refuse (error, DDEBUG_ERROR_NOT_A_FILE, "%s: is no folder; name another place by --log=FILE", folder);
   if (st.st_uid == attach->uid && st.st_mode & (S_IWGRP | S_IWOTH))
-    return refuse (error, DDEBUG_ERROR_ACCESS, "%s: others may write there, and could take the log away; chmod go-w %s, or name "
-                   "another place by --log=FILE", folder, folder);
+    return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
+                          "%s: others may write there, and could take the log away; chmod go-w %s, or name "
+                          "another place by --log=FILE", folder, folder);
   if (st.st_uid != attach->uid)
-    return refuse (error, DDEBUG_ERROR_ACCESS,
-                   "%s: belongs to the user with id %u, but QEMU will run as %u; give it to that user (chown), or name another "
-                   "place by --log=FILE", folder, st.st_uid, attach->uid);
+    return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
+                          "%s: belongs to the user with id %u, but QEMU will run as %u; give it to that user (chown), or "
+                          "name another place by --log=FILE", folder, st.st_uid, attach->uid);
   return TRUE;
 }
 
@@ -114,12 +104,13 @@ choose_log (Attach *attach, GError **error)
       attach->log = g_canonicalize_filename (attach->options->log, NULL);
       folder = g_path_get_dirname (attach->log);
       if (!g_utf8_validate (attach->log, -1, NULL))
-        return refuse (error, DDEBUG_ERROR_REFUSED, "--log=%s: is not UTF-8, as XML has to be; name another place",
-                       attach->options->log);
+        return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "--log=%s: is not UTF-8, as XML has to be; name another place",
+                              attach->options->log);
       if (g_file_test (folder, G_FILE_TEST_IS_DIR))
         return TRUE;
-      return refuse (error, DDEBUG_ERROR_NOT_FOUND, "--log=%s: there is no folder %s; make it first, for QEMU's user, who has "
-                     "the id %u", attach->options->log, folder, attach->uid);
+      return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
+                            "--log=%s: there is no folder %s; make it first, for QEMU's user, who has "
+                            "the id %u", attach->options->log, folder, attach->uid);
     }
   folder = ddebug_libvirt_is_system (attach->libvirt) ? g_strdup (SYSTEM_FOLDER)
                                                       : g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
@@ -150,9 +141,9 @@ make_folder (const Attach *attach, GError **error)
     }
   else
     code = errno;
-  return refuse (error, DDEBUG_ERROR_ACCESS,
-                 "%s: cannot be made for the user with id %u: %s; as root: install -d -m 700 -o %u -g %u %s", attach->folder,
-                 attach->uid, g_strerror (code), attach->uid, attach->gid, attach->folder);
+  return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
+                        "%s: cannot be made for the user with id %u: %s; as root: install -d -m 700 -o %u -g %u %s",
+                        attach->folder, attach->uid, g_strerror (code), attach->uid, attach->gid, attach->folder);
 }
 
 /* ---- the emulator ---- */
@@ -170,7 +161,7 @@ knows_device (const char *emulator, const char *plugin, char **words, GError **e
   g_autoptr (GError) why = NULL;
 
   if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL, &why))
-    return refuse (error, DDEBUG_ERROR_REFUSED, "its emulator %s cannot be run: %s", emulator, why->message);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its emulator %s cannot be run: %s", emulator, why->message);
   g_strchomp (*words);
   return strstr (*words, "No 'PCI' bus found") != NULL;
 }
@@ -203,7 +194,7 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   g_autofree char *path = NULL;
 
   if (!emulator)
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: names no emulator", attach->vm->name);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: names no emulator", attach->vm->name);
   if (!attach->options->plugin && knows_device (emulator, NULL, &words, error))
     return TRUE;
   if (*error)
@@ -211,12 +202,14 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   g_clear_pointer (&words, g_free);
   path = attach->options->plugin ? g_canonicalize_filename (attach->options->plugin, NULL) : find_plugin ();
   if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
-    return refuse (error, DDEBUG_ERROR_NOT_FOUND, "%s: is not there, and QEMU has not the device inside; name it by --plugin=FILE",
-                   path ? path : PLUGIN);
+    return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
+                          "%s: is not there, and QEMU has not the device inside; name it by --plugin=FILE",
+                          path ? path : PLUGIN);
   if (strchr (path, ',') || !g_utf8_validate (path, -1, NULL))
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: has a comma in it, or is not UTF-8; name another place by --plugin=FILE", path);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                          "%s: has a comma in it, or is not UTF-8; name another place by --plugin=FILE", path);
   if (!knows_device (emulator, path, &words, error))
-    return *error ? FALSE : refuse (error, DDEBUG_ERROR_REFUSED, "%s does not take the device: %s", emulator, words);
+    return *error ? FALSE : ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s does not take the device: %s", emulator, words);
   *plugin = g_steal_pointer (&path);
   return TRUE;
 }
@@ -239,7 +232,8 @@ find_domain (Attach *attach, GError **error)
   if (!attach->vm)
     return FALSE;
   if (!attach->vm->is_persistent)
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is transient, and has no configuration that could be changed", attach->vm->name);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                          "%s: is transient, and has no configuration that could be changed", attach->vm->name);
   xml = ddebug_libvirt_config (attach->libvirt, attach->vm, FALSE, error);
   attach->domain = xml ? ddebug_domain_parse (xml, error) : NULL;
   return attach->domain != NULL;
@@ -251,14 +245,16 @@ check_domain (const Attach *attach, GError **error)
   const DdebugDomain *domain = attach->domain;
 
   if (domain->devices)
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: has the device already, with the log %s; --size= changes the log's size",
-                   attach->vm->name, domain->log ? domain->log : "(none)");
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                          "%s: has the device already, with the log %s; --size= changes the log's size",
+                          attach->vm->name, domain->log ? domain->log : "(none)");
   if (g_strcmp0 (domain->type, "kvm") != 0 && g_strcmp0 (domain->type, "qemu") != 0)
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device is one of QEMU", attach->vm->name,
-                   domain->type ? domain->type : "(none)");
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device is one of QEMU", attach->vm->name,
+                          domain->type ? domain->type : "(none)");
   if (g_strcmp0 (domain->arch, "x86_64") != 0)
-    return refuse (error, DDEBUG_ERROR_REFUSED, "%s: is a machine of type %s; only x86_64 is supported", attach->vm->name,
-                   domain->arch ? domain->arch : "(none)");
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                          "%s: is a machine of type %s; only x86_64 is supported", attach->vm->name,
+                          domain->arch ? domain->arch : "(none)");
   return TRUE;
 }
 
@@ -346,7 +342,8 @@ detach_device (Attach *attach, DdebugWait *wait, GError **error)
   const DdebugDomain *domain = attach->domain;
 
   if (!domain->devices)
-    return refuse (error, DDEBUG_ERROR_NOT_FOUND, "%s: has no device virtio-ddebug in its configuration", attach->vm->name);
+    return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
+                          "%s: has no device virtio-ddebug in its configuration", attach->vm->name);
   if (!carry_out (attach, NULL, NULL, wait, error))
     return FALSE;
   ddebug_host_say ("%s: has the device no longer from its next start on%s%s", attach->vm->name,

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "ddebug-error.h"
+#include "ddebug-json.h"
 
 #define BEGIN "\n  <qemu:commandline>\n"
 #define END "\n  </qemu:commandline>\n"
@@ -24,18 +25,6 @@
 
 /* Lines around a change that are shown. */
 #define CONTEXT 3
-
-static gboolean G_GNUC_PRINTF (3, 4)
-refuse (GError **error, DdebugError code, const char *format, ...)
-{
-  va_list args;
-
-  va_start (args, format);
-  if (error)
-    *error = g_error_new_valist (DDEBUG_ERROR, code, format, args);
-  va_end (args);
-  return FALSE;
-}
 
 /* ---- -device ---- */
 
@@ -278,7 +267,7 @@ ddebug_domain_parse (const char *xml, GError **error)
   context = g_markup_parse_context_new (&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, domain, NULL);
   if (!g_markup_parse_context_parse (context, xml, -1, &why) || !g_markup_parse_context_end_parse (context, &why))
     {
-      refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be read: %s", why->message);
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be read: %s", why->message);
       return NULL;
     }
   find_devices (domain);
@@ -301,13 +290,6 @@ ddebug_domain_free (DdebugDomain *domain)
 }
 
 /* ---- what is to be added ---- */
-
-static void
-add_string (JsonBuilder *builder, const char *name, const char *value)
-{
-  json_builder_set_member_name (builder, name);
-  json_builder_add_string_value (builder, value);
-}
 
 int
 ddebug_domain_free_slot (const DdebugDomain *domain)
@@ -332,28 +314,25 @@ ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size,
 
   if (!domain->root_bus)
     {
-      refuse (error, DDEBUG_ERROR_REFUSED, "its machine has no PCI bus, which the device needs; use pc or q35");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its machine has no PCI bus, which the device needs; use pc or q35");
       return NULL;
     }
   if (!domain->can_choose && slot < 0)
     {
-      refuse (error, DDEBUG_ERROR_REFUSED, "no slot of its PCI bus is free; remove a device, or add a bridge");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "no slot of its PCI bus is free; remove a device, or add a bridge");
       return NULL;
     }
   json_builder_begin_object (builder);
-  add_string (builder, "driver", "virtio-ddebug-pci");
-  add_string (builder, "file", log);
+  ddebug_json_add_string (builder, "driver", "virtio-ddebug-pci");
+  ddebug_json_add_string (builder, "file", log);
   if (size)
-    {
-      json_builder_set_member_name (builder, "size");
-      json_builder_add_int_value (builder, size);
-    }
-  add_string (builder, "bus", domain->root_bus);
+    ddebug_json_add_number (builder, "size", size);
+  ddebug_json_add_string (builder, "bus", domain->root_bus);
   if (!domain->can_choose)
     {
       g_autofree char *address = g_strdup_printf ("0x%x", slot);
 
-      add_string (builder, "addr", address);
+      ddebug_json_add_string (builder, "addr", address);
     }
   json_builder_end_object (builder);
   root = json_builder_get_root (builder);
@@ -481,7 +460,7 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
 
   if (!g_str_has_prefix (xml, "<domain ") || !find_commandline (xml, domain, &begin, &end))
     {
-      refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not as libvirt writes it; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not as libvirt writes it; change it by virsh edit");
       return NULL;
     }
   head = root_end - xml;
@@ -494,7 +473,7 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
     return NULL;
   if (!are_equal (made->args, args) || !are_equal (made->envs, domain->envs))
     {
-      refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; change it by virsh edit");
       return NULL;
     }
   return g_string_free (g_steal_pointer (&out), FALSE);

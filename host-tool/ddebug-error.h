@@ -23,4 +23,7 @@ typedef enum
   DDEBUG_ERROR_LIBVIRT,     /* libvirt is not there, cannot be reached, or refused */
 } DdebugError;
 
+/* Sets @error, if it is not NULL, as printf() would say it; returns FALSE. */
+gboolean ddebug_refuse (GError **error, DdebugError code, const char *format, ...) G_GNUC_PRINTF (3, 4);
+
 #endif

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ddebug-filter.h"
-#include "ddebug-packed.h"
 
 #include <string.h>
 
+#include "ddebug-packed.h"
 #include "ddebug-query.h"
 #include "ddebug-time.h"
 #include "ddebug-wait.h"

@@ -163,16 +163,12 @@ add_stream (JsonBuilder *builder, const DdebugStream *stream)
 }
 
 static void
-add_callsite (JsonBuilder *builder, const DdebugItem *item)
+add_callsite (JsonBuilder *builder, const DdebugCallsite *callsite)
 {
-  DdebugCallsite callsite;
-
-  if (!ddebug_dict_lookup (item->epoch, item->message.callsite, &callsite))
-    return;
-  add_bytes (builder, "module", callsite.module, callsite.module_len);
-  add_bytes (builder, "function", callsite.function, callsite.function_len);
-  add_bytes (builder, "file", callsite.file, callsite.file_len);
-  ddebug_json_add_number (builder, "line", callsite.line);
+  add_bytes (builder, "module", callsite->module, callsite->module_len);
+  add_bytes (builder, "function", callsite->function, callsite->function_len);
+  add_bytes (builder, "file", callsite->file, callsite->file_len);
+  ddebug_json_add_number (builder, "line", callsite->line);
 }
 
 /* A line that was taken from the kernel's log afterwards has the stamp that it had there, "[    1.234567] ". */
@@ -199,22 +195,16 @@ add_kernel_log (JsonBuilder *builder, const DdebugMessage *message)
                                                                : "start");
 }
 
-/* Without the stamp that it begins with, of @own bytes. */
+/* Without the stamp that it begins with, of @own bytes.  @callsite: NULL if the log has it not. */
 static void
-add_text (JsonBuilder *builder, const DdebugItem *item, guint own)
+add_text (JsonBuilder *builder, const DdebugMessage *message, const DdebugCallsite *callsite, guint own)
 {
-  const DdebugMessage *message = &item->message;
   guint8 packed[DDEBUG_FORMAT_PACKED_MAX];
-  DdebugCallsite callsite;
-  gboolean known;
 
-  if (!message->args)
-    {
-      add_bytes (builder, "message", message->text + own, message->len - own);
-      return;
-    }
-  known = ddebug_dict_lookup (item->epoch, message->callsite, &callsite);
-  add_bytes (builder, "message", packed, ddebug_format_packed (message, known ? &callsite : NULL, packed));
+  if (message->args)
+    add_bytes (builder, "message", packed, ddebug_format_packed (message, callsite, packed));
+  else
+    add_bytes (builder, "message", message->text + own, message->len - own);
 }
 
 static void
@@ -222,7 +212,11 @@ add_message (JsonBuilder *builder, const DdebugItem *item)
 {
   const DdebugMessage *message = &item->message;
   guint own = ddebug_format_own_stamp (message);
+  const DdebugCallsite *callsite = NULL;
+  DdebugCallsite found;
 
+  if (!message->is_kmsg && ddebug_dict_lookup (item->epoch, message->callsite, &found))
+    callsite = &found;
   if (own)
     add_own_stamp (builder, message->text, own);
   else
@@ -235,9 +229,10 @@ add_message (JsonBuilder *builder, const DdebugItem *item)
   else
     {
       ddebug_json_add_number (builder, "level", LEVEL_DEBUG);
-      add_callsite (builder, item);
+      if (callsite)
+        add_callsite (builder, callsite);
     }
-  add_text (builder, item, own);
+  add_text (builder, message, callsite, own);
 }
 
 static const char *
