@@ -10,6 +10,8 @@ import avocado
 from ddebug_guest import LOAD, Guest, Log, one_thread
 
 DEVICE = "/machine/peripheral/ddebug0"
+RING_SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"
+RING_TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
 DRIVER = "/sys/bus/virtio/drivers/virtio_ddebug"
 
 
@@ -101,11 +103,11 @@ class FloodTest(DdebugTest):
 class BusyTest(DdebugTest):
     """Changes a guest while it logs all the time."""
 
-    def boot_with_port(self):
-        """A guest of four CPUs, with a port that the device can be plugged into."""
-        guest = self.new_guest(smp=4, log=None, load_plugin=True, accel=one_thread(),
+    def boot_with_port(self, **options):
+        """A guest with a port that the device can be plugged into."""
+        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(),
                                modules=("virtio_ddebug", "ddebug_test"),
-                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
+                               args=["-device", "pcie-root-port,id=port1,chassis=1"], **options)
         guest.boot()
         guest.log_file = guest.path("log")
         return guest
@@ -150,3 +152,38 @@ class BusyTest(DdebugTest):
         for thread in range(8):
             self.assertGreater(report[f"t{thread}"], 0)
         return report["produced"]
+
+
+class RingTest(BusyTest):
+    """Changes the rings of a guest."""
+
+    def resize(self, guest, kb):
+        status, said = guest.write(RING_SIZE, str(kb))
+        self.assertEqual(status, 0, said)
+        # whole sub-buffers of 16 KiB
+        self.assertEqual(int(guest.must(f"cat {RING_SIZE}")), (kb + 15) // 16 * 16)
+
+    def account(self, guest, log, sent):
+        """Received + reported lost = sent, by the driver, the log and the tool."""
+        found = log.settled()
+        dropped = guest.dropped()
+        self.assertEqual(guest.committed() + dropped, sent)
+        self.assertEqual(len(found.messages) + found.total_lost + dropped, sent)
+        self.assertEqual(found.damaged + found.skipped, 0)
+        info = log.info()
+        self.assertEqual((info["received"], info["lost"]), (len(found.messages), found.total_lost))
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
+        return found
+
+    def in_other_sizes(self, guest, rounds):
+        """Messages while the rings change, to the sizes of each round: so few in one that all of it fits
+        into the smallest ring, however late the host looks.  So none is lost."""
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        sent = 0
+        for sizes in rounds:
+            guest.start_load("threads=4 count=50 rate=200 context=task shape=mixed")
+            for kb in sizes:
+                self.resize(guest, kb)
+            sent += guest.finish_load()["produced"]
+            self.assertEqual(self.account(guest, log, sent).total_lost, 0)

@@ -63,7 +63,7 @@ class Hotplug(BusyTest):
         self.ends_well(guest)
 
     def test_four_cpus_log_through_unplug_plug_and_reset(self):
-        guest = self.boot_with_port()
+        guest = self.boot_with_port(smp=4)
         log = guest.log()
         sent = 0
         # flat out, so that rings are lapped and the log wraps; and so slowly that they are not

@@ -3,49 +3,19 @@
 there are, without a message lost that is not reported, also while CPUs and the device come and
 go; and that bad sizes change nothing."""
 
-from ddebug_test import DdebugTest
 from ddebug_guest import LOAD, one_thread
-
-SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"
-TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
+from ddebug_test import RING_SIZE, RING_TROUBLE, RingTest
 
 
-class Rings(DdebugTest):
+class Rings(RingTest):
     timeout = 300
-
-    def resize(self, guest, kb):
-        status, said = guest.write(SIZE, str(kb))
-        self.assertEqual(status, 0, said)
-        # whole sub-buffers of 16 KiB
-        self.assertEqual(int(guest.must(f"cat {SIZE}")), (kb + 15) // 16 * 16)
-
-    def account(self, guest, log, sent):
-        found = log.settled()
-        dropped = guest.dropped()
-        self.assertEqual(guest.committed() + dropped, sent)
-        self.assertEqual(len(found.messages) + found.total_lost + dropped, sent)
-        self.assertEqual(found.damaged + found.skipped, 0)
-        info = log.info()
-        self.assertEqual((info["received"], info["lost"]), (len(found.messages), found.total_lost))
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
-        return found
 
     def test_while_nothing_is_lost_nothing_is_lost(self):
         """
         :avocado: tags=smoke
         """
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="size=64M")
-        log = guest.log()
-        guest.control("module ddebug_test +r")
-        sent = 0
-        for sizes in ((32, 1024, 100), (65408, 32, 48), (256, 64, 32)) * 3:
-            # all of a round fits into the smallest ring, however late the host looks
-            guest.start_load("threads=4 count=50 rate=200 context=task shape=mixed")
-            for kb in sizes:
-                self.resize(guest, kb)
-            sent += guest.finish_load()["produced"]
-            found = self.account(guest, log, sent)
-            self.assertEqual(found.total_lost, 0)
+        self.in_other_sizes(guest, ((32, 1024, 100), (65408, 32, 48), (256, 64, 32)) * 3)
         # those of the tasks have come from several rings
         self.assertEqual(guest.counter("streams"), 8)
 
@@ -56,7 +26,7 @@ class Rings(DdebugTest):
         guest.start_load("threads=8 count=1000000000 context=all shape=mixed")
         for round_ in range(25):
             for kb in (32, 512, 64, 4096):
-                guest.must(f"echo {kb} > {SIZE}")
+                guest.must(f"echo {kb} > {RING_SIZE}")
         guest.must(f"echo > {LOAD}/stop")
         sent = guest.numbers(f"{LOAD}/status")["produced"]
         # one more of each stream: the newest in the log are those that it has just got
@@ -64,22 +34,22 @@ class Rings(DdebugTest):
         self.account(guest, log, sent + 640)
         self.assertEqual(guest.counter("streams"), 16)
         guest.must("rmmod virtio_ddebug; rmmod ddebug_rb")
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
 
     def test_bad_sizes_change_nothing(self):
         guest = self.boot(smp=4, memory=512)
         for kb in ("0", "31", "65409", "-1", "many", "", "99999999999"):
-            status, said = guest.write(SIZE, kb)
+            status, said = guest.write(RING_SIZE, kb)
             self.assertNotEqual(status, 0, kb)
             self.assertIn("Invalid argument", said)
-        self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
+        self.assertEqual(int(guest.must(f"cat {RING_SIZE}")), 256)
         # 256 MiB, which the guest does not have
         guest.must("mkdir -p /mnt; mount -t tmpfs -o size=100% none /mnt; "
                    "head -c 157286400 /dev/zero > /mnt/full")
-        status, said = guest.write(SIZE, "65408")
+        status, said = guest.write(RING_SIZE, "65408")
         self.assertNotEqual(status, 0)
         self.assertIn("Cannot allocate memory", said)
-        self.assertEqual(int(guest.must(f"cat {SIZE}")), 256)
+        self.assertEqual(int(guest.must(f"cat {RING_SIZE}")), 256)
         self.assertEqual(guest.stats()["streams"], 16)
 
     def test_without_a_device_and_while_cpus_come_and_go(self):
@@ -94,14 +64,15 @@ class Rings(DdebugTest):
         guest.must(f"echo > {LOAD}/stop")
         self.assertEqual(guest.committed() + guest.dropped(),
                          guest.numbers(f"{LOAD}/status")["produced"])
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
 
     def test_while_the_device_comes_and_goes(self):
         guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"))
         guest.control("module ddebug_test +r")
         guest.start_load("threads=2 count=1000000000 context=all")
         guest.must("cd /sys/bus/virtio/drivers/virtio_ddebug; device=$(ls -d virtio*); "
-                   f"while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do echo $kb > {SIZE}; done; done & "
+                   "while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do "
+                   f"echo $kb > {RING_SIZE}; done; done & "
                    "for i in $(seq 30); do echo $device > unbind; echo $device > bind; done; "
                    "touch /tmp/stop; wait", timeout=200)
         guest.must(f"echo > {LOAD}/stop")
@@ -115,4 +86,4 @@ class Rings(DdebugTest):
             texts = [m.text for m in found.messages if m.text.startswith(prefix)]
             self.assertTrue(texts[-1].startswith(prefix + b"999 "), texts[-1])
         self.assertEqual(guest.counter("streams"), 8)
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)

@@ -11,23 +11,11 @@ import time
 
 from ddebug_guest import Log, one_thread
 from ddebug_logfile import SHM_OFF
-from ddebug_test import DRIVER, BusyTest
-
-SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"
-TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|keeps the old ring"
+from ddebug_test import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
 
 
-class Rings(BusyTest):
+class Rings(RingTest):
     timeout = 300
-
-    def account(self, guest, log, sent):
-        found = log.settled()
-        dropped = guest.dropped()
-        self.assertEqual(guest.committed() + dropped, sent)
-        self.assertEqual(len(found.messages) + found.total_lost + dropped, sent)
-        self.assertEqual(found.damaged + found.skipped, 0)
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
-        return found
 
     def test_the_rings_are_in_the_file(self):
         """
@@ -46,33 +34,21 @@ class Rings(BusyTest):
         guest.must("rmmod virtio_ddebug")
         self.assertEqual(guest.stats()["shared"], 0)
         guest.must("rmmod ddebug_rb")
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
         self.assertEqual(guest.shut_down(), 0)
         self.assertEqual(log.read().events[-1][0], "close")
 
     def resize(self, guest, kb):
-        status, said = guest.write(SIZE, str(kb))
-        self.assertEqual(status, 0, said)
-        self.assertEqual(int(guest.must(f"cat {SIZE}")), (kb + 15) // 16 * 16)
+        super().resize(guest, kb)
         self.assertEqual(guest.stats()["shared"], 8)
 
     def test_while_nothing_is_lost_nothing_is_lost_in_other_sizes(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on,shm-size=8M,size=64M")
-        log = guest.log()
-        guest.control("module ddebug_test +r")
-        sent = 0
-        for sizes in ((32, 1024, 100), (2000, 32, 48), (256, 64, 32)) * 2:
-            # all of a round fits into the smallest ring, however late the host looks
-            guest.start_load("threads=4 count=50 rate=200 context=task shape=mixed")
-            for kb in sizes:
-                self.resize(guest, kb)
-            sent += guest.finish_load()["produced"]
-            found = self.account(guest, log, sent)
-            self.assertEqual(found.total_lost, 0)
-        status, said = guest.write(SIZE, "65408")
+        self.in_other_sizes(guest, ((32, 1024, 100), (2000, 32, 48), (256, 64, 32)) * 2)
+        status, said = guest.write(RING_SIZE, "65408")
         self.assertNotEqual(status, 0)
         self.assertIn("Cannot allocate memory", said)
-        self.assertEqual(int(guest.must(f"cat {SIZE}")), 32)
+        self.assertEqual(int(guest.must(f"cat {RING_SIZE}")), 32)
         self.assertEqual(guest.counter("streams"), 8)
 
     def test_what_finds_no_room_stays_in_the_guest(self):
@@ -93,7 +69,8 @@ class Rings(BusyTest):
         guest.control("module ddebug_test +r")
         guest.start_load("threads=2 count=1000000000 context=all")
         guest.must(f"cd {DRIVER}; device=$(ls -d virtio*); "
-                   f"while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do echo $kb > {SIZE}; done; done & "
+                   "while [ ! -e /tmp/stop ]; do for kb in 32 64 256; do "
+                   f"echo $kb > {RING_SIZE}; done; done & "
                    "for i in $(seq 20); do echo $device > unbind; echo $device > bind; done; "
                    "touch /tmp/stop; wait", timeout=200)
         guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
@@ -105,14 +82,10 @@ class Rings(BusyTest):
             prefix = b"ddebug_test: t%d n" % thread
             texts = [m.text for m in found.messages if m.text.startswith(prefix)]
             self.assertTrue(texts[-1].startswith(prefix + b"999 "), texts[-1])
-        self.assertNotRegex(guest.dmesg(), TROUBLE)
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
 
     def test_plugged_in_and_out(self):
-        guest = self.new_guest(log=None, load_plugin=True, accel=one_thread(),
-                               modules=("virtio_ddebug", "ddebug_test"), props="shm=on",
-                               args=["-device", "pcie-root-port,id=port1,chassis=1"])
-        guest.boot()
-        guest.log_file = guest.path("log")
+        guest = self.boot_with_port(props="shm=on")
         sent = 0
         for _ in range(3):
             self.plug(guest)
@@ -154,7 +127,7 @@ class Rings(BusyTest):
         guest.control("module ddebug_test +r")
         guest.start_load("threads=4 count=1000000000 context=all shape=mixed")
         guest.send(f"cd {DRIVER}; device=$(ls -d virtio*); while true; do "
-                   f"for kb in 32 64 256; do echo $kb > {SIZE}; done; "
+                   f"for kb in 32 64 256; do echo $kb > {RING_SIZE}; done; "
                    "echo $device > unbind; echo $device > bind; done")
         time.sleep(random.uniform(1, 4))
         guest.kill()

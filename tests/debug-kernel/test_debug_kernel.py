@@ -109,7 +109,7 @@ class DebugKernel(BusyTest):
         self.sound(guest)
 
     def test_the_device_is_reset_and_replaced_under_load(self):
-        guest = self.boot_with_port()
+        guest = self.boot_with_port(smp=4)
         for rate in (0, 500):
             self.replace_under_load(guest, rate)
             self.unplug(guest)

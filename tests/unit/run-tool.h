@@ -14,6 +14,9 @@ typedef struct
 
 void result_clear (Result *result);
 
+/* It has said one line on standard error that has @text in it, and ended with @status.  Clears @r. */
+void assert_says (Result r, int status, const char *text);
+
 /* Runs with @args up to NULL, to its end. */
 Result tool_run (const char *first, ...) G_GNUC_NULL_TERMINATED;
 /* The same as a user without rights; where the tests are run by root. */

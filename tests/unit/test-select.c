@@ -123,18 +123,6 @@ check_cases (const char *path, const Case *cases, gsize n)
     }
 }
 
-/* One line on standard error that has @text in it. */
-static void
-assert_says (Result r, int status, const char *text)
-{
-  g_assert_true (g_str_has_prefix (r.err, "ddebug-host: "));
-  if (!strstr (r.err, text))
-    g_error ("\"%s\" is not in: %s", text, r.err);
-  g_assert_true (status == 2 || strchr (r.err, '\n') == r.err + strlen (r.err) - 1);
-  g_assert_cmpint (r.status, ==, status);
-  result_clear (&r);
-}
-
 /* ---- boots ---- */
 
 static void
