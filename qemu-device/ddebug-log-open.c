@@ -336,6 +336,8 @@ void ddebug_log_close(DdebugLog *log)
         return;
     }
     if (log->fd >= 0) {
+        /* memory that still maps the rings keeps the file open, and so its lock */
+        ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_UNLCK);
         close(log->fd);
     }
     g_free(log->introduction);

@@ -487,6 +487,20 @@ test_other_epoch (Fixture *f, gconstpointer data)
   g_assert_cmpuint (ddebug_log_recover (f->log), ==, 0);
 }
 
+/* Memory that still maps the rings keeps the file open, and must not keep the next writer away. */
+static void
+test_mapped_when_closed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (GError) error = NULL;
+  DdebugShm *shm = ddebug_log_map_shm (f->log, &error);
+
+  (void) data;
+  g_assert_no_error (error);
+  die (f);
+  reopen (f);
+  ddebug_shm_unref (shm);
+}
+
 /* A writer comes while the rings are read. */
 static void
 test_writer_comes (Fixture *f, gconstpointer data)
@@ -829,6 +843,7 @@ main (int argc, char **argv)
   TEST ("recover/killed", test_recover_killed);
   TEST ("two-rings-of-a-stream", test_two_rings_of_a_stream);
   TEST ("other-epoch", test_other_epoch);
+  TEST ("mapped-when-closed", test_mapped_when_closed);
   TEST ("writer-comes", test_writer_comes);
   TEST ("resize-keeps-the-rings", test_resize_keeps_the_rings);
   TEST ("clear", test_clear);
