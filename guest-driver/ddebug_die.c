@@ -22,6 +22,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/atomic.h>
 #include <linux/cpu.h>
 #include <linux/debugfs.h>
 #include <linux/delay.h>
@@ -33,6 +34,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/panic.h>
+#include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
@@ -97,6 +99,9 @@ enum die_load {
 
 static enum die_load load;
 
+/* Threads that are still to begin to tell. */
+static atomic_t to_come;
+
 /*
  * The load
  */
@@ -118,10 +123,19 @@ static void die_spin(void *unused)
 		cpu_relax();
 }
 
+/*
+ * All CPUs go together.  One that went alone could keep another from following it:
+ * that may be waiting, unable to sleep, for the one to answer an IPI (a TLB flush).
+ * Each answers until all have come, and one that has come begins nothing new.
+ */
 static void die_tell(unsigned int cpu, u64 n)
 {
 	u64 end = n + LAST_WORDS;
 
+	preempt_disable();
+	atomic_dec(&to_come);
+	while (atomic_read(&to_come))
+		cpu_relax();
 	local_irq_disable();
 	for (; n < end; n++)
 		die_message(cpu, n);
@@ -173,6 +187,7 @@ static int die_log(enum die_load how)
 	int rc = 0;
 
 	die_stop();
+	atomic_set(&to_come, 0);
 	WRITE_ONCE(load, how);
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {
@@ -184,6 +199,7 @@ static int die_log(enum die_load how)
 			break;
 		kthread_bind(task, cpu);
 		threads[cpu] = task;
+		atomic_inc(&to_come);
 	}
 	for (cpu = 0; cpu < CPUS_MAX && !rc; cpu++)
 		if (threads[cpu])
