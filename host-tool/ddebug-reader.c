@@ -221,7 +221,7 @@ typedef enum
   COPY_NOTHING,             /* zeros, or behind the end of the file */
   COPY_FOREIGN,
   COPY_DAMAGED,
-  COPY_NEWER,
+  COPY_VERSION,
   COPY_FEATURES,
   COPY_GOOD,
 } CopyState;
@@ -234,7 +234,7 @@ is_zero (const void *bytes, gsize len)
   return len == 0 || (p[0] == 0 && memcmp (p, p + 1, len - 1) == 0);
 }
 
-/* @detail: the version or the flags that are not known, for COPY_NEWER and COPY_FEATURES. */
+/* @detail: the version or the flags that are not known, for COPY_VERSION and COPY_FEATURES. */
 static CopyState
 read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
 {
@@ -250,7 +250,7 @@ read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
   /* Another version may have its checksum elsewhere. */
   *detail = GUINT32_FROM_LE (disk.version);
   if (*detail != DDEBUG_LOG_VERSION)
-    return COPY_NEWER;
+    return COPY_VERSION;
   if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) != GUINT32_FROM_LE (disk.crc))
     return COPY_DAMAGED;
   *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
@@ -271,7 +271,7 @@ set_super_error (GError **error, const char *path, CopyState state, guint32 deta
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY,
                    "%s: is empty, no QEMU has opened it as a log yet; --wait waits for one", path);
       break;
-    case COPY_NEWER:
+    case COPY_VERSION:
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
                    "%s: is a log of version %u, this tool reads version %u; "
                    "use the ddebug-host that belongs to the device that wrote it",

@@ -40,7 +40,7 @@
 #define DDEBUG_LOG_LOCK_REQUEST		((1ull << 62) + 1)	/* held by a tool from request to reply */
 
 #define DDEBUG_LOG_MAGIC		"DDEBUGLG"
-#define DDEBUG_LOG_VERSION		0
+#define DDEBUG_LOG_VERSION		1
 
 /* Bounds on the size of the file in bytes. */
 #define DDEBUG_LOG_SIZE_MIN		(1ull << 20)

@@ -5,7 +5,8 @@
  * Document: docs/spec/virtio-ddebug.md.  The names here, there, in the driver
  * and in the device are the same.  All fields are little-endian.
  *
- * ABI version 0: it may still change.
+ * ABI version 1.  What may be added to it without another one, and what who does not
+ * know the addition does: docs/architecture.md, "Version 1, and how it grows".
  */
 #ifndef _VIRTIO_DDEBUG_H
 #define _VIRTIO_DDEBUG_H
@@ -25,7 +26,7 @@
  */
 #define VIRTIO_ID_DDEBUG		60
 
-#define VIRTIO_DDEBUG_ABI_VERSION	0
+#define VIRTIO_DDEBUG_ABI_VERSION	1
 
 /*
  * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if it is asked to, and NOTICE; the
@@ -245,7 +246,7 @@ _Static_assert(sizeof(struct virtio_ddebug_shm_status) == 64, "ABI");
 #define VIRTIO_DDEBUG_REQ_DICT		2	/* announces callsites */
 #define VIRTIO_DDEBUG_REQ_RETIRE	3	/* gives a ring element back */
 #define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* changes the log's size */
-/* Numbers set aside; a version 0 device answers VIRTIO_DDEBUG_S_UNSUPP. */
+/* Numbers set aside; a version 1 device answers VIRTIO_DDEBUG_S_UNSUPP. */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
 
 /* A device accepts requests up to config.max_request_len, at least this. */

@@ -157,8 +157,8 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
         if (GUINT32_FROM_LE(copy[i].version) != DDEBUG_LOG_VERSION) {
             return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
                               "'%s' is a log of version %u, this program "
-                              "writes version %u: use a newer program, or "
-                              "another file", log->path,
+                              "writes version %u: name another file, or use "
+                              "the program that wrote it", log->path,
                               GUINT32_FROM_LE(copy[i].version),
                               DDEBUG_LOG_VERSION);
         }

@@ -11,6 +11,8 @@ import struct
 
 SUPER_SIZE = 4096
 SHM_OFF = 65536
+# of the log, and of what driver and device speak
+VERSION = 1
 INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
 CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
@@ -270,7 +272,7 @@ class LogFile:
                struct.unpack_from("<I", block, 4092)[0] != crc32c(block[:4092]):
                 continue
             version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
-            if version or incompat & ~INCOMPAT_SHM:
+            if version != VERSION or incompat & ~INCOMPAT_SHM:
                 raise BadLog(f"version {version}, flags {incompat:#x}")
             if best is None or generation > best[0]:
                 size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
@@ -374,6 +376,8 @@ class LogFile:
     def _attach(self, chunk):
         (version, cpus, boot_id, instance, clock, realtime, release, driver, _) = \
             ATTACH.unpack(chunk.payload)
+        if version != VERSION:
+            raise BadLog(f"a driver of version {version}")
         self.epochs[chunk.epoch] = {
             "version": version, "cpus": cpus, "boot_id": boot_id.hex(), "instance": instance,
             "clock": clock, "realtime": realtime,

@@ -112,6 +112,7 @@ put_super (Run *run, guint64 generation, guint64 first_seg, guint64 nr_segs, gui
 {
   struct ddebug_log_super super = {
     .magic = DDEBUG_LOG_MAGIC,
+    .version = GUINT32_TO_LE (DDEBUG_LOG_VERSION),
     .seg_size = GUINT32_TO_LE (SEG_SIZE),
     .generation = GUINT64_TO_LE (generation),
     .size = GUINT64_TO_LE (DDEBUG_LOG_SEGS_OFF + nr_segs * SEG_SIZE),

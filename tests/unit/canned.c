@@ -230,6 +230,7 @@ canned_new (guint64 nr_segs)
   c->size = DDEBUG_LOG_SEGS_OFF + nr_segs * c->seg_size;
   c->bytes = g_malloc0 (c->size);
   memcpy (c->super.magic, DDEBUG_LOG_MAGIC, sizeof c->super.magic);
+  c->super.version = GUINT32_TO_LE (1);
   c->super.seg_size = GUINT32_TO_LE (c->seg_size);
   c->super.size = GUINT64_TO_LE (c->size);
   c->super.nr_segs = GUINT64_TO_LE (nr_segs);

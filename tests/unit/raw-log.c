@@ -76,7 +76,7 @@ static void view_super(View *v)
         }
     }
     g_assert_true(found);
-    g_assert_cmpuint(v->super.version, ==, 0);
+    g_assert_cmpuint(v->super.version, ==, 1);
     g_assert_cmpuint(v->super.incompat | v->super.compat, ==, 0);
     g_assert_cmpuint(v->super.size, ==,
                      65536 + v->super.shm_size + v->super.nr_segs * v->super.seg_size);

@@ -1218,7 +1218,8 @@ static void test_other_version(void)
         int code;
         const char *words;
     } cases[] = {
-        { 8, 1, true, DDEBUG_LOG_ERROR_VERSION, "version 1" },
+        { 8, 0, true, DDEBUG_LOG_ERROR_VERSION, "version 0" },
+        { 8, 2, true, DDEBUG_LOG_ERROR_VERSION, "version 2" },
         { 8, 7, false, DDEBUG_LOG_ERROR_VERSION, "version 7" },
         { 12, 2, true, DDEBUG_LOG_ERROR_VERSION, "incompat 0x2" },
         { 16, 0x80, true, DDEBUG_LOG_ERROR_VERSION, "compat 0x80" },

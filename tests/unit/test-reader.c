@@ -220,12 +220,16 @@ test_refusals (Fixture *f, gconstpointer data)
   canned_write (c, f->path);
   g_assert_cmpint (truncate (f->path, 100), ==, 0);
   assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
-  c->super.version = GUINT32_TO_LE (1);
-  canned_super (c, 2);
-  canned_super (c, 3);
-  canned_write (c, f->path);
-  assert_refused (f->path, DDEBUG_ERROR_VERSION);
-  c->super.version = 0;
+  /* what comes, and what there was before the first that was settled */
+  for (guint32 version = 0; version <= DDEBUG_LOG_VERSION + 1; version += DDEBUG_LOG_VERSION + 1)
+    {
+      c->super.version = GUINT32_TO_LE (version);
+      canned_super (c, 2);
+      canned_super (c, 3);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+    }
+  c->super.version = GUINT32_TO_LE (DDEBUG_LOG_VERSION);
   c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
   canned_super (c, 2);
   canned_super (c, 3);
