@@ -6,11 +6,13 @@ import os
 import socket
 import time
 
+from ddebug_guest import PATIENCE
+
 
 class GdbServer:
     """The remote serial protocol, as far as we use it.  The guest stops when it is connected."""
 
-    def __init__(self, path, timeout=60):
+    def __init__(self, path, timeout=PATIENCE):
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.settimeout(timeout)
         self._socket.connect(path)

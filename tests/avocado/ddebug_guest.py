@@ -29,6 +29,9 @@ PROC_CONTROL = "/proc/dynamic_debug/control"
 STATS = "/sys/kernel/debug/dynamic_debug_rb/stats"
 LOAD = "/sys/kernel/debug/ddebug_test"
 
+# Seconds that are waited for what is due at once: no test finds fault with a host that is busy.
+PATIENCE = 120
+
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -332,7 +335,7 @@ class Guest:
             "command-line": f"device_add {self.device_option()},bus={bus}"})
         if said:
             raise GuestError(f"the device cannot be plugged in: {said}")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not self.stats()["attached"]:
             if time.monotonic() > deadline:
                 raise GuestError("the driver does not attach to the device that was plugged in")
@@ -361,7 +364,7 @@ class Guest:
             self.process.send_signal(sig)
         return self.wait()
 
-    def wait(self, timeout=30):
+    def wait(self, timeout=PATIENCE):
         """Wait for QEMU's end and return its exit status."""
         if not self.process:
             return None
@@ -426,7 +429,7 @@ class Guest:
 
     def _send_script(self, script):
         data = script.encode()
-        self._agent.settimeout(30)
+        self._agent.settimeout(PATIENCE)
         self._agent.sendall(b"run %d\n" % len(data) + data)
 
     def send(self, script):
@@ -434,7 +437,7 @@ class Guest:
         can be run after it."""
         self._send_script(script)
 
-    def run_raw(self, script, timeout=60):
+    def run_raw(self, script, timeout=PATIENCE):
         """Run a shell script in the guest: (exit status, output as bytes)."""
         deadline = time.monotonic() + timeout
         self._send_script(script)
@@ -447,12 +450,12 @@ class Guest:
         output, self._buffer = self._buffer[:length], self._buffer[length:]
         return int(match.group(1)), output
 
-    def run(self, script, timeout=60):
+    def run(self, script, timeout=PATIENCE):
         """Run a shell script in the guest: (exit status, output)."""
         status, output = self.run_raw(script, timeout)
         return status, output.decode(errors="replace")
 
-    def must(self, script, timeout=60):
+    def must(self, script, timeout=PATIENCE):
         """Run what has to succeed; its output."""
         status, output = self.run(script, timeout)
         if status:
@@ -470,7 +473,7 @@ class Guest:
         if status:
             raise CommandFailed(f"query '{query}': {output}")
 
-    def read(self, path, timeout=60):
+    def read(self, path, timeout=PATIENCE):
         """What is in a file of the guest, as text."""
         # The serial line is slow; such texts shrink to a tenth.
         status, output = self.run_raw(f"set -o pipefail; cat {path} | gzip -1", timeout)
@@ -490,7 +493,7 @@ class Guest:
 
     # -- the kernel's log ---------------------------------------------------
 
-    def kmsg(self, timeout=120):
+    def kmsg(self, timeout=PATIENCE):
         """All records of the kernel's log."""
         # See read().
         status, output = self.run_raw("set -o pipefail; kmsg | gzip -1", timeout)
@@ -548,7 +551,7 @@ class Guest:
         if status:
             raise CommandFailed(f"load '{request}': {output}")
 
-    def finish_load(self, timeout=120):
+    def finish_load(self, timeout=PATIENCE):
         """Wait for its end; its report."""
         self.must(f"cat {LOAD}/wait > /tmp/report", timeout)
         report = self.numbers("/tmp/report")
@@ -556,7 +559,7 @@ class Guest:
             raise CommandFailed(f"the load is {report['state']}: {self.dmesg()[-500:]}")
         return report
 
-    def load(self, request, timeout=120):
+    def load(self, request, timeout=PATIENCE):
         self.start_load(request)
         return self.finish_load(timeout)
 
@@ -571,7 +574,7 @@ class Log:
     def read(self, rings=False):
         return LogFile(self.path, rings)
 
-    def wait_quiet(self, quiet=1.0, timeout=60):
+    def wait_quiet(self, quiet=1.0, timeout=PATIENCE):
         """Until nothing was written for a while: the device has all there is."""
         deadline = time.monotonic() + timeout
         while time.time() - os.stat(self.path).st_mtime < quiet:
@@ -586,7 +589,7 @@ class Log:
         if the guest can be asked, what it has committed by now is waited for.  Should it
         not come, the log is returned as it is, for the test to complain of."""
         wanted = self.guest.committed() if self.guest else 0
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             self.wait_quiet()
             found = self.read()
@@ -594,7 +597,7 @@ class Log:
                 return found
             time.sleep(0.1)
 
-    def tool(self, *options, check=True, timeout=120, **more):
+    def tool(self, *options, check=True, timeout=PATIENCE, **more):
         """Run ddebug-host on the log; the completed process, output as bytes."""
         more.setdefault("env", {**os.environ, "LC_ALL": "C"})
         done = subprocess.run([tool(), *options, self.path], stdin=subprocess.DEVNULL,

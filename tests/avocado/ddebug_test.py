@@ -74,7 +74,7 @@ class FloodTest(DdebugTest):
     def goes_on(self, guest):
         """Chunks are written again."""
         before = guest.counter("chunks")
-        self.until("the log goes on", lambda: guest.counter("chunks") > before, timeout=60)
+        self.until("the log goes on", lambda: guest.counter("chunks") > before)
 
     def end(self, guest, more=200):
         """Stops the flood; the messages that were sent, with so many more, some of each stream at the

@@ -20,7 +20,7 @@ import signal
 import time
 
 from ddebug_death import DIE, LOAD, DeathTest
-from ddebug_guest import Log, parse_lines
+from ddebug_guest import PATIENCE, Log, parse_lines
 from ddebug_logfile import KMSG_OOPS, KMSG_PANIC, KMSG_PAST
 from ddebug_memory import Memory
 from ddebug_tally import Tally
@@ -127,7 +127,7 @@ class Death(DeathTest):
         log = Log(guest.log_file)
         memory = Memory(self.ram)
         # the delay is held against its bound by the log's own stamps; this ends the wait
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while True:
             found = log.read()
             if self.is_there(found, memory) and event in (None, found.events[-1][0]) or \
@@ -142,7 +142,7 @@ class Death(DeathTest):
     def hang(self, kind, load):
         guest = self.logging(load)
         guest.send(f"echo {kind} > {DIE}")
-        self.until("the CPUs hang", lambda: Memory(self.ram).hung == guest.smp, timeout=60)
+        self.until("the CPUs hang", lambda: Memory(self.ram).hung == guest.smp)
         _, numbers = self.arrives(guest)
         self.assertEqual(guest.command("query-status")["status"], "running")
         self.assertEqual(self.quit(guest)[-3:], [("shutdown", 1), ("stop", 2), ("close", 0)])
@@ -309,7 +309,7 @@ class Death(DeathTest):
             consumer = log.start("--pipe", output=output)
             time.sleep(random.uniform(0, 0.3))
             consumer.kill()
-            self.assertEqual(consumer.wait(10), -signal.SIGKILL)
+            self.assertEqual(consumer.wait(PATIENCE), -signal.SIGKILL)
             messages, again = self.take(output, upto)
             self.assertLessEqual(again, BATCH_BYTES)
             deaths.append({"sum_printed": messages, "bytes_printed_again": again})
@@ -317,7 +317,7 @@ class Death(DeathTest):
         memory = Memory(self.ram)
         self.quit(guest)
         consumer = log.start("--pipe", output=output)
-        self.assertEqual(consumer.wait(60), 0)
+        self.assertEqual(consumer.wait(PATIENCE), 0)
         _, again = self.take(output, upto)
         self.assertLessEqual(again, BATCH_BYTES)
         for cpu, committed in memory.committed.items():
@@ -334,7 +334,7 @@ class Death(DeathTest):
         status, said = guest.write(DIE, "oops")
         self.assertEqual(status, 0, said)
         log = Log(guest.log_file)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while "notice" not in [name for name, _ in log.read().events] and time.monotonic() < deadline:
             time.sleep(0.1)
         words = self.last_words(log.read(), KMSG_OOPS)

@@ -9,8 +9,8 @@ import shutil
 import subprocess
 import tempfile
 
-from ddebug_guest import (Log, child_dies_with_us, chosen_qemu, config, device_source, loadable, plugin,
-                          qemu_command, qemu_environment)
+from ddebug_guest import (PATIENCE, Log, child_dies_with_us, chosen_qemu, config, device_source, loadable,
+                          plugin, qemu_command, qemu_environment)
 from ddebug_logfile import crc32c
 from ddebug_test import DdebugTest
 
@@ -32,7 +32,7 @@ def drop_capabilities(*capabilities):
 class DeviceErrors(DdebugTest):
     timeout = 300
 
-    def qemu(self, *options, plugin_file=None, modes_hold=False, timeout=20):
+    def qemu(self, *options, plugin_file=None, modes_hold=False, timeout=PATIENCE):
         """Start a QEMU that ends at once if it is not refused: (status, words).
 
         modes_hold  files' modes hold for root as well"""
@@ -301,7 +301,7 @@ class DeviceErrors(DdebugTest):
             for folder in folders:
                 used = shutil.disk_usage(folder).used
                 path = os.path.join(folder, "log")
-                self.refused(path, "space", more=",size=1T", timeout=60)
+                self.refused(path, "space", more=",size=1T")
                 self.assertLess(shutil.disk_usage(folder).used - used, 1 << 30)
                 self.assertFalse(os.path.exists(path))
 

@@ -12,7 +12,7 @@ import os
 import subprocess
 import time
 
-from ddebug_guest import BUILD, Log, child_dies_with_us
+from ddebug_guest import BUILD, PATIENCE, Log, child_dies_with_us
 from ddebug_test import FloodTest
 
 # of linux/sched.h and linux/mount.h
@@ -78,7 +78,7 @@ class Faults(FloodTest):
         self.fault("ok")
         self.faultfs = subprocess.Popen([FAULTFS, behind, self.scratch("control"), top],
                                         stdin=subprocess.DEVNULL, preexec_fn=child_dies_with_us)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not os.path.ismount(top):
             self.assertIsNone(self.faultfs.poll(), "faultfs has ended")
             self.assertLess(time.monotonic(), deadline, "faultfs does not mount")

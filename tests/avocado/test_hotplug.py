@@ -12,7 +12,7 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from ddebug_guest import Log, device_source, qemu_command, qemu_environment
+from ddebug_guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
 from ddebug_test import BusyTest
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
@@ -98,7 +98,7 @@ class Hotplug(BusyTest):
                         "-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control",
                         *device_source(), "-device", "virtio-ddebug-pci,file=log,size=2M"],
                        cwd=self.outputdir, env=qemu_environment(), stdin=subprocess.DEVNULL,
-                       pass_fds=[its.fileno()], check=True, timeout=60)
+                       pass_fds=[its.fileno()], check=True, timeout=PATIENCE)
         its.close()
         with open(pidfile, encoding="ascii") as file:
             pid = int(file.read())

@@ -6,7 +6,7 @@ comes, without harm."""
 import re
 import time
 
-from ddebug_guest import LOAD, Log, one_thread
+from ddebug_guest import LOAD, PATIENCE, Log, one_thread
 from ddebug_test import DdebugTest
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
@@ -28,7 +28,7 @@ class Live(DdebugTest):
                   for cpu in range(smp)}
         # the CPUs may share one host thread and spin until all have met; then the
         # device looks by itself once a second
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         while not wanted <= set(self.texts(log)) and time.monotonic() < deadline:
             time.sleep(1)
         self.assertEqual(guest.command("query-status")["status"], "running")
@@ -117,7 +117,7 @@ class Live(DdebugTest):
             for cycle in range(cycles):
                 guest.must("modprobe virtio_ddebug; echo 'module ddebug_test +r' > "
                            "/proc/dynamic_debug/control; sleep 0.05; "
-                           "rmmod virtio_ddebug; rmmod ddebug_rb", timeout=60)
+                           "rmmod virtio_ddebug; rmmod ddebug_rb", timeout=PATIENCE)
             guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
             self.log.info("%d cycles", cycles)
         self.assertNotRegex(guest.dmesg(), TROUBLE)

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 
-from ddebug_guest import LOAD
+from ddebug_guest import LOAD, PATIENCE
 from ddebug_test import DdebugTest
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -139,7 +139,7 @@ class Load(DdebugTest):
             sent = guest.committed() - before
             time.sleep(1)
             pipe.terminate()
-            self.assertEqual((pipe.wait(20), pipe.stderr.read()), (-signal.SIGTERM, b""))
+            self.assertEqual((pipe.wait(PATIENCE), pipe.stderr.read()), (-signal.SIGTERM, b""))
             with open(output, "rb") as file:
                 lines = file.read().split(b"\n")
             got = [line for line in lines if NUMBERED.search(line)]

@@ -6,7 +6,7 @@ devices, and where it is a part of QEMU, it can be traced."""
 import re
 import subprocess
 
-from ddebug_guest import Log, child_dies_with_us, plugin, qemu_command, qemu_environment
+from ddebug_guest import PATIENCE, Log, child_dies_with_us, plugin, qemu_command, qemu_environment
 from ddebug_test import DdebugTest
 
 # Word for word what users find: name, type, what it is.
@@ -40,8 +40,8 @@ class Monitor(DdebugTest):
     def help_of(self, *options, words=""):
         done = subprocess.run(
             [*qemu_command(), "-S", "-monitor", "stdio", *options], input=words + "\nquit\n", check=False,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=qemu_environment(), timeout=60,
-            preexec_fn=child_dies_with_us)
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=qemu_environment(),
+            timeout=PATIENCE, preexec_fn=child_dies_with_us)
         self.log.info("%s", done.stdout)
         self.assertEqual(done.returncode, 0, done.stdout)
         return done.stdout

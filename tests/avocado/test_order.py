@@ -9,7 +9,7 @@ import tempfile
 import time
 
 import ddebug_gdb
-from ddebug_guest import parse_lines
+from ddebug_guest import PATIENCE, parse_lines
 from ddebug_test import DdebugTest
 
 LATE = re.compile(rb"-- late on cpu (\d+), task: "
@@ -73,7 +73,7 @@ class Order(DdebugTest):
         held = gdb.stop_at(commit)
         before = max(message.time for message in log.read().messages)
         gdb.run_only(1 - held)
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE
         # by the guest's clock it is held for longer than the tool waits for anybody
         while max(message.time for message in log.read().messages) < before + 2.5e9:
             self.assertLess(time.monotonic(), deadline, "the other virtual CPU does not run")
@@ -89,7 +89,7 @@ class Order(DdebugTest):
         self.assertLess(marks[0][1], 60)
         self.assertEqual(log.info()["late"], 1)
         guest.kill()
-        self.assertEqual(follow.wait(30), 0)
+        self.assertEqual(follow.wait(PATIENCE), 0)
         with open(self.scratch("follow"), "rb") as file:
             marks = self.check(file.read(), committed)
         self.assertIn(held, [cpu for cpu, seconds in marks if seconds > 1])

@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from ddebug_guest import parse_lines
+from ddebug_guest import PATIENCE, parse_lines
 from ddebug_test import DdebugTest
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -56,7 +56,7 @@ class Readers(DdebugTest):
         self.assertGreater(min(totals), 0)
         guest.kill()
         for reader in readers.values():
-            self.assertEqual(reader.wait(60), 0)
+            self.assertEqual(reader.wait(PATIENCE), 0)
             self.assertEqual(reader.stderr.read(), b"")
         for i in range(3):
             found, missing = self.account(self.read(f"--follow{i}"))
@@ -82,10 +82,10 @@ class Readers(DdebugTest):
                 break
             time.sleep(0.05 * (runs % 7))
             consumer.kill()
-            self.assertEqual(consumer.wait(10), -signal.SIGKILL)
+            self.assertEqual(consumer.wait(PATIENCE), -signal.SIGKILL)
         log.settled()
         guest.kill()
-        self.assertEqual(consumer.wait(60), 0)
+        self.assertEqual(consumer.wait(PATIENCE), 0)
         for run in range(runs):
             output = self.read(f"run{run}")
             found, missing = self.account(output, ended=False)

@@ -9,7 +9,7 @@ import random
 import signal
 import time
 
-from ddebug_guest import Log, one_thread
+from ddebug_guest import PATIENCE, Log, one_thread
 from ddebug_logfile import SHM_OFF
 from ddebug_test import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
 
@@ -152,7 +152,7 @@ class Rings(RingTest):
         guest.load("threads=2 count=8000 shape=mixed")
         guest.kill()
         for tool in tools:
-            self.assertEqual(tool.wait(30), 0, tool.stderr.read())
+            self.assertEqual(tool.wait(PATIENCE), 0, tool.stderr.read())
         found = self.read_by_all(guest)
         self.assertEqual(found.tail_lost, 0)
         self.assertGreater(found.left, 100)
@@ -191,4 +191,4 @@ class Rings(RingTest):
         guest.control("module ddebug_test +r")
         os.truncate(guest.log_file, 0)
         guest.send("echo 'threads=2 count=2000' > /sys/kernel/debug/ddebug_test/run")
-        self.assertEqual(guest.wait(60), -signal.SIGBUS)
+        self.assertEqual(guest.wait(PATIENCE), -signal.SIGBUS)

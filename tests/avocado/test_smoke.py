@@ -7,7 +7,7 @@ import re
 import signal
 import time
 
-from ddebug_guest import CONTROL, KERNEL, PROC_CONTROL, QEMU, chosen_kernel
+from ddebug_guest import CONTROL, KERNEL, PATIENCE, PROC_CONTROL, QEMU, chosen_kernel
 from ddebug_test import DdebugTest
 
 COUNT = 10000
@@ -50,7 +50,7 @@ class Smoke(DdebugTest):
         output = self.scratch("pipe.txt")
         pipe = log.start("--pipe", output=output)
         guest.load("threads=1 count=1")
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while self.piped(output) != [(0, 0)] and time.monotonic() < deadline:
             time.sleep(0.05)
         self.assertEqual(self.piped(output), [(0, 0)])
@@ -68,7 +68,7 @@ class Smoke(DdebugTest):
         self.assertEqual((info["received"], info["lost"] + info["dropped"]),
                          (len(found.messages), found.total_lost + dropped))
         pipe.send_signal(signal.SIGINT)
-        self.assertEqual(pipe.wait(20), -signal.SIGINT)
+        self.assertEqual(pipe.wait(PATIENCE), -signal.SIGINT)
         self.assertEqual(pipe.stderr.read(), b"")
 
         guest.must("rmmod virtio_ddebug; rmmod ddebug_rb")

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import time
 
-from ddebug_guest import Log, child_dies_with_us, shown, tool
+from ddebug_guest import PATIENCE, Log, child_dies_with_us, shown, tool
 from ddebug_test import DdebugTest
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -28,7 +28,7 @@ class Tool(DdebugTest):
         with open(path, "rb") as file:
             return [(int(m.group(1)), int(m.group(2))) for m in NUMBERED.finditer(file.read())]
 
-    def wait_for(self, path, count, timeout=20):
+    def wait_for(self, path, count, timeout=PATIENCE):
         deadline = time.monotonic() + timeout
         while len(self.numbers(path)) < count and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -63,7 +63,7 @@ class Tool(DdebugTest):
         self.assertEqual(len(self.wait_for(self.scratch("follow"), 20000)), 20000)
         for process in pipes + [follow]:
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.wait(10), -signal.SIGINT)
+            self.assertEqual(process.wait(PATIENCE), -signal.SIGINT)
             self.assertEqual(process.stderr.read(), b"")
         # a third goes on where they were
         guest.load("threads=1 count=10")
@@ -78,7 +78,7 @@ class Tool(DdebugTest):
         log.wait_quiet()
         done = subprocess.run(
             ["bash", "-c", f"'{tool()}' --pipe '{guest.log_file}' | head -n 5; echo ${{PIPESTATUS[0]}}"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, check=True,
             preexec_fn=child_dies_with_us)
         lines = done.stdout.splitlines()
         self.assertEqual(len(lines), 6)
@@ -86,7 +86,7 @@ class Tool(DdebugTest):
         self.assertEqual(done.stderr, b"")
         done = subprocess.run(
             ["bash", "-c", f"'{tool()}' --trace '{guest.log_file}' | head -n 5 | wc -l"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=30, check=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=PATIENCE, check=True,
             preexec_fn=child_dies_with_us)
         self.assertEqual((done.stdout.strip(), done.stderr), (b"5", b""))
 
@@ -101,7 +101,7 @@ class Tool(DdebugTest):
             self.assertEqual(sorted(self.wait_for(output, 100000)), expect)
         for reader in readers:
             reader.terminate()
-            reader.wait(10)
+            reader.wait(PATIENCE)
         self.assertEqual(log.settled().total_lost, 0)
 
     def test_a_reader_started_before_the_file_and_left_after_the_vm(self):
@@ -123,7 +123,7 @@ class Tool(DdebugTest):
         self.assertIsNone(reader.poll())
         guest.load("threads=1 count=77")
         guest.kill()
-        self.assertEqual(reader.wait(20), 0)
+        self.assertEqual(reader.wait(PATIENCE), 0)
         self.assertEqual(len(self.numbers(output)), 677)
 
     def test_a_follower_ends_when_the_guest_powers_off(self):
@@ -132,7 +132,7 @@ class Tool(DdebugTest):
         reader = log.start("--follow", output=output)
         guest.load("threads=2 count=300")
         self.assertEqual(guest.shut_down(), 0)
-        self.assertEqual(reader.wait(20), 0)
+        self.assertEqual(reader.wait(PATIENCE), 0)
         self.assertEqual(len(self.numbers(output)), 600)
 
     def test_size_and_clear_while_flooding(self):
@@ -149,7 +149,7 @@ class Tool(DdebugTest):
         cleared = max(m.time for m in log.read().messages)
         log.tool("--clear")
         seen = []
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + PATIENCE
         while not seen and time.monotonic() < deadline:     # the device writes when it gets to it
             seen = [line.micros for line in log.trace() if line.stamp]
         guest.must("echo > /sys/kernel/debug/ddebug_test/stop")
@@ -218,7 +218,7 @@ class Tool(DdebugTest):
         self.assertIn("QEMU:    has ended", words)
 
         again.kill()
-        self.assertEqual(follow.wait(20), 0)
+        self.assertEqual(follow.wait(PATIENCE), 0)
         self.assertEqual(len(self.numbers(self.scratch("follow"))), 77)
 
     def test_bad_logs_are_refused_with_the_reason(self):
