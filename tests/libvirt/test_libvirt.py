@@ -522,6 +522,8 @@ class Libvirt(unittest.TestCase):
                 (("--connect=qemu+ssh://no.where/system", "vm"), 1, "run ddebug-host there"),
                 (("--connect=test:///default", "--attach", "test", "--yes"), 5, "is of type test"),
                 (("--connect=no:///where", "vm"), 1, "cannot be reached"),
+                (("-c", "no:///where", "vm"), 1, "cannot be reached"),
+                (("-cno:///where", "vm"), 1, "cannot be reached"),
                 (("--detach", "vm", "--yes"), 4, "has no device"),
                 (("--all", "vm"), 2, "takes no SOURCE"), (("--all", "--info"), 2, "--list"),
                 (("--list", "vm"), 2, "takes no SOURCE"), (("--attach", "--yes"), 2, "takes one DOMAIN"),

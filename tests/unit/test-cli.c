@@ -118,7 +118,7 @@ test_quiet_and_callsite (Fixture *f, gconstpointer data)
 {
   (void) data;
   write_golden (f->path);
-  assert_prints (tool_run ("--quiet", "--callsite", f->path, NULL),
+  assert_prints (tool_run ("-qC", f->path, NULL),
                  "[    5.000000] xhci_hcd:xhci_irq:42: first of cpu 0\n"
                  "[    5.123456] e1000:e1000_up:7: first of cpu 1\n"
                  "[    5.500000] xhci_hcd:xhci_irq:42: irq \\x1b[31mred\\x0d\n"
