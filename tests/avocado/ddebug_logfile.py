@@ -6,6 +6,7 @@ from one of the device or the driver, and check one against the other.
 """
 
 import ctypes
+import functools
 import re
 import struct
 
@@ -99,6 +100,8 @@ def _integer(arguments, flags, width, precision, size, kind):
     length = {None: 4, b"h": 2, b"hh": 1}.get(size, 8)
     raw = arguments.take(max(length, 4))[:length]
     value = int.from_bytes(raw, "little", signed=kind in b"di")
+    if not flags and not width and precision is None and kind in b"diu":
+        return b"%d" % value
     digits = format(abs(value), {b"o": "o", b"x": "x", b"X": "X"}.get(kind, "d")).encode()
     digits = digits.rjust(precision or 0, b"0")
     sign = b""
@@ -111,8 +114,7 @@ def _integer(arguments, flags, width, precision, size, kind):
     return _pad(sign + digits, width, flags)
 
 
-def _conversion(arguments, match):
-    flags, width, precision, size, kind, pointer = match.groups()
+def _conversion(arguments, flags, width, precision, size, kind, pointer):
     if pointer:
         return arguments.string()
     width, precision = arguments.field(width) or 0, arguments.field(precision)
@@ -129,21 +131,30 @@ def _conversion(arguments, match):
     return _integer(arguments, flags, width, precision, size, kind)
 
 
-def unpack(head, fmt, data):
-    """The text of a packed record."""
-    arguments = Arguments(data)
-    text, at = head, 0
+@functools.lru_cache(maxsize=None)
+def _pieces(fmt):
+    """What a format is made of: bytes that stand for themselves, tuples of what a conversion has."""
+    pieces, at = [], 0
     while at < len(fmt):
         if fmt[at:at + 1] != b"%":
             end = fmt.find(b"%", at) if b"%" in fmt[at:] else len(fmt)
-            text += fmt[at:end]
+            pieces.append(fmt[at:end])
             at = end
             continue
         match = CONVERSION.match(fmt, at)
         if not match:
             raise BadLog(f"format {fmt!r} is not one of packed records")
-        text += _conversion(arguments, match)
+        pieces.append(match.groups())
         at = match.end()
+    return pieces
+
+
+def unpack(head, fmt, data):
+    """The text of a packed record."""
+    arguments = Arguments(data)
+    text = head
+    for piece in _pieces(fmt):
+        text += piece if isinstance(piece, bytes) else _conversion(arguments, *piece)
     if arguments.data:
         raise BadLog(f"{len(arguments.data)} bytes of arguments are left over")
     if text.endswith(b"\n"):
