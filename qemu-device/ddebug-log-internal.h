@@ -136,6 +136,7 @@ struct DdebugLog {
 /* -io: 0 or a negative errno.  What lies behind the file's end reads as 0. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
 int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off);
+int ddlog_zero(int fd, uint64_t off, uint64_t len);
 /* A positive errno, as posix_fallocate() has it. */
 int ddlog_preallocate(int fd, uint64_t from, uint64_t to);
 /* Where it fails the tail stays, which is not part of the log. */

@@ -4,6 +4,9 @@
 
 G_DEFINE_QUARK(ddebug-log-error-quark, ddebug_log_error)
 
+/* Bytes of zeros that are written at once. */
+#define ZEROS (64u << 10)
+
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off)
 {
     while (len) {
@@ -43,6 +46,25 @@ int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off)
         len -= n;
     }
     return 0;
+}
+
+/*
+ * By writing: where a file system can zero a range (FALLOC_FL_ZERO_RANGE), it waits
+ * for the disk to take what is being thrown away.
+ */
+int ddlog_zero(int fd, uint64_t off, uint64_t len)
+{
+    g_autofree char *zeros = g_malloc0(MIN(len, ZEROS));
+    int r = 0;
+
+    while (len && !r) {
+        const size_t n = MIN(len, ZEROS);
+
+        r = ddlog_write_at(fd, zeros, n, off);
+        off += n;
+        len -= n;
+    }
+    return r;
 }
 
 int ddlog_preallocate(int fd, uint64_t from, uint64_t to)

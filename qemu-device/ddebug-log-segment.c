@@ -34,10 +34,23 @@ bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type)
     return s->seq && s->type == type;
 }
 
+static void leave(DdebugLogCursor *cur, uint64_t slot)
+{
+    if (cur->open && cur->slot == slot) {
+        cur->open = false;
+    }
+}
+
+/*
+ * Whatever was still being written there goes on elsewhere: the dictionary of an
+ * epoch that has ended may go while its successor could not introduce itself yet.
+ */
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
 {
     static const struct ddebug_log_seg none;
 
+    leave(&log->data, slot);
+    leave(&log->dict, slot);
     log->slots[slot].seq = 0;
     return ddlog_write_at(log->fd, &none, sizeof(none),
                           ddlog_slot_off(log, slot));
@@ -219,6 +232,9 @@ DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type)
 /*
  * The number is used up and the slot unused also where the write fails: nobody
  * knows what reached the disk.
+ *
+ * What the slot had goes first.  A guest that knows where its bytes end up could
+ * have put there what is a chunk of the segment that comes, checksums and all.
  */
 int ddlog_begin_segment(DdebugLog *log, uint32_t type)
 {
@@ -240,7 +256,11 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     seg.seq = GUINT64_TO_LE(log->next_seq);
     seal(&seg);
     log->slots[slot].seq = 0;
-    r = ddlog_write_at(log->fd, &seg, sizeof(seg), ddlog_slot_off(log, slot));
+    r = ddlog_zero(log->fd, ddlog_slot_off(log, slot), log->seg_size);
+    if (!r) {
+        r = ddlog_write_at(log->fd, &seg, sizeof(seg),
+                           ddlog_slot_off(log, slot));
+    }
     if (r) {
         log->next_seq++;
         return r;

@@ -291,15 +291,7 @@ static int check_coherent(DdebugLog *log, const DdebugShm *shm)
  */
 static int wipe_area(DdebugLog *log)
 {
-    static const uint8_t zeros[64u << 10];
-    uint64_t off;
-    int r = 0;
-
-    for (off = 0; off < log->shm_size && !r; off += sizeof(zeros)) {
-        r = ddlog_write_at(log->fd, zeros, sizeof(zeros),
-                           DDEBUG_LOG_SHM_OFF + off);
-    }
-    return r;
+    return ddlog_zero(log->fd, DDEBUG_LOG_SHM_OFF, log->shm_size);
 }
 
 DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)

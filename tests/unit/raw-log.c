@@ -82,7 +82,8 @@ static void view_super(View *v)
                      65536 + v->super.shm_size + v->super.nr_segs * v->super.seg_size);
 }
 
-static void view_chunks(View *v, const Seg *seg, const uint8_t *base)
+/* Where the last of them ends. */
+static uint32_t view_chunks(View *v, const Seg *seg, const uint8_t *base)
 {
     uint32_t off = 64;
 
@@ -105,6 +106,15 @@ static void view_chunks(View *v, const Seg *seg, const uint8_t *base)
         }
         g_array_append_val(v->chunks, c);
         off += 128 + (c.h.len + 7) / 8 * 8;
+    }
+    return off;
+}
+
+/* Rule 5: nothing is left of what was in the slot before, from where no chunk ends on. */
+static void view_check_rest(const View *v, const uint8_t *base, uint32_t off)
+{
+    for (; off < v->super.seg_size; off++) {
+        g_assert_cmpuint(base[off], ==, 0);
     }
 }
 
@@ -188,8 +198,13 @@ View *view_load(const char *path, bool live)
         }
         g_array_append_val(v->segs, *s);
         if (s->type == DDEBUG_LOG_SEG_DICT || s->seq >= v->super.first_seg) {
-            view_chunks(v, s, v->file + 65536 + v->super.shm_size +
-                        s->slot * v->super.seg_size);
+            const uint8_t *base = v->file + 65536 + v->super.shm_size +
+                                  s->slot * v->super.seg_size;
+            uint32_t end = view_chunks(v, s, base);
+
+            if (live) {
+                view_check_rest(v, base, end);
+            }
         }
     }
     view_check_epochs(v, live);

@@ -41,7 +41,7 @@ typedef struct View {
 uint32_t crc_slow(const void *data, size_t len);
 uint32_t crc(const void *data, size_t len);
 
-/* @live: every epoch of which there are data has its dictionary. */
+/* @live: every epoch of which there are data has its dictionary, and no write was cut short. */
 View *view_load(const char *path, bool live);
 /* One that no writer died over. */
 View *view(const char *path);

@@ -1379,6 +1379,35 @@ static void test_io_error_at_segment(void)
     ddebug_log_close(log);
 }
 
+/*
+ * The dictionary of an epoch that has ended goes while its cursor is open, since
+ * the next epoch could not introduce itself: what is written then goes elsewhere.
+ */
+static void test_dict_goes_before_its_heir(void)
+{
+    g_autofree char *path = tmp_path("heir");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    char intro[160] = "heir";
+    g_autoptr(GError) error = NULL;
+    g_autoptr(View) v = NULL;
+    uint64_t first, last;
+
+    attach(log);
+    put_range(log, 0, 50);
+    limit_files(65536);
+    g_assert_cmpint(ddebug_log_append_attach(log, intro, sizeof(intro)), <, 0);
+    limit_files(RLIM_INFINITY);
+    g_assert_true(ddebug_log_clear(log, &error));
+    g_assert_true(ddebug_log_resize(log, 2 * MIB, &error));
+    g_assert_no_error(error);
+    attach(log);
+    put_range(log, 50, 60);
+    v = view(path);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
+    ddebug_log_close(log);
+}
+
 static void test_cut_short(void)
 {
     g_autofree char *path = tmp_path("cut");
@@ -1855,6 +1884,7 @@ int main(int argc, char **argv)
     TEST("dict/many-short-boots", test_many_short_boots);
     TEST("dict/many-epochs", test_many_epochs);
     TEST("dict/full", test_dict_full);
+    TEST("dict/goes-before-its-heir", test_dict_goes_before_its_heir);
     TEST("resize", test_resize);
     TEST("resize/random", test_resize_at_random);
     TEST("resize/refused", test_resize_refused);
