@@ -281,7 +281,9 @@ static void G_GNUC_PRINTF(2, 3) virtio_ddebug_note(char **why, const char *fmt,
 
 /*
  * Everything has to be the guest's RAM: what is not is mapped by QEMU as a
- * copy, which the guest does not see until it is given back.
+ * copy, which the guest does not see until it is given back.  That goes for
+ * what we do not write to as well: QEMU may have one copy alone, for all
+ * devices, and an element is held.
  */
 static bool virtio_ddebug_is_ram(const struct iovec *iov, unsigned num)
 {
@@ -307,7 +309,7 @@ static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
         virtio_ddebug_note(why, "its status is not %zu aligned bytes in one "
                            "piece", STATUS_SIZE);
     } else if (!virtio_ddebug_is_ram(elem->out_sg, elem->out_num) ||
-               !virtio_ddebug_is_ram(elem->in_sg, 1)) {
+               !virtio_ddebug_is_ram(elem->in_sg, elem->in_num)) {
         virtio_ddebug_note(why, "it is not in RAM");
     }
     return !*why;
