@@ -368,15 +368,22 @@ static bool virtio_ddebug_take_ring(DdebugStream *st,
 
 /* A ring in shared memory, which the element says nothing of but where it is. */
 static bool virtio_ddebug_take_shm_ring(VirtIODDebug *s, DdebugStream *st,
+                                        const VirtQueueElement *elem,
                                         uint64_t off, char **why)
 {
     const bool negotiated = virtio_vdev_has_feature(VIRTIO_DEVICE(s),
                                                     VIRTIO_DDEBUG_F_SHM);
+    const size_t readable = iov_size(elem->out_sg, elem->out_num);
     uint8_t *base;
 
     if (!s->shm || !negotiated) {
         virtio_ddebug_note(why, "it is in shared memory, which was not "
                            "negotiated");
+        return false;
+    }
+    if (readable != DESC_SIZE) {
+        virtio_ddebug_note(why, "it is in shared memory, and %zu bytes of it "
+                           "are not", readable - DESC_SIZE);
         return false;
     }
     if (off % VIRTIO_DDEBUG_SHM_ALIGN || off >= s->shm->size ||
@@ -409,7 +416,7 @@ static bool virtio_ddebug_find_ring(VirtIODDebug *s, DdebugStream *st,
         virtio_ddebug_note(why, "its flags are %#x", flags);
         return false;
     }
-    return flags ? virtio_ddebug_take_shm_ring(s, st,
+    return flags ? virtio_ddebug_take_shm_ring(s, st, elem,
                                                le64_to_cpu(d->shm_offset), why) :
                    virtio_ddebug_take_ring(st, elem, why);
 }

@@ -820,6 +820,14 @@ class SharedMemory(Hostile):
     def test_places_that_cannot_be(self):
         machine = self.machine(self.PROPS)
         self.assertEqual(machine.shm_size, MIB)
+
+        def in_the_element(pieces):
+            """What is not to be there, since it is in the region."""
+            def act(driver):
+                stream = Stream(driver, flags=STREAM_F_SHM, epoch=driver.epoch)
+                stream.post(readable=pieces(stream))
+            return act
+
         cases = [(f"at {offset:#x}", self.element(offset)) for offset in (
             1, 8, 64, 2048, 4095, MIB - 8192, MIB - 4096, MIB, MIB + 4096, 1 << 32, 1 << 63,
             ALL_ONES - 8191, ALL_ONES - 4095, ALL_ONES)]
@@ -827,6 +835,10 @@ class SharedMemory(Hostile):
             ("as large as the region", self.element(0, size=MIB)),
             ("larger than the region", self.element(0, size=64 * MIB)),
             ("with another flag", self.element(0, flags=STREAM_F_SHM | 2)),
+            ("with a header in the element", in_the_element(lambda stream: [(stream.page, 128)])),
+            ("with a header apart", in_the_element(lambda stream: [(stream.page, 64), (stream.hdr, 64)])),
+            ("with a byte more", in_the_element(lambda stream: [(stream.page, 65)])),
+            ("with a ring in the element", in_the_element(Stream.readable)),
             ("with nothing of it in the element", lambda driver: Stream(
                 driver, flags=STREAM_F_SHM).post(readable=[])),
         ]
