@@ -340,8 +340,21 @@ static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
                st->ring_size / subbuf < VIRTIO_DDEBUG_SUBBUFS_MIN ||
                st->ring_size > VIRTIO_DDEBUG_RING_SIZE_MAX) {
         virtio_ddebug_note(why, "its ring has %u bytes", st->ring_size);
-    } else if (st->consumed % 8) {
+    } else if (st->consumed % DDEBUG_REC_ALIGN ||
+               (st->consumed % subbuf &&
+                st->consumed % subbuf < sizeof(struct ddebug_subbuf_hdr))) {
         virtio_ddebug_note(why, "it starts at %" PRIu64, st->consumed);
+    }
+    return !*why;
+}
+
+static bool virtio_ddebug_check_start(const DdebugStream *st, char **why)
+{
+    const uint64_t head = ddebug_stream_head(st);
+
+    if (st->consumed > head) {
+        virtio_ddebug_note(why, "it starts at %" PRIu64 ", behind its head, %"
+                           PRIu64, st->consumed, head);
     }
     return !*why;
 }
@@ -448,7 +461,8 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
     st->status_mr = memory_region_from_host(st->status, &offset);
     st->status_off = offset;
     if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why) &&
-        virtio_ddebug_find_ring(s, st, &desc, elem, why)) {
+        virtio_ddebug_find_ring(s, st, &desc, elem, why) &&
+        virtio_ddebug_check_start(st, why)) {
         /* what a driver says that attaches anew is no news */
         st->notice = ddebug_stream_notice(st);
         if (!ddebug_drain_add(s->drain, st)) {

@@ -367,8 +367,12 @@ class Requests(Hostile):
 class Elements(Hostile):
     """The elements of ring queues, and their chains."""
 
-    def with_field(self, **fields):
-        return lambda driver: Stream(driver, **{"stream": 0, **fields}).post()
+    def with_field(self, head=0, **fields):
+        def act(driver):
+            stream = Stream(driver, **{"stream": 0, **fields})
+            stream.words(reserve=head, head=head)
+            stream.post()
+        return act
 
     def with_pieces(self, change):
         """A stream whose pieces, readable and writable, were changed."""
@@ -397,11 +401,23 @@ class Elements(Hostile):
             ("ring_size", (0, 8, 4096, 4097, 6144, 16380, 16392, 20480, 12288, 64 * MIB, 64 * MIB + 4096,
                            1 << 31, 0xfffff000, 0xffffffff)),
             ("start", (1, 4, 12, 8193, ALL_ONES)),
+            # in a header, and behind the head
+            ("start", (8, 24, 4096 + 8, 4096 + 24, 8192 + 16, 64, 4096, (1 << 63) - 4096, ALL_ONES - 7)),
             ("flags", (2, 3, 0x100, 1 << 31, 0xffffffff, STREAM_F_SHM)),
         ) for value in values]
+        cases += [(f"start is {start} with a head beyond it", self.with_field(start=start, head=8192))
+                  for start in (8, 16, 24, 4096 + 8, 4096 + 24)]
         for name, act in cases:
             with self.case(name):
                 self.breaks(machine, act)
+        # but for the borders
+        for start, head in ((32, 32), (32, 64), (4096, 4096), (4096 + 32, 8192), (8192 - 8, 8192)):
+            with self.case(f"start is {start}, head is {head}"):
+                driver = self.attached(machine)
+                self.with_field(start=start, head=head)(driver)
+                self.assertEqual(driver.retire(0), S_OK)
+                self.assertFalse(driver.needs_reset())
+                self.good(machine)
         self.ends_clean(machine)
 
     def test_pieces_that_cannot_be(self):
