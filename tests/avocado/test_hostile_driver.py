@@ -12,12 +12,12 @@ import random
 import struct
 
 from ddebug_guest import GuestError, Log
-from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE,
-                          F_NOTICE, F_QUERY, F_RING_RESET, F_SHM, F_VERSION_1, FEATURES, FILL, HEAP, INDIRECT,
-                          NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
-                          REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, S_INVAL, S_IOERR,
-                          S_NOSPC, S_OK, S_UNSUPP, SHM_STATUS_OFF, STREAM_F_SHM, WRITE, Driver, Evidence,
-                          Machine, Queue, Stream, callsite)
+from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, FEATURES, FILL, F_CLOCK, F_COPY,
+                          F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM,
+                          F_VERSION_1, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
+                          REQ_ATTACH, REQ_CLOCK, REQ_DICT, REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE,
+                          RING_OFF, ROM, SHM_STATUS_OFF, STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK,
+                          S_UNSUPP, WRITE, Driver, Evidence, Machine, Queue, Stream, callsite)
 from ddebug_test import DdebugTest
 
 ALL_ONES = (1 << 64) - 1
@@ -72,7 +72,7 @@ class Hostile(DdebugTest):
         """A driver that keeps the rules is served as if nothing had been."""
         driver = self.attached(machine, FEATURES | (0 if shm is None else 1 << F_SHM))
         stream = self.good_stream(driver, size=8192, shm=shm)
-        while stream.position < 2 * stream.size:
+        while stream.position < stream.size:
             self.says(stream, 6)    # less than the ring holds
             stream.wait_consumed()
         self.says(stream)
@@ -391,8 +391,26 @@ class Elements(Hostile):
         return self.with_pieces(change)
 
     def test_a_stream_that_cannot_be(self):
-        """Its descriptor is out of range."""
+        """Its descriptor is out of range, or it is there already."""
         machine = self.machine()
+
+        def twice(driver):
+            for _ in range(2):
+                Stream(driver).post()
+
+        def at_once(driver):
+            for _ in range(2):
+                Stream(driver).post(kick=False)
+            driver.ring.kick()
+
+        def the_same_element(driver):
+            stream = Stream(driver).post()
+            driver.ring.available(stream.descriptor)
+
+        def three_generations(driver):
+            for generation in range(3):
+                Stream(driver, generation=generation).post()
+
         cases = [(f"{name} is {value:#x}", self.with_field(**{name: value})) for name, values in (
             ("magic", (0, 0x54534445, 0x44445354, 0xffffffff)),
             ("stream", (4, 5, 1024, 0x7fffffff, 0xffffffff)),
@@ -407,6 +425,8 @@ class Elements(Hostile):
         ) for value in values]
         cases += [(f"start is {start} with a head beyond it", self.with_field(start=start, head=8192))
                   for start in (8, 16, 24, 4096 + 8, 4096 + 24)]
+        cases += [("twice", twice), ("twice at once", at_once), ("the same element", the_same_element),
+                  ("three rings of a stream", three_generations)]
         for name, act in cases:
             with self.case(name):
                 self.breaks(machine, act)
@@ -513,33 +533,6 @@ class Elements(Hostile):
                 Stream(driver, number).post(queue=driver.queues[2 + wrong])
                 self.broken(driver)
                 self.good(machine)
-        self.ends_clean(machine)
-
-    def test_streams_that_are_there_already(self):
-        machine = self.machine()
-
-        def twice(driver):
-            for _ in range(2):
-                Stream(driver).post()
-
-        def at_once(driver):
-            for _ in range(2):
-                Stream(driver).post(kick=False)
-            driver.ring.kick()
-
-        def the_same_element(driver):
-            stream = Stream(driver).post()
-            driver.ring.available(stream.descriptor)
-
-        def three_generations(driver):
-            for generation in range(3):
-                Stream(driver, generation=generation).post()
-
-        # what stands before it is held, and is gone with the reset
-        for name, act in (("twice", twice), ("at once", at_once), ("three rings", three_generations),
-                          ("the same element", the_same_element)):
-            with self.case(name):
-                self.breaks(machine, act)
         self.ends_clean(machine)
 
     def test_streams_before_attach(self):
@@ -1000,7 +993,8 @@ class Life(Hostile):
         self.ends_clean(machine)
 
     def test_queues_that_cannot_be(self):
-        """Their parts lie nowhere, in registers, in ROM: what is made of it is harmless."""
+        """Their parts lie nowhere, in ROM, in the device's own registers, and so do answers: what is made
+        of it is harmless."""
         machine = self.machine()
         for part in ("desc", "avail", "used"):
             for where in (NOWHERE, RAM - 16, (1 << 64) - 16384, machine.common, machine.device,
@@ -1010,6 +1004,7 @@ class Life(Hostile):
                     request, answer = driver.place(hdr(REQ_CLOCK, 0)), machine.alloc(16)
                     for index in (0, 2):
                         queue = Queue(driver, index, **{part: where})
+                        queue.offered = driver.queues[index].offered
                         for _ in range(8):
                             queue.add([(request, 8)], [(answer, 16)])
                     self.good(machine)
@@ -1017,11 +1012,8 @@ class Life(Hostile):
             with self.case(f"a control queue of {size}"):
                 self.assertEqual(Driver(machine, sizes={0: size}).attach()[0], S_OK)
                 self.good(machine)
-        self.ends_clean(machine)
 
-    def test_what_is_written_into_the_device_itself(self):
-        """Answers reset it, and notify it of its queues, while it gives them."""
-        machine = self.machine()
+        # answers reset the device, and notify it of its queues, while it gives them
         status = machine.common + 20
         requests = (hdr(REQ_CLOCK, 0), hdr(REQ_DICT, len(callsite())) + callsite(),
                     hdr(REQ_RETIRE, 8) + RETIRE.pack(0, 0))
@@ -1037,14 +1029,16 @@ class Life(Hostile):
                     self.good(machine)
         for at, request in enumerate(requests):
             with self.case(f"each answer to request {at} is a notification"):
-                driver = Driver(machine, sizes={0: 1024})
+                # as many as there are registers for: of the queues' own, and of others that are not there
+                driver = Driver(machine, sizes={0: 256})
                 self.assertEqual(driver.attach()[0], S_OK)
-                queue = Queue(driver, 0, 1024, used=machine.notify)
+                queue = Queue(driver, 0, 256, used=machine.notify)
                 place, answer = driver.place(request), machine.alloc(16)
-                queue.offered = 2
-                for _ in range(1000):
+                queue.offered = driver.control.offered
+                for _ in range(250):
                     queue.add([(place, len(request))], [(answer, 16)], kick=False)
                 queue.kick()
+                self.assertFalse(driver.needs_reset())
                 self.good(machine)
         self.ends_clean(machine)
 
@@ -1088,9 +1082,33 @@ class Life(Hostile):
         self.good(machine)
         self.ends_clean(machine)
 
-    def test_resets_of_the_machine(self):
-        """Whatever is posted and broken."""
+    def test_registers_at_random(self):
+        """Status, features, queues and notifications in no order, over memory that is garbage."""
         machine = self.machine()
+        rng = random.Random(SEED)
+        for _ in range(10):
+            driver = self.attached(machine)
+            stream = self.good_stream(driver)
+            self.says(stream)
+            stream.wait_consumed()
+            # of no driver until then
+            machine.poke(RAM - 65536, rng.randbytes(65536))
+            for _ in range(100):
+                register = rng.choice([*COMMON, "notify", "device"])
+                if register == "notify":
+                    machine.put(machine.notify + 4 * rng.randrange(5), rng.randrange(4), "w")
+                elif register == "device":
+                    machine.put(machine.device + rng.randrange(32), rng.getrandbits(8), "b")
+                elif register.startswith("queue_d"):
+                    driver.set(register, RAM - 65536 + 16 * rng.randrange(4096))
+                elif register == "queue_select":
+                    driver.set(register, rng.choice((0, 1, 2, 2, 3, 1023, 1024, 0xffff)))
+                elif register == "device_status":
+                    driver.set(register, rng.choice((0, 1, 3, 7, 11, 15, 15, 4, 128, 255)))
+                else:
+                    driver.set(register, rng.getrandbits(rng.choice((1, 2, 8))))
+            self.good(machine)
+        # and resets of the machine, whatever is posted and broken
         for _ in range(3):
             driver = self.attached(machine)
             stream = self.good_stream(driver)
@@ -1109,4 +1127,4 @@ class Life(Hostile):
         Stream(driver, 1).post().words(head=ALL_ONES, reserve=1)
         Stream(driver, 1).post()
         self.assertTrue(driver.needs_reset())
-        self.ends_clean(machine)
+        self.ends(machine)
