@@ -68,22 +68,43 @@ FILL = 0xa5
 PATIENCE = 60
 
 
-class Machine(Guest):
-    """A QEMU whose only processor sleeps for ever; what a guest would do is done from here."""
+# cli; hlt; jmp
+SLEEP = bytes.fromhex("fa f4 ebfd")
+# A producer of garbage, in the stream at PRODUCER, while its byte at PRODUCER_RUNS is 1
+PRODUCER, PRODUCER_RUNS = 0x20000, 0x3800
+PRODUCER_CODE = bytes.fromhex(
+    "b80020 8ed8"               # mov ax, 0x2000; mov ds, ax
+    "6631db 6631d2"             # xor ebx, ebx; xor edx, edx
+    "f390 803e003801 75f7"      # wait: pause; cmp byte [PRODUCER_RUNS], 1; jne wait
+    "6669db0d661900"            # again: imul ebx, ebx, 1664525
+    "6681c35ff36e3c"            # add ebx, 1013904223
+    "6689d8 66c1e810 6625f8030000"  # mov eax, ebx; shr eax, 16; and eax, 0x3f8
+    "6601c2 6601d0"             # add edx, eax; add eax, edx
+    "66a34000 6689164800"       # mov [reserve], eax; mov [head], edx
+    "89d7 81e7f81f 66899d0010"  # mov di, dx; and di, 0x1ff8; mov [di + ring], ebx
+    "803e003801 74c4") + SLEEP  # cmp byte [PRODUCER_RUNS], 1; je again
 
-    def __init__(self, directory, cpus="1", **options):
+
+class Machine(Guest):
+    """A QEMU whose only processor sleeps for ever; what a guest would do is done from here.
+
+    program  what the processor does instead, in real mode
+    """
+
+    def __init__(self, directory, cpus="1", program=SLEEP, **options):
         super().__init__(directory, **options)
         self.cpus = cpus
+        self.program = program
         self.free = HEAP
         self.posted = []
         self.bars = {}
 
     def command_line(self):
-        # cli; hlt; jmp: at the reset vector
-        with open(self.path("sleep.bin"), "wb") as file:
-            file.write(b"\xf4" * 0xfff0 + b"\xfa\xf4\xeb\xfd".ljust(16, b"\xf4"))
+        # at the reset vector: jmp 0
+        with open(self.path("program.bin"), "wb") as file:
+            file.write(self.program.ljust(0xfff0, b"\xf4") + b"\xe9\x0d\x00".ljust(16, b"\xf4"))
         return [
-            *qemu_command(), "-smp", self.cpus, "-m", f"{RAM >> 20}", "-bios", self.path("sleep.bin"),
+            *qemu_command(), "-smp", self.cpus, "-m", f"{RAM >> 20}", "-bios", self.path("program.bin"),
             # QEMU looks for the character device by this name
             "-chardev", f"socket,id=qtest,fd={self._sockets[1].fileno()}",
             "-qtest", "chardev:qtest", "-qtest-log", "/dev/null",
@@ -428,12 +449,13 @@ class Stream:
     """A stream as a driver has it that keeps the rules, until it is told to break one.
 
     shm     offset in the shared memory region; default: in the guest's memory
+    at      address in the guest's memory; default: any
     more    other values for fields of the descriptor
     """
 
     clock = itertools.count(10 ** 9, 1000)
 
-    def __init__(self, driver, stream=0, size=16384, shift=12, shm=None, **more):
+    def __init__(self, driver, stream=0, size=16384, shift=12, shm=None, at=None, **more):
         self.driver = driver
         self.machine = machine = driver.machine
         self.size, self.subbuf = size, 1 << shift
@@ -441,7 +463,8 @@ class Stream:
         self.fields = {"magic": STREAM_MAGIC, "stream": stream, "cpu": 0, "context": stream % 4,
                        "subbuf_shift": shift, "ring_size": size}
         if shm is None:
-            self.page, self.ring = machine.alloc(RING_OFF), machine.alloc(size)
+            self.page = machine.alloc(4096 + size) if at is None else at
+            self.ring = self.page + 4096
             self.desc = self.page
         else:
             self.page, self.ring = machine.shm + shm, machine.shm + shm + SHM_RING_OFF

@@ -14,10 +14,11 @@ import struct
 from ddebug_guest import GuestError, Log
 from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, FEATURES, FILL, F_CLOCK, F_COPY,
                           F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM,
-                          F_VERSION_1, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
-                          REQ_ATTACH, REQ_CLOCK, REQ_DICT, REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE,
-                          RING_OFF, ROM, SHM_STATUS_OFF, STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK,
-                          S_UNSUPP, WRITE, Driver, Evidence, Machine, Queue, Stream, callsite)
+                          F_VERSION_1, HDR_OFF, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY,
+                          PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
+                          REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF,
+                          STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK, S_UNSUPP, WRITE, Driver, Evidence,
+                          Machine, Queue, Stream, callsite)
 from ddebug_test import DdebugTest
 
 ALL_ONES = (1 << 64) - 1
@@ -809,6 +810,25 @@ class Positions(Hostile):
         self.good(machine)
         # it is told of, but not without end
         self.assertLessEqual(machine.qemu_output().count("is not read any more"), 16)
+        self.ends(machine)
+
+    def test_a_producer_that_runs(self):
+        """The processor writes without a pause, and laps the device, while it is posted and retired."""
+        machine = self.machine("size=64M,ioeventfd=off", program=PRODUCER_CODE)
+        driver = self.attached(machine)
+        good = self.good_stream(driver)
+        machine.put(PRODUCER + PRODUCER_RUNS, 1, "b")
+        self.until("it runs", lambda: machine.get(PRODUCER + HDR_OFF + 8))
+        for generation in range(30):
+            Stream(driver, 1, size=8192, at=PRODUCER, generation=generation).post()
+            self.looked(driver, good)
+            self.assertEqual(driver.retire(1, generation), S_OK)
+            self.assertFalse(driver.needs_reset())
+        Stream(driver, 1, size=8192, at=PRODUCER).post()
+        self.says(good)
+        driver.reset()
+        machine.put(PRODUCER + PRODUCER_RUNS, 0, "b")
+        self.assertGreater(len(self.good(machine).foreign), 10)
         self.ends(machine)
 
 
