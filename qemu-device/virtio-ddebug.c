@@ -281,7 +281,9 @@ static void G_GNUC_PRINTF(2, 3) virtio_ddebug_note(char **why, const char *fmt,
 
 /*
  * Everything has to be the guest's RAM: what is not is mapped by QEMU as a
- * copy, which the guest does not see until it is given back.
+ * copy, which the guest does not see until it is given back.  That goes for
+ * what we do not write to as well: QEMU may have one copy alone, for all
+ * devices, and an element is held.
  */
 static bool virtio_ddebug_is_ram(const struct iovec *iov, unsigned num)
 {
@@ -307,7 +309,7 @@ static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
         virtio_ddebug_note(why, "its status is not %zu aligned bytes in one "
                            "piece", STATUS_SIZE);
     } else if (!virtio_ddebug_is_ram(elem->out_sg, elem->out_num) ||
-               !virtio_ddebug_is_ram(elem->in_sg, 1)) {
+               !virtio_ddebug_is_ram(elem->in_sg, elem->in_num)) {
         virtio_ddebug_note(why, "it is not in RAM");
     }
     return !*why;
@@ -338,8 +340,21 @@ static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
                st->ring_size / subbuf < VIRTIO_DDEBUG_SUBBUFS_MIN ||
                st->ring_size > VIRTIO_DDEBUG_RING_SIZE_MAX) {
         virtio_ddebug_note(why, "its ring has %u bytes", st->ring_size);
-    } else if (st->consumed % 8) {
+    } else if (st->consumed % DDEBUG_REC_ALIGN ||
+               (st->consumed % subbuf &&
+                st->consumed % subbuf < sizeof(struct ddebug_subbuf_hdr))) {
         virtio_ddebug_note(why, "it starts at %" PRIu64, st->consumed);
+    }
+    return !*why;
+}
+
+static bool virtio_ddebug_check_start(const DdebugStream *st, char **why)
+{
+    const uint64_t head = ddebug_stream_head(st);
+
+    if (st->consumed > head) {
+        virtio_ddebug_note(why, "it starts at %" PRIu64 ", behind its head, %"
+                           PRIu64, st->consumed, head);
     }
     return !*why;
 }
@@ -366,15 +381,22 @@ static bool virtio_ddebug_take_ring(DdebugStream *st,
 
 /* A ring in shared memory, which the element says nothing of but where it is. */
 static bool virtio_ddebug_take_shm_ring(VirtIODDebug *s, DdebugStream *st,
+                                        const VirtQueueElement *elem,
                                         uint64_t off, char **why)
 {
     const bool negotiated = virtio_vdev_has_feature(VIRTIO_DEVICE(s),
                                                     VIRTIO_DDEBUG_F_SHM);
+    const size_t readable = iov_size(elem->out_sg, elem->out_num);
     uint8_t *base;
 
     if (!s->shm || !negotiated) {
         virtio_ddebug_note(why, "it is in shared memory, which was not "
                            "negotiated");
+        return false;
+    }
+    if (readable != DESC_SIZE) {
+        virtio_ddebug_note(why, "it is in shared memory, and %zu bytes of it "
+                           "are not", readable - DESC_SIZE);
         return false;
     }
     if (off % VIRTIO_DDEBUG_SHM_ALIGN || off >= s->shm->size ||
@@ -407,7 +429,7 @@ static bool virtio_ddebug_find_ring(VirtIODDebug *s, DdebugStream *st,
         virtio_ddebug_note(why, "its flags are %#x", flags);
         return false;
     }
-    return flags ? virtio_ddebug_take_shm_ring(s, st,
+    return flags ? virtio_ddebug_take_shm_ring(s, st, elem,
                                                le64_to_cpu(d->shm_offset), why) :
                    virtio_ddebug_take_ring(st, elem, why);
 }
@@ -439,7 +461,8 @@ static DdebugStream *virtio_ddebug_new_stream(VirtIODDebug *s, unsigned queue,
     st->status_mr = memory_region_from_host(st->status, &offset);
     st->status_off = offset;
     if (virtio_ddebug_check_desc(s, st, le32_to_cpu(desc.magic), why) &&
-        virtio_ddebug_find_ring(s, st, &desc, elem, why)) {
+        virtio_ddebug_find_ring(s, st, &desc, elem, why) &&
+        virtio_ddebug_check_start(st, why)) {
         /* what a driver says that attaches anew is no news */
         st->notice = ddebug_stream_notice(st);
         if (!ddebug_drain_add(s->drain, st)) {
