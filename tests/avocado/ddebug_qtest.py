@@ -12,7 +12,7 @@ import time
 from ddebug_guest import Guest, GuestError, device_source, qemu_command
 from ddebug_logfile import LogFile
 
-ABI_VERSION = 0
+ABI_VERSION = 1
 
 VENDOR, DEVICE = 0x1af4, 0x107c
 
