@@ -58,6 +58,7 @@ typedef struct Slot {
     uint32_t type;
     uint32_t epoch;
     bool unsure;                /* its header is being written, or its writer died over that */
+    bool blank;                 /* it is taken by another segment, and filled with zeros for that */
 } Slot;
 
 /* A chunk that was acknowledged: some messages of one stream. */
@@ -247,6 +248,22 @@ static void check_victim(uint64_t slot, const struct ddebug_log_seg *header)
     }
 }
 
+/*
+ * The first zeros over a slot, header and all.  Whether its segment was one that
+ * may go says the header that comes.
+ */
+static void zeros_begin(const void *buf, size_t len, off_t off)
+{
+    const uint8_t *bytes = buf;
+    const off_t at = off - (off_t)DDEBUG_LOG_SEGS_OFF;
+
+    if (len <= sizeof(struct ddebug_log_seg) || at < 0 || at % shared->seg_size ||
+        at / shared->seg_size >= shared->nr_segs || bytes[0] || memcmp(bytes, bytes + 1, len - 1)) {
+        return;
+    }
+    shared->slots[at / shared->seg_size].blank = true;
+}
+
 static void header_begins(uint64_t slot, const struct ddebug_log_seg *header)
 {
     if (slot >= SLOTS_MAX) {
@@ -358,6 +375,8 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
     }
     if (is_header) {
         header_begins(slot, buf);
+    } else if (in_child()) {
+        zeros_begin(buf, len, off);
     }
     if (in_child() && is_super) {
         super_begins(buf);
@@ -702,7 +721,7 @@ static Fate fate_of(uint64_t seg_seq)
         if (s->seq != seg_seq) {
             continue;
         }
-        fate = MAX(fate, s->unsure || may_be_cleared ? MAYBE : THERE);
+        fate = MAX(fate, s->unsure || s->blank || may_be_cleared ? MAYBE : THERE);
     }
     return fate;
 }
@@ -890,7 +909,7 @@ static void take_over(View *v)
     for (guint i = 0; i < v->all->len; i++) {
         const Seg *s = &g_array_index(v->all, Seg, i);
 
-        shared->slots[s->slot] = (Slot) { s->seq, s->type, s->epoch, false };
+        shared->slots[s->slot] = (Slot) { s->seq, s->type, s->epoch, false, false };
     }
     for (guint i = 0; i < v->chunks->len; i++) {
         const Chunk *c = &g_array_index(v->chunks, Chunk, i);
