@@ -309,7 +309,8 @@ static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 			return NULL;
 	} else {
 		m = hlist_entry(ddebug_free_maps.first, struct ddebug_map, node);
-		hlist_del(&m->node);
+		/* not hlist_del(), whose poison would be where that reader goes next */
+		hlist_del_init(&m->node);
 	}
 	/* it may be used again, and a reader still be at it */
 	ddebug_map_pack(m, NULL, NULL);
@@ -415,9 +416,14 @@ static void ddebug_learn_soon(struct irq_work *work)
 
 static struct irq_work ddebug_learn_irq_work = IRQ_WORK_INIT_HARD(ddebug_learn_soon);
 
-/* Once for each callsite, save for a race that does no harm. */
+/*
+ * Once for each callsite, save for a race that does no harm; not on a CPU that goes
+ * offline, which may not come to do the work: the next message asks.
+ */
 static noinline void ddebug_learn_ask(struct ddebug_map *m, const char *fmt)
 {
+	if (!cpu_online(raw_smp_processor_id()))
+		return;
 	WRITE_ONCE(m->seen, fmt);
 	irq_work_queue(&ddebug_learn_irq_work);
 }

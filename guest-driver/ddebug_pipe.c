@@ -90,8 +90,11 @@ static struct irq_work wake_work = IRQ_WORK_INIT(ddebug_pipe_wake);
  */
 void ddebug_pipe_look(void)
 {
-	/* behind the barrier that it needs, kick:A */
-	if (waitqueue_active(&waiting))
+	/*
+	 * Behind the barrier that it needs, kick:A.  A CPU that goes offline may not come
+	 * to do the work any more; ddebug_kick_dead() looks in its place.
+	 */
+	if (waitqueue_active(&waiting) && cpu_online(raw_smp_processor_id()))
 		irq_work_queue(&wake_work);
 }
 

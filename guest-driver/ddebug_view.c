@@ -370,6 +370,16 @@ void ddebug_view_to_now(struct ddebug_view *v)
 	rcu_read_unlock();
 }
 
+/*
+ * Its ring is gone, since there was no memory for one that the guest keeps when the
+ * device left with the shared one: all up to the end is missing.
+ */
+static void ddebug_cursor_strand(struct ddebug_cursor *c)
+{
+	c->found = false;
+	c->pos = c->end;
+}
+
 /* The stream whose next message is the oldest; v->nr if nothing is due any more. */
 static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 {
@@ -384,6 +394,11 @@ static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 			continue;
 		rcu_read_lock();
 		r = ddebug_view_ring(i);
+		if (!r) {
+			ddebug_cursor_strand(c);
+			rcu_read_unlock();
+			continue;
+		}
 		if (ddebug_cursor_find(c, r) &&
 		    (oldest == v->nr || c->time < v->cursors[oldest].time))
 			oldest = i;
@@ -418,6 +433,7 @@ static bool ddebug_view_rest(struct ddebug_view *v, struct ddebug_message *m)
  */
 bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m)
 {
+	const struct ddebug_ring *r;
 	unsigned int i;
 	bool taken;
 
@@ -426,7 +442,8 @@ bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m)
 		if (i == v->nr)
 			return ddebug_view_rest(v, m);
 		rcu_read_lock();
-		taken = ddebug_cursor_take(&v->cursors[i], ddebug_view_ring(i), m);
+		r = ddebug_view_ring(i);
+		taken = r && ddebug_cursor_take(&v->cursors[i], r, m);
 		rcu_read_unlock();
 	} while (!taken);
 	m->cpu = i / VIRTIO_DDEBUG_NR_CTX;
@@ -441,14 +458,19 @@ bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m)
  */
 static void ddebug_cursor_skip(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
-	u64 last = round_down(c->end - 1, r->subbuf);
+	u64 last;
 
-	if (c->pos < last) {
-		c->pos = last;
-		c->found = false;
+	if (r) {
+		last = round_down(c->end - 1, r->subbuf);
+		if (c->pos < last) {
+			c->pos = last;
+			c->found = false;
+		}
+		while (ddebug_cursor_find(c, r))
+			ddebug_cursor_pass(c);
+	} else {
+		ddebug_cursor_strand(c);
 	}
-	while (ddebug_cursor_find(c, r))
-		ddebug_cursor_pass(c);
 	c->pos = max(c->pos, c->end);
 	c->next = max(c->next, c->seq_end);
 	c->drops = max(c->drops, c->drops_end);
