@@ -49,11 +49,13 @@ static void ddebug_die(u8 kind, u32 why)
 	r = ddebug_ring_disown();
 	if (r) {
 		ddebug_kmsg_tail(r, why);
-		/* another may have taken its place meanwhile */
+		/* another may have taken its place meanwhile, or none */
 		local_irq_save(flags);
 		r = this_cpu_ptr(&ddebug_cpu)->ring[r->context];
-		ddebug_ring_notice(r, kind);
-		ddebug_kick_dying(r);
+		if (r) {
+			ddebug_ring_notice(r, kind);
+			ddebug_kick_dying(r);
+		}
 		local_irq_restore(flags);
 	}
 	preempt_enable();
@@ -145,6 +147,11 @@ void ddebug_death_init(void)
 	atomic_notifier_chain_register(&panic_notifier_list, &panic_nb);
 	err = register_kprobe(&crash_kexec_kp);
 	kexec_probed = !err;
+	if (!err && !ddebug_may_call(ddebug_function_start(&crash_kexec_kp))) {
+		unregister_kprobe(&crash_kexec_kp);
+		kexec_probed = false;
+		err = -EOPNOTSUPP;
+	}
 	if (err)
 		pr_warn("a panic is not noticed before other drivers and a capture kernel: no probe at %s, error %d\n",
 			crash_kexec_kp.symbol_name, err);

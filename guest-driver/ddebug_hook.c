@@ -121,6 +121,9 @@ static_assert(!((_DPRINTK_FLAGS_INCL_ANY | _DPRINTK_FLAGS_PRINT) & FLAG_R),
 /* How often, while callsites have 'r', the probes are checked. */
 #define CHECK_PERIOD	(5 * HZ)
 
+/* The instruction endbr64, as its bytes are loaded. */
+#define ENDBR64		0xfa1e0ff3u
+
 /**
  * struct ddebug_hook - one function of the kernel, and ours instead of it
  * @kp: the probe at its entry
@@ -1372,6 +1375,25 @@ void *ddebug_function_start(const struct kprobe *kp)
 	return (void *)kp->addr - offset;
 }
 
+/**
+ * ddebug_may_call() - is a function of the kernel's one that can be called by its address?
+ * @start: its begin, where no probe is armed
+ *
+ * Where the CPU tracks indirect branches the kernel takes the ENDBR from all functions
+ * that it calls by name only, and whoever comes there by a pointer is a control
+ * protection fault.
+ *
+ * Context: Any.
+ */
+bool ddebug_may_call(const void *start)
+{
+#ifdef CONFIG_X86_KERNEL_IBT
+	if (cpu_feature_enabled(X86_FEATURE_IBT))
+		return READ_ONCE(*(const u32 *)start) == ENDBR64;
+#endif
+	return true;
+}
+
 /* Addresses only; nothing is armed yet. */
 static int ddebug_register(struct ddebug_hook *h, int n)
 {
@@ -1387,6 +1409,11 @@ static int ddebug_register(struct ddebug_hook *h, int n)
 		}
 		h->registered = true;
 		h->stock = ddebug_function_start(&h->kp);
+		if (!ddebug_may_call(h->stock)) {
+			pr_err("this CPU tracks indirect branches, and the kernel allows none to %s: boot it with ibt=off\n",
+			       h->kp.symbol_name);
+			return -EOPNOTSUPP;
+		}
 	}
 	return 0;
 }
@@ -1486,6 +1513,8 @@ static int ddebug_arm_control(void)
 	mutex_lock(&control_lock);
 	for (i = 0; !rc && i < ARRAY_SIZE(control_hooks); i++)
 		rc = ddebug_arm(&control_hooks[i]);
+	/* who came by a probe that is armed and waits for the lock is not to set 'r' */
+	stopping = rc;
 	mutex_unlock(&control_lock);
 	return rc;
 }

@@ -79,6 +79,7 @@ void ddebug_hook_uncaptured(struct seq_file *m);
 
 /* ddebug_hook.c, called by ddebug_death.c */
 void *ddebug_function_start(const struct kprobe *kp);
+bool ddebug_may_call(const void *start);
 
 /* ddebug_kmsg.c, called by the hook */
 bool ddebug_kmsg_mute(void);

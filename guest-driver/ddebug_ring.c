@@ -1298,6 +1298,7 @@ void ddebug_ring_stats(struct seq_file *m)
  */
 int __init ddebug_ring_init(void)
 {
+	unsigned int cpu;
 	int err;
 
 	if (rb_size_kb < DDEBUG_RB_SIZE_KB_MIN || rb_size_kb > DDEBUG_RB_SIZE_KB_MAX) {
@@ -1315,6 +1316,8 @@ int __init ddebug_ring_init(void)
 					ddebug_cpu_online, NULL);
 	if (err < 0) {
 		cpuhp_remove_state_nocalls(ddebug_prepare_state);
+		for_each_possible_cpu(cpu)
+			ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));
 		return err;
 	}
 	ddebug_online_state = err;
