@@ -269,6 +269,19 @@ look_for_writer (DdebugSource *source)
     source->had_writer = TRUE;
 }
 
+/*
+ * Whether one has come since, or come and gone; a round may take as long as its output is slow.
+ * It has put into the log what was left in shared rings, and what is read next may be its own.
+ */
+static gboolean
+has_writer_come (DdebugSource *source)
+{
+  if (source->is_live)
+    return FALSE;
+  source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
+  return source->is_live || ddebug_reader_was_taken (source->reader);
+}
+
 static void
 note_first_round (DdebugSource *source)
 {
@@ -375,6 +388,12 @@ ddebug_source_next (DdebugSource *source)
         source->budget--;
         return TRUE;
       case DDEBUG_VIEW_END:
+        if (has_writer_come (source))
+          {
+            source->flushed = FALSE;
+            ddebug_view_begin (source->view, source->is_live);
+            break;
+          }
         if (!source->flushed && flush (source))
           break;
         source->complete = TRUE;
@@ -402,6 +421,18 @@ ddebug_source_is_shown (DdebugSource *source)
   return passes;
 }
 
+/* Whether nothing more comes of the log, all of which was read. */
+static gboolean
+is_over (DdebugSource *source)
+{
+  if (source->show == DDEBUG_SHOW_TRACE || source->past)
+    return TRUE;
+  if (source->is_live || source->stays || (source->options->wait && !source->had_writer))
+    return FALSE;
+  source->due = has_writer_come (source);
+  return !source->due;
+}
+
 void
 ddebug_source_end (DdebugSource *source)
 {
@@ -413,9 +444,7 @@ ddebug_source_end (DdebugSource *source)
     end_log (source, source->status);
   else if (source->reopen)
     open_anew (source);
-  else if (source->complete
-           && (source->show == DDEBUG_SHOW_TRACE || source->past
-               || (!source->is_live && !source->stays && (source->had_writer || !source->options->wait))))
+  else if (source->complete && is_over (source))
     end_log (source, DDEBUG_EXIT_OK);
 }
 

@@ -470,7 +470,7 @@ ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpoi
     return FALSE;
   if (!more)
     return TRUE;
-  if (live)
+  if (live || ddebug_reader_was_taken (view->reader))
     ddebug_view_release (view);
   else
     ddebug_view_finish (view);

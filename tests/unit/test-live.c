@@ -493,6 +493,59 @@ test_output_gone_writing (Fixture *f, gconstpointer data)
 }
 
 /*
+ * A QEMU was killed.  The next one comes while the tool's output takes no more, and puts into the log what
+ * was left in the shared rings.
+ */
+static void
+test_next_while_writing (Fixture *f, gconstpointer data)
+{
+  enum { MESSAGES = 9999, LEFT = 30 };
+  Account a = { 0 };
+  char *next;
+  Tool *tool;
+
+  (void) data;
+  start_vm (f, 0, 1);
+  for (guint i = 0; i < MESSAGES; i++)
+    {
+      say (f, i % CPUS);
+      if (i % 100 == 0)
+        drain (f);
+      /* what is before need not be held for order when what comes now is read */
+      if (i == MESSAGES - 1000)
+        g_usleep (200000);
+    }
+  for (guint i = 0; i < CPUS; i++)
+    f->cpu[i]->number += LEFT / CPUS;
+  drain (f);
+  for (guint i = 0; i < CPUS; i++)
+    f->cpu[i]->number -= LEFT / CPUS;
+  ddebug_log_close (f->log);
+  tool = tool_start ("--pipe", "--wait", f->path, NULL);
+  tool_expect (tool, "number0;");
+  tool_wait_asleep (tool);
+  open_log (f, 0);
+  for (guint i = 0; i < LEFT; i++)
+    say (f, i % CPUS);
+  drain (f);
+  g_assert_cmpint (ddebug_log_append_event (f->log, DDEBUG_LOG_EVENT_RECOVERED, 0, 0, 0), ==, 0);
+  for (guint i = 0; i < CPUS; i++)
+    producer_free (f->cpu[i]);
+  boot (f, 2);
+  say_and_settle (f, 1);
+  tool_expect (tool, "-- epoch 2:");
+  say_and_settle (f, 2);
+  tool_expect (tool, "cpu2 number0;\n");
+  stop_vm (f);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  next = strstr (tool->text->str, "-- epoch 2:");
+  *next = '\0';
+  account (&a, tool->text->str);
+  g_assert_cmpuint (a.received, ==, MESSAGES + LEFT);
+  tool_free (tool);
+}
+
+/*
  * Ctrl-C while the output takes no more: what was written whole is consumed,
  * the rest comes the next time, nothing twice.
  */
@@ -975,6 +1028,7 @@ main (int argc, char **argv)
   ADD ("--pipe goes on where it was interrupted", test_pipe);
   ADD ("the output's end is noticed while waiting", test_output_gone_waiting);
   ADD ("the output's end is noticed while writing", test_output_gone_writing);
+  ADD ("the next QEMU comes while the output takes no more", test_next_while_writing);
   ADD ("--pipe interrupted in a write repeats and loses nothing", test_interrupted_write);
   ADD ("several --pipe share the messages", test_shared);
   ADD ("a --pipe that hangs holds up others only until it ends", test_held_up);
