@@ -222,9 +222,9 @@ typedef enum
   COPY_NOTHING,             /* zeros, or behind the end of the file */
   COPY_FOREIGN,
   COPY_DAMAGED,
-  COPY_VERSION,
   COPY_FEATURES,
   COPY_GOOD,
+  COPY_VERSION,             /* what the log is now, whatever the other copy was before */
 } CopyState;
 
 static gboolean
@@ -254,10 +254,10 @@ read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
     return COPY_VERSION;
   if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) != GUINT32_FROM_LE (disk.crc))
     return COPY_DAMAGED;
+  super_from_disk (&disk, super);
   *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
   if (*detail)
     return COPY_FEATURES;
-  super_from_disk (&disk, super);
   if (!(GUINT32_FROM_LE (disk.incompat) & DDEBUG_LOG_INCOMPAT_SHM) != (super->shm_size == 0))
     return COPY_DAMAGED;
   return super_is_sound (super) ? COPY_GOOD : COPY_DAMAGED;
@@ -296,7 +296,13 @@ set_super_error (GError **error, const char *path, CopyState state, guint32 deta
     }
 }
 
-/* The better one of the two copies; COPY_GOOD if there is one. */
+static gboolean
+has_generation (CopyState state)
+{
+  return state == COPY_FEATURES || state == COPY_GOOD;
+}
+
+/* Of the two copies the one that counts: of those whose generation is known, the younger. */
 static CopyState
 read_super (int fd, DdebugSuper *super, guint32 *detail)
 {
@@ -307,7 +313,7 @@ read_super (int fd, DdebugSuper *super, guint32 *detail)
 
   for (int copy = 0; copy < 2; copy++)
     state[copy] = read_super_copy (fd, copy, &found[copy], &details[copy]);
-  if (state[0] == COPY_GOOD && state[1] == COPY_GOOD)
+  if (has_generation (state[0]) && has_generation (state[1]))
     best = found[1].generation > found[0].generation;
   else
     best = state[1] > state[0];

@@ -142,9 +142,12 @@ test_supers (Fixture *f, gconstpointer data)
       g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation);
       g_clear_pointer (&reader, ddebug_reader_free);
     }
-  /* if it is damaged, anywhere, the older one does */
+  /* if it is damaged, anywhere but in its version, the older one does */
   for (guint at = 0; at < sizeof c->super; at++)
     {
+      if (at >= offsetof (struct ddebug_log_super, version)
+          && at < offsetof (struct ddebug_log_super, version) + sizeof c->super.version)
+        continue;
       copy[1][at] ^= 0x10;
       g_assert_true (g_file_set_contents_full (f->path, (char *) c->bytes, 16384, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
       reader = open_good (f->path);
@@ -241,6 +244,35 @@ test_refusals (Fixture *f, gconstpointer data)
   canned_super (c, 3);
   canned_write (c, f->path);
   ddebug_reader_free (open_good (f->path));
+}
+
+/* Whoever writes what is not known here has written one copy after the other. */
+static void
+test_newer_super (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint64 generation = 3; generation < 5; generation++)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (DdebugReader) reader = NULL;
+
+      canned_super (c, generation - 1);
+      c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
+      canned_super (c, generation);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+      /* it was so once */
+      c->super.incompat = 0;
+      canned_super (c, generation + 1);
+      canned_write (c, f->path);
+      reader = open_good (f->path);
+      g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation + 1);
+      /* where another version has its generation is not known */
+      c->super.version = GUINT32_TO_LE (DDEBUG_LOG_VERSION + 1);
+      canned_super (c, generation);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+    }
 }
 
 /* ---- order ---- */
@@ -1252,6 +1284,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("the younger good superblock counts", test_supers);
+  ADD ("what the younger superblock says and is not known is refused", test_newer_super);
   ADD ("impossible geometry is refused", test_geometry);
   ADD ("what is no log is refused", test_refusals);
   ADD ("chunks come in the order of writing, over both types", test_order);
