@@ -375,7 +375,8 @@ ddebug_source_next (DdebugSource *source)
 {
   g_autoptr (GError) error = NULL;
 
-  if (source->budget == 0)
+  /* The cursor would be given up without what the view has taken. */
+  if (source->budget == 0 && !ddebug_view_has_taken (source->view))
     {
       source->due = TRUE;
       return FALSE;
@@ -385,7 +386,7 @@ ddebug_source_next (DdebugSource *source)
       {
       case DDEBUG_VIEW_ITEM:
         source->key = MAX (source->key, source->item.realtime);
-        source->budget--;
+        source->budget -= source->budget > 0;
         return TRUE;
       case DDEBUG_VIEW_END:
         if (has_writer_come (source))

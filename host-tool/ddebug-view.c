@@ -429,6 +429,12 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
   return DDEBUG_VIEW_ITEM;
 }
 
+gboolean
+ddebug_view_has_taken (DdebugView *view)
+{
+  return view->has_after;
+}
+
 void
 ddebug_view_release (DdebugView *view)
 {
