@@ -85,6 +85,48 @@ fail (DdebugSource *source, const GError *error)
   source->status = source->status ? source->status : ddebug_host_fail (error);
 }
 
+/* Another log is in the file, or in its place: all is forgotten but what it is called. */
+static void
+open_anew (DdebugSource *source)
+{
+  close_log (source);
+  source->due = TRUE;
+  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->past = FALSE;
+  source->hold_at = source->recheck_at = source->lock_at = 0;
+  source->lock_tries = 0;
+}
+
+/* Whether a VM has the log that is at the path. */
+static gboolean
+is_path_in_use (const DdebugSource *source)
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (source->path, NULL);
+
+  return reader && ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE;
+}
+
+/*
+ * Whether the file was removed or replaced, nobody writes to it any more, and another log is, or may come, in
+ * its place: its device goes on there, or the next one will.
+ */
+static gboolean
+is_left_behind (const DdebugSource *source)
+{
+  if (source->show == DDEBUG_SHOW_TRACE || source->past || ddebug_reader_is_at (source->reader, source->path)
+      || ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view)))
+    return FALSE;
+  return source->stays || (source->options->wait && !source->had_writer) || is_path_in_use (source);
+}
+
+static void
+leave_behind (DdebugSource *source)
+{
+  ddebug_host_say ("%s: nobody has the file that was there before; going on with the one that is there, or comes",
+                   source->path);
+  open_anew (source);
+}
+
 /* ---- the cursor ---- */
 
 static void
@@ -157,6 +199,12 @@ lock_cursor (DdebugSource *source)
       return FALSE;
     case DDEBUG_CURSOR_ERROR:
     default:
+      /* Another consumer has read all of this log, and gone on to the next one. */
+      if (g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED) && is_left_behind (source))
+        {
+          leave_behind (source);
+          return FALSE;
+        }
       end_log (source, ddebug_host_fail (error));
       return FALSE;
     }
@@ -239,19 +287,6 @@ open_log (DdebugSource *source)
       ddebug_merger_set_stream_func (merger, take_place, source);
     }
   return TRUE;
-}
-
-/* Another log was formatted in the file: all is forgotten but what it is called. */
-static void
-open_anew (DdebugSource *source)
-{
-  close_log (source);
-  source->due = TRUE;
-  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
-  source->past = FALSE;
-  source->hold_at = source->recheck_at = source->lock_at = 0;
-  source->lock_tries = 0;
-  ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
 }
 
 /*
@@ -444,7 +479,12 @@ ddebug_source_end (DdebugSource *source)
   if (source->failed)
     end_log (source, source->status);
   else if (source->reopen)
-    open_anew (source);
+    {
+      ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
+      open_anew (source);
+    }
+  else if (source->complete && !source->is_live && is_left_behind (source))
+    leave_behind (source);
   else if (source->complete && is_over (source))
     end_log (source, DDEBUG_EXIT_OK);
 }

@@ -414,6 +414,77 @@ test_removed (Fixture *f, gconstpointer data)
   tool_free (replaced);
 }
 
+/* Nobody has the file that was removed: what comes in its place is waited for. */
+static void
+test_removed_before_start (Fixture *f, gconstpointer data)
+{
+  g_autofree char *errors = NULL;
+  Tool *tool;
+
+  (void) data;
+  start_vm (f, 0, 1);
+  say_and_settle (f, 0);
+  stop_vm (f);
+  tool = tool_start ("--follow", "--wait", f->path, NULL);
+  tool_expect (tool, "cpu0 number0;");
+  tool_wait_asleep (tool);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
+  g_usleep (100000);
+  start_vm (f, 0, 2);
+  say_and_settle (f, 1);
+  tool_expect (tool, "cpu1 number0;");
+  stop_vm (f);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  errors = tool_errors (tool);
+  g_assert_nonnull (strstr (errors, "was removed"));
+  g_assert_nonnull (strstr (errors, "going on with the one"));
+  tool_free (tool);
+}
+
+/*
+ * The device begins a new file: all who read the old one go on there.  One consumer does so
+ * when another has made the cursor that of the new log already.
+ */
+static void
+test_removed_running (Fixture *f, gconstpointer data)
+{
+  const char *commands[] = { "--follow", "--pipe", "--pipe" };
+  Tool *tool[G_N_ELEMENTS (commands)];
+
+  (void) data;
+  start_vm (f, 0, 1);
+  say_and_settle (f, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      tool[i] = tool_start (commands[i], f->path, NULL);
+      if (i < 2)
+        tool_expect (tool[i], "cpu0 number0;");
+      tool_wait_asleep (tool[i]);
+    }
+  kill (tool[2]->pid, SIGSTOP);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
+  g_assert_false (ddebug_log_check (f->log, NULL));
+  say_and_settle (f, 1);
+  for (guint i = 0; i < 2; i++)
+    {
+      tool_expect (tool[i], "cpu1 number0;");
+      tool_wait_asleep (tool[i]);
+    }
+  kill (tool[1]->pid, SIGSTOP);
+  kill (tool[2]->pid, SIGCONT);
+  g_usleep (100000);
+  say_and_settle (f, 2);
+  tool_expect (tool[2], "cpu2 number0;");
+  kill (tool[1]->pid, SIGCONT);
+  stop_vm (f);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_assert_cmpint (tool_finish (tool[i]), ==, 0);
+      g_assert_true ((strstr (tool[i]->text->str, "cpu1 number0;") != NULL) == (i != 2));
+      tool_free (tool[i]);
+    }
+}
+
 /* ---- consuming ---- */
 
 static void
@@ -1024,6 +1095,8 @@ main (int argc, char **argv)
   ADD ("--wait waits for a VM", test_wait_for_vm);
   ADD ("a killed VM's messages are all shown", test_killed_vm);
   ADD ("a file that is moved, replaced or removed is read on and said", test_removed);
+  ADD ("a file that was removed is not waited for when its VM starts", test_removed_before_start);
+  ADD ("a file that was removed is left when its device has left it", test_removed_running);
   ADD ("a log formatted anew is read on", test_formatted_anew);
   ADD ("--pipe goes on where it was interrupted", test_pipe);
   ADD ("the output's end is noticed while waiting", test_output_gone_waiting);

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The rounds of a log that --follow and --pipe show, one by one: what the tool's own loop leaves to chance. */
+#include <glib/gstdio.h>
+
 #include "canned.h"
 #include "ddebug-source.h"
 
@@ -117,6 +119,44 @@ test_event_ends_round (Fixture *f, gconstpointer data)
   ddebug_wait_free (wait);
 }
 
+/* The log of a VM that is off is removed: the one that its next start makes is shown, all of it. */
+static void
+test_removed (Fixture *f, gconstpointer data)
+{
+  const DdebugOptions options = { .n_paths = 1 };
+  g_autoptr (GHashTable) seen = g_hash_table_new (NULL, NULL);
+  g_autoptr (Producer) p = producer_new (0, 0, 0);
+  g_autoptr (Canned) c = canned_new (4);
+  DdebugWait *wait = ddebug_wait_new (-1);
+  DdebugSource *source;
+  guint64 slot = 1;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_attach (c, 1, 1, 1);
+  add_messages (c, p, 10, &slot);
+  canned_write (c, f->path);
+  source = ddebug_source_new (&options, DDEBUG_SHOW_PIPE, wait, f->path, NULL);
+  source->stays = TRUE;
+  g_assert_cmpuint (make_round (source, seen), ==, 10);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
+  source->due = TRUE;
+  g_assert_cmpuint (make_round (source, seen), ==, 0);
+  g_assert_false (source->ended);
+  g_assert_cmpint (ddebug_source_timeout (source), ==, 0);
+  g_assert_false (ddebug_source_begin (source));
+  g_assert_false (source->ended);
+  c->super.uuid[0] ^= 1;
+  canned_super (c, 1);
+  canned_write (c, f->path);
+  source->due = TRUE;
+  g_hash_table_remove_all (seen);
+  g_assert_cmpuint (make_round (source, seen), ==, 10);
+  g_assert_false (source->ended);
+  ddebug_source_free (source);
+  ddebug_wait_free (wait);
+}
+
 #define ADD(name, func) g_test_add ("/source/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
@@ -124,5 +164,6 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("a round does not end between an event and the message behind it", test_event_ends_round);
+  ADD ("a log that is removed makes room for the next one", test_removed);
   return g_test_run ();
 }
