@@ -126,6 +126,7 @@ struct DdebugReader
   gboolean tables_read;     /* since the end of data was met */
   gboolean tables_fresh;    /* since the last copy of data */
   gboolean live;
+  guint64 generation;       /* of the superblock when the caller said that there is no writer */
   gboolean other;
   gboolean snapshot;
   guint64 segments_left;
@@ -221,9 +222,9 @@ typedef enum
   COPY_NOTHING,             /* zeros, or behind the end of the file */
   COPY_FOREIGN,
   COPY_DAMAGED,
-  COPY_VERSION,
   COPY_FEATURES,
   COPY_GOOD,
+  COPY_VERSION,             /* what the log is now, whatever the other copy was before */
 } CopyState;
 
 static gboolean
@@ -253,10 +254,10 @@ read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
     return COPY_VERSION;
   if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) != GUINT32_FROM_LE (disk.crc))
     return COPY_DAMAGED;
+  super_from_disk (&disk, super);
   *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
   if (*detail)
     return COPY_FEATURES;
-  super_from_disk (&disk, super);
   if (!(GUINT32_FROM_LE (disk.incompat) & DDEBUG_LOG_INCOMPAT_SHM) != (super->shm_size == 0))
     return COPY_DAMAGED;
   return super_is_sound (super) ? COPY_GOOD : COPY_DAMAGED;
@@ -295,7 +296,13 @@ set_super_error (GError **error, const char *path, CopyState state, guint32 deta
     }
 }
 
-/* The better one of the two copies; COPY_GOOD if there is one. */
+static gboolean
+has_generation (CopyState state)
+{
+  return state == COPY_FEATURES || state == COPY_GOOD;
+}
+
+/* Of the two copies the one that counts: of those whose generation is known, the younger. */
 static CopyState
 read_super (int fd, DdebugSuper *super, guint32 *detail)
 {
@@ -306,7 +313,7 @@ read_super (int fd, DdebugSuper *super, guint32 *detail)
 
   for (int copy = 0; copy < 2; copy++)
     state[copy] = read_super_copy (fd, copy, &found[copy], &details[copy]);
-  if (state[0] == COPY_GOOD && state[1] == COPY_GOOD)
+  if (has_generation (state[0]) && has_generation (state[1]))
     best = found[1].generation > found[0].generation;
   else
     best = state[1] > state[0];
@@ -958,11 +965,23 @@ is_passed (DdebugReader *reader, Walk *walk, Parse parse)
          || (are_remains (walk, 0, &disk) && search_behind (reader, walk, NULL) > 0);
 }
 
+/*
+ * Whether there is no writer.  It is asked of each segment anew, after that was found: a writer that
+ * came since the caller looked goes on with none that it found, but may have begun this one.
+ */
+static gboolean
+is_left (DdebugReader *reader)
+{
+  reader->live |= ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE;
+  return !reader->live;
+}
+
 /* A fresh copy holds no valid chunk at off: which of the cases above is it? */
 static Step
 step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
 {
   const Segment *segment;
+  gboolean left;
 
   if (is_in_slot (reader, walk->slot, walk->seq, walk->sum))
     {
@@ -976,6 +995,7 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
           return STEP_AGAIN;
         }
     }
+  left = is_left (reader);
   if (walk->complete || walk->passed || are_tables_old (reader))
     read_tables (reader);
   if (reader->other)
@@ -988,7 +1008,7 @@ step_at_end (DdebugReader *reader, Walk *walk, Parse parse, GError **error)
       return report (walk, DDEBUG_READ_LAPPED);
     }
   walk->complete = segment->slot == walk->slot
-                   && (!reader->live || find_segment_after (reader, walk->type, walk->seq));
+                   && (left || find_segment_after (reader, walk->type, walk->seq));
   walk->newly_complete = walk->complete;
   walk->passed = FALSE;
   if (segment->slot == walk->slot && !walk->complete)
@@ -1139,9 +1159,12 @@ begin_rings (DdebugReader *reader)
 
   if (reader->live || reader->super.shm_size == 0)
     return FALSE;
-  /* The generation first: whoever takes the log afterwards changes it. */
+  /*
+   * The generation first: whoever takes the log afterwards changes it.  Who did so since the chunks
+   * were begun has put into chunks what was in the rings then.
+   */
   generation = generation_now (reader);
-  if (generation == 0 || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
+  if (generation == 0 || generation != reader->generation || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
     return FALSE;
   if (generation != rings->generation)
     {
@@ -1333,11 +1356,33 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
     }
 }
 
+/* That a segment is complete was said because there was no writer: it is said anew. */
+static void
+forget_end (Walk *walk)
+{
+  walk->complete = FALSE;
+  walk->exhausted = FALSE;
+}
+
 void
 ddebug_reader_set_live (DdebugReader *reader, gboolean live)
 {
+  /* Where locks cannot be asked for, one may have written on since. */
+  if (live && !reader->live)
+    {
+      forget_end (&reader->data);
+      forget_end (&reader->dict);
+    }
+  if (!live)
+    reader->generation = generation_now (reader);
   reader->live = live;
   reader->tables_read = FALSE;
+}
+
+gboolean
+ddebug_reader_was_taken (DdebugReader *reader)
+{
+  return ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE || generation_now (reader) != reader->generation;
 }
 
 void

@@ -143,6 +143,12 @@ DdebugRead ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError 
 void ddebug_reader_set_live (DdebugReader *reader, gboolean live);
 
 /*
+ * Whether a writer has, or had, the log since ddebug_reader_set_live() was told that there is none:
+ * what was read since may not be all that the one before has left.
+ */
+gboolean ddebug_reader_was_taken (DdebugReader *reader);
+
+/*
  * Ends the log after one file full of segments from here, so that reading what
  * there is ends also where the writer is faster than the reader.
  */

@@ -85,6 +85,48 @@ fail (DdebugSource *source, const GError *error)
   source->status = source->status ? source->status : ddebug_host_fail (error);
 }
 
+/* Another log is in the file, or in its place: all is forgotten but what it is called. */
+static void
+open_anew (DdebugSource *source)
+{
+  close_log (source);
+  source->due = TRUE;
+  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->past = FALSE;
+  source->hold_at = source->recheck_at = source->lock_at = 0;
+  source->lock_tries = 0;
+}
+
+/* Whether a VM has the log that is at the path. */
+static gboolean
+is_path_in_use (const DdebugSource *source)
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (source->path, NULL);
+
+  return reader && ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE;
+}
+
+/*
+ * Whether the file was removed or replaced, nobody writes to it any more, and another log is, or may come, in
+ * its place: its device goes on there, or the next one will.
+ */
+static gboolean
+is_left_behind (const DdebugSource *source)
+{
+  if (source->show == DDEBUG_SHOW_TRACE || source->past || ddebug_reader_is_at (source->reader, source->path)
+      || ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view)))
+    return FALSE;
+  return source->stays || (source->options->wait && !source->had_writer) || is_path_in_use (source);
+}
+
+static void
+leave_behind (DdebugSource *source)
+{
+  ddebug_host_say ("%s: nobody has the file that was there before; going on with the one that is there, or comes",
+                   source->path);
+  open_anew (source);
+}
+
 /* ---- the cursor ---- */
 
 static void
@@ -157,6 +199,12 @@ lock_cursor (DdebugSource *source)
       return FALSE;
     case DDEBUG_CURSOR_ERROR:
     default:
+      /* Another consumer has read all of this log, and gone on to the next one. */
+      if (g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED) && is_left_behind (source))
+        {
+          leave_behind (source);
+          return FALSE;
+        }
       end_log (source, ddebug_host_fail (error));
       return FALSE;
     }
@@ -241,19 +289,6 @@ open_log (DdebugSource *source)
   return TRUE;
 }
 
-/* Another log was formatted in the file: all is forgotten but what it is called. */
-static void
-open_anew (DdebugSource *source)
-{
-  close_log (source);
-  source->due = TRUE;
-  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
-  source->past = FALSE;
-  source->hold_at = source->recheck_at = source->lock_at = 0;
-  source->lock_tries = 0;
-  ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
-}
-
 /*
  * Whether somebody may be writing, and whether there has been a VM, after whose
  * end nothing more is waited for.  To be asked before the log is read: what a
@@ -267,6 +302,19 @@ look_for_writer (DdebugSource *source)
     source->had_writer |= source->is_live;
   else if (ddebug_view_opens (source->view) != source->opens)
     source->had_writer = TRUE;
+}
+
+/*
+ * Whether one has come since, or come and gone; a round may take as long as its output is slow.
+ * It has put into the log what was left in shared rings, and what is read next may be its own.
+ */
+static gboolean
+has_writer_come (DdebugSource *source)
+{
+  if (source->is_live)
+    return FALSE;
+  source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
+  return source->is_live || ddebug_reader_was_taken (source->reader);
 }
 
 static void
@@ -362,7 +410,8 @@ ddebug_source_next (DdebugSource *source)
 {
   g_autoptr (GError) error = NULL;
 
-  if (source->budget == 0)
+  /* The cursor would be given up without what the view has taken. */
+  if (source->budget == 0 && !ddebug_view_has_taken (source->view))
     {
       source->due = TRUE;
       return FALSE;
@@ -372,9 +421,15 @@ ddebug_source_next (DdebugSource *source)
       {
       case DDEBUG_VIEW_ITEM:
         source->key = MAX (source->key, source->item.realtime);
-        source->budget--;
+        source->budget -= source->budget > 0;
         return TRUE;
       case DDEBUG_VIEW_END:
+        if (has_writer_come (source))
+          {
+            source->flushed = FALSE;
+            ddebug_view_begin (source->view, source->is_live);
+            break;
+          }
         if (!source->flushed && flush (source))
           break;
         source->complete = TRUE;
@@ -402,6 +457,18 @@ ddebug_source_is_shown (DdebugSource *source)
   return passes;
 }
 
+/* Whether nothing more comes of the log, all of which was read. */
+static gboolean
+is_over (DdebugSource *source)
+{
+  if (source->show == DDEBUG_SHOW_TRACE || source->past)
+    return TRUE;
+  if (source->is_live || source->stays || (source->options->wait && !source->had_writer))
+    return FALSE;
+  source->due = has_writer_come (source);
+  return !source->due;
+}
+
 void
 ddebug_source_end (DdebugSource *source)
 {
@@ -412,10 +479,13 @@ ddebug_source_end (DdebugSource *source)
   if (source->failed)
     end_log (source, source->status);
   else if (source->reopen)
-    open_anew (source);
-  else if (source->complete
-           && (source->show == DDEBUG_SHOW_TRACE || source->past
-               || (!source->is_live && !source->stays && (source->had_writer || !source->options->wait))))
+    {
+      ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
+      open_anew (source);
+    }
+  else if (source->complete && !source->is_live && is_left_behind (source))
+    leave_behind (source);
+  else if (source->complete && is_over (source))
     end_log (source, DDEBUG_EXIT_OK);
 }
 

@@ -429,6 +429,12 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
   return DDEBUG_VIEW_ITEM;
 }
 
+gboolean
+ddebug_view_has_taken (DdebugView *view)
+{
+  return view->has_after;
+}
+
 void
 ddebug_view_release (DdebugView *view)
 {
@@ -470,7 +476,7 @@ ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpoi
     return FALSE;
   if (!more)
     return TRUE;
-  if (live)
+  if (live || ddebug_reader_was_taken (view->reader))
     ddebug_view_release (view);
   else
     ddebug_view_finish (view);

@@ -61,6 +61,12 @@ void ddebug_view_begin (DdebugView *view, gboolean live);
  */
 DdebugViewResult ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error);
 
+/*
+ * Whether what ddebug_view_next() gives next was taken from its stream already, whose place is behind it:
+ * not to be left to whoever reads the log meanwhile.
+ */
+gboolean ddebug_view_has_taken (DdebugView *view);
+
 /* Called with each item; FALSE: no more. */
 typedef gboolean (*DdebugItemFunc) (const DdebugItem *item, gpointer data);
 

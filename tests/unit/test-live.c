@@ -414,6 +414,77 @@ test_removed (Fixture *f, gconstpointer data)
   tool_free (replaced);
 }
 
+/* Nobody has the file that was removed: what comes in its place is waited for. */
+static void
+test_removed_before_start (Fixture *f, gconstpointer data)
+{
+  g_autofree char *errors = NULL;
+  Tool *tool;
+
+  (void) data;
+  start_vm (f, 0, 1);
+  say_and_settle (f, 0);
+  stop_vm (f);
+  tool = tool_start ("--follow", "--wait", f->path, NULL);
+  tool_expect (tool, "cpu0 number0;");
+  tool_wait_asleep (tool);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
+  g_usleep (100000);
+  start_vm (f, 0, 2);
+  say_and_settle (f, 1);
+  tool_expect (tool, "cpu1 number0;");
+  stop_vm (f);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  errors = tool_errors (tool);
+  g_assert_nonnull (strstr (errors, "was removed"));
+  g_assert_nonnull (strstr (errors, "going on with the one"));
+  tool_free (tool);
+}
+
+/*
+ * The device begins a new file: all who read the old one go on there.  One consumer does so
+ * when another has made the cursor that of the new log already.
+ */
+static void
+test_removed_running (Fixture *f, gconstpointer data)
+{
+  const char *commands[] = { "--follow", "--pipe", "--pipe" };
+  Tool *tool[G_N_ELEMENTS (commands)];
+
+  (void) data;
+  start_vm (f, 0, 1);
+  say_and_settle (f, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      tool[i] = tool_start (commands[i], f->path, NULL);
+      if (i < 2)
+        tool_expect (tool[i], "cpu0 number0;");
+      tool_wait_asleep (tool[i]);
+    }
+  kill (tool[2]->pid, SIGSTOP);
+  g_assert_cmpint (g_unlink (f->path), ==, 0);
+  g_assert_false (ddebug_log_check (f->log, NULL));
+  say_and_settle (f, 1);
+  for (guint i = 0; i < 2; i++)
+    {
+      tool_expect (tool[i], "cpu1 number0;");
+      tool_wait_asleep (tool[i]);
+    }
+  kill (tool[1]->pid, SIGSTOP);
+  kill (tool[2]->pid, SIGCONT);
+  g_usleep (100000);
+  say_and_settle (f, 2);
+  tool_expect (tool[2], "cpu2 number0;");
+  kill (tool[1]->pid, SIGCONT);
+  stop_vm (f);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      g_assert_cmpint (tool_finish (tool[i]), ==, 0);
+      g_assert_true ((strstr (tool[i]->text->str, "cpu1 number0;") != NULL) == (i != 2));
+      tool_free (tool[i]);
+    }
+}
+
 /* ---- consuming ---- */
 
 static void
@@ -490,6 +561,59 @@ test_output_gone_writing (Fixture *f, gconstpointer data)
       g_assert_cmpstr (errors, ==, "");
       tool_free (tool);
     }
+}
+
+/*
+ * A QEMU was killed.  The next one comes while the tool's output takes no more, and puts into the log what
+ * was left in the shared rings.
+ */
+static void
+test_next_while_writing (Fixture *f, gconstpointer data)
+{
+  enum { MESSAGES = 9999, LEFT = 30 };
+  Account a = { 0 };
+  char *next;
+  Tool *tool;
+
+  (void) data;
+  start_vm (f, 0, 1);
+  for (guint i = 0; i < MESSAGES; i++)
+    {
+      say (f, i % CPUS);
+      if (i % 100 == 0)
+        drain (f);
+      /* what is before need not be held for order when what comes now is read */
+      if (i == MESSAGES - 1000)
+        g_usleep (200000);
+    }
+  for (guint i = 0; i < CPUS; i++)
+    f->cpu[i]->number += LEFT / CPUS;
+  drain (f);
+  for (guint i = 0; i < CPUS; i++)
+    f->cpu[i]->number -= LEFT / CPUS;
+  ddebug_log_close (f->log);
+  tool = tool_start ("--pipe", "--wait", f->path, NULL);
+  tool_expect (tool, "number0;");
+  tool_wait_asleep (tool);
+  open_log (f, 0);
+  for (guint i = 0; i < LEFT; i++)
+    say (f, i % CPUS);
+  drain (f);
+  g_assert_cmpint (ddebug_log_append_event (f->log, DDEBUG_LOG_EVENT_RECOVERED, 0, 0, 0), ==, 0);
+  for (guint i = 0; i < CPUS; i++)
+    producer_free (f->cpu[i]);
+  boot (f, 2);
+  say_and_settle (f, 1);
+  tool_expect (tool, "-- epoch 2:");
+  say_and_settle (f, 2);
+  tool_expect (tool, "cpu2 number0;\n");
+  stop_vm (f);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  next = strstr (tool->text->str, "-- epoch 2:");
+  *next = '\0';
+  account (&a, tool->text->str);
+  g_assert_cmpuint (a.received, ==, MESSAGES + LEFT);
+  tool_free (tool);
 }
 
 /*
@@ -971,10 +1095,13 @@ main (int argc, char **argv)
   ADD ("--wait waits for a VM", test_wait_for_vm);
   ADD ("a killed VM's messages are all shown", test_killed_vm);
   ADD ("a file that is moved, replaced or removed is read on and said", test_removed);
+  ADD ("a file that was removed is not waited for when its VM starts", test_removed_before_start);
+  ADD ("a file that was removed is left when its device has left it", test_removed_running);
   ADD ("a log formatted anew is read on", test_formatted_anew);
   ADD ("--pipe goes on where it was interrupted", test_pipe);
   ADD ("the output's end is noticed while waiting", test_output_gone_waiting);
   ADD ("the output's end is noticed while writing", test_output_gone_writing);
+  ADD ("the next QEMU comes while the output takes no more", test_next_while_writing);
   ADD ("--pipe interrupted in a write repeats and loses nothing", test_interrupted_write);
   ADD ("several --pipe share the messages", test_shared);
   ADD ("a --pipe that hangs holds up others only until it ends", test_held_up);

@@ -142,9 +142,12 @@ test_supers (Fixture *f, gconstpointer data)
       g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation);
       g_clear_pointer (&reader, ddebug_reader_free);
     }
-  /* if it is damaged, anywhere, the older one does */
+  /* if it is damaged, anywhere but in its version, the older one does */
   for (guint at = 0; at < sizeof c->super; at++)
     {
+      if (at >= offsetof (struct ddebug_log_super, version)
+          && at < offsetof (struct ddebug_log_super, version) + sizeof c->super.version)
+        continue;
       copy[1][at] ^= 0x10;
       g_assert_true (g_file_set_contents_full (f->path, (char *) c->bytes, 16384, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
       reader = open_good (f->path);
@@ -241,6 +244,35 @@ test_refusals (Fixture *f, gconstpointer data)
   canned_super (c, 3);
   canned_write (c, f->path);
   ddebug_reader_free (open_good (f->path));
+}
+
+/* Whoever writes what is not known here has written one copy after the other. */
+static void
+test_newer_super (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint64 generation = 3; generation < 5; generation++)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (DdebugReader) reader = NULL;
+
+      canned_super (c, generation - 1);
+      c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
+      canned_super (c, generation);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+      /* it was so once */
+      c->super.incompat = 0;
+      canned_super (c, generation + 1);
+      canned_write (c, f->path);
+      reader = open_good (f->path);
+      g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation + 1);
+      /* where another version has its generation is not known */
+      c->super.version = GUINT32_TO_LE (DDEBUG_LOG_VERSION + 1);
+      canned_super (c, generation);
+      canned_write (c, f->path);
+      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+    }
 }
 
 /* ---- order ---- */
@@ -1131,12 +1163,22 @@ test_snapshot (Fixture *f, gconstpointer data)
   g_assert_cmpuint (n, ==, 5);
 }
 
+/* Until the descriptor is closed. */
+static int
+lock_as_writer (const char *path)
+{
+  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = DDEBUG_LOG_LOCK_WRITER, .l_len = 1 };
+  int fd = open (path, O_RDWR);
+
+  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  return fd;
+}
+
 static void
 test_writer (Fixture *f, gconstpointer data)
 {
   g_autoptr (Canned) c = canned_new (4);
   g_autoptr (DdebugReader) reader = NULL;
-  struct flock lock = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_start = DDEBUG_LOG_LOCK_WRITER, .l_len = 1 };
   DdebugState state;
   int fd;
 
@@ -1144,8 +1186,7 @@ test_writer (Fixture *f, gconstpointer data)
   canned_write (c, f->path);
   reader = open_good (f->path);
   g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
-  fd = open (f->path, O_RDWR);
-  g_assert_cmpint (fcntl (fd, F_OFD_SETLK, &lock), ==, 0);
+  fd = lock_as_writer (f->path);
   g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_ALIVE);
   close (fd);
   g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
@@ -1154,6 +1195,56 @@ test_writer (Fixture *f, gconstpointer data)
   put (f->path, DDEBUG_LOG_STATE_OFF, c->bytes + DDEBUG_LOG_STATE_OFF, sizeof (struct ddebug_log_state));
   g_assert_true (ddebug_reader_state (reader, &state));
   g_assert_cmpuint (state.settled_pass, ==, 77);
+}
+
+/*
+ * A writer comes while what the one before has left is read.  Its segments are not over where
+ * they end now, and what it is writing is no damage; be it there or gone in the next round.
+ */
+static void
+test_writer_comes (Fixture *f, gconstpointer data)
+{
+  const guint8 zeros[16] = { 0 };
+
+  (void) data;
+  for (guint there = 0; there < 2; there++)
+    {
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (DdebugReader) reader = NULL;
+      int fd;
+
+      canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+      canned_segment (c, 1, DDEBUG_LOG_SEG_DICT, 1);
+      canned_attach (c, 1, 1, 1);
+      add_data (c, 0, 4);
+      canned_write (c, f->path);
+      reader = open_good (f->path);
+      assert_reads (reader, "D 0 ");
+      add_data (c, 1, 4);
+      put_slot (c, f->path, 0);
+      ddebug_reader_set_live (reader, FALSE);
+      fd = lock_as_writer (f->path);
+      canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 2);
+      canned_segment (c, 3, DDEBUG_LOG_SEG_DICT, 2);
+      canned_attach (c, 2, 2, 2);
+      add_data (c, 2, 4);
+      add_data (c, 3, 4);
+      put_slot (c, f->path, 3);
+      put_slot (c, f->path, 2);
+      if (there)
+        put (f->path, canned_last (c) + sizeof (struct ddebug_log_chunk) + 16, zeros, sizeof zeros);
+      assert_reads (reader, there ? "1 D 2 " : "1 D 2 3 ");
+      canned_dict (c, 2, 1, 1, "m", "f");
+      add_data (c, 4, 4);
+      put_slot (c, f->path, 3);
+      put_slot (c, f->path, 2);
+      if (!there)
+        close (fd);
+      ddebug_reader_set_live (reader, there);
+      assert_reads (reader, there ? "3 D 4 " : "D 4 ");
+      if (there)
+        close (fd);
+    }
 }
 
 /* Random bytes over a good file: it ends, and what is given out is whole. */
@@ -1193,6 +1284,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("the younger good superblock counts", test_supers);
+  ADD ("what the younger superblock says and is not known is refused", test_newer_super);
   ADD ("impossible geometry is refused", test_geometry);
   ADD ("what is no log is refused", test_refusals);
   ADD ("chunks come in the order of writing, over both types", test_order);
@@ -1225,6 +1317,7 @@ main (int argc, char **argv)
   ADD ("another log in the file is noticed", test_other_log);
   ADD ("a snapshot ends though the writer does not", test_snapshot);
   ADD ("writer and state", test_writer);
+  ADD ("a writer that comes while the log is read is read on", test_writer_comes);
   ADD ("random damage", test_random_damage);
   return g_test_run ();
 }
