@@ -172,7 +172,7 @@ test_boots (Fixture *f, gconstpointer data)
   static const Case cases[] = {
     { "", ALL }, { "-b all", ALL }, { "--boot=all", ALL }, { "-b -1 --boot=all", ALL },
     { "-b", C }, { "-b 0", C }, { "-b0", C }, { "--boot", C }, { "--boot=0", C }, { "--boot 0", C }, { "-b -0", C },
-    { "-tb", C }, { "-tb0", C }, { "-cqb", "?:?:?: c0 newest|" }, { "-b -t", C }, { "-b --", C }, { "-b 3", C },
+    { "-tb", C }, { "-tb0", C }, { "-Cqb", "?:?:?: c0 newest|" }, { "-b -t", C }, { "-b --", C }, { "-b 3", C },
     { "-b -1", B }, { "-b-1", B }, { "-tb-1", B }, { "-tb -1", B }, { "--boot=-1", B }, { "--boot -1", B }, { "-b 2", B },
     { "-b " ID2, B }, { "-b" UUID2, B }, { "--boot=" ID3 "-1", B }, { "--boot " ID1 "+1", B }, { "-b " UUID2 "+0", B },
     { "-b 1", A }, { "-b+1", A }, { "-b -2", A }, { "-b " ID1, A }, { "-b " ID3 "-2", A },
