@@ -181,11 +181,14 @@ ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last)
   return first <= filter->until && last >= filter->since;
 }
 
-/* What is missing was there at some time between the message before it and what came next; 0 is any time. */
+/*
+ * What is missing was there at some time between the message before it and what came
+ * next; 0 is any time.  What a QEMU that died left in the rings has no last time.
+ */
 static gboolean
 passes_time (const DdebugFilter *filter, const DdebugItem *item)
 {
-  guint64 last = item->realtime ? item->realtime : G_MAXUINT64;
+  guint64 last = item->realtime && !item->unchecked ? item->realtime : G_MAXUINT64;
   gboolean is_moment = item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT;
 
   return ddebug_filter_overlaps (filter, is_moment ? item->realtime : item->stream->realtime, last);

@@ -50,11 +50,10 @@ notice_word (guint32 notice)
 static gboolean
 is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 {
-  guint64 came = boot->epoch->realtime;
+  guint64 first = boot->first ? boot->first : boot->epoch->realtime;
+  guint64 last = boot->last ? boot->last : boot->epoch->realtime;
 
-  if (!filter)
-    return TRUE;
-  return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
+  return !filter || ddebug_filter_overlaps (filter, first, last && !boot->unchecked ? last : G_MAXUINT64);
 }
 
 static void
@@ -68,7 +67,8 @@ add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GStri
   add_when (out, boot->first);
   g_string_append_c (out, ' ');
   add_when (out, boot->last);
-  g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
+  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ', boot->messages,
+                          notice_word (boot->notice));
   ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
   g_string_append_c (out, '\n');
 }
