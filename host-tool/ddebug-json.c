@@ -393,6 +393,8 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
   builder = begin_object (json, super, type_word (item));
   if (item->realtime && !item->unchecked)
     ddebug_json_add_time (builder, "host_time", item->realtime);
+  if (item->unchecked)
+    ddebug_json_add_true (builder, "unchecked");
   add_epoch (builder, item->epoch);
   add_stream (builder, item->stream);
   add_details (builder, item);

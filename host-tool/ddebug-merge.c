@@ -85,7 +85,6 @@ struct DdebugMerger
   guint64 newest;           /* time of the youngest message of it that was given out */
   GQueue in_life;           /* of Stream, those that are in the life that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
-  gboolean unchecked_told;  /* a message of a shared ring was given out */
   DdebugStreamFunc stream_func;
   gpointer stream_data;
 };
@@ -342,8 +341,6 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
   make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
   s->realtime = item->realtime;
   item->message = stream->message;
-  item->first_unchecked = item->unchecked && !merger->unchecked_told;
-  merger->unchecked_told |= item->unchecked;
   item->late = note_time (merger, stream);
   s->late += item->late != 0;
   return TRUE;

@@ -66,7 +66,6 @@ typedef struct
   DdebugEpoch *epoch;       /* likewise */
   DdebugMessage message;    /* its text is valid until the merger is used again */
   gboolean unchecked;       /* it is of a shared ring whose QEMU died: no checksum covers it */
-  gboolean first_unchecked; /* and it is the first of which that is so */
   guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
   guint64 realtime;         /* ns since 1970 when the host wrote its chunk; if unchecked, then or later; 0: not known */
   guint32 event;            /* DDEBUG_LOG_EVENT_* */

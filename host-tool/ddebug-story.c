@@ -111,6 +111,7 @@ typedef struct
   GString *tail;            /* of the kernel's log */
   guint32 tail_flags;
   gboolean in_tail;
+  guint64 unchecked;        /* messages of the boot that no checksum covers */
 } Words;
 
 static void
@@ -128,6 +129,7 @@ forget_words (Words *words, const DdebugEpoch *epoch)
   g_string_truncate (words->tail, 0);
   words->tail_flags = 0;
   words->in_tail = FALSE;
+  words->unchecked = 0;
   words->epoch = epoch;
 }
 
@@ -197,6 +199,7 @@ take_words (const DdebugItem *item, gpointer data)
     {
       if (item->epoch != words->epoch && !(words->epoch && ddebug_boots_are_one (item->epoch, words->epoch)))
         forget_words (words, item->epoch);
+      words->unchecked += item->unchecked;
       if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
         keep_message (words, item);
       else if (item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC))
@@ -320,6 +323,9 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
       g_string_append (out, was_chosen ? "no messages of this boot are in the log\n" : "no messages are in the log\n");
       return;
     }
+  if (words->unchecked)
+    g_string_append_printf (out, "rings:   %" G_GUINT64_FORMAT " of its messages were still in them, "
+                            "and no checksum covers these\n", words->unchecked);
   add_cpus (words, out);
   if (words->tail->len)
     {
