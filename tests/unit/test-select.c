@@ -379,6 +379,55 @@ append_message (DdebugLog *log, const char *text)
   g_assert_cmpint (ddebug_log_write_state (log, data.pass), ==, 0);
 }
 
+static void
+assert_end (const char *path, const char *end)
+{
+  Result r = tool_run ("--last-words", path, NULL);
+
+  g_assert_nonnull (strstr (r.out, end));
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+}
+
+/* That a QEMU died is said where the log shows that one was there, and not that it ended. */
+static void
+test_last_words_of_qemu (Fixture *f, gconstpointer data)
+{
+  const DdebugLogInfo info = { .vm_name = "test", .writer = "test-select" };
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (GError) error = NULL;
+  DdebugLog *log = ddebug_log_open (f->path, DDEBUG_LOG_SIZE_MIN, &info, DDEBUG_LOG_OPEN_CREATE, &error);
+  Result r;
+
+  (void) data;
+  g_assert_no_error (error);
+  ddebug_log_append_event (log, DDEBUG_LOG_EVENT_OPEN, 4711, 0, 0);
+  append_boot (log, 0x11);
+  append_message (log, "one");
+  assert_end (f->path, "QEMU:    runs\n");
+  ddebug_log_append_event (log, DDEBUG_LOG_EVENT_CLOSE, 0, 0, 0);
+  assert_end (f->path, "QEMU:    runs\n");
+  ddebug_log_close (log);
+  assert_end (f->path, "QEMU:    has ended\n");
+  /* what it said at its end is hidden, too */
+  r = tool_run ("--clear", f->path, NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+  r = tool_run ("--size=2M", f->path, NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+
+  /* that it came is not in the log any more */
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  producer_printf (p, SECOND, "x");
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+  assert_end (f->path, "QEMU:    died: its end is not in the log\n");
+}
+
 /* The newest boot goes on with those that come; an older one has ended. */
 static void
 test_follow_boots (Fixture *f, gconstpointer data)
@@ -898,6 +947,7 @@ main (int argc, char **argv)
   ADD ("--last-words of a boot", test_last_words_of_a_boot);
   ADD ("notices of a boot", test_notices_of_a_boot);
   ADD ("boots of damaged logs", test_boots_of_damaged_logs);
+  ADD ("--last-words of QEMU", test_last_words_of_qemu);
   ADD ("--follow and boots that come", test_follow_boots);
   g_test_add_func ("/select/times", test_times);
   g_test_add_func ("/select/times: anything", test_random_times);
