@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ddebug-format.h"
 #include "ddebug-packed.h"
 #include "ddebug-query.h"
 #include "ddebug-time.h"
@@ -295,10 +296,17 @@ passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugI
   g_autoptr (GError) error = NULL;
   gssize len = message->len;
   DdebugCallsite callsite;
+  guint own;
 
   if (!filter->grep)
     return TRUE;
-  if (message->args)
+  own = ddebug_format_own_stamp (message);
+  if (own)
+    {
+      text += own;
+      len -= own;
+    }
+  else if (message->args)
     {
       len = ddebug_dict_lookup (item->epoch, message->callsite, &callsite)
                 ? ddebug_packed_render (message, &callsite, packed) : -1;

@@ -916,7 +916,8 @@ static void
 test_kernel_log (Fixture *f, gconstpointer data)
 {
   static const Case cases[] = {
-    { "--query='file a.c'", "said|" }, { "--grep=printed", "printed|" }, { "--cpu=0", "printed|said|" }, { "--cpu=1", "" },
+    { "--query='file a.c'", "said|" }, { "--grep=printed", "printed|" }, { "--cpu=0", "printed|taken|[here]|said|" },
+    { "--cpu=1", "" }, { "--grep='^taken$'", "taken|" }, { "--grep='^\\['", "[here]|" }, { "--grep=0.25", "" },
   };
   g_autoptr (Canned) c = canned_new (4);
   g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
@@ -927,6 +928,9 @@ test_kernel_log (Fixture *f, gconstpointer data)
   canned_attach (c, 1, 0x1111, 0x11);
   canned_dict (c, 1, 1, 42, "m", "f");
   producer_kmsg (p, SECOND, 0, "printed");
+  producer_kmsg (p, SECOND, DDEBUG_KMSG_F_PAST, "[    0.250000] taken");
+  /* without stamps in the guest's log */
+  producer_kmsg (p, SECOND, DDEBUG_KMSG_F_PAST, "[here]");
   producer_say (p, SECOND, 1, "said", 4);
   canned_take (c, p, 1, 1);
   canned_write (c, f->path);
