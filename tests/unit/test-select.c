@@ -502,6 +502,7 @@ test_times (void)
     { "now", NOW }, { "today", TODAY }, { "yesterday", TODAY - DAY }, { "tomorrow", TODAY + DAY }, { " \tnow ", NOW },
     { "-1h", NOW - 3600 * US }, { "- 1 h", NOW - 3600 * US }, { "+3h30min", NOW + 12600 * US }, { "-90", NOW - 90 * US },
     { "5min ago", NOW - 300 * US }, { "1h 30min 2s ago", NOW - 5402 * US }, { "1.5h ago", NOW - 5400 * US },
+    { "30 ago", NOW - 30 * US }, { "1h 30  ago", NOW - 3630 * US },
     { "-0.000001s", NOW - 1 }, { "-0.0000019s", NOW - 1 }, { "-1us", NOW - 1 }, { "-1µs", NOW - 1 }, { "-2msec", NOW - 2000 },
     { "-1 hour", NOW - 3600 * US }, { "2 hours ago", NOW - 7200 * US }, { "-1hr", NOW - 3600 * US }, { "-1m", NOW - 60 * US },
     { "-2 minutes", NOW - 120 * US }, { "-3seconds", NOW - 3 * US }, { "-1d", NOW - DAY }, { "2 days ago", NOW - 2 * DAY },
