@@ -32,6 +32,7 @@ ddebug_boots_find (DdebugDict *dict)
       boot->to = epoch->number;
       boot->first = boot->first ? boot->first : epoch->first;
       boot->last = epoch->last ? epoch->last : boot->last;
+      boot->unchecked |= epoch->unchecked;
       boot->messages += epoch->messages;
       if (epoch->notice > boot->notice)
         {
@@ -64,8 +65,7 @@ scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
       DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
 
       ddebug_dict_life (dict, epoch);
-      epoch->first = epoch->first ? epoch->first : chunk->realtime;
-      epoch->last = chunk->realtime;
+      ddebug_epoch_note_data (epoch, chunk);
     }
   else if (!chunk->payload)
     return;

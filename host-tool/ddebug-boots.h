@@ -17,7 +17,8 @@ typedef struct
   guint32 from;             /* numbers of the first */
   guint32 to;               /* and the last */
   guint64 first;            /* ns since 1970, host: of its messages; 0: none yet */
-  guint64 last;
+  guint64 last;             /* that it took */
+  gboolean unchecked;       /* there are more in shared rings of a QEMU that died: of what time nobody knows */
   guint64 messages;
   guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that its kernel said of itself */
   guint64 noticed;          /* ns since 1970, host: when it was said first */

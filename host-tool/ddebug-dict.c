@@ -144,6 +144,18 @@ ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
   return epoch->life = life;
 }
 
+void
+ddebug_epoch_note_data (DdebugEpoch *epoch, const DdebugChunk *chunk)
+{
+  if (chunk->from_ring)
+    {
+      epoch->unchecked |= chunk->payload != NULL;
+      return;
+    }
+  epoch->first = epoch->first ? epoch->first : chunk->realtime;
+  epoch->last = chunk->realtime;
+}
+
 gboolean
 ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
 {

@@ -46,7 +46,8 @@ typedef struct
   guint callsites;
   guint64 messages;         /* received of this epoch */
   guint64 first;            /* ns since 1970 when the host took the first of them; 0: none yet */
-  guint64 last;             /* and the last */
+  guint64 last;             /* and the last that it took */
+  gboolean unchecked;       /* there are more, which it did not: in shared rings of a QEMU that died */
   guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that the kernel said of itself */
   guint64 noticed;          /* ns since 1970, host: when it was said first */
   guint32 event;            /* DDEBUG_LOG_EVENT_*: the last that says what became of the VM, up to left; 0: none */
@@ -83,6 +84,9 @@ DdebugEpoch *ddebug_dict_epoch (DdebugDict *dict, guint32 number);
 
 /* The life that @epoch belongs to. */
 DdebugLife *ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch);
+
+/* Notes when the messages of @chunk, of type DATA, came. */
+void ddebug_epoch_note_data (DdebugEpoch *epoch, const DdebugChunk *chunk);
 
 /* Takes an ATTACH chunk in; FALSE if it is too short to be one. */
 gboolean ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk);

@@ -111,7 +111,8 @@ typedef struct
   gboolean is_there;        /* the log was read; else what follows is zero */
   guint64 size;
   guint boots;
-  guint64 last;             /* ns since 1970, host: of the newest message; 0: none */
+  guint64 last;             /* ns since 1970, host: of the newest message that it took; 0: none */
+  gboolean unchecked;       /* there is a newer one in shared rings of a QEMU that died */
 } Row;
 
 /* Reads the headers of the whole log. */
@@ -129,7 +130,10 @@ read_log (Row *row, GError **error)
   row->size = ddebug_reader_super (reader)->size;
   row->boots = boots->len;
   for (guint i = 0; i < boots->len; i++)
-    row->last = MAX (row->last, g_array_index (boots, DdebugBoot, i).last);
+    {
+      row->last = MAX (row->last, g_array_index (boots, DdebugBoot, i).last);
+      row->unchecked |= g_array_index (boots, DdebugBoot, i).unchecked;
+    }
   return TRUE;
 }
 
@@ -163,6 +167,8 @@ add_json (const DdebugOptions *options, const Row *row, GString *out)
     }
   if (row->last)
     ddebug_json_add_time (builder, "last", row->last);
+  if (row->unchecked)
+    ddebug_json_add_true (builder, "unchecked");
   json_builder_end_object (builder);
   ddebug_json_finish (builder, options->utf8, out);
 }
@@ -191,6 +197,8 @@ add_text (const DdebugOptions *options, const Row *row, int width, GString *out)
     }
   if (row->last)
     {
+      if (row->unchecked)
+        g_string_append (age, "< ");
       ddebug_format_age (age, row->last);
       g_string_append (age, " ago");
     }

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "ddebug-format.h"
 #include "ddebug-packed.h"
 #include "ddebug-query.h"
 #include "ddebug-time.h"
@@ -181,11 +182,14 @@ ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last)
   return first <= filter->until && last >= filter->since;
 }
 
-/* What is missing was there at some time between the message before it and what came next; 0 is any time. */
+/*
+ * What is missing was there at some time between the message before it and what came
+ * next; 0 is any time.  What a QEMU that died left in the rings has no last time.
+ */
 static gboolean
 passes_time (const DdebugFilter *filter, const DdebugItem *item)
 {
-  guint64 last = item->realtime ? item->realtime : G_MAXUINT64;
+  guint64 last = item->realtime && !item->unchecked ? item->realtime : G_MAXUINT64;
   gboolean is_moment = item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT;
 
   return ddebug_filter_overlaps (filter, is_moment ? item->realtime : item->stream->realtime, last);
@@ -292,10 +296,17 @@ passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugI
   g_autoptr (GError) error = NULL;
   gssize len = message->len;
   DdebugCallsite callsite;
+  guint own;
 
   if (!filter->grep)
     return TRUE;
-  if (message->args)
+  own = ddebug_format_own_stamp (message);
+  if (own)
+    {
+      text += own;
+      len -= own;
+    }
+  else if (message->args)
     {
       len = ddebug_dict_lookup (item->epoch, message->callsite, &callsite)
                 ? ddebug_packed_render (message, &callsite, packed) : -1;

@@ -418,9 +418,13 @@ append_late (const DdebugItem *item, GString *out)
                           micros / 1000000, (guint) (micros % 1000000));
 }
 
+/* Once for each QEMU that died: an epoch has not had two.  The order of time puts checked ones in between. */
 static void
-append_unchecked (GString *out)
+begin_unchecked (DdebugFormat *format, GString *out)
 {
+  if (format->unchecked)
+    return;
+  format->unchecked = TRUE;
   g_string_append (out, "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it --\n");
 }
 
@@ -593,6 +597,7 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
 {
   if (format->epoch && format->epoch != epoch && is_other_boot (format->epoch, epoch) && !format->quiet)
     append_epoch (format, epoch, out);
+  format->unchecked &= format->epoch == epoch;
   format->epoch = epoch;
 }
 
@@ -626,8 +631,8 @@ ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   if (item->epoch)
     begin_epoch (format, item->epoch, out);
-  if (item->first_unchecked && !format->quiet)
-    append_unchecked (out);
+  if (item->type == DDEBUG_ITEM_MESSAGE && item->unchecked && !format->quiet)
+    begin_unchecked (format, out);
   if (item->late && !format->quiet)
     append_late (item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT)

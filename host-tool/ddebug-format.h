@@ -38,8 +38,9 @@ typedef struct
   gboolean raw;             /* texts and names as the guest wrote them: never for a terminal */
   gboolean callsite;        /* module:function:line: before the text */
   gboolean quiet;           /* messages only */
-  const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item(), as is the next */
+  const DdebugEpoch *epoch; /* of the last line; kept by ddebug_format_item(), as are the next */
   guint32 past;             /* DDEBUG_KMSG_F_* of the last line */
+  gboolean unchecked;       /* a line of this epoch was one that no checksum covers, and that was said */
 } DdebugFormat;
 
 /**
@@ -47,7 +48,8 @@ typedef struct
  *
  * Appends the lines of @item to @out: a message as dmesg shows it, a notice as
  * "-- text --".  A message that begins another epoch, with other rings, gets a
- * notice before it, as one that is late does.  No line of a message can be taken for a notice, unless it is
+ * notice before it, as one that is late does, and the first of an epoch that no
+ * checksum covers.  No line of a message can be taken for a notice, unless it is
  * raw: it begins with a bracket, or with a blank.
  */
 void ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out);

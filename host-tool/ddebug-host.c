@@ -137,7 +137,7 @@ static const HelpLine help_commands[] = {
   { "    --last-words", "say how the VM and its guest ended: the last messages of each CPU," },
   { NULL, "and the end of the kernel's log if it oopsed or panicked" },
   { "    --size", "print the size of the log" },
-  { "    --size=N[K|M|G]", "change it, 1M to 1024G; while the VM runs, too" },
+  { "    --size=N[K|M|G|T]", "change it, 1M to 1024G; while the VM runs, too" },
   { "    --clear", "hide all messages that are in the log" },
   { "-h, --help", "print this and end" },
   { "-V, --version", "print the version and end" },
@@ -150,7 +150,7 @@ static const HelpLine help_domains[] = {
   { "    --detach DOMAIN", "take it away again; the log stays" },
   { "-c, --connect=URI", "of libvirt, as for virsh: qemu:///system, qemu:///session" },
   { "    --log=FILE", "with --attach: the log; without it, in a folder of libvirt's user" },
-  { "    --log-size=N[K|M|G]", "with --attach: its size" },
+  { "    --log-size=N[K|M|G|T]", "with --attach: its size" },
   { "    --plugin=FILE", "with --attach: the device, if QEMU has it not inside" },
   { "-y, --yes", "with --attach and --detach: do not ask" },
 };
@@ -171,7 +171,7 @@ static const HelpLine help_filters[] = {
 
 static const HelpLine help_options[] = {
   { "-w, --wait", "wait for the log to be there, and --follow and --pipe for a VM to use it" },
-  { "-C, --callsite", "print module:function:line: before each message" },
+  { "-C, --callsite", "print module:function:line: before each message; also --last-words" },
   { "-o, --output=FORMAT", "text, or json: an object a line, for programs; also --list-boots" },
   { "    --raw", "print messages byte for byte, nothing escaped; not to a terminal" },
   { "-q, --quiet", "print messages only, no notices of losses, boots and damage" },
@@ -217,8 +217,8 @@ add_all_help (GString *out)
                         "guest whose callsites have the dynamic debug flag 'r'.  SOURCE is the log's file, or\n"
                         "the libvirt domain: its name, id or UUID; domain:NAME where there is a file of that\n"
                         "name.  Several are shown as one, each line with its SOURCE.\n");
-  add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 20);
-  add_help (out, "Domains of libvirt", help_domains, G_N_ELEMENTS (help_domains), 23);
+  add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 21);
+  add_help (out, "Domains of libvirt", help_domains, G_N_ELEMENTS (help_domains), 25);
   add_help (out, "What is shown by --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 25);
   add_help (out, "Options", help_options, G_N_ELEMENTS (help_options), 20);
   add_help (out, "Exit status", help_status, G_N_ELEMENTS (help_status), 20);

@@ -55,6 +55,13 @@ ddebug_json_add_number (JsonBuilder *builder, const char *name, guint64 value)
 }
 
 void
+ddebug_json_add_true (JsonBuilder *builder, const char *name)
+{
+  json_builder_set_member_name (builder, name);
+  json_builder_add_boolean_value (builder, TRUE);
+}
+
+void
 ddebug_json_add_time (JsonBuilder *builder, const char *name, guint64 ns)
 {
   char text[32];
@@ -384,8 +391,10 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
     append_epoch (json, super, item->epoch, out);
   json->epoch = item->epoch ? item->epoch : json->epoch;
   builder = begin_object (json, super, type_word (item));
-  if (item->realtime)
+  if (item->realtime && !item->unchecked)
     ddebug_json_add_time (builder, "host_time", item->realtime);
+  if (item->unchecked)
+    ddebug_json_add_true (builder, "unchecked");
   add_epoch (builder, item->epoch);
   add_stream (builder, item->stream);
   add_details (builder, item);
@@ -413,6 +422,8 @@ ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const Ddebug
     ddebug_json_add_time (builder, "first", boot->first);
   if (boot->last)
     ddebug_json_add_time (builder, "last", boot->last);
+  if (boot->unchecked)
+    ddebug_json_add_true (builder, "unchecked");
   ddebug_json_add_number (builder, "messages", boot->messages);
   if (boot->notice)
     {

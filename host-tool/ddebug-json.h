@@ -39,6 +39,7 @@ void ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const D
  * above 2^53 - 1, which not all readers of JSON can tell apart, become that.
  */
 void ddebug_json_add_string (JsonBuilder *builder, const char *name, const char *value);
+void ddebug_json_add_true (JsonBuilder *builder, const char *name);
 void ddebug_json_add_number (JsonBuilder *builder, const char *name, guint64 value);
 /* Seconds with nine digits behind the point, as a string: exact, which a number would not be. */
 void ddebug_json_add_time (JsonBuilder *builder, const char *name, guint64 ns);

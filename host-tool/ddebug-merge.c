@@ -85,7 +85,6 @@ struct DdebugMerger
   guint64 newest;           /* time of the youngest message of it that was given out */
   GQueue in_life;           /* of Stream, those that are in the life that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
-  gboolean unchecked_told;  /* a message of a shared ring was given out */
   DdebugStreamFunc stream_func;
   gpointer stream_data;
 };
@@ -284,13 +283,15 @@ make_item (DdebugItem *item, DdebugItemType type, Stream *stream, DdebugEpoch *e
   item->type = type;
   item->stream = &stream->stream;
   item->epoch = epoch;
+  /* what is missing at the end of a stream is of no span */
+  item->realtime = stream->span ? stream->span->chunk.realtime : 0;
+  item->unchecked = stream->span && stream->span->chunk.from_ring;
 }
 
 static void
 make_lost (DdebugItem *item, Stream *stream, DdebugEpoch *epoch, guint64 next, DdebugLostReason reason)
 {
   make_item (item, DDEBUG_ITEM_LOST, stream, epoch);
-  item->realtime = stream->span ? stream->span->chunk.realtime : 0;
   item->count = next - stream->stream.next;
   item->reason = reason;
   stream->stream.lost += item->count;
@@ -338,11 +339,8 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
   s->received++;
   stream->span->epoch->messages++;
   make_item (item, DDEBUG_ITEM_MESSAGE, stream, stream->span->epoch);
-  item->realtime = s->realtime = stream->span->chunk.realtime;
+  s->realtime = item->realtime;
   item->message = stream->message;
-  item->unchecked = stream->span->chunk.from_ring;
-  item->first_unchecked = item->unchecked && !merger->unchecked_told;
-  merger->unchecked_told |= item->unchecked;
   item->late = note_time (merger, stream);
   s->late += item->late != 0;
   return TRUE;
@@ -358,7 +356,6 @@ take_drops (Stream *stream, DdebugItem *item)
   if (!has_drops (stream, stream->span))
     return FALSE;
   make_item (item, DDEBUG_ITEM_DROPPED, stream, stream->span->epoch);
-  item->realtime = chunk->realtime;
   item->recursed = chunk->recursed > s->recursed ? chunk->recursed - s->recursed : 0;
   item->torn = chunk->torn > s->torn ? chunk->torn - s->torn : 0;
   item->count = item->recursed + item->torn;
@@ -378,12 +375,10 @@ take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
     {
     case HEAD_BAD_SPAN:
       make_item (item, DDEBUG_ITEM_BAD_SPAN, stream, stream->span->epoch);
-      item->realtime = stream->span->chunk.realtime;
       item->text = stream->span->span.damage;
       return TRUE;
     case HEAD_UNKNOWN:
       make_item (item, DDEBUG_ITEM_UNKNOWN, stream, stream->span->epoch);
-      item->realtime = stream->span->chunk.realtime;
       item->count = stream->span->span.unknown;
       return TRUE;
     default:

@@ -65,10 +65,9 @@ typedef struct
   DdebugStream *stream;     /* NULL for BAD_CHUNK and IO_LOST */
   DdebugEpoch *epoch;       /* likewise */
   DdebugMessage message;    /* its text is valid until the merger is used again */
-  gboolean unchecked;       /* it was in a shared ring when its QEMU died: no checksum covers it */
-  gboolean first_unchecked; /* and it is the first of which that is so */
+  gboolean unchecked;       /* it is of a shared ring whose QEMU died: no checksum covers it */
   guint64 late;             /* ns by which the message is older than one given out before it; 0: in order */
-  guint64 realtime;         /* ns since 1970 when the host wrote its chunk; 0: not known */
+  guint64 realtime;         /* ns since 1970 when the host wrote its chunk; if unchecked, then or later; 0: not known */
   guint32 event;            /* DDEBUG_LOG_EVENT_* */
   guint64 args[2];          /* of the event */
   guint64 count;

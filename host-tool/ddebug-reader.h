@@ -55,7 +55,8 @@ typedef struct
   const guint8 *payload;  /* len bytes, checked; NULL if they were damaged */
   /*
    * Of a shared ring, whose writer died before it drained it: no chunk of the file,
-   * and no checksum covers it.  Its host's times are those of the newest chunk.
+   * and no checksum covers it.  Nobody knows its host's times: what it has are those of
+   * the newest chunk, which none of the device's would be before.
    */
   gboolean from_ring;
   const char *broken_rule;  /* for a ring: why it cannot be read, and payload is NULL */

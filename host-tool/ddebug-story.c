@@ -50,11 +50,10 @@ notice_word (guint32 notice)
 static gboolean
 is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 {
-  guint64 came = boot->epoch->realtime;
+  guint64 first = boot->first ? boot->first : boot->epoch->realtime;
+  guint64 last = boot->last ? boot->last : boot->epoch->realtime;
 
-  if (!filter)
-    return TRUE;
-  return ddebug_filter_overlaps (filter, boot->first ? boot->first : came, boot->last ? boot->last : came ? came : G_MAXUINT64);
+  return !filter || ddebug_filter_overlaps (filter, first, last && !boot->unchecked ? last : G_MAXUINT64);
 }
 
 static void
@@ -68,7 +67,8 @@ add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GStri
   add_when (out, boot->first);
   g_string_append_c (out, ' ');
   add_when (out, boot->last);
-  g_string_append_printf (out, " %10" G_GUINT64_FORMAT " %-12s ", boot->messages, notice_word (boot->notice));
+  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ', boot->messages,
+                          notice_word (boot->notice));
   ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
   g_string_append_c (out, '\n');
 }
@@ -111,6 +111,7 @@ typedef struct
   GString *tail;            /* of the kernel's log */
   guint32 tail_flags;
   gboolean in_tail;
+  guint64 unchecked;        /* messages of the boot that no checksum covers */
 } Words;
 
 static void
@@ -128,6 +129,7 @@ forget_words (Words *words, const DdebugEpoch *epoch)
   g_string_truncate (words->tail, 0);
   words->tail_flags = 0;
   words->in_tail = FALSE;
+  words->unchecked = 0;
   words->epoch = epoch;
 }
 
@@ -197,6 +199,7 @@ take_words (const DdebugItem *item, gpointer data)
     {
       if (item->epoch != words->epoch && !(words->epoch && ddebug_boots_are_one (item->epoch, words->epoch)))
         forget_words (words, item->epoch);
+      words->unchecked += item->unchecked;
       if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
         keep_message (words, item);
       else if (item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC))
@@ -225,21 +228,28 @@ add_event (GString *out, guint32 event, const guint64 args[2], guint64 when)
   add_dated (out, when);
 }
 
-/* What became of the VM and of QEMU after the newest boot. */
+/*
+ * What became of the VM and of QEMU after the newest boot.  @writer: before the log was
+ * read; what one that had gone by then had to say was read.
+ */
 static void
-add_present (DdebugView *view, GString *out)
+add_present (DdebugView *view, DdebugWriter writer, GString *out)
 {
-  gboolean alive = ddebug_reader_writer (ddebug_view_reader (view)) == DDEBUG_WRITER_ALIVE;
   guint64 args[2] = { 0 }, when;
   guint32 event = ddebug_view_last_event (view, &args[0], &when);
 
   add_event (out, event, args, when);
-  if (alive)
+  if (writer == DDEBUG_WRITER_ALIVE)
     g_string_append (out, "QEMU:    runs\n");
   else if (ddebug_view_is_closed (view))
     g_string_append (out, "QEMU:    has ended\n");
-  else
+  else if (writer == DDEBUG_WRITER_UNKNOWN)
+    g_string_append (out, "QEMU:    runs, or died: its file system has no locks, which would tell\n");
+  else if (event || ddebug_view_totals (view)->received)
     g_string_append (out, "QEMU:    died: its end is not in the log\n");
+  else
+    /* --clear, for instance, hides its end with the rest */
+    g_string_append (out, "QEMU:    has gone; how it ended is not in the log\n");
 }
 
 /* The same, of one after which others came. */
@@ -257,7 +267,7 @@ add_past (const DdebugEpoch *epoch, GString *out)
 
 /* How the guest ended, and the VM; @boot: NULL if the log has none. */
 static void
-add_end (DdebugView *view, const DdebugBoot *boot, gboolean is_newest, GString *out)
+add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean is_newest, GString *out)
 {
   if (boot && boot->notice)
     {
@@ -265,7 +275,7 @@ add_end (DdebugView *view, const DdebugBoot *boot, gboolean is_newest, GString *
       add_dated (out, boot->noticed);
     }
   if (is_newest)
-    add_present (view, out);
+    add_present (view, writer, out);
   else
     add_past (boot->epoch, out);
 }
@@ -289,7 +299,7 @@ add_cpus (const Words *words, GString *out)
 }
 
 static void
-add_words (const DdebugOptions *options, DdebugView *view, const Words *words, GString *out)
+add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, const Words *words, GString *out)
 {
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
   DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
@@ -314,12 +324,15 @@ add_words (const DdebugOptions *options, DdebugView *view, const Words *words, G
       g_string_append_c (out, '\n');
     }
   /* without a choice it is the VM's end, also where the newest boot has no messages */
-  add_end (view, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
+  add_end (view, writer, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
   if (!words->epoch)
     {
       g_string_append (out, was_chosen ? "no messages of this boot are in the log\n" : "no messages are in the log\n");
       return;
     }
+  if (words->unchecked)
+    g_string_append_printf (out, "rings:   %" G_GUINT64_FORMAT " of its messages were still in them, "
+                            "and no checksum covers these\n", words->unchecked);
   add_cpus (words, out);
   if (words->tail->len)
     {
@@ -346,19 +359,22 @@ tell (const DdebugOptions *options, const char *path, const char *name, DdebugWa
     .filter = options->filter,
   };
   DdebugReader *reader = ddebug_host_open (options, path, wait, &status);
+  DdebugWriter writer;
+  gboolean live;
 
   if (reader)
     {
       view = ddebug_view_new (reader);
+      writer = ddebug_reader_writer (reader);
+      live = writer != DDEBUG_WRITER_GONE;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
-           && !ddebug_filter_begin (options->filter, reader, ddebug_host_is_live (reader, FALSE), DDEBUG_FILTER_BOOT_ALONE,
-                                    path, &words.place, &error))
-          || !ddebug_view_read_all (view, ddebug_host_is_live (reader, FALSE),
-                                    last_words ? take_words : ddebug_host_read_on, &words, &error))
+           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path, &words.place,
+                                    &error))
+          || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words, &error))
         status = ddebug_host_fail (error);
       else if (last_words)
-        add_words (options, view, &words, text);
+        add_words (options, view, writer, &words, text);
       else
         add_boots (options, path, name, view, text);
     }

@@ -77,14 +77,14 @@ parse_span (const char *text, const char *end, gint64 *us)
     return FALSE;
   for (; p < end; p = skip_blanks (p))
     {
-      const char *number = p;
-      const char *unit = skip_blanks (p + strspn (p, "0123456789."));
-      gsize len = strcspn (unit, " \t.0123456789");
+      const char *number = p, *behind = p + strspn (p, "0123456789.");
+      /* a number may be the last that stands before the end */
+      const char *unit = MIN (skip_blanks (behind), end);
+      gsize len = MIN (strcspn (unit, " \t.0123456789"), (gsize) (end - unit));
       gint64 size, one;
 
-      len = MIN (len, (gsize) (end - unit));
       size = len ? find_unit (unit, len) : G_USEC_PER_SEC;
-      if (!size || !take_number (&number, size, &one) || skip_blanks (number) != unit || one > US_MAX - *us)
+      if (!size || !take_number (&number, size, &one) || number != behind || one > US_MAX - *us)
         return FALSE;
       *us += one;
       p = unit + len;

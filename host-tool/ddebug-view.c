@@ -290,9 +290,7 @@ take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       view->is_waiting = TRUE;
       return FALSE;
     }
-  if (!view->epoch->first)
-    view->epoch->first = chunk->realtime;
-  view->epoch->last = chunk->realtime;
+  ddebug_epoch_note_data (view->epoch, chunk);
   ddebug_merger_push (view->merger, chunk, view->epoch, view->life, &view->marks);
   if (chunk->payload)
     return FALSE;

@@ -322,6 +322,30 @@ test_late (void)
     }
 }
 
+/* That no checksum covers what follows is said once for each QEMU that died, also of one log. */
+static void
+test_unchecked (void)
+{
+  static const char notice[] = "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it "
+                               "--\n[    0.000000] x\n";
+  DdebugEpoch first = { .number = 1 }, second = { .number = 2 };
+  DdebugItem checked = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &first, .message = { .text = (void *) "x", .len = 1 } };
+  DdebugItem item = checked;
+  DdebugFormat format = { 0 }, other = { 0 }, quiet = { .quiet = TRUE };
+
+  item.unchecked = TRUE;
+  assert_item (&format, checked, "[    0.000000] x\n");
+  assert_item (&format, item, notice);
+  /* in the order of time there may be checked ones between them */
+  assert_item (&format, checked, "[    0.000000] x\n");
+  assert_item (&format, item, "[    0.000000] x\n");
+  assert_item (&other, item, notice);
+  assert_item (&quiet, item, "[    0.000000] x\n");
+  item.epoch = checked.epoch = &second;
+  assert_item (&format, checked, "-- epoch 2 --\n[    0.000000] x\n");
+  assert_item (&format, item, notice);
+}
+
 /* Each kind of notice, with each reason: one line, that begins and ends as no message does. */
 static void
 test_all_notices (void)
@@ -541,6 +565,7 @@ main (int argc, char **argv)
   g_test_add_func ("/format/callsites", test_callsites);
   g_test_add_func ("/format/notices", test_notices);
   g_test_add_func ("/format/a late message is marked", test_late);
+  g_test_add_func ("/format/what no checksum covers", test_unchecked);
   g_test_add_func ("/format/every notice", test_all_notices);
   g_test_add_func ("/format/epochs are told apart", test_epochs);
   g_test_add_func ("/format/raw messages", test_raw);

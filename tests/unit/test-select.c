@@ -172,7 +172,7 @@ test_boots (Fixture *f, gconstpointer data)
   static const Case cases[] = {
     { "", ALL }, { "-b all", ALL }, { "--boot=all", ALL }, { "-b -1 --boot=all", ALL },
     { "-b", C }, { "-b 0", C }, { "-b0", C }, { "--boot", C }, { "--boot=0", C }, { "--boot 0", C }, { "-b -0", C },
-    { "-tb", C }, { "-tb0", C }, { "-cqb", "?:?:?: c0 newest|" }, { "-b -t", C }, { "-b --", C }, { "-b 3", C },
+    { "-tb", C }, { "-tb0", C }, { "-Cqb", "?:?:?: c0 newest|" }, { "-b -t", C }, { "-b --", C }, { "-b 3", C },
     { "-b -1", B }, { "-b-1", B }, { "-tb-1", B }, { "-tb -1", B }, { "--boot=-1", B }, { "--boot -1", B }, { "-b 2", B },
     { "-b " ID2, B }, { "-b" UUID2, B }, { "--boot=" ID3 "-1", B }, { "--boot " ID1 "+1", B }, { "-b " UUID2 "+0", B },
     { "-b 1", A }, { "-b+1", A }, { "-b -2", A }, { "-b " ID1, A }, { "-b " ID3 "-2", A },
@@ -379,6 +379,55 @@ append_message (DdebugLog *log, const char *text)
   g_assert_cmpint (ddebug_log_write_state (log, data.pass), ==, 0);
 }
 
+static void
+assert_end (const char *path, const char *end)
+{
+  Result r = tool_run ("--last-words", path, NULL);
+
+  g_assert_nonnull (strstr (r.out, end));
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+}
+
+/* That a QEMU died is said where the log shows that one was there, and not that it ended. */
+static void
+test_last_words_of_qemu (Fixture *f, gconstpointer data)
+{
+  const DdebugLogInfo info = { .vm_name = "test", .writer = "test-select" };
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  g_autoptr (GError) error = NULL;
+  DdebugLog *log = ddebug_log_open (f->path, DDEBUG_LOG_SIZE_MIN, &info, DDEBUG_LOG_OPEN_CREATE, &error);
+  Result r;
+
+  (void) data;
+  g_assert_no_error (error);
+  ddebug_log_append_event (log, DDEBUG_LOG_EVENT_OPEN, 4711, 0, 0);
+  append_boot (log, 0x11);
+  append_message (log, "one");
+  assert_end (f->path, "QEMU:    runs\n");
+  ddebug_log_append_event (log, DDEBUG_LOG_EVENT_CLOSE, 0, 0, 0);
+  assert_end (f->path, "QEMU:    runs\n");
+  ddebug_log_close (log);
+  assert_end (f->path, "QEMU:    has ended\n");
+  /* what it said at its end is hidden, too */
+  r = tool_run ("--clear", f->path, NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+  r = tool_run ("--size=2M", f->path, NULL);
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+
+  /* that it came is not in the log any more */
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  producer_printf (p, SECOND, "x");
+  canned_take (c, p, 1, 1);
+  canned_write (c, f->path);
+  assert_end (f->path, "QEMU:    died: its end is not in the log\n");
+}
+
 /* The newest boot goes on with those that come; an older one has ended. */
 static void
 test_follow_boots (Fixture *f, gconstpointer data)
@@ -453,6 +502,7 @@ test_times (void)
     { "now", NOW }, { "today", TODAY }, { "yesterday", TODAY - DAY }, { "tomorrow", TODAY + DAY }, { " \tnow ", NOW },
     { "-1h", NOW - 3600 * US }, { "- 1 h", NOW - 3600 * US }, { "+3h30min", NOW + 12600 * US }, { "-90", NOW - 90 * US },
     { "5min ago", NOW - 300 * US }, { "1h 30min 2s ago", NOW - 5402 * US }, { "1.5h ago", NOW - 5400 * US },
+    { "30 ago", NOW - 30 * US }, { "1h 30  ago", NOW - 3630 * US },
     { "-0.000001s", NOW - 1 }, { "-0.0000019s", NOW - 1 }, { "-1us", NOW - 1 }, { "-1µs", NOW - 1 }, { "-2msec", NOW - 2000 },
     { "-1 hour", NOW - 3600 * US }, { "2 hours ago", NOW - 7200 * US }, { "-1hr", NOW - 3600 * US }, { "-1m", NOW - 60 * US },
     { "-2 minutes", NOW - 120 * US }, { "-3seconds", NOW - 3 * US }, { "-1d", NOW - DAY }, { "2 days ago", NOW - 2 * DAY },
@@ -867,7 +917,8 @@ static void
 test_kernel_log (Fixture *f, gconstpointer data)
 {
   static const Case cases[] = {
-    { "--query='file a.c'", "said|" }, { "--grep=printed", "printed|" }, { "--cpu=0", "printed|said|" }, { "--cpu=1", "" },
+    { "--query='file a.c'", "said|" }, { "--grep=printed", "printed|" }, { "--cpu=0", "printed|taken|[here]|said|" },
+    { "--cpu=1", "" }, { "--grep='^taken$'", "taken|" }, { "--grep='^\\['", "[here]|" }, { "--grep=0.25", "" },
   };
   g_autoptr (Canned) c = canned_new (4);
   g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
@@ -878,6 +929,9 @@ test_kernel_log (Fixture *f, gconstpointer data)
   canned_attach (c, 1, 0x1111, 0x11);
   canned_dict (c, 1, 1, 42, "m", "f");
   producer_kmsg (p, SECOND, 0, "printed");
+  producer_kmsg (p, SECOND, DDEBUG_KMSG_F_PAST, "[    0.250000] taken");
+  /* without stamps in the guest's log */
+  producer_kmsg (p, SECOND, DDEBUG_KMSG_F_PAST, "[here]");
   producer_say (p, SECOND, 1, "said", 4);
   canned_take (c, p, 1, 1);
   canned_write (c, f->path);
@@ -898,6 +952,7 @@ main (int argc, char **argv)
   ADD ("--last-words of a boot", test_last_words_of_a_boot);
   ADD ("notices of a boot", test_notices_of_a_boot);
   ADD ("boots of damaged logs", test_boots_of_damaged_logs);
+  ADD ("--last-words of QEMU", test_last_words_of_qemu);
   ADD ("--follow and boots that come", test_follow_boots);
   g_test_add_func ("/select/times", test_times);
   g_test_add_func ("/select/times: anything", test_random_times);
