@@ -145,6 +145,7 @@ struct DdebugDrain {
 
     /* the thread's */
     DdebugLog *log;
+    uint64_t guest_size_min;    /* what the host has last given the log */
     bool freeze_on_panic;
     bool guest_there;           /* RESET will follow its ATTACH in the log */
     bool guest_died;            /* since its ATTACH */
@@ -939,19 +940,26 @@ static void note_size(DdebugDrain *d)
 }
 
 /*
- * The guest wants another size, which it may have.  What comes of it is the guest's
- * to know: it may ask as often as it likes, and our stderr is not for that.
+ * The guest wants another size.  What comes of it is the guest's to know: it may
+ * ask as often as it likes, and our stderr is not for that.  Whether it may have
+ * so little is asked now: the host may have changed the size since the request.
  * Comes with the lock, goes with it, and has none in between.
  */
 static void change_size(DdebugDrain *d, DdebugJob *job)
 {
     const struct virtio_ddebug_log_size *wanted = job->payload;
+    const uint64_t size = le64_to_cpu(wanted->size);
     DdebugDone *done = g_new0(DdebugDone, 1);
     g_autoptr(GError) error = NULL;
 
-    qemu_mutex_unlock(&d->lock);
     done->answer.id = job->id;
-    if (!ddebug_log_resize(d->log, le64_to_cpu(wanted->size), &error)) {
+    if (size < d->guest_size_min) {
+        done->answer.status = VIRTIO_DDEBUG_S_INVAL;
+        push_done(d, done);
+        return;
+    }
+    qemu_mutex_unlock(&d->lock);
+    if (!ddebug_log_resize(d->log, size, &error)) {
         done->answer.status =
             g_error_matches(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE) ?
             VIRTIO_DDEBUG_S_NOSPC : VIRTIO_DDEBUG_S_IOERR;
@@ -1172,6 +1180,7 @@ static void resize(DdebugDrain *d)
     d->resize_to = 0;
     qemu_mutex_unlock(&d->lock);
     if (ddebug_log_resize(d->log, size, &error)) {
+        d->guest_size_min = size;
         status = g_strdup("done");
     } else {
         warn_report("virtio-ddebug: log-size: %s", error->message);
@@ -1299,7 +1308,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
     watch_log(d);
-    d->counters.log_size = ddebug_log_size(log);
+    d->counters.log_size = d->guest_size_min = ddebug_log_size(log);
     push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
     trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,

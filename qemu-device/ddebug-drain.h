@@ -104,8 +104,9 @@ DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
 void ddebug_drain_end_session(DdebugDrain *drain);
 
 /**
- * ddebug_drain_request: an ATTACH or DICT for the log, or a LOG_SIZE that the
- * guest may have.
+ * ddebug_drain_request: an ATTACH or DICT for the log, or a LOG_SIZE that is
+ * not too much: what is less than the log's size at the start, or than
+ * ddebug_drain_resize() has given it since, is refused when its turn comes.
  * @payload: @len bytes, up to DDEBUG_LOG_PAYLOAD_MAX; becomes the drain's
  *
  * Returns: false if there is no room to keep it (a disk that hangs); else an

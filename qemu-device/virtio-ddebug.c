@@ -116,14 +116,14 @@ static void virtio_ddebug_schedule(void *opaque)
 }
 
 /*
- * The guest may not take from the host what it has set up, nor fill its disk.
- * The payload is the drain's next, and no memory of the guest's any more.
+ * The guest may not fill the host's disk; nor take from the host what it has set
+ * up, which the drain sees to.  The payload is the drain's next, and no memory of
+ * the guest's any more.
  */
 static uint32_t virtio_ddebug_check_size(VirtIODDebug *s, const void *payload,
                                          size_t len)
 {
     struct virtio_ddebug_log_size wanted;
-    uint64_t size;
 
     if (!virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_DDEBUG_F_LOG_SIZE)) {
         return VIRTIO_DDEBUG_S_UNSUPP;
@@ -132,8 +132,7 @@ static uint32_t virtio_ddebug_check_size(VirtIODDebug *s, const void *payload,
         return VIRTIO_DDEBUG_S_INVAL;
     }
     memcpy(&wanted, payload, sizeof(wanted));
-    size = le64_to_cpu(wanted.size);
-    return size >= s->guest_size_min && size <= s->guest_size_max ?
+    return le64_to_cpu(wanted.size) <= s->guest_size_max ?
            VIRTIO_DDEBUG_S_OK : VIRTIO_DDEBUG_S_INVAL;
 }
 
@@ -882,7 +881,6 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         }
     }
     s->size = ddebug_log_size(log);
-    s->guest_size_min = s->size;
     return log;
 }
 
@@ -1108,7 +1106,6 @@ static void virtio_ddebug_set_log_size(Object *obj, Visitor *v,
         error_setg(errp, "virtio-ddebug: log-size: %s", error->message);
         return;
     }
-    s->guest_size_min = value;
     ddebug_drain_resize(s->drain, value);
 }
 

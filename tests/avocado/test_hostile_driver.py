@@ -11,6 +11,7 @@ import os
 import random
 import struct
 
+from ddebug_disk import FailingDisk
 from ddebug_guest import GuestError, Log
 from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, FEATURES, FILL, F_CLOCK, F_COPY,
                           F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM,
@@ -19,7 +20,7 @@ from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, FEATURES, FILL, F_C
                           REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF,
                           STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK, S_UNSUPP, WRITE, Driver, Evidence,
                           Machine, Queue, Stream, callsite)
-from ddebug_test import DdebugTest
+from ddebug_test import DEVICE, DdebugTest
 
 ALL_ONES = (1 << 64) - 1
 SEED = 20261125
@@ -1148,3 +1149,50 @@ class Life(Hostile):
         Stream(driver, 1).post()
         self.assertTrue(driver.needs_reset())
         self.ends(machine)
+
+
+class HangingDisk(FailingDisk, Hostile):
+    """What is asked for while the disk hangs is carried out when much has changed."""
+
+    def on_disk(self, props):
+        return self.machine(props, log=os.path.join(self.failing_disk(), "vm.ddl"))
+
+    def resize(self, machine, size):
+        machine.command("qom-set", path=DEVICE, property="log-size", value=size)
+
+    def resized(self, machine, size, outcome="done"):
+        """The host gives the log a size; what was asked for before is over and answered then."""
+        self.resize(machine, size)
+        self.until("the resize is over", lambda: machine.counter("resize-status") != "pending")
+        self.assertIn(outcome, machine.counter("resize-status"))
+
+    def hangs(self, stream):
+        """The thread is in a write, for what this stream says, until the fault ends."""
+        self.fault("block")
+        self.says(stream, 1)
+        stream.wait_consumed()
+
+    def test_a_size_that_the_host_has_changed(self):
+        machine = self.on_disk("size=2M,guest-size-max=8M,ioeventfd=off")
+        driver = self.attached(machine, FEATURES | 1 << F_LOG_SIZE)
+
+        def wants(size):
+            return driver.request(REQ_LOG_SIZE, struct.pack("<Q", size * MIB))[0]
+
+        self.assertEqual(wants(2), S_OK)
+        driver.control.returned()
+        self.hangs(self.good_stream(driver))
+        answer = driver.send(hdr(REQ_LOG_SIZE, 8) + struct.pack("<Q", 2 * MIB))
+        self.resize(machine, 4 * MIB)
+        self.fault("ok")
+        driver.control.wait_returned()
+        self.assertEqual(driver.answer(answer), (S_INVAL, 0))
+        self.assertEqual(machine.counter("resize-status"), "done")
+        self.assertGreater(machine.counter("log-size"), 3 * MIB)
+        # what the host could not have does not bind the guest
+        self.fault("enospc")
+        self.resized(machine, 16 * MIB, "failed")
+        self.fault("ok")
+        self.assertEqual([wants(size) for size in (2, 4, 8, 9)], [S_INVAL, S_OK, S_OK, S_INVAL])
+        self.good(machine)
+        self.ends_clean(machine)
