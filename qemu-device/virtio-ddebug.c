@@ -83,7 +83,8 @@ static void virtio_ddebug_fetch_answers(void *opaque)
     DdebugCounters counters;
     DdebugAnswer answer;
 
-    if (!s->drain) {
+    /* the memory of a VM that is stopped stays as it is: they wait */
+    if (!s->drain || !VIRTIO_DEVICE(s)->vm_running) {
         return;
     }
     while (ddebug_drain_next_answer(s->drain, &answer)) {
@@ -512,21 +513,12 @@ static void virtio_ddebug_detach_stream(VirtIODDebug *s, DdebugStream *st)
     ddebug_stream_free(st);
 }
 
-/*
- * The guest's memory is not touched any more when this returns; of shared memory
- * only where the drain stores how far it has come.
- */
-static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
+/* Streams that are to be returned with the answers to their RETIRE. */
+static void virtio_ddebug_forget_retiring(VirtIODDebug *s, unsigned queue)
 {
-    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
     GHashTableIter iter;
     gpointer st;
-    guint i;
 
-    trace_virtio_ddebug_streams_forget(s, gone->len);
-    for (i = 0; i < gone->len; i++) {
-        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
-    }
     g_hash_table_iter_init(&iter, s->retiring);
     while (g_hash_table_iter_next(&iter, NULL, &st)) {
         if (queue == DDEBUG_DRAIN_ALL ||
@@ -535,6 +527,22 @@ static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
             g_hash_table_iter_remove(&iter);
         }
     }
+}
+
+/*
+ * The guest's memory is not touched any more when this returns; of shared memory
+ * only where the drain stores how far it has come.
+ */
+static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
+{
+    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
+    guint i;
+
+    trace_virtio_ddebug_streams_forget(s, gone->len);
+    for (i = 0; i < gone->len; i++) {
+        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
+    }
+    virtio_ddebug_forget_retiring(s, queue);
 }
 
 static void virtio_ddebug_forget_requests(VirtIODDebug *s)
@@ -573,9 +581,14 @@ static void virtio_ddebug_set_status(VirtIODevice *vdev, uint8_t status)
     bool driver_ok = status & VIRTIO_CONFIG_S_DRIVER_OK;
     bool driver_gone = !driver_ok && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
 
-    if (s->drain) {
-        virtio_ddebug_set_running(s, driver_ok && vdev->vm_running,
-                                  driver_gone);
+    if (!s->drain) {
+        return;
+    }
+    virtio_ddebug_set_running(s, driver_ok && vdev->vm_running, driver_gone);
+    if (!driver_ok) {
+        /* the answers would be written to memory that is not ours any more */
+        virtio_ddebug_forget_retiring(s, DDEBUG_DRAIN_ALL);
+        virtio_ddebug_forget_requests(s);
     }
 }
 
@@ -673,7 +686,11 @@ static void virtio_ddebug_vm_state_change(void *opaque, bool running,
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP,
                            virtio_ddebug_stop_reason(state));
         s->stop_told = true;
-    } else if (s->stop_told) {
+        return;
+    }
+    /* answers may have waited for it */
+    virtio_ddebug_schedule(s);
+    if (s->stop_told) {
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
         s->stop_told = false;
     }

@@ -13,7 +13,7 @@ import struct
 
 from ddebug_disk import FailingDisk
 from ddebug_guest import GuestError, Log
-from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, FEATURES, FILL, F_CLOCK, F_COPY,
+from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, DRIVER_OK, FEATURES, FILL, F_CLOCK, F_COPY,
                           F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM,
                           F_VERSION_1, HDR_OFF, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY,
                           PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
@@ -1196,3 +1196,76 @@ class HangingDisk(FailingDisk, Hostile):
         self.assertEqual([wants(size) for size in (2, 4, 8, 9)], [S_INVAL, S_OK, S_OK, S_INVAL])
         self.good(machine)
         self.ends_clean(machine)
+
+    def on_their_way(self, machine):
+        """A driver with requests that wait for the disk: it, the addresses of the answers, and what else
+        the answers change in its memory."""
+        driver = self.attached(machine, FEATURES | 1 << F_SHM)
+        stream = self.good_stream(driver, shm=0)
+        driver.control.returned()
+        self.hangs(stream)
+        answers = [driver.send(hdr(REQ_DICT, len(callsite())) + callsite()),
+                   driver.send(hdr(REQ_RETIRE, 8) + RETIRE.pack(0, 0))]
+        self.assertEqual(driver.control.returned(), [])
+
+        def found():
+            return ([machine.peek(answer, RESP.size) for answer in answers],
+                    [machine.peek(queue.used, 6 + 8 * queue.size) for queue in driver.queues])
+
+        return driver, answers, found
+
+    def test_answers_that_come_too_late(self):
+        """What the driver had taken away by then stays as it was; while the VM is stopped all does."""
+        machine = self.on_disk("size=4M,shm=on,shm-size=1M,ioeventfd=off")
+
+        def without_driver_ok(driver):
+            driver.set("device_status", driver.status() & ~DRIVER_OK)
+
+        def without_mastering(_):
+            machine.command_word(PCI_MEMORY)
+
+        def one_after_the_other(driver):
+            without_driver_ok(driver)
+            driver.send(hdr(REQ_DICT, len(callsite())) + callsite())
+            without_mastering(driver)
+
+        for act in (without_driver_ok, without_mastering, one_after_the_other):
+            with self.case(act.__name__):
+                driver, _, found = self.on_their_way(machine)
+                act(driver)
+                before = found()
+                self.fault("ok")
+                self.resized(machine, 4 * MIB)
+                self.assertEqual(found(), before)
+                machine.command_word(PCI_MEMORY | PCI_MASTER)
+                self.good(machine, shm=65536)
+        with self.case("the VM is stopped"):
+            driver, answers, found = self.on_their_way(machine)
+            machine.command("stop")
+            before = found()
+            self.fault("ok")
+            self.resized(machine, 4 * MIB)
+            self.assertEqual(found(), before)
+            machine.command("cont")
+            returned = []
+            while len(returned) < 2:
+                returned += driver.control.wait_returned()
+            self.assertEqual([driver.answer(answer)[0] for answer in answers], [S_OK, S_OK])
+            self.assertEqual(len(driver.ring.returned()), 1)
+        with self.case("the VM is stopped, and reset"):
+            _, _, found = self.on_their_way(machine)
+            machine.command("stop")
+            before = found()
+            self.fault("ok")
+            self.resized(machine, 4 * MIB)
+            machine.command("system_reset")
+            self.until("it was reset", lambda: not machine.config(4) & PCI_MEMORY)
+            machine.command("cont")
+            self.assertEqual(found(), before)
+            machine.find_device()
+            self.good(machine, shm=65536)
+        with self.case("the VM is stopped, and ends"):
+            self.on_their_way(machine)
+            machine.command("stop")
+            self.fault("ok")
+            self.ends(machine)
