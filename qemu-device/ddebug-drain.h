@@ -85,6 +85,9 @@ void ddebug_drain_resume(DdebugDrain *drain);
 #define DDEBUG_DRAIN_ALL UINT_MAX
 GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
 
+/* False: so many retired streams wait for the disk that no more are kept. */
+bool ddebug_drain_may_retire(DdebugDrain *drain);
+
 /**
  * ddebug_drain_retire: copies what is in the rings and takes away the stream of
  * that @id and @generation.  What did not fit into the room there is for it is

@@ -205,6 +205,13 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
     if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
+        if (!ddebug_drain_may_retire(s->drain)) {
+            virtio_error(VIRTIO_DEVICE(s), "virtio-ddebug: more streams are "
+                         "retired than queues can hold requests for");
+            virtqueue_detach_element(s->control_vq, elem, 0);
+            g_free(elem);
+            return;
+        }
         status = virtio_ddebug_retire(s, payload, len, id, &later);
         if (later) {
             g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);

@@ -18,8 +18,8 @@ from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, DRIVER_OK, FEATURES
                           F_VERSION_1, HDR_OFF, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY,
                           PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
                           REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF,
-                          STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK, S_UNSUPP, WRITE, Driver, Evidence,
-                          Machine, Queue, Stream, callsite)
+                          STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK, S_UNSUPP, VQ_CONTROL, VQ_RING, WRITE,
+                          Driver, Evidence, Machine, Queue, Stream, callsite)
 from ddebug_test import DEVICE, DdebugTest
 
 ALL_ONES = (1 << 64) - 1
@@ -1269,3 +1269,66 @@ class HangingDisk(FailingDisk, Hostile):
             machine.command("stop")
             self.fault("ok")
             self.ends(machine)
+
+    def test_retired_without_end(self):
+        """RETIREs whose queues are reset before they are answered are not kept without a limit."""
+        machine = self.on_disk("size=16M,shm=on,shm-size=1M,ioeventfd=off")
+        driver = self.attached(machine, FEATURES | 1 << F_SHM, sizes={0: 1024})
+        if not driver.features >> F_RING_RESET & 1:
+            self.cancel("this QEMU resets no single queue")
+        self.hangs(self.good_stream(driver, shm=65536))
+        stream = Stream(driver, 1, size=8192, shm=0)
+        machine.poke(stream.desc, stream.describe())
+        machine.poke(stream.page, stream.describe())
+        request, answer = driver.place(hdr(REQ_RETIRE, 8) + RETIRE.pack(1, 0)), machine.alloc(16)
+        heap, retired = machine.free, 0
+        while not driver.needs_reset():
+            self.assertLess(retired, 4000)
+            for _ in range(1000):
+                driver.ring.add(stream.readable(), stream.writable())
+                driver.control.add([(request, 16)], [(answer, 16)])
+            retired += 1000
+            for at in (VQ_RING, VQ_CONTROL):
+                driver.set("queue_select", at)
+                driver.set("queue_reset", 1)
+            machine.free = heap
+            driver.control, driver.ring = Queue(driver, VQ_CONTROL, 1024), Queue(driver, VQ_RING, 1024)
+        # a driver that keeps the rules is not made to pay for it
+        driver = Driver(machine, FEATURES)
+        self.assertFalse(driver.needs_reset())
+        self.fault("ok")
+        self.good(machine, shm=0)
+        self.ends_clean(machine)
+
+    def test_more_jobs_than_are_kept(self):
+        """What is given up is counted all the same."""
+        machine = self.on_disk("size=2M,ioeventfd=off")
+        driver = self.attached(machine, sizes={0: 1024})
+        if not driver.features >> F_RING_RESET & 1:
+            self.cancel("this QEMU resets no single queue")
+        self.hangs(self.good_stream(driver))
+        queue = driver.control = Queue(driver, VQ_CONTROL, 1024)
+        request = driver.place(hdr(REQ_DICT, len(callsite())) + callsite())
+        answer = machine.alloc(16)
+        for _ in range(1000):
+            queue.add([(request, 8 + len(callsite()))], [(answer, 16)], kick=False)
+        for _ in range(67):
+            # all of it once more
+            driver.set("queue_select", VQ_CONTROL)
+            driver.set("queue_reset", 1)
+            Queue(driver, VQ_CONTROL, 1024, desc=queue.desc, avail=queue.avail, used=queue.used).kick()
+        given_up = 0
+        for number in (1, 2, 3):
+            stream = Stream(driver, number).post()
+            stream.say(b"this is given up")
+            given_up += stream.position
+            driver.set("queue_select", VQ_RING)
+            driver.set("queue_reset", 1)
+            driver.ring = Queue(driver, VQ_RING)
+        driver.reset()
+        self.fault("ok")
+        self.resized(machine, 2 * MIB)
+        machine.command("quit")
+        self.assertEqual(machine.wait(), 0, machine.qemu_output())
+        found = Evidence(machine.log_file, machine.good)
+        self.assertEqual([args for name, args in found.events if name == "io-lost"], [[3, given_up, 0]])
