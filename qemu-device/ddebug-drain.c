@@ -32,6 +32,7 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
+#include "hw/virtio/virtio.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
@@ -46,6 +47,12 @@
 
 /* Likewise, where there is no payload to speak of. */
 #define DDEBUG_JOBS_MAX 65536
+
+/*
+ * A queue of RETIREs, and that of the driver before: more are on their way only
+ * where somebody resets queues in order to send more.
+ */
+#define DDEBUG_RETIRED_MAX (2 * VIRTQUEUE_MAX_SIZE)
 
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
@@ -88,7 +95,7 @@ typedef struct DdebugJob {
     uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: of the request */
     uint64_t session;           /* ATTACH, DICT, SIZE: it came in */
     uint32_t event;
-    uint64_t args[2];           /* EVENT: its arguments; LOST: bytes */
+    uint64_t args[2];           /* EVENT: its arguments; LOST: bytes, gaps */
     DdebugLogData data;
     DdebugMark mark;            /* DATA */
     size_t len;
@@ -116,6 +123,7 @@ struct DdebugDrain {
     QSIMPLEQ_HEAD(, DdebugJob) jobs;
     QSIMPLEQ_HEAD(, DdebugDone) done;
     unsigned nr_jobs;
+    unsigned nr_retired;        /* those of them that are RETIRED */
     size_t staged;              /* bytes of the jobs' payloads */
     bool paused;
     bool out_of_reach;          /* the guest's memory is not ours to touch */
@@ -145,6 +153,7 @@ struct DdebugDrain {
 
     /* the thread's */
     DdebugLog *log;
+    uint64_t guest_size_min;    /* what the host has last given the log */
     bool freeze_on_panic;
     bool guest_there;           /* RESET will follow its ATTACH in the log */
     bool guest_died;            /* since its ATTACH */
@@ -360,20 +369,25 @@ static void push_job(DdebugDrain *d, DdebugJob *job)
     d->nr_jobs++;
 }
 
-static void push_event(DdebugDrain *d, DdebugJobType type, uint32_t event,
+static void push_words(DdebugDrain *d, DdebugJobType type, uint32_t event,
                        uint64_t arg0, uint64_t arg1)
 {
-    DdebugJob *job;
+    DdebugJob *job = g_new0(DdebugJob, 1);
 
-    if (d->nr_jobs >= DDEBUG_JOBS_MAX) {
-        return;
-    }
-    job = g_new0(DdebugJob, 1);
     job->type = type;
     job->event = event;
     job->args[0] = arg0;
     job->args[1] = arg1;
     push_job(d, job);
+}
+
+static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
+                       uint64_t arg1)
+{
+    /* without CLOSE the log would be that of a QEMU that was killed */
+    if (d->nr_jobs < DDEBUG_JOBS_MAX || event == DDEBUG_LOG_EVENT_CLOSE) {
+        push_words(d, DDEBUG_JOB_EVENT, event, arg0, arg1);
+    }
 }
 
 /*
@@ -386,7 +400,7 @@ static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
     if (notice != st->notice) {
         st->notice = notice;
         trace_virtio_ddebug_drain_notice(d, st->id, notice);
-        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_NOTICE,
+        push_event(d, DDEBUG_LOG_EVENT_NOTICE,
                    notice & VIRTIO_DDEBUG_NOTICE_KIND, st->cpu);
     }
 }
@@ -435,11 +449,20 @@ static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
     return MIN(head - st->consumed, st->ring_size);
 }
 
+/* In any case; so that it has a limit, one job is made of those in a row. */
 static void push_lost(DdebugDrain *d, uint64_t bytes)
 {
-    if (bytes) {
-        trace_virtio_ddebug_drain_unstaged(d, bytes);
-        push_event(d, DDEBUG_JOB_LOST, 0, bytes, 0);
+    DdebugJob *last = QSIMPLEQ_LAST(&d->jobs, DdebugJob, next);
+
+    if (!bytes) {
+        return;
+    }
+    trace_virtio_ddebug_drain_unstaged(d, bytes);
+    if (last && last->type == DDEBUG_JOB_LOST) {
+        last->args[0] += bytes;
+        last->args[1]++;
+    } else {
+        push_words(d, DDEBUG_JOB_LOST, 0, bytes, 1);
     }
 }
 
@@ -549,6 +572,16 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
     return gone;
 }
 
+bool ddebug_drain_may_retire(DdebugDrain *d)
+{
+    bool may;
+
+    qemu_mutex_lock(&d->lock);
+    may = d->nr_retired < DDEBUG_RETIRED_MAX;
+    qemu_mutex_unlock(&d->lock);
+    return may;
+}
+
 DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
                                   uint32_t generation, uint64_t request)
 {
@@ -569,10 +602,10 @@ DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
         g_ptr_array_remove_index(d->streams, i);
         d->counters.streams = d->streams->len;
         if (st->shm_status) {
-            /* without a limit: requests on their way are few */
             job = g_new0(DdebugJob, 1);
             job->type = DDEBUG_JOB_RETIRED;
             job->id = request;
+            d->nr_retired++;
             push_job(d, job);
         }
     } else {
@@ -587,7 +620,7 @@ void ddebug_drain_end_session(DdebugDrain *d)
 {
     qemu_mutex_lock(&d->lock);
     if (d->attached) {
-        push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_RESET, 0, 0);
+        push_event(d, DDEBUG_LOG_EVENT_RESET, 0, 0);
     }
     d->session++;
     d->attached = false;
@@ -694,7 +727,7 @@ void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
      * so end the VM, right after its notice.
      */
     stage_all(d);
-    push_event(d, DDEBUG_JOB_EVENT, event, arg, 0);
+    push_event(d, event, arg, 0);
     unlock_and_complain(d);
     wake(d);
 }
@@ -874,6 +907,7 @@ static void answer_retired(DdebugDrain *d, const DdebugJob *job)
         .id = job->id,
         .status = VIRTIO_DDEBUG_S_OK,
     };
+    d->nr_retired--;
     push_done(d, done);
 }
 
@@ -939,19 +973,26 @@ static void note_size(DdebugDrain *d)
 }
 
 /*
- * The guest wants another size, which it may have.  What comes of it is the guest's
- * to know: it may ask as often as it likes, and our stderr is not for that.
+ * The guest wants another size.  What comes of it is the guest's to know: it may
+ * ask as often as it likes, and our stderr is not for that.  Whether it may have
+ * so little is asked now: the host may have changed the size since the request.
  * Comes with the lock, goes with it, and has none in between.
  */
 static void change_size(DdebugDrain *d, DdebugJob *job)
 {
     const struct virtio_ddebug_log_size *wanted = job->payload;
+    const uint64_t size = le64_to_cpu(wanted->size);
     DdebugDone *done = g_new0(DdebugDone, 1);
     g_autoptr(GError) error = NULL;
 
-    qemu_mutex_unlock(&d->lock);
     done->answer.id = job->id;
-    if (!ddebug_log_resize(d->log, le64_to_cpu(wanted->size), &error)) {
+    if (size < d->guest_size_min) {
+        done->answer.status = VIRTIO_DDEBUG_S_INVAL;
+        push_done(d, done);
+        return;
+    }
+    qemu_mutex_unlock(&d->lock);
+    if (!ddebug_log_resize(d->log, size, &error)) {
         done->answer.status =
             g_error_matches(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE) ?
             VIRTIO_DDEBUG_S_NOSPC : VIRTIO_DDEBUG_S_IOERR;
@@ -989,7 +1030,8 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
         break;
     case DDEBUG_JOB_LOST:
         qemu_mutex_unlock(&d->lock);
-        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, 1, job->args[0]);
+        ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, job->args[1],
+                               job->args[0]);
         relock_counting(d, 0, 0);
         break;
     case DDEBUG_JOB_RETIRED:
@@ -1172,6 +1214,7 @@ static void resize(DdebugDrain *d)
     d->resize_to = 0;
     qemu_mutex_unlock(&d->lock);
     if (ddebug_log_resize(d->log, size, &error)) {
+        d->guest_size_min = size;
         status = g_strdup("done");
     } else {
         warn_report("virtio-ddebug: log-size: %s", error->message);
@@ -1299,8 +1342,8 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
     watch_log(d);
-    d->counters.log_size = ddebug_log_size(log);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
+    d->counters.log_size = d->guest_size_min = ddebug_log_size(log);
+    push_event(d, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
     trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
                        QEMU_THREAD_DETACHED);
@@ -1314,7 +1357,7 @@ void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
     bool ended;
 
     qemu_mutex_lock(&d->lock);
-    push_event(d, DDEBUG_JOB_EVENT, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
+    push_event(d, DDEBUG_LOG_EVENT_CLOSE, 0, 0);
     d->quit = true;
     d->abandoned = true;
     wake(d);

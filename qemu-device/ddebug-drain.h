@@ -85,6 +85,9 @@ void ddebug_drain_resume(DdebugDrain *drain);
 #define DDEBUG_DRAIN_ALL UINT_MAX
 GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
 
+/* False: so many retired streams wait for the disk that no more are kept. */
+bool ddebug_drain_may_retire(DdebugDrain *drain);
+
 /**
  * ddebug_drain_retire: copies what is in the rings and takes away the stream of
  * that @id and @generation.  What did not fit into the room there is for it is
@@ -104,8 +107,9 @@ DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
 void ddebug_drain_end_session(DdebugDrain *drain);
 
 /**
- * ddebug_drain_request: an ATTACH or DICT for the log, or a LOG_SIZE that the
- * guest may have.
+ * ddebug_drain_request: an ATTACH or DICT for the log, or a LOG_SIZE that is
+ * not too much: what is less than the log's size at the start, or than
+ * ddebug_drain_resize() has given it since, is refused when its turn comes.
  * @payload: @len bytes, up to DDEBUG_LOG_PAYLOAD_MAX; becomes the drain's
  *
  * Returns: false if there is no room to keep it (a disk that hangs); else an

@@ -83,7 +83,8 @@ static void virtio_ddebug_fetch_answers(void *opaque)
     DdebugCounters counters;
     DdebugAnswer answer;
 
-    if (!s->drain) {
+    /* the memory of a VM that is stopped stays as it is: they wait */
+    if (!s->drain || !VIRTIO_DEVICE(s)->vm_running) {
         return;
     }
     while (ddebug_drain_next_answer(s->drain, &answer)) {
@@ -116,14 +117,14 @@ static void virtio_ddebug_schedule(void *opaque)
 }
 
 /*
- * The guest may not take from the host what it has set up, nor fill its disk.
- * The payload is the drain's next, and no memory of the guest's any more.
+ * The guest may not fill the host's disk; nor take from the host what it has set
+ * up, which the drain sees to.  The payload is the drain's next, and no memory of
+ * the guest's any more.
  */
 static uint32_t virtio_ddebug_check_size(VirtIODDebug *s, const void *payload,
                                          size_t len)
 {
     struct virtio_ddebug_log_size wanted;
-    uint64_t size;
 
     if (!virtio_vdev_has_feature(VIRTIO_DEVICE(s), VIRTIO_DDEBUG_F_LOG_SIZE)) {
         return VIRTIO_DDEBUG_S_UNSUPP;
@@ -132,8 +133,7 @@ static uint32_t virtio_ddebug_check_size(VirtIODDebug *s, const void *payload,
         return VIRTIO_DDEBUG_S_INVAL;
     }
     memcpy(&wanted, payload, sizeof(wanted));
-    size = le64_to_cpu(wanted.size);
-    return size >= s->guest_size_min && size <= s->guest_size_max ?
+    return le64_to_cpu(wanted.size) <= s->guest_size_max ?
            VIRTIO_DDEBUG_S_OK : VIRTIO_DDEBUG_S_INVAL;
 }
 
@@ -205,6 +205,13 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
     if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
+        if (!ddebug_drain_may_retire(s->drain)) {
+            virtio_error(VIRTIO_DEVICE(s), "virtio-ddebug: more streams are "
+                         "retired than queues can hold requests for");
+            virtqueue_detach_element(s->control_vq, elem, 0);
+            g_free(elem);
+            return;
+        }
         status = virtio_ddebug_retire(s, payload, len, id, &later);
         if (later) {
             g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
@@ -513,21 +520,12 @@ static void virtio_ddebug_detach_stream(VirtIODDebug *s, DdebugStream *st)
     ddebug_stream_free(st);
 }
 
-/*
- * The guest's memory is not touched any more when this returns; of shared memory
- * only where the drain stores how far it has come.
- */
-static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
+/* Streams that are to be returned with the answers to their RETIRE. */
+static void virtio_ddebug_forget_retiring(VirtIODDebug *s, unsigned queue)
 {
-    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
     GHashTableIter iter;
     gpointer st;
-    guint i;
 
-    trace_virtio_ddebug_streams_forget(s, gone->len);
-    for (i = 0; i < gone->len; i++) {
-        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
-    }
     g_hash_table_iter_init(&iter, s->retiring);
     while (g_hash_table_iter_next(&iter, NULL, &st)) {
         if (queue == DDEBUG_DRAIN_ALL ||
@@ -536,6 +534,22 @@ static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
             g_hash_table_iter_remove(&iter);
         }
     }
+}
+
+/*
+ * The guest's memory is not touched any more when this returns; of shared memory
+ * only where the drain stores how far it has come.
+ */
+static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
+{
+    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
+    guint i;
+
+    trace_virtio_ddebug_streams_forget(s, gone->len);
+    for (i = 0; i < gone->len; i++) {
+        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
+    }
+    virtio_ddebug_forget_retiring(s, queue);
 }
 
 static void virtio_ddebug_forget_requests(VirtIODDebug *s)
@@ -574,9 +588,14 @@ static void virtio_ddebug_set_status(VirtIODevice *vdev, uint8_t status)
     bool driver_ok = status & VIRTIO_CONFIG_S_DRIVER_OK;
     bool driver_gone = !driver_ok && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
 
-    if (s->drain) {
-        virtio_ddebug_set_running(s, driver_ok && vdev->vm_running,
-                                  driver_gone);
+    if (!s->drain) {
+        return;
+    }
+    virtio_ddebug_set_running(s, driver_ok && vdev->vm_running, driver_gone);
+    if (!driver_ok) {
+        /* the answers would be written to memory that is not ours any more */
+        virtio_ddebug_forget_retiring(s, DDEBUG_DRAIN_ALL);
+        virtio_ddebug_forget_requests(s);
     }
 }
 
@@ -674,7 +693,11 @@ static void virtio_ddebug_vm_state_change(void *opaque, bool running,
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP,
                            virtio_ddebug_stop_reason(state));
         s->stop_told = true;
-    } else if (s->stop_told) {
+        return;
+    }
+    /* answers may have waited for it */
+    virtio_ddebug_schedule(s);
+    if (s->stop_told) {
         ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
         s->stop_told = false;
     }
@@ -882,7 +905,6 @@ static DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         }
     }
     s->size = ddebug_log_size(log);
-    s->guest_size_min = s->size;
     return log;
 }
 
@@ -1108,7 +1130,6 @@ static void virtio_ddebug_set_log_size(Object *obj, Visitor *v,
         error_setg(errp, "virtio-ddebug: log-size: %s", error->message);
         return;
     }
-    s->guest_size_min = value;
     ddebug_drain_resize(s->drain, value);
 }
 

@@ -30,7 +30,6 @@ struct VirtIODDebug {
     uint64_t shm_size;          /* bytes; 0: by the number of CPUs */
     uint64_t guest_size_max;    /* bytes; 0: the guest has no say in the size */
 
-    uint64_t guest_size_min;    /* what the host has last set */
     uint16_t num_ring_queues;
     uint32_t max_streams;
     VirtQueue *control_vq;
