@@ -222,6 +222,7 @@ typedef enum
   COPY_NOTHING,             /* zeros, or behind the end of the file */
   COPY_FOREIGN,
   COPY_DAMAGED,
+  COPY_OTHER,               /* of another version, or damaged: its checksum does not fit */
   COPY_FEATURES,
   COPY_GOOD,
   COPY_VERSION,             /* what the log is now, whatever the other copy was before */
@@ -235,12 +236,13 @@ is_zero (const void *bytes, gsize len)
   return len == 0 || (p[0] == 0 && memcmp (p, p + 1, len - 1) == 0);
 }
 
-/* @detail: the version or the flags that are not known, for COPY_VERSION and COPY_FEATURES. */
+/* @detail: the version or the flags that are not known, for COPY_OTHER, COPY_VERSION and COPY_FEATURES. */
 static CopyState
 read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
 {
   struct ddebug_log_super disk;
   gssize n = pread (fd, &disk, sizeof disk, DDEBUG_LOG_SUPER_OFF (copy));
+  gboolean sealed;
 
   if (n <= 0 || is_zero (&disk, n))
     return COPY_NOTHING;
@@ -248,11 +250,11 @@ read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
     return COPY_FOREIGN;
   if (n != sizeof disk)
     return COPY_DAMAGED;
-  /* Another version may have its checksum elsewhere. */
+  sealed = ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) == GUINT32_FROM_LE (disk.crc);
   *detail = GUINT32_FROM_LE (disk.version);
   if (*detail != DDEBUG_LOG_VERSION)
-    return COPY_VERSION;
-  if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) != GUINT32_FROM_LE (disk.crc))
+    return sealed ? COPY_VERSION : COPY_OTHER;
+  if (!sealed)
     return COPY_DAMAGED;
   super_from_disk (&disk, super);
   *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
@@ -272,6 +274,7 @@ set_super_error (GError **error, const char *path, CopyState state, guint32 deta
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY,
                    "%s: is empty, no QEMU has opened it as a log yet; --wait waits for one", path);
       break;
+    case COPY_OTHER:
     case COPY_VERSION:
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
                    "%s: is a log of version %u, this tool reads version %u; "

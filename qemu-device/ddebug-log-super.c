@@ -138,8 +138,19 @@ bool ddlog_super_usable(const struct ddebug_log_super *s)
                                                        shm_size);
 }
 
+static bool fail_version(const DdebugLog *log,
+                         const struct ddebug_log_super *s, GError **error)
+{
+    return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
+                      "'%s' is a log of version %u, this program writes "
+                      "version %u: name another file, or use the program "
+                      "that wrote it", log->path, GUINT32_FROM_LE(s->version),
+                      DDEBUG_LOG_VERSION);
+}
+
 bool ddlog_read_super(DdebugLog *log, GError **error)
 {
+    const struct ddebug_log_super *other = NULL;
     struct ddebug_log_super copy[2];
     bool is_log = false, found = false;
     int i, r;
@@ -155,12 +166,11 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
         }
         is_log = true;
         if (GUINT32_FROM_LE(copy[i].version) != DDEBUG_LOG_VERSION) {
-            return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
-                              "'%s' is a log of version %u, this program "
-                              "writes version %u: name another file, or use "
-                              "the program that wrote it", log->path,
-                              GUINT32_FROM_LE(copy[i].version),
-                              DDEBUG_LOG_VERSION);
+            if (sealed(&copy[i])) {
+                return fail_version(log, &copy[i], error);
+            }
+            other = &copy[i];
+            continue;
         }
         if (!ddlog_super_usable(&copy[i])) {
             continue;
@@ -170,6 +180,9 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
             log->super = copy[i];
             found = true;
         }
+    }
+    if (!found && other) {
+        return fail_version(log, other, error);
     }
     if (!found && is_log) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_FORMAT,

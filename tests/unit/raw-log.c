@@ -110,11 +110,19 @@ static uint32_t view_chunks(View *v, const Seg *seg, const uint8_t *base)
     return off;
 }
 
-/* Rule 5: nothing is left of what was in the slot before, from where no chunk ends on. */
-static void view_check_rest(const View *v, const uint8_t *base, uint32_t off)
+static const uint8_t *view_base(const View *v, const Seg *seg)
 {
-    for (; off < v->super.seg_size; off++) {
-        g_assert_cmpuint(base[off], ==, 0);
+    return v->file + 65536 + v->super.shm_size + seg->slot * v->super.seg_size;
+}
+
+void view_check_rest(View *v)
+{
+    for (guint i = 0; i < v->segs->len; i++) {
+        const Seg *s = &g_array_index(v->segs, Seg, i);
+
+        for (uint32_t off = s->end; off && off < v->super.seg_size; off++) {
+            g_assert_cmpuint(view_base(v, s)[off], ==, 0);
+        }
     }
 }
 
@@ -185,7 +193,7 @@ View *view_load(const char *path, bool live)
             continue;
         }
         g_assert_cmpuint(s.seq, >, 0);
-        seg = (Seg) { s.seq, s.type, s.epoch, slot };
+        seg = (Seg) { s.seq, s.type, s.epoch, slot, 0 };
         g_array_append_val(v->all, seg);
     }
     g_array_sort(v->all, seg_cmp);
@@ -198,13 +206,9 @@ View *view_load(const char *path, bool live)
         }
         g_array_append_val(v->segs, *s);
         if (s->type == DDEBUG_LOG_SEG_DICT || s->seq >= v->super.first_seg) {
-            const uint8_t *base = v->file + 65536 + v->super.shm_size +
-                                  s->slot * v->super.seg_size;
-            uint32_t end = view_chunks(v, s, base);
+            uint32_t end = view_chunks(v, s, view_base(v, s));
 
-            if (live) {
-                view_check_rest(v, base, end);
-            }
+            g_array_index(v->segs, Seg, v->segs->len - 1).end = end;
         }
     }
     view_check_epochs(v, live);

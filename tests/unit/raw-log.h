@@ -25,6 +25,7 @@ typedef struct Seg {
     uint32_t type;
     uint32_t epoch;
     uint64_t slot;
+    uint32_t end;               /* of its last chunk; 0 where they were not looked at */
 } Seg;
 
 typedef struct View {
@@ -41,12 +42,15 @@ typedef struct View {
 uint32_t crc_slow(const void *data, size_t len);
 uint32_t crc(const void *data, size_t len);
 
-/* @live: every epoch of which there are data has its dictionary, and no write was cut short. */
+/* @live: every epoch of which there are data has its dictionary. */
 View *view_load(const char *path, bool live);
 /* One that no writer died over. */
 View *view(const char *path);
 void view_free(View *v);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(View, view_free)
+
+/* Rule 5: nothing is left of what a slot had before.  Not where a write was cut short. */
+void view_check_rest(View *v);
 
 /* Chunks of @type. */
 unsigned count(View *v, unsigned type);

@@ -270,6 +270,7 @@ static void test_wrap(void)
 
         put_range(log, n, n + 100);
         v = view(path);
+        view_check_rest(v);
         found = check_numbers(v, &first, &last);
         g_assert_cmpuint(last, ==, n + 99);
         g_assert_cmpuint(found, ==, last - first + 1);
@@ -300,6 +301,7 @@ static void test_reopen(void)
         put_range(log, n, n + 10);
         n += 10;
         v = view(path);
+        view_check_rest(v);
         if (round) {
             g_assert_true(memcmp(uuid, v->super.uuid, 16) == 0);
         }
@@ -376,6 +378,7 @@ static void test_dict_life(void)
         put_range(log, n, n + mix(epoch) % 200 + 1);
         n += mix(epoch) % 200 + 1;
         v = view(path);
+        view_check_rest(v);
         check_numbers(v, &first, &last);
         g_assert_cmpuint(last, ==, n - 1);
         with_data = epochs_with_data(v, &oldest);
@@ -403,6 +406,7 @@ static void test_many_short_boots(void)
         put_range(log, boot, boot + 1);
         ddebug_log_close(log);
         v = view(path);
+        view_check_rest(v);
         check_numbers(v, &first, &last);
         g_assert_cmpuint(last, ==, boot);
         g_assert_cmpuint(epochs_with_data(v, &oldest), >=, MIN(boot + 1, 2));
@@ -450,6 +454,7 @@ static void test_dict_full(void)
     g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO), ==, 0);
     put_range(log, 70, 300);
     v = view(path);
+    view_check_rest(v);
     check_numbers(v, &first, &last);
     g_assert_cmpuint(last, ==, 299);
     /* the next boot has the room; only then data are without their callsites */
@@ -555,6 +560,7 @@ static void test_resize_at_random(void)
             ddebug_log_close(log);
             log = must_open(path, size);
             v = view(path);
+            view_check_rest(v);
             g_assert_cmpuint(v->len, <=, size);
             check_numbers(v, &first, &last);
             /* the dictionary of this epoch belongs to the former writer */
@@ -620,6 +626,7 @@ static void test_clear(void)
 
         g_assert_true(ddebug_log_clear(log, &error));
         v = view(path);
+        view_check_rest(v);
         g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
         g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLEAR);
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_EVENT), ==, 1);
@@ -630,6 +637,7 @@ static void test_clear(void)
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), >=, 1);
         put_range(log, 1000 * i, 1000 * i + 100);
         later = view(path);
+        view_check_rest(later);
         g_assert_cmpuint(check_numbers(later, &first, &last), ==, 100);
         if (i % 2) {
             ddebug_log_close(log);
@@ -1189,12 +1197,13 @@ static void test_other_format(void)
     }
 }
 
+/* In so many copies of the superblock. */
 static void poke_super(const char *path, size_t off, uint32_t value,
-                       bool reseal)
+                       bool reseal, int copies)
 {
     int fd = open(path, O_RDWR);
 
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < copies; i++) {
         uint8_t s[4096];
         uint32_t c;
 
@@ -1238,11 +1247,29 @@ static void test_other_version(void)
         ddebug_log_close(must_open(path, MIB));
         /* magic in both copies, as after the first generations */
         ddebug_log_close(must_open(path, MIB));
-        poke_super(path, cases[i].off, cases[i].value, cases[i].reseal);
+        poke_super(path, cases[i].off, cases[i].value, cases[i].reseal,
+                   2);
         g_file_get_contents(path, &before, &len_before, NULL);
         must_fail(path, MIB, cases[i].code, cases[i].words);
         g_file_get_contents(path, &after, &len_after, NULL);
         g_assert_cmpmem(before, len_before, after, len_after);
+    }
+}
+
+/* One copy is enough, if the checksum vouches for it; if not, the other one is. */
+static void test_other_version_of_a_copy(void)
+{
+    g_autofree char *path = tmp_path("version-copy");
+
+    for (uint32_t version = 0; version <= 2; version += 2) {
+        unlink(path);
+        ddebug_log_close(must_open(path, MIB));
+        ddebug_log_close(must_open(path, MIB));
+        poke_super(path, 8, version, false, 1);
+        ddebug_log_close(must_open(path, MIB));
+        ddebug_log_close(must_open(path, MIB));
+        poke_super(path, 8, version, true, 1);
+        must_fail(path, MIB, DDEBUG_LOG_ERROR_VERSION, "log of version");
     }
 }
 
@@ -1902,6 +1929,7 @@ int main(int argc, char **argv)
     TEST("bad/no-permission", test_no_permission);
     TEST("bad/other-format", test_other_format);
     TEST("bad/other-version", test_other_version);
+    TEST("bad/other-version-of-a-copy", test_other_version_of_a_copy);
     TEST("bad/in-use", test_in_use);
     TEST("bad/sizes", test_bad_sizes);
     TEST("bad/no-space", test_no_space);

@@ -142,12 +142,9 @@ test_supers (Fixture *f, gconstpointer data)
       g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==, generation);
       g_clear_pointer (&reader, ddebug_reader_free);
     }
-  /* if it is damaged, anywhere but in its version, the older one does */
+  /* if it is damaged, anywhere, the older one does */
   for (guint at = 0; at < sizeof c->super; at++)
     {
-      if (at >= offsetof (struct ddebug_log_super, version)
-          && at < offsetof (struct ddebug_log_super, version) + sizeof c->super.version)
-        continue;
       copy[1][at] ^= 0x10;
       g_assert_true (g_file_set_contents_full (f->path, (char *) c->bytes, 16384, G_FILE_SET_CONTENTS_NONE, 0600, NULL));
       reader = open_good (f->path);
