@@ -311,10 +311,15 @@ look_for_writer (DdebugSource *source)
 static gboolean
 has_writer_come (DdebugSource *source)
 {
+  gboolean has_come;
+
   if (source->is_live)
     return FALSE;
   source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
-  return source->is_live || ddebug_reader_was_taken (source->reader);
+  has_come = source->is_live || ddebug_reader_was_taken (source->reader);
+  /* it may have gone when the round ends */
+  source->had_writer |= has_come;
+  return has_come;
 }
 
 static void
