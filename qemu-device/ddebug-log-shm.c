@@ -236,24 +236,19 @@ uint64_t ddebug_log_recover(DdebugLog *log)
     return chunks;
 }
 
-/* The mapping */
-
-static void unmap(void *data)
-{
-    DdebugShm *shm = data;
-
-    munmap(shm->base, shm->size);
-}
+/* The mapping; counted by hand, since QEMU is held to GLib 2.56 */
 
 DdebugShm *ddebug_shm_ref(DdebugShm *shm)
 {
-    return g_atomic_rc_box_acquire(shm);
+    g_atomic_int_inc(&shm->refs);
+    return shm;
 }
 
 void ddebug_shm_unref(DdebugShm *shm)
 {
-    if (shm) {
-        g_atomic_rc_box_release_full(shm, unmap);
+    if (shm && g_atomic_int_dec_and_test(&shm->refs)) {
+        munmap(shm->base, shm->size);
+        g_free(shm);
     }
 }
 
@@ -308,8 +303,8 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
                    "shm=off", log->path, g_strerror(errno));
         return NULL;
     }
-    shm = g_atomic_rc_box_new(DdebugShm);
-    *shm = (DdebugShm) { .base = base, .size = log->shm_size };
+    shm = g_new(DdebugShm, 1);
+    *shm = (DdebugShm) { .base = base, .size = log->shm_size, .refs = 1 };
     r = wipe_area(log);
     if (!r) {
         r = check_coherent(log, shm);

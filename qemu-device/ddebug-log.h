@@ -244,6 +244,7 @@ uint64_t ddebug_log_recover(DdebugLog *log);
 typedef struct DdebugShm {
     uint8_t *base;
     uint64_t size;
+    gint refs;
 } DdebugShm;
 
 /**
