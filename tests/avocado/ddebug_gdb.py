@@ -67,6 +67,12 @@ class GdbServer:
         """Let these virtual CPUs run, and no other."""
         self.send("vCont" + "".join(f";c:{cpu + 1:x}" for cpu in cpus))
 
+    def run_all(self, seconds):
+        """Let the guest run for a while; then it has stopped."""
+        self.send("vCont;c")
+        time.sleep(seconds)
+        self.stop()
+
     def stop(self):
         self._socket.sendall(b"\x03")
         self._packet()
