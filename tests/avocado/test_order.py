@@ -91,6 +91,7 @@ class Order(DdebugTest):
         commit = int(guest.must("grep ' ddebug_slot_commit' /proc/kallsyms").split()[0], 16)
         follow = log.start("--follow", output=self.scratch("follow"))
         guest.start_load("threads=4 count=100000 rate=2000")
+        self.until("the guest logs", lambda: log.read().messages)
         gdb = ddebug_gdb.connect(socket)
         for _ in range(MOMENTS):
             held = gdb.stop_at(commit)
