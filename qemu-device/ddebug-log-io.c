@@ -54,7 +54,7 @@ int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off)
  */
 int ddlog_zero(int fd, uint64_t off, uint64_t len)
 {
-    g_autofree char *zeros = g_malloc0(MIN(len, ZEROS));
+    static const char zeros[ZEROS];
     int r = 0;
 
     while (len && !r) {
