@@ -562,6 +562,13 @@ leave_messages (Fixture *f)
 #define GAP "-- 2 messages lost on cpu 0, softirq: in records that cannot be read --\n"
 #define LEFT "[    0.000012] 1 12\n[    0.000013] 1 13\n[    0.000014] 1 14\n"
 
+/* Nothing that the host has written is of that time. */
+static char *
+since_now (void)
+{
+  return g_strdup_printf ("--since=@%" G_GINT64_FORMAT, g_get_real_time () / G_USEC_PER_SEC + 1);
+}
+
 /* When it was logged nobody knows: some time after the last that the host wrote. */
 static void
 test_time_is_not_known (Fixture *f, gconstpointer data)
@@ -571,7 +578,7 @@ test_time_is_not_known (Fixture *f, gconstpointer data)
 
   (void) data;
   leave_messages (f);
-  since = g_strdup_printf ("--since=@%" G_GINT64_FORMAT, g_get_real_time () / G_USEC_PER_SEC + 1);
+  since = since_now ();
   r = tool_run ("--cpu=0", since, f->folder.path, NULL);
   g_assert_nonnull (strstr (r.out, GAP));
   g_assert_true (g_str_has_suffix (r.out, LEFT));
@@ -646,7 +653,7 @@ test_boots (Fixture *f, gconstpointer data)
 
   (void) data;
   leave_messages (f);
-  since = g_strdup_printf ("--since=@%" G_GINT64_FORMAT, g_get_real_time () / G_USEC_PER_SEC + 1);
+  since = since_now ();
   r = tool_run ("--list-boots", since, f->folder.path, NULL);
   g_assert_true (g_regex_match_simple ("\n   0 0000.* [+]0000[+] +16 ", r.out, 0, 0));
   result_clear (&r);
