@@ -10,9 +10,7 @@ import struct
 import time
 
 from ddebug_guest import Guest, GuestError, device_source, qemu_command
-from ddebug_logfile import LogFile
-
-ABI_VERSION = 1
+from ddebug_logfile import ATTACH, CALLSITE, REC_PAD, REC_TEXT, SUBBUF, VERSION, LogFile
 
 VENDOR, DEVICE = 0x1af4, 0x107c
 
@@ -38,11 +36,7 @@ REQ_ATTACH, REQ_DICT, REQ_RETIRE, REQ_CLOCK, REQ_LOG_SIZE = 1, 2, 3, 4, 6
 S_OK, S_UNSUPP, S_INVAL, S_NOSPC, S_IOERR = range(5)
 REQ_HDR = struct.Struct("<HHI")
 RESP = struct.Struct("<IIQ")
-ATTACH = struct.Struct("<II16sQQQ64s32s16s")
 RETIRE = struct.Struct("<II")
-CALLSITE = struct.Struct("<IIIHHHHHH")
-SUBBUF = struct.Struct("<QQQQ")
-REC_PAD, REC_TEXT = 1, 3
 
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64
 VDESC = struct.Struct("<QIHH")
@@ -420,14 +414,14 @@ class Driver:
 
     instances = itertools.count(1)
 
-    def attach(self, version=ABI_VERSION):
+    def attach(self, version=VERSION):
         """(status, value) of an ATTACH."""
         answer = self.request(REQ_ATTACH, self.attachment(version))
         if answer[0] == S_OK:
             self.epoch = answer[1]
         return answer
 
-    def attachment(self, version=ABI_VERSION):
+    def attachment(self, version=VERSION):
         return ATTACH.pack(version, 1, bytes(16), next(self.instances), 1000, time.time_ns(),
                            b"6.1.0-hostile", b"qtest", b"")
 

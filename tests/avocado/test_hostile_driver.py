@@ -13,13 +13,14 @@ import struct
 
 from ddebug_disk import FailingDisk
 from ddebug_guest import GuestError, Log
-from ddebug_qtest import (ABI_VERSION, ATTACH, BARS, COMMON, DRIVER_OK, FEATURES, FILL, F_CLOCK, F_COPY,
-                          F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM,
-                          F_VERSION_1, HDR_OFF, HEAP, INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY,
-                          PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
-                          REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF,
-                          STREAM_F_SHM, S_INVAL, S_IOERR, S_NOSPC, S_OK, S_UNSUPP, VQ_CONTROL, VQ_RING, WRITE,
-                          Driver, Evidence, Machine, Queue, Stream, callsite)
+from ddebug_logfile import ATTACH, VERSION
+from ddebug_qtest import (BARS, COMMON, DRIVER_OK, FEATURES, FILL, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG,
+                          F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM, F_VERSION_1, HDR_OFF, HEAP,
+                          INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY, PRODUCER, PRODUCER_CODE,
+                          PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT, REQ_HDR, REQ_LOG_SIZE,
+                          REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF, STREAM_F_SHM, S_INVAL,
+                          S_IOERR, S_NOSPC, S_OK, S_UNSUPP, VQ_CONTROL, VQ_RING, WRITE, Driver, Evidence,
+                          Machine, Queue, Stream, callsite)
 from ddebug_test import DEVICE, DdebugTest
 
 ALL_ONES = (1 << 64) - 1
@@ -163,7 +164,7 @@ class Requests(Hostile):
         machine = self.machine()
         driver = Driver(machine)
         self.assertEqual((driver.version, driver.ring_queues, driver.max_streams, driver.max_request),
-                         (ABI_VERSION, 1, 4, 65536))
+                         (VERSION, 1, 4, 65536))
         self.assertEqual(driver.log_size, os.stat(machine.log_file).st_size)
         for bit in (F_SHM, F_QUERY, F_CLOCK, F_COPY, F_LOG_SIZE, F_KMSG):
             self.assertFalse(driver.offers >> bit & 1, bit)
@@ -197,7 +198,7 @@ class Requests(Hostile):
         refused(S_UNSUPP, REQ_LOG_SIZE, struct.pack("<Q", 2 * MIB))
         for length in (0, 1, 159, 161, 320, driver.max_request - 8):
             refused(S_INVAL, REQ_ATTACH, driver.attachment().ljust(length, b"\0")[:length])
-        for version in (ABI_VERSION + 1, ABI_VERSION - 1 & 0xffffffff, 1 << 31, ABI_VERSION + (1 << 16)):
+        for version in (VERSION + 1, VERSION - 1 & 0xffffffff, 1 << 31, VERSION + (1 << 16)):
             self.assertEqual(driver.attach(version), (S_INVAL, 0))
         refused(S_INVAL, REQ_ATTACH, bytes(driver.max_request - 7))
 
@@ -294,7 +295,7 @@ class Requests(Hostile):
     def expected(self, attached, kind, payload):
         """The statuses that the specification allows."""
         if kind == REQ_ATTACH:
-            right = len(payload) == ATTACH.size and payload[:4] == struct.pack("<I", ABI_VERSION)
+            right = len(payload) == ATTACH.size and payload[:4] == struct.pack("<I", VERSION)
             return (S_OK,) if right and not attached else (S_INVAL,)
         if kind == REQ_DICT:
             return (S_OK, S_NOSPC) if attached and payload else (S_INVAL,)
@@ -546,7 +547,7 @@ class Elements(Hostile):
         driver.ring.kick()
         self.assertEqual(driver.dictionary(), S_INVAL)
         self.assertEqual(driver.retire(0), S_INVAL)
-        self.assertEqual(driver.attach(ABI_VERSION + 1)[0], S_INVAL)
+        self.assertEqual(driver.attach(VERSION + 1)[0], S_INVAL)
         driver.ring.kick()
         self.assertEqual((stream.consumed(), stream.wants_kick(), driver.ring.returned()), (0, False, []))
         self.assertEqual(driver.attach()[0], S_OK)
@@ -1229,22 +1230,28 @@ class HangingDisk(FailingDisk, Hostile):
             driver.send(hdr(REQ_DICT, len(callsite())) + callsite())
             without_mastering(driver)
 
+        def goes_on(found):
+            """The disk does: what is there before it."""
+            before = found()
+            self.fault("ok")
+            self.resized(machine, 4 * MIB)
+            return before
+
+        def stopped_with(found):
+            machine.command("stop")
+            return goes_on(found)
+
         for act in (without_driver_ok, without_mastering, one_after_the_other):
             with self.case(act.__name__):
                 driver, _, found = self.on_their_way(machine)
                 act(driver)
-                before = found()
-                self.fault("ok")
-                self.resized(machine, 4 * MIB)
+                before = goes_on(found)
                 self.assertEqual(found(), before)
                 machine.command_word(PCI_MEMORY | PCI_MASTER)
                 self.good(machine, shm=65536)
         with self.case("the VM is stopped"):
             driver, answers, found = self.on_their_way(machine)
-            machine.command("stop")
-            before = found()
-            self.fault("ok")
-            self.resized(machine, 4 * MIB)
+            before = stopped_with(found)
             self.assertEqual(found(), before)
             machine.command("cont")
             returned = []
@@ -1254,10 +1261,7 @@ class HangingDisk(FailingDisk, Hostile):
             self.assertEqual(len(driver.ring.returned()), 1)
         with self.case("the VM is stopped, and reset"):
             _, _, found = self.on_their_way(machine)
-            machine.command("stop")
-            before = found()
-            self.fault("ok")
-            self.resized(machine, 4 * MIB)
+            before = stopped_with(found)
             machine.command("system_reset")
             self.until("it was reset", lambda: not machine.config(4) & PCI_MEMORY)
             machine.command("cont")
