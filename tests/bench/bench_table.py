@@ -249,36 +249,36 @@ def markdown_variants(data):
     native = r.host["peers"]["native"]
     trusted = abs(native["again"] - 1) <= PAIR_TOLERANCE
     prose = ["",
-              f"Instrument: a loop of {proof['loop_known']} instructions is counted as "
-              f"{proof['loop_counted']:.2f}; {r.guest['traps']['traps']['port proof']['known']} writes to a "
-              f"port as {r.guest['traps']['traps']['port proof']['port']} traps; "
-              f"{r.host['known']['known']} instructions on the host as {r.host['known']['counted']}. "
-              f"Alone: `local_clock()` {r.insns('local_clock'):.0f}, `rdtsc` {r.insns('rdtsc'):.0f}, "
-              f"`memcpy` of 200 bytes {r.insns('memcpy 200'):.0f}, empty loop {r.insns('empty'):.0f}.",
-              "",
-              f"With `shm=on` a message of three ints costs {mean(shm['+r']):.0f}, called directly "
-              f"{mean(shm['+r, sink']):.0f}.",
-              "",
-              f"With interrupts on, {flood['count']} three-int messages in a row cost "
-              f"{flood['insns']:.0f} instructions each, including kernel ticks and our work in "
-              f"them: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
-              f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
-              f"{flood['kicks']['device']}).",
-              "",
-              f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
-              f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times per "
-              "1000 messages: after a scan that found something it scans again by itself.",
-              "",
-              f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
-              f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
-              f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
-              "",
-              f"Natively, three ints, {native['events']} in a row, medians of "
-              f"{native['rounds']} interleaved rounds: LTTng-UST "
-              f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
-              f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our packed record "
-              f"{native['packed_ns']:.0f} ns ({native['packed_ratio']:.2f}); our text record "
-              f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
-              f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
-              + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
+             f"Instrument: a loop of {proof['loop_known']} instructions is counted as "
+             f"{proof['loop_counted']:.2f}; {r.guest['traps']['traps']['port proof']['known']} writes to a "
+             f"port as {r.guest['traps']['traps']['port proof']['port']} traps; "
+             f"{r.host['known']['known']} instructions on the host as {r.host['known']['counted']}. "
+             f"Alone: `local_clock()` {r.insns('local_clock'):.0f}, `rdtsc` {r.insns('rdtsc'):.0f}, "
+             f"`memcpy` of 200 bytes {r.insns('memcpy 200'):.0f}, empty loop {r.insns('empty'):.0f}.",
+             "",
+             f"With `shm=on` a message of three ints costs {mean(shm['+r']):.0f}, called directly "
+             f"{mean(shm['+r, sink']):.0f}.",
+             "",
+             f"With interrupts on, {flood['count']} three-int messages in a row cost "
+             f"{flood['insns']:.0f} instructions each, including kernel ticks and our work in "
+             f"them: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
+             f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
+             f"{flood['kicks']['device']}).",
+             "",
+             f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
+             f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times per "
+             "1000 messages: after a scan that found something it scans again by itself.",
+             "",
+             f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
+             f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
+             f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
+             "",
+             f"Natively, three ints, {native['events']} in a row, medians of "
+             f"{native['rounds']} interleaved rounds: LTTng-UST "
+             f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
+             f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our packed record "
+             f"{native['packed_ns']:.0f} ns ({native['packed_ratio']:.2f}); our text record "
+             f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
+             f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
+             + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
     return "\n".join(lines + [textwrap.fill(line, PAGE_WIDTH) for line in prose])

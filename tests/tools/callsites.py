@@ -19,6 +19,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 # struct _ddebug of 6.1 and 6.12: four strings, line and flags, the static key.
 DESC_SIZE = 56
@@ -433,6 +434,12 @@ def table(kernels):
     return lines
 
 
+def wrap(line, indent=""):
+    """As the documents are wrapped."""
+    return textwrap.fill(line, 100, subsequent_indent=indent, break_long_words=False,
+                         break_on_hyphens=False)
+
+
 def listing(kernels):
     """Each callsite that is not recorded."""
     lines = []
@@ -442,7 +449,7 @@ def listing(kernels):
             if not site.recorded:
                 places[class_of(site), site.module, site.file].append(site.line)
         lines += ["", f"Linux {name}: module, file, lines", ""]
-        lines += [f"- `{module}` {file}: {', '.join(map(str, sorted(numbers)))}"
+        lines += [wrap(f"- `{module}` {file}: {', '.join(map(str, sorted(numbers)))}", "  ")
                   for (_, module, file), numbers in sorted(places.items())]
     return lines
 
@@ -455,11 +462,12 @@ def facts(kernels):
     tails = sum(1 for site in sites if not site.passed and site.tail)
     near = sum(1 for d in passed if d <= 64) * 1000 // len(passed) / 10
     far = sum(1 for d in passed if d > 4096)
-    return ["", f"Of {len(passed)} callsites that pass their descriptor, its address lies at most 64 bytes "
+    return ["", wrap(
+            f"Of {len(passed)} callsites that pass their descriptor, its address lies at most 64 bytes "
             f"from where the branch leads in {near} %, at most 4 KiB in all but {far}, at most "
-            f"{passed[-1]} bytes in all.",
+            f"{passed[-1]} bytes in all. "
             f"Callsites that do not pass it, in code that runs once: {runs_once}; that leave by a jump "
-            f"instead of a call: {tails}."]
+            f"instead of a call: {tails}.")]
 
 
 def ask_guest(name, kernel):
