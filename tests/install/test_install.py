@@ -115,6 +115,7 @@ class Install(unittest.TestCase):
         files = {"lib/virtio-ddebug/manifest", "lib/virtio-ddebug/virtio-ddebug.so",
                  "share/bash-completion/completions/ddebug-host", source + "dkms.conf",
                  source + "Kbuild", source + "COPYING", doc + "README.md", doc + "COPYING"}
+        files |= {doc + "CONTRIBUTING.md", doc + "CHANGELOG.md"}
         for folder, pattern in (
                 ("lib/virtio-ddebug/", "build/qemu-device/virtio-ddebug-*.so"),
                 ("include/virtio-ddebug/", "include/*.h"), (source + "include/", "include/*.h"),

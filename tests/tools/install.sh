@@ -43,7 +43,7 @@ list_files() {
     add 644 "$COMPLETIONDIR/ddebug-host" host-tool/ddebug-host.bash-completion
     add 644 "$INCLUDEDIR/virtio-ddebug/" include/*.h
     # as they lie in the repository: they refer to each other
-    add 644 "$DOCDIR/" README.md COPYING
+    add 644 "$DOCDIR/" README.md CONTRIBUTING.md CHANGELOG.md COPYING
     add 644 "$DOCDIR/docs/" docs/*.md docs/*.json docs/*.svg
     add 644 "$DOCDIR/docs/spec/" docs/spec/*.md
     add 644 "$DOCDIR/docs/licenses/" docs/licenses/*.txt
