@@ -119,15 +119,19 @@ void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info)
     }
 }
 
-bool ddlog_super_usable(const struct ddebug_log_super *s)
+static bool has_unknown_incompat(const struct ddebug_log_super *s)
+{
+    return GUINT32_FROM_LE(s->incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
+}
+
+static bool super_in_bounds(const struct ddebug_log_super *s)
 {
     uint32_t seg_size = GUINT32_FROM_LE(s->seg_size);
     uint64_t nr_segs = GUINT64_FROM_LE(s->nr_segs);
     uint64_t shm_size = GUINT64_FROM_LE(s->shm_size);
     bool has_shm = GUINT32_FROM_LE(s->incompat) & DDEBUG_LOG_INCOMPAT_SHM;
 
-    return sealed(s) &&
-           has_shm == (shm_size != 0) &&
+    return has_shm == (shm_size != 0) &&
            (!has_shm || ddebug_log_is_shm_size(shm_size)) &&
            seg_size >= DDEBUG_LOG_SEG_SIZE_MIN &&
            seg_size <= DDEBUG_LOG_SEG_SIZE_MAX &&
@@ -136,6 +140,16 @@ bool ddlog_super_usable(const struct ddebug_log_super *s)
            nr_segs <= ddlog_nr_segs_for(DDEBUG_LOG_SIZE_MAX, seg_size, 0) &&
            GUINT64_FROM_LE(s->size) == ddlog_file_size(nr_segs, seg_size,
                                                        shm_size);
+}
+
+/*
+ * An unknown incompat bit may change what the bounds mean, so a copy that has
+ * one is valid by its checksum alone: it must not be passed over for an older
+ * copy, which would then be written on.
+ */
+bool ddlog_super_usable(const struct ddebug_log_super *s)
+{
+    return sealed(s) && (has_unknown_incompat(s) || super_in_bounds(s));
 }
 
 static bool fail_version(const DdebugLog *log,
@@ -194,7 +208,7 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
                           "'%s' is not a virtio-ddebug log and not empty: name "
                           "another file, or remove this one", log->path);
     }
-    if (GUINT32_FROM_LE(log->super.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN ||
+    if (has_unknown_incompat(&log->super) ||
         GUINT32_FROM_LE(log->super.compat) & ~DDEBUG_LOG_COMPAT_KNOWN) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
                           "the log '%s' has flags (incompat %#x, compat %#x) "
