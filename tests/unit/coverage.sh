@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# coverage.sh FOLDER FILE:PERCENT...: the branches of each FILE of host-tool/ that
+# coverage.sh FOLDER FILE:PERCENT...: the branches of each FILE of the tree that
 # the tests run in FOLDER have taken; PERCENT of them, or it fails.  Output is
 # TAP, FOLDER/coverage.txt has the lines.
 set -euo pipefail
@@ -11,9 +11,9 @@ shift
 filters=()
 for wanted in "$@"; do
     file=${wanted%:*}
-    filters+=(--filter "$file")
+    filters+=(--filter ".*/$file$")
 done
-gcovr --root . --exclude-unreachable-branches "${filters[@]}" --branches --json-summary "$out/coverage.json" \
+gcovr --root .. --exclude-unreachable-branches "${filters[@]}" --branches --json-summary "$out/coverage.json" \
     --txt "$out/coverage.txt" "$out" >"$out/gcovr.log" 2>&1
 status=0
 for wanted in "$@"; do

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "raw-log.h"
 
 #define MIB (1ull << 20)

@@ -51,7 +51,7 @@
 #define ROUND_UP(n, to) ROUND_DOWN((n) + (to) - 1, to)
 #endif
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "ddebug-log-shm.h"
 
 #define MIB (1ull << 20)

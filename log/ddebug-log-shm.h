@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 
 /*
  * How far the newest DATA chunk of the log reaches.  It alone may have been

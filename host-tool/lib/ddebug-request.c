@@ -16,9 +16,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../qemu-device/ddebug-log.h"
 #include "ddebug-crc.h"
 #include "ddebug-error.h"
+#include "ddebug-log-writer.h"
 #include "ddebug-reader.h"
 
 typedef struct

@@ -9,7 +9,7 @@
 #include <glib.h>
 #include <sys/types.h>
 
-#include "ddebug-domain.h"
+#include "ddebug-domain-xml.h"
 #include "ddebug-error.h"
 
 typedef struct DdebugLibvirt DdebugLibvirt;

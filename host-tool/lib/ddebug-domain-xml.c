@@ -8,7 +8,7 @@
  * Only comments and CDATA of <metadata> may hold anything.  They come before the
  * command line, so its last begin is the true one.
  */
-#include "ddebug-domain.h"
+#include "ddebug-domain-xml.h"
 
 #include <json-glib/json-glib.h>
 #include <string.h>

@@ -50,8 +50,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "../qemu-device/ddebug-log-shm.h"
 #include "ddebug-crc.h"
+#include "ddebug-log-shm.h"
 
 /* A copy begins small, since most waits end with one short chunk, and grows with success. */
 #define COPY_MIN 8192u

@@ -3,8 +3,8 @@
  * The XML of a libvirt domain, as libvirt writes it: where its device logs to, and the
  * same XML with the device or without.  Nothing of libvirt is called here.
  */
-#ifndef DDEBUG_DOMAIN_H
-#define DDEBUG_DOMAIN_H
+#ifndef DDEBUG_DOMAIN_XML_H
+#define DDEBUG_DOMAIN_XML_H
 
 #include <glib.h>
 
