@@ -5,15 +5,15 @@
 # the tests run in FOLDER have taken; PERCENT of them, or it fails.  Output is
 # TAP, FOLDER/coverage.txt has the lines.
 set -euo pipefail
-cd "$(dirname "$0")/../../host-tool"
+cd "$(dirname "$0")/../.."
 out=$1
 shift
 filters=()
 for wanted in "$@"; do
     file=${wanted%:*}
-    filters+=(--filter ".*/$file$")
+    filters+=(--filter "$file$")
 done
-gcovr --root .. --exclude-unreachable-branches "${filters[@]}" --branches --json-summary "$out/coverage.json" \
+gcovr --root . --exclude-unreachable-branches "${filters[@]}" --branches --json-summary "$out/coverage.json" \
     --txt "$out/coverage.txt" "$out" >"$out/gcovr.log" 2>&1
 status=0
 for wanted in "$@"; do
