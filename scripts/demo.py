@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
 
 from ddebug_guest import BUILD, Guest, GuestError, Log, tool    # noqa: E402
