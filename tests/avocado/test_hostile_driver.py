@@ -4,24 +4,24 @@ and of virtqueues, gets the answers that are said there, or DEVICE_NEEDS_RESET, 
 happens: QEMU goes on and ends as ever, other streams lose nothing, a driver that keeps the rules
 has its messages in the log afterwards, and what is copied of the others was in their rings.
 
-There is no guest: the drivers are in here (ddebug_qtest.py)."""
+There is no guest: the drivers are in here (ddebug/qtest.py)."""
 
 import contextlib
 import os
 import random
 import struct
 
-from ddebug_disk import FailingDisk
-from ddebug_guest import GuestError, Log
-from ddebug_logfile import ATTACH, VERSION
-from ddebug_qtest import (BARS, COMMON, DRIVER_OK, FEATURES, FILL, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG,
+from ddebug.disk import FailingDisk
+from ddebug.guest import GuestError, Log
+from ddebug.logfile import ATTACH, VERSION
+from ddebug.qtest import (BARS, COMMON, DRIVER_OK, FEATURES, FILL, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG,
                           F_LOG_SIZE, F_NOTICE, F_QUERY, F_RING_RESET, F_SHM, F_VERSION_1, HDR_OFF, HEAP,
                           INDIRECT, NEXT, NOWHERE, PCI_MASTER, PCI_MEMORY, PRODUCER, PRODUCER_CODE,
                           PRODUCER_RUNS, RAM, REQ_ATTACH, REQ_CLOCK, REQ_DICT, REQ_HDR, REQ_LOG_SIZE,
                           REQ_RETIRE, RESP, RETIRE, RING_OFF, ROM, SHM_STATUS_OFF, STREAM_F_SHM, S_INVAL,
                           S_IOERR, S_NOSPC, S_OK, S_UNSUPP, VQ_CONTROL, VQ_RING, WRITE, Driver, Evidence,
                           Machine, Queue, Stream, callsite)
-from ddebug_test import DEVICE, DdebugTest
+from ddebug.case import DEVICE, DdebugTest
 
 ALL_ONES = (1 << 64) - 1
 SEED = 20261125
