@@ -179,7 +179,7 @@ run-demo: venv
 	@$(VENV_PYTHON) scripts/demo.py
 
 $(CHECKS): venv
-	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
+	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS:%='%')
 
 include tests/bench/bench.mk
 include tests/tools/callsites.mk

@@ -255,12 +255,21 @@ def avocado(command, *arguments, smoke, files, long=False, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
+def test_files(folder, wanted=()):
+    """The files of tests that these shell patterns name, with or without .py; by default all.
+    A pattern that matches no file stays as it is, for Avocado to fail on."""
+    files = []
+    for pattern in wanted or ("test_*",):
+        path = os.path.join(folder, re.sub(r"(\.py)?$", ".py", pattern, count=1))
+        files += sorted(glob.glob(path)) or [path]
+    return list(dict.fromkeys(files))
+
+
 def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None,
           timeout=GUEST_JOB_TIMEOUT):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
-    files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
-        or sorted(glob.glob(os.path.join(folder, "test_*.py")))
+    files = test_files(folder, wanted)
     which = {"smoke": smoke, "long": long, "files": files}
     reason = why_not(qemu, kernel)
     if reason:
