@@ -10,8 +10,8 @@ import os
 import re
 import sys
 
-from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
 
 sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
 import callsites    # noqa: E402

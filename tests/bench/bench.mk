@@ -13,9 +13,9 @@ BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
 
 .PHONY: bench bench-docs bench-repeat
 bench bench-docs bench-repeat:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) -j$(JOBS) $(BENCH_VARIANT) ONE_VARIANT=yes parts
-	@tests/tools/more-deps.sh bench $(BENCH_PACKAGES)
+	@scripts/more-deps.sh bench $(BENCH_PACKAGES)
 	@$(MAKE) $(BENCH_VARIANT) bench-parts
 	@$(MAKE) $(BENCH_VARIANT) run-$@
 

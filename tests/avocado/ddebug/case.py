@@ -7,7 +7,7 @@ import time
 
 import avocado
 
-from ddebug_guest import LOAD, Guest, Log, one_thread
+from .guest import LOAD, Guest, Log, one_thread
 
 DEVICE = "/machine/peripheral/ddebug0"
 RING_SIZE = "/sys/kernel/debug/dynamic_debug/rb_size_kb"

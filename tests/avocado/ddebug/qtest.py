@@ -9,8 +9,8 @@ import itertools
 import struct
 import time
 
-from ddebug_guest import Guest, GuestError, device_source, qemu_command
-from ddebug_logfile import ATTACH, CALLSITE, REC_PAD, REC_TEXT, SUBBUF, VERSION, LogFile
+from .guest import Guest, GuestError, device_source, qemu_command
+from .logfile import ATTACH, CALLSITE, REC_PAD, REC_TEXT, SUBBUF, VERSION, LogFile
 
 VENDOR, DEVICE = 0x1af4, 0x107c
 

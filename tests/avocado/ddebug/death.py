@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 
-from ddebug_test import DdebugTest
+from .case import DdebugTest
 
 DIE = "/sys/kernel/debug/ddebug_die/run"
 LOAD = re.compile(rb"ddebug_die: c(\d+) n(\d+) of a load")

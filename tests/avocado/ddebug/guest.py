@@ -19,9 +19,9 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from ddebug_logfile import LogFile
+from .logfile import LogFile
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.abspath(os.path.join(os.path.dirname(__file__), *[os.pardir] * 3))
 BUILD = os.path.join(REPO, "build")
 
 CONTROL = "/sys/kernel/debug/dynamic_debug/control"

@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 
-from ddebug_guest import BUILD, PATIENCE, child_dies_with_us
+from .guest import BUILD, PATIENCE, child_dies_with_us
 
 # of linux/sched.h and linux/mount.h
 CLONE_NEWNS = 0x20000

@@ -27,12 +27,12 @@ install uninstall:
 	@$(export_build) VERSION='$(VERSION)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' \
 		INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' DOCDIR='$(DOCDIR)' \
 		COMPLETIONDIR='$(COMPLETIONDIR)' SRCDIR='$(SRCDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
-		tests/tools/install.sh $@
+		scripts/install.sh $@
 
 install-guest uninstall-guest:
 	@$(export_build) KERNEL='$(KERNEL)' KERNEL_RELEASE='$(KERNEL_RELEASE_$(KERNEL))' \
 		KDIR='$(KDIR_$(KERNEL))' INSTALL_MOD_STRIP='$(INSTALL_MOD_STRIP)' \
-		tests/tools/install.sh $@
+		scripts/install.sh $@
 
 .PHONY: check-install run-check-install
 check-install: build

@@ -5,7 +5,7 @@ dev_dbg, and the devices it needs."""
 import os
 import subprocess
 
-from ddebug_guest import CONTROL
+from .guest import CONTROL
 
 
 def make_squashfs(path, files=200):

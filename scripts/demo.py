@@ -10,11 +10,11 @@ import sys
 import threading
 import time
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
 
-from ddebug_guest import BUILD, Guest, GuestError, Log, tool    # noqa: E402
-import workload                                                 # noqa: E402
+from ddebug import workload                                     # noqa: E402
+from ddebug.guest import BUILD, Guest, GuestError, Log, tool    # noqa: E402
 
 STEPS = (
     ("network card (e1000e): load the driver, bring it up, ping the gateway", workload.NETWORK),

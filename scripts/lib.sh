@@ -2,7 +2,7 @@
 # What the other scripts share: messages, the cache folder, apt.
 # To be sourced by bash, with -euo pipefail set by the caller.
 
-repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd -P)
+repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
 # Where downloads, unpacked sources and the Python environment are kept.
 # Continuous integration may run without HOME.

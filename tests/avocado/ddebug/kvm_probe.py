@@ -1,11 +1,10 @@
-#!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""kvm_probe.py FOLDER SECONDS: whether a guest of the stock kernel, without
+"""python3 -m ddebug.kvm_probe FOLDER SECONDS: whether a guest of the stock kernel, without
 anything of ours, comes up under KVM; QEMU's and the guest's words go to FOLDER."""
 
 import sys
 
-from ddebug_guest import Guest, GuestError
+from .guest import Guest, GuestError
 
 
 def main():

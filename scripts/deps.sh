@@ -197,7 +197,7 @@ get_backport() {
     local errors=$build/logs/backports-$1.err
 
     mkdir -p "$build/logs"
-    if "$repo/tests/tools/backports.sh" "$1" 2>"$errors"; then
+    if "$repo/scripts/backports.sh" "$1" 2>"$errors"; then
         rm -f "$errors"
     else
         cat "$errors" >&2

@@ -6,7 +6,7 @@ import os
 import socket
 import time
 
-from ddebug_guest import PATIENCE
+from .guest import PATIENCE
 
 
 class GdbServer:
