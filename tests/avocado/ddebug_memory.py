@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What a guest's memory, in a file of the host, says of what was committed: the witness of
-guest-driver/ddebug_die.c, and the streams' own words (docs/spec/virtio-ddebug.md)."""
+tests/guest/modules/ddebug_die.c, and the streams' own words (docs/spec/virtio-ddebug.md)."""
 
 import mmap
 import struct
