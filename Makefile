@@ -16,7 +16,8 @@ JOBS ?= $(shell nproc)
 # What modules are built with for one kernel alone.
 MODULE_OPTIONS_kasan := UBSAN_SANITIZE=y
 
-MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd ddebug_die
+MODULES := ddebug_rb virtio_ddebug
+TEST_MODULES := ddebug_test ddebug_odd ddebug_die
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 # What configures QEMU 10.0.
 QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3
@@ -143,6 +144,9 @@ tool:
 	@echo '== Tool'
 	@$(MAKE) -s -C host-tool O='$(BUILD)/host-tool'
 
+# $(call guest_modules,KERNEL): all of ours that go into the guest's image
+guest_modules = $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(TEST_MODULES:%=$(BUILD)/guest-modules/$(1)/%.ko)
+
 # $(call kernel_rules,KERNEL)
 define kernel_rules
 .PHONY: modules-$(1)
@@ -150,11 +154,12 @@ modules: modules-$(1)
 modules-$(1):
 	@echo '== Modules of the guest, for $(KERNEL_RELEASE_$(1))'
 	@$$(MAKE) -s -C guest-driver KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-driver/$(1)' $(MODULE_OPTIONS_$(1))
+	@$$(MAKE) -s -C tests/guest/modules KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-modules/$(1)' $(MODULE_OPTIONS_$(1))
 
-$(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko): modules-$(1) ;
+$(call guest_modules,$(1)): modules-$(1) ;
 
 images: $(BUILD)/guest/$(1)/initrd.img
-$(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(wildcard tests/guest/*) \
+$(BUILD)/guest/$(1)/initrd.img: $(call guest_modules,$(1)) $(wildcard tests/guest/*.* tests/guest/init) \
 		scripts/guest-image.sh scripts/lib.sh build/config.mk
 	@echo '== Image of the guest, for $(KERNEL_RELEASE_$(1))'
 	@mkdir -p $$(@D)

@@ -31,8 +31,6 @@ add() {
 }
 
 list_files() {
-    local file sources=()
-
     cd "$repo"
     add 755 "$BINDIR/" "$build/host-tool/ddebug-host"
     add 644 "$pkglib/" "$build/qemu-device/virtio-ddebug.so" "$build"/qemu-device/virtio-ddebug-*.so
@@ -48,10 +46,7 @@ list_files() {
     add 644 "$DOCDIR/docs/spec/" docs/spec/*.md
     add 644 "$DOCDIR/docs/licenses/" docs/licenses/*.txt
 
-    for file in guest-driver/*.[ch]; do
-        [[ $file =~ ^guest-driver/ddebug_(test|odd|die)\.c$ ]] || sources+=("$file")
-    done
-    add 644 "$source_tree/" guest-driver/Kbuild "${sources[@]}" COPYING
+    add 644 "$source_tree/" guest-driver/Kbuild guest-driver/*.[ch] COPYING
     add 644 "$source_tree/dkms.conf" guest-driver/dkms.conf.in
     add 644 "$source_tree/include/" include/*.h
     add 644 "$source_tree/docs/licenses/" docs/licenses/*.txt

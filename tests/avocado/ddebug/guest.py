@@ -546,7 +546,7 @@ class Guest:
                    if name.endswith(("_recursed", "_torn")) or name in ("own", "nostream"))
 
     def start_load(self, request):
-        """Give ddebug_test something to do; see guest-driver/ddebug_test.c."""
+        """Give ddebug_test something to do; see tests/guest/modules/ddebug_test.c."""
         status, output = self.write(f"{LOAD}/run", request)
         if status:
             raise CommandFailed(f"load '{request}': {output}")

@@ -33,9 +33,10 @@
 #include <rdma/ib_verbs.h>
 #endif
 #include "ddebug_compat.h"
+#include "ddebug_dict.h"
+#include "ddebug_emit.h"
 #include "ddebug_pack.h"
 #include "ddebug_packed.h"
-#include "ddebug_rb.h"
 #include "ddebug_ring.h"
 
 static_assert(DDEBUG_LINE_SIZE - 1 <= DDEBUG_TEXT_MAX);
