@@ -10,13 +10,14 @@ MAKEFLAGS += --no-print-directory
 BUILD := $(CURDIR)/build
 JOBS ?= $(shell nproc)
 
-# What tests/tools/deps.sh has chosen: kernels, QEMUs, cache; what
+# What scripts/deps.sh has chosen: kernels, QEMUs, cache; what
 # tests/debug-kernel/kernel.sh has built.
 -include build/config.mk build/debug-kernel.mk
 # What modules are built with for one kernel alone.
 MODULE_OPTIONS_kasan := UBSAN_SANITIZE=y
 
-MODULES := ddebug_rb virtio_ddebug ddebug_test ddebug_odd ddebug_die
+MODULES := ddebug_rb virtio_ddebug
+TEST_MODULES := ddebug_test ddebug_odd ddebug_die
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 # What configures QEMU 10.0.
 QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3
@@ -86,25 +87,25 @@ export DDEBUG_PARALLEL := $(PARALLEL)
 # deps.sh writes build/config.mk, so what uses it runs in a make of its own.
 .PHONY: deps
 deps:
-	@tests/tools/deps.sh backports overlay
+	@scripts/deps.sh backports overlay
 
 .PHONY: build qemu check check-smoke check-matrix check-unit check-style check-overlay
 build:
-	@tests/tools/deps.sh backports
+	@scripts/deps.sh backports
 	@$(MAKE) -j$(JOBS) parts
 qemu:
-	@tests/tools/deps.sh overlay
+	@scripts/deps.sh overlay
 	@$(MAKE) overlay
 check check-smoke check-matrix: build qemu
 	@$(MAKE) run-$@
 check-unit check-style check-overlay:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) run-$@
 
 # These use one variant, and get and build no more than it needs.
 .PHONY: demo check-guest check-crash-guests
 demo check-guest check-crash-guests:
-	@tests/tools/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
+	@scripts/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
 		$(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) run-$@
@@ -112,7 +113,7 @@ demo check-guest check-crash-guests:
 # One QEMU and both kernels.
 .PHONY: check-guest-files
 check-guest-files:
-	@tests/tools/deps.sh backports $(if $(filter overlay-%,$(QEMU)),overlay)
+	@scripts/deps.sh backports $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) -j$(JOBS) parts $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) run-$@
 
@@ -130,7 +131,7 @@ parts: modules device tool images
 
 # One after the other: they share the small object that opens the others.
 device:
-	@$(if $(filter loadable-10.0,$(LOADABLES)),tests/tools/venv.sh venv-qemu qemu-device/requirements.txt)
+	@$(if $(filter loadable-10.0,$(LOADABLES)),scripts/venv.sh venv-qemu qemu-device/requirements.txt)
 	@$(foreach qemu,$(LOADABLES),echo '== Device, for QEMU $(QEMU_PACKAGE_$(qemu))'; \
 		$(MAKE) -C qemu-device QEMU_SRC='$(QEMU_SRC_$(qemu))' QEMU_PYTHON='$(QEMU_PYTHON)' \
 			QEMU_BINARY='$(QEMU_BINARY_$(qemu))' O='$(BUILD)/qemu-device';)
@@ -143,6 +144,9 @@ tool:
 	@echo '== Tool'
 	@$(MAKE) -s -C host-tool O='$(BUILD)/host-tool'
 
+# $(call guest_modules,KERNEL): all of ours that go into the guest's image
+guest_modules = $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(TEST_MODULES:%=$(BUILD)/guest-modules/$(1)/%.ko)
+
 # $(call kernel_rules,KERNEL)
 define kernel_rules
 .PHONY: modules-$(1)
@@ -150,15 +154,16 @@ modules: modules-$(1)
 modules-$(1):
 	@echo '== Modules of the guest, for $(KERNEL_RELEASE_$(1))'
 	@$$(MAKE) -s -C guest-driver KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-driver/$(1)' $(MODULE_OPTIONS_$(1))
+	@$$(MAKE) -s -C tests/guest/modules KDIR='$(KDIR_$(1))' O='$(BUILD)/guest-modules/$(1)' $(MODULE_OPTIONS_$(1))
 
-$(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko): modules-$(1) ;
+$(call guest_modules,$(1)): modules-$(1) ;
 
 images: $(BUILD)/guest/$(1)/initrd.img
-$(BUILD)/guest/$(1)/initrd.img: $(MODULES:%=$(BUILD)/guest-driver/$(1)/%.ko) $(wildcard tests/guest/*) \
-		tests/tools/guest-image.sh tests/tools/lib.sh build/config.mk
+$(BUILD)/guest/$(1)/initrd.img: $(call guest_modules,$(1)) $(wildcard tests/guest/*.* tests/guest/init) \
+		scripts/guest-image.sh scripts/lib.sh build/config.mk
 	@echo '== Image of the guest, for $(KERNEL_RELEASE_$(1))'
 	@mkdir -p $$(@D)
-	@GUEST_MODULES='$(GUEST_MODULES_$(1))' tests/tools/guest-image.sh '$(KERNEL_ROOT_$(1))' '$(KERNEL_RELEASE_$(1))' '$$@' $$(filter %.ko,$$^)
+	@GUEST_MODULES='$(GUEST_MODULES_$(1))' scripts/guest-image.sh '$(KERNEL_ROOT_$(1))' '$(KERNEL_RELEASE_$(1))' '$$@' $$(filter %.ko,$$^)
 endef
 $(foreach kernel,$(KERNELS),$(eval $(call kernel_rules,$(kernel))))
 
@@ -173,21 +178,21 @@ include tests/debug-kernel/debug-kernel.mk
 include tests/libvirt/libvirt.mk
 .PHONY: venv run-demo $(CHECKS)
 venv:
-	@tests/tools/venv.sh
+	@scripts/venv.sh
 
 run-demo: venv
-	@$(VENV_PYTHON) tests/tools/demo.py
+	@$(VENV_PYTHON) scripts/demo.py
 
 $(CHECKS): venv
-	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS)
+	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS:%='%')
 
 include tests/bench/bench.mk
 include tests/tools/callsites.mk
-include tests/tools/install.mk
+include scripts/install.mk
 
 .PHONY: clean distclean
 clean:
 	rm -rf '$(BUILD)'
 
 distclean:
-	@tests/tools/distclean.sh
+	@scripts/distclean.sh

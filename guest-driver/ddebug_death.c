@@ -34,7 +34,10 @@
 #include <linux/preempt.h>
 #include <linux/ptrace.h>
 #include "ddebug_compat.h"
-#include "ddebug_rb.h"
+#include "ddebug_death.h"
+#include "ddebug_hook.h"
+#include "ddebug_kick.h"
+#include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
 
 static atomic_t panic_told = ATOMIC_INIT(0);

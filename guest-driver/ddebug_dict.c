@@ -66,9 +66,10 @@
 #ifdef CONFIG_X86_64
 #include <asm/pgtable.h>
 #endif
+#include "ddebug_dict.h"
 #include "ddebug_pack.h"
-#include "ddebug_rb.h"
-#include "ddebug_ring.h"
+#include "ddebug_record.h"
+#include "ddebug_transport.h"
 
 /* Some thousand callsites have 'r' at the most: short chains in 32 KiB each. */
 #define DDEBUG_DICT_BITS	12

@@ -27,8 +27,11 @@
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
 #include "ddebug_files.h"
-#include "ddebug_rb.h"
-#include "ddebug_ring.h"
+#include "ddebug_line.h"
+#include "ddebug_pipe.h"
+#include "ddebug_ring_mem.h"
+#include "ddebug_ring_swap.h"
+#include "ddebug_transport.h"
 #include "ddebug_view.h"
 
 /* A number of KiB, a newline, a zero. */

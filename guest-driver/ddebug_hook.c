@@ -99,8 +99,12 @@
 #include <linux/wait_bit.h>
 #include <linux/workqueue.h>
 #include "ddebug_callsite.h"
+#include "ddebug_cpu.h"
+#include "ddebug_dict.h"
+#include "ddebug_emit.h"
+#include "ddebug_hook.h"
+#include "ddebug_kmsg.h"
 #include "ddebug_query.h"
-#include "ddebug_rb.h"
 
 #define FLAG_P		_DPRINTK_FLAGS_PRINT
 #define FLAG_R		DDEBUG_FLAG_R
@@ -776,7 +780,7 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 static void ddebug_set_nr_r(unsigned int n)
 {
 	if (!n != !nr_r)
-		ddebug_ring_set_active(DDEBUG_ACTIVE_CALLSITES, n);
+		ddebug_cpu_set_active(DDEBUG_ACTIVE_CALLSITES, n);
 	nr_r = n;
 }
 

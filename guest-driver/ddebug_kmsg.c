@@ -34,7 +34,9 @@
 #include <linux/slab.h>
 #include <linux/string.h>
 #include <linux/tracepoint.h>
-#include "ddebug_rb.h"
+#include "ddebug_cpu.h"
+#include "ddebug_kick.h"
+#include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
 
 /* A quarter of the ring, so that records of short lines take half of it at most. */
@@ -194,13 +196,13 @@ static void ddebug_kmsg_update(void)
 			return;
 		}
 		WRITE_ONCE(kmsg_on, true);
-		ddebug_ring_set_active(DDEBUG_ACTIVE_KMSG, true);
+		ddebug_cpu_set_active(DDEBUG_ACTIVE_KMSG, true);
 		ddebug_kmsg_past();
 	} else {
 		WRITE_ONCE(kmsg_on, false);
 		tracepoint_probe_unregister(printed_tp, ddebug_kmsg_printed, NULL);
 		tracepoint_synchronize_unregister();
-		ddebug_ring_set_active(DDEBUG_ACTIVE_KMSG, false);
+		ddebug_cpu_set_active(DDEBUG_ACTIVE_KMSG, false);
 	}
 }
 

@@ -14,7 +14,9 @@
 #include <linux/math64.h>
 #include <linux/string.h>
 #include <linux/time64.h>
+#include "ddebug_line.h"
 #include "ddebug_record.h"
+#include "ddebug_unpack.h"
 #include "ddebug_view.h"
 #include "virtio_ddebug.h"
 

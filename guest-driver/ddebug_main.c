@@ -8,27 +8,19 @@
 #include <linux/debugfs.h>
 #include <linux/module.h>
 #include <linux/percpu.h>
-#include <linux/random.h>
 #include <linux/seq_file.h>
+#include "ddebug_attach.h"
+#include "ddebug_cpu.h"
+#include "ddebug_death.h"
+#include "ddebug_dict.h"
 #include "ddebug_files.h"
-#include "ddebug_rb.h"
-#include "ddebug_ring.h"
+#include "ddebug_hook.h"
+#include "ddebug_kick.h"
+#include "ddebug_kmsg.h"
+#include "ddebug_pipe.h"
 #include "ddebug_version.h"
 
 static struct dentry *ddebug_dir;
-static u64 ddebug_instance;
-
-/**
- * ddebug_rb_instance() - the life of the streams
- *
- * Context: Any.
- * Return: a random number that stays while ddebug_rb is loaded.
- */
-u64 ddebug_rb_instance(void)
-{
-	return ddebug_instance;
-}
-EXPORT_SYMBOL_GPL(ddebug_rb_instance);
 
 static int ddebug_stats_show(struct seq_file *m, void *v)
 {
@@ -48,7 +40,7 @@ static int ddebug_stats_show(struct seq_file *m, void *v)
 	attached = ddebug_transport_lock();
 	ddebug_transport_unlock();
 
-	ddebug_ring_stats(m);
+	ddebug_cpu_stats(m);
 	seq_printf(m, "own: %lu\nnostream: %lu\n", own, nostream);
 	seq_printf(m, "attached: %d\nkicks: %lu\n", attached, kicks);
 	seq_printf(m, "irq_works_now: %lu\nirq_works_lazy: %lu\n", now, lazy);
@@ -69,14 +61,14 @@ static int __init ddebug_init(void)
 {
 	int err;
 
-	ddebug_instance = get_random_u64();
+	ddebug_attach_init();
 	err = ddebug_dict_init();
 	if (err)
 		return err;
 	err = ddebug_pipe_init();
 	if (err)
 		goto err_dict;
-	err = ddebug_ring_init();
+	err = ddebug_cpu_init();
 	if (err)
 		goto err_pipe;
 	err = ddebug_hook_start();
@@ -95,7 +87,7 @@ static int __init ddebug_init(void)
 	return 0;
 
 err_ring:
-	ddebug_ring_exit();
+	ddebug_cpu_exit();
 err_pipe:
 	ddebug_pipe_exit();
 err_dict:
@@ -110,7 +102,7 @@ static void __exit ddebug_exit(void)
 	ddebug_kmsg_exit();
 	ddebug_death_exit();
 	ddebug_hook_stop();
-	ddebug_ring_exit();
+	ddebug_cpu_exit();
 	ddebug_pipe_exit();
 	ddebug_dict_exit();
 }

@@ -4,7 +4,7 @@
  *
  * What they look like is said in docs/log-format.md, "Packed records", and
  * ddebug_packed.h.  A format is read once, and becomes a program; a message
- * costs no more than going over its arguments (ddebug_record.c), except for what
+ * costs no more than going over its arguments (ddebug_emit.c), except for what
  * %p means, which is made a text there and then.
  *
  * The host cannot know where this kernel's printk() would cut a line.  So what

@@ -17,7 +17,7 @@
  * Waiting
  * -------
  * No producer wakes anybody.  While the file is open somewhere, the handler that
- * follows each commit (ddebug_transport.c) looks whether somebody waits, and leaves
+ * follows each commit (ddebug_kick.c) looks whether somebody waits, and leaves
  * the waking to an irq_work of its own, since the handler is a hard interrupt also
  * where wait queues sleep (PREEMPT_RT).
  *
@@ -45,9 +45,9 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include <linux/wait.h>
-#include "ddebug_files.h"
-#include "ddebug_rb.h"
-#include "ddebug_ring.h"
+#include "ddebug_kick.h"
+#include "ddebug_line.h"
+#include "ddebug_pipe.h"
 #include "ddebug_view.h"
 
 /* The view of what was not consumed; the mutex is for moving and copying it. */
@@ -88,7 +88,7 @@ static struct irq_work wake_work = IRQ_WORK_INIT(ddebug_pipe_wake);
  *
  * Context: Hard interrupt, or process with preemption off; behind kick:A.
  */
-void ddebug_pipe_look(void)
+static void ddebug_pipe_look(void)
 {
 	/*
 	 * Behind the barrier that it needs, kick:A.  A CPU that goes offline may not come
@@ -230,7 +230,7 @@ static int ddebug_pipe_open(struct inode *inode, struct file *file)
 	file->private_data = p;
 	mutex_lock(&readers_mutex);
 	if (!readers++)
-		ddebug_kick_listen(true);
+		ddebug_kick_listen(ddebug_pipe_look);
 	mutex_unlock(&readers_mutex);
 	return stream_open(inode, file);
 }
@@ -239,7 +239,7 @@ static int ddebug_pipe_release(struct inode *inode, struct file *file)
 {
 	mutex_lock(&readers_mutex);
 	if (!--readers)
-		ddebug_kick_listen(false);
+		ddebug_kick_listen(NULL);
 	mutex_unlock(&readers_mutex);
 	kvfree(file->private_data);
 	return 0;

@@ -3,7 +3,7 @@
  * The query language of dynamic_debug/control, with the flag 'r'.
  *
  * Nothing here knows of kernel objects: strings and numbers in, an answer out,
- * so that it also builds as an ordinary program (ddebug_query_user.h).
+ * so that it also builds as an ordinary program (tests/unit/query-user.h).
  */
 #ifndef _DDEBUG_QUERY_H
 #define _DDEBUG_QUERY_H
@@ -13,7 +13,7 @@
 #include <linux/dynamic_debug.h>
 #include <linux/types.h>
 #else
-#include "ddebug_query_user.h"
+#include "query-user.h"
 #endif
 
 /*

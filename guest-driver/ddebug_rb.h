@@ -1,98 +1,138 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Inside ddebug_rb.ko: what the hook, the rings and the dictionary call of
- * each other.
+ * The data structures of ddebug_rb.ko that several of its files know: the streams and the
+ * CPUs.  How streams work: ddebug_ring.c.
  */
 #ifndef _DDEBUG_RB_H
 #define _DDEBUG_RB_H
 
-#include <linux/dynamic_debug.h>
-#include <linux/stdarg.h>
+#include <linux/irq_work.h>
+#include <linux/list.h>
 #include <linux/types.h>
+#include "ddebug_transport.h"
 
-struct ddebug_program;
-struct ddebug_ring;
-struct ddebug_transport;
-struct kprobe;
-struct seq_file;
+#ifndef CONFIG_64BIT
+#error "positions are read and written as single 64-bit words: a 64-bit kernel is needed"
+#endif
 
-/* Why messages may come at any time: ddebug_ring_set_active(). */
-#define DDEBUG_ACTIVE_CALLSITES	0x1u
-#define DDEBUG_ACTIVE_KMSG	0x2u
+struct task_struct;
 
 /**
- * enum ddebug_kind - which of the kernel's print functions a message is for
- * @DDEBUG_KIND_PR: __dynamic_pr_debug(); there is no object
- * @DDEBUG_KIND_DEV: __dynamic_dev_dbg(); the object is a struct device or NULL
- * @DDEBUG_KIND_NETDEV: __dynamic_netdev_dbg(); a struct net_device or NULL
- * @DDEBUG_KIND_IBDEV: __dynamic_ibdev_dbg(); a struct ib_device or NULL
- * @DDEBUG_KIND_HEX_DUMP: a line of print_hex_dump(); there is no object
+ * struct ddebug_owner - who has claimed a stream
+ * @task: the writer runs as this task, or has interrupted it; NULL: nobody has
+ * @known: the rest is filled in
+ * @exiting: the task was on its way out already
+ * @start: the task's start time: with @task never the same for two tasks
+ * @sp: an address in the writer's stack frame: its depth
  */
-enum ddebug_kind {
-	DDEBUG_KIND_PR,
-	DDEBUG_KIND_DEV,
-	DDEBUG_KIND_NETDEV,
-	DDEBUG_KIND_IBDEV,
-	DDEBUG_KIND_HEX_DUMP,
+struct ddebug_owner {
+	struct task_struct *task;
+	bool known;
+	bool exiting;
+	u64 start;
+	unsigned long sp;
 };
 
-/* ddebug_record.c, called by the hook */
-__printf(4, 0)
-void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind,
-		 const void *obj, const char *fmt, va_list args);
-
-/* ddebug_dict.c, called by the hook */
-int ddebug_dict_add(const struct _ddebug *d);
-int ddebug_dict_announce(void);
-
-/* ddebug_dict.c, called by the other files of the module */
-int ddebug_dict_init(void);
-void ddebug_dict_exit(void);
-const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id);
-const char *ddebug_dict_packed_format(u32 id, size_t *len);
-void ddebug_dict_untold(void);
-int ddebug_dict_announce_all(struct ddebug_transport *t);
-int ddebug_dict_announce_new(struct ddebug_transport *t);
-void ddebug_dict_stats(struct seq_file *m);
-
-/* ddebug_ring.c, called by ddebug_main.c */
-int ddebug_ring_init(void);
-void ddebug_ring_exit(void);
-void ddebug_ring_set_active(unsigned int why, bool active);
-void ddebug_ring_stats(struct seq_file *m);
-int ddebug_ring_resize(unsigned int kb);
-unsigned int ddebug_ring_size_kb(void);
-
-/*
- * ddebug_hook.c, called by ddebug_main.c.
+/**
+ * struct ddebug_ring - a stream, the producer's side
+ * @context: VIRTIO_DDEBUG_CTX_*
+ * @cpu: the only CPU that writes to it
+ * @subbuf: bytes of a sub-buffer, a power of two
+ * @size: bytes of the ring
+ * @sub: offset in @data of the sub-buffer that @head lies in
+ * @data: the ring, mapped in one piece
+ * @begin: position of the first byte that was, or will be, written to this ring
+ * @hdr: what the device sees
+ * @head: position behind the last committed record
+ * @reserve: position behind everything ever touched
+ * @seq: messages committed
+ * @base: ns; of the sub-buffer that @head lies in, if it has been begun
+ * @last: ns; the last message's time
+ * @owner: the writer that is inside
+ * @retired: another ring has taken its place; nobody begins a message in it
+ * @kept: the device has not given it back, though asked
+ * @seen: the head that the kick handler has acted on last
+ * @stream: what the transport sees
+ * @shm: where the stream lies in shared memory; NULL: in memory of our own
+ * @home: whose shared memory that is
+ * @gone: in the list of rings that come or go with a change of size
  *
- * ddebug_hook_start() returns 0 or -errno, and has undone what it did in the
- * latter case.  After ddebug_hook_stop() nobody is, or will be, in
- * ddebug_emit(), ddebug_dict_add() or ddebug_dict_announce().  Both sleep.
- * ddebug_hook_stats() adds the hook's "name: value" lines,
- * ddebug_hook_uncaptured() a line for each callsite that cannot be recorded.
+ * The producer reads its own copies only, never back from @hdr, which is
+ * shared with a device that need not be well-behaved.
  */
-int ddebug_hook_start(void);
-void ddebug_hook_stop(void);
-void ddebug_hook_stats(struct seq_file *m);
-void ddebug_hook_uncaptured(struct seq_file *m);
+struct ddebug_ring {
+	u8 context;
+	unsigned int cpu;
+	u32 subbuf;
+	u32 size;
+	u32 sub;
+	u8 *data;
+	u64 begin;
+	struct virtio_ddebug_stream_hdr *hdr;
+	u64 head;
+	u64 reserve;
+	u64 seq;
+	u64 base;
+	u64 last;
+	struct ddebug_owner owner;
+	bool retired;
+	bool kept;
 
-/* ddebug_hook.c, called by ddebug_death.c */
-void *ddebug_function_start(const struct kprobe *kp);
-bool ddebug_may_call(const void *start);
+	u64 seen;
 
-/* ddebug_kmsg.c, called by the hook */
-bool ddebug_kmsg_mute(void);
-void ddebug_kmsg_unmute(void);
+	struct ddebug_stream stream;
+	void *shm;
+	struct ddebug_transport *home;
+	struct list_head gone;
+};
 
-/* ddebug_kmsg.c, called by the other files of the module */
-void ddebug_kmsg_init(void);
-void ddebug_kmsg_exit(void);
-void ddebug_kmsg_for_host(bool wanted);
-void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags);
+/**
+ * enum ddebug_armed - what work of this CPU is sure to run after now
+ * @DDEBUG_ARMED_NOT: none
+ * @DDEBUG_ARMED_LAZY: the lazy one, at the next tick
+ * @DDEBUG_ARMED_NOW: the immediate one
+ */
+enum ddebug_armed {
+	DDEBUG_ARMED_NOT,
+	DDEBUG_ARMED_LAZY,
+	DDEBUG_ARMED_NOW,
+};
 
-/* ddebug_death.c, called by ddebug_main.c */
-void ddebug_death_init(void);
-void ddebug_death_exit(void);
+/**
+ * struct ddebug_cpu - what a CPU has
+ * @ring: its streams, by context; NULL if there was no memory, or as long as
+ *	the CPU was never online.  Changed on this CPU, or while it is offline,
+ *	and with ddebug_transport_lock(); freed after synchronize_rcu()
+ * @made: streams were made for it, or tried to be
+ * @armed: enum ddebug_armed
+ * @own_level: 1 + the context level in which this CPU is inside a kick
+ * @muted: a bit for each context level in which what is printed is not to be
+ *	recorded: ddebug_kmsg_mute()
+ * @last_kick: ns; when work was asked for last
+ * @now: runs the kick handler at once
+ * @lazy: runs the kick handler at the next tick, or at once without a tick
+ * @own: messages dropped: produced by the transport's own work
+ * @nostream: messages dropped: no stream
+ * @works_now: times that @now was asked for
+ * @works_lazy: times that @lazy was asked for
+ * @kicks: notifications sent
+ */
+struct ddebug_cpu {
+	struct ddebug_ring *ring[VIRTIO_DDEBUG_NR_CTX];
+	bool made;
+
+	u8 armed;
+	u8 own_level;
+	u8 muted;
+	u64 last_kick;
+	struct irq_work now;
+	struct irq_work lazy;
+
+	unsigned long own;
+	unsigned long nostream;
+	unsigned long works_now;
+	unsigned long works_lazy;
+	unsigned long kicks;
+};
 
 #endif /* _DDEBUG_RB_H */

@@ -1,71 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The transport that is attached, if one is, and when to wake the device, and those
- * in the guest who wait for messages.
- *
- * A producer never leaves the guest.  It asks for an irq_work, whose handler
- * (ddebug_work()) looks at what the device wants, and notifies it:
- *
- *   first message after a quiet time, or half a ring unread   at once
- *   others                                                    at the next tick
- *
- * irq_work_queue() has a locked instruction, so a plain flag of this CPU says
- * that work is asked for already.
- *
- * Nothing is left behind
- * ----------------------
- * Claim: for each commit on a CPU that is online, with a transport attached or a
- * reader that listens, the handler runs on that CPU and loads the stream's head,
- * later in program order than the commit.  (All of this happens on one CPU, so that
- * program order is what everybody there sees.)
- *
- *   commit:   C1 store head       handler:  H1 armed = 0
- *             C2 load armed                 H2 load heads
- *             C3 armed = level              H3 full barrier
- *             C4 irq_work_queue()           H4 load want_kick
- *
- *  - C2 finds 0: C4 is reached, for nothing from C2 to C4 can fault.  C4 makes the
- *    work pending, or finds it pending; in both cases the handler begins after
- *    C4: irq_work clears "pending" before it calls the handler.
- *  - C2 finds it set.  Then some C3 has stored it after the last H1.
- *     - Its C4 has been done: the work is pending, since if the handler had begun
- *       after that C4, H1 would have cleared armed.  It begins after this C2.
- *     - Its C4 has not been done: we have interrupted it between C3 and C4.  It
- *       goes on when we return, and its C4 is followed by a handler run.
- *  - The handler is itself interrupted (NMI, or on PREEMPT_RT, where the lazy work
- *    is a thread's, anything).  Before H1: H2 is later than the commit.  After H1:
- *    C2 finds 0, the first case.
- *
- * A CPU that is going down runs pending work after it has been marked offline,
- * and asks for none from then on: nothing would run it.  What it commits after
- * that is looked at when it is dead (ddebug_kick_dead()); what it commits while
- * it comes up, before it is online, when it is (ddebug_kick_online()).
- *
- * The device, for its part, stores want_kick, then looks at head again before it
- * sleeps.  kick:A pairs with device:C: of "head, barrier, want_kick" here and
- * "want_kick, barrier, head" there, at least one load sees the other's store.
- * The heads are loaded before the barrier, since a head that was looked at is not
- * looked at again: one that an NMI stores between H3 and H4 has no barrier behind
- * it yet, and is left to the run of the handler that this NMI has asked for.
- *
- * Readers of trace_pipe are told in the same way, behind the same barrier: see
- * ddebug_pipe.c.
+ * The transport that is attached, if one is, and what is asked of it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/cpu.h>
 #include <linux/export.h>
-#include <linux/hardirq.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
-#include <linux/smp.h>
-#include "ddebug_rb.h"
-#include "ddebug_ring.h"
-
-/* Messages that come after at least this long count as the first ones. */
-#define DDEBUG_QUIET_NS		(10 * NSEC_PER_MSEC)
+#include "ddebug_transport.h"
 
 /*
  * Serialises attach, detach, and what is asked of the transport in process
@@ -73,13 +17,7 @@
  * may be taken inside it.
  */
 static DEFINE_MUTEX(ddebug_transport_mutex);
-static struct ddebug_transport __rcu *ddebug_transport;
-
-/*
- * Somebody in the guest reads as the messages come: ddebug_pipe.c.  While it is set
- * the handler runs as it does with a transport.
- */
-static bool ddebug_listened;
+struct ddebug_transport __rcu *ddebug_attached;
 
 struct task_struct *ddebug_own_task;
 u64 ddebug_own_start;
@@ -123,278 +61,11 @@ void ddebug_own_disown(void)
 		WRITE_ONCE(ddebug_own_task, NULL);
 }
 
-/* Has a stream of @c before @i been notified that shares a queue with it? */
-static bool ddebug_told(const struct ddebug_cpu *c, unsigned long told, u8 i)
-{
-	u8 k;
-
-	for (k = 0; k < i; k++)
-		if (told & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
-			return true;
-	return false;
-}
-
-/* Which streams have a head that was not looked at yet. */
-static unsigned long ddebug_news(struct ddebug_cpu *c)
-{
-	unsigned long news = 0;
-	u8 i;
-
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-		struct ddebug_ring *r = c->ring[i];
-		u64 head;
-
-		if (!r || !READ_ONCE(r->stream.posted))
-			continue;
-		head = le64_to_cpu(READ_ONCE(r->hdr->head));
-		if (head == r->seen)
-			continue;
-		r->seen = head;
-		news |= BIT(i);
-	}
-	return news;
-}
-
-/* Tell the device of @news, where it wants to be told. */
-static void ddebug_tell(struct ddebug_cpu *c, struct ddebug_transport *t, unsigned long news)
-{
-	unsigned long told = 0;
-	u8 i;
-
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-		struct ddebug_ring *r = c->ring[i];
-
-		if (!(news & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
-			continue;
-		if (!ddebug_told(c, told, i)) {
-			t->ops->notify(t, &r->stream);
-			WRITE_ONCE(c->kicks, c->kicks + 1);
-		}
-		told |= BIT(i);
-	}
-}
-
-/* Nobody else looks at the streams of @c. */
-static void ddebug_work(struct ddebug_cpu *c)
-{
-	struct ddebug_transport *t;
-
-	preempt_disable();
-	rcu_read_lock();
-	WRITE_ONCE(c->armed, DDEBUG_ARMED_NOT);
-	t = rcu_dereference(ddebug_transport);
-	if (t || READ_ONCE(ddebug_listened)) {
-		u8 level = c->own_level;
-		unsigned long news;
-
-		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
-		barrier();
-		news = t ? ddebug_news(c) : 0;
-		/* kick:A pairs with device:C and pipe:C: head before want_kick, and who waits */
-		virt_mb();
-		if (t)
-			ddebug_tell(c, t, news);
-		ddebug_pipe_look();
-		barrier();
-		WRITE_ONCE(c->own_level, level);
-	}
-	rcu_read_unlock();
-	preempt_enable();
-}
-
-static void ddebug_work_here(void *unused)
-{
-	ddebug_work(this_cpu_ptr(&ddebug_cpu));
-}
-
-static void ddebug_work_now(struct irq_work *work)
-{
-	ddebug_work(container_of(work, struct ddebug_cpu, now));
-}
-
-static void ddebug_work_lazy(struct irq_work *work)
-{
-	ddebug_work(container_of(work, struct ddebug_cpu, lazy));
-}
-
-/*
- * An NMI may come while the idle loop decides to stop the tick, behind its look for
- * lazy work: that would then wait for the next interrupt, whenever that comes.
- */
-static bool ddebug_tick_may_stop(u8 context)
-{
-	return context == VIRTIO_DDEBUG_CTX_NMI && is_idle_task(current);
-}
-
-/* ddebug_kick(), where no work of this CPU is sure to run that is good enough. */
-void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
-{
-	if (!rcu_access_pointer(ddebug_transport) && !READ_ONCE(ddebug_listened))
-		return;
-	if (!cpu_online(raw_smp_processor_id()))
-		return;
-	if (half || time - READ_ONCE(c->last_kick) >= DDEBUG_QUIET_NS ||
-	    ddebug_tick_may_stop(context)) {
-		WRITE_ONCE(c->armed, DDEBUG_ARMED_NOW);
-		this_cpu_inc(ddebug_cpu.works_now);
-		WRITE_ONCE(c->last_kick, time);
-		irq_work_queue(&c->now);
-	} else {
-		WRITE_ONCE(c->armed, DDEBUG_ARMED_LAZY);
-		this_cpu_inc(ddebug_cpu.works_lazy);
-		WRITE_ONCE(c->last_kick, time);
-		irq_work_queue(&c->lazy);
-	}
-}
-
-/* As if a message had come.  Interrupts are off. */
-static void ddebug_work_anyway(void *unused)
-{
-	struct ddebug_ring *r = this_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK];
-
-	if (r)
-		r->seen = U64_MAX;
-	ddebug_work_here(NULL);
-}
-
-/* Messages may come from now on: the device, if it sleeps, learns of it. */
-void ddebug_kick_active(void)
-{
-	smp_call_function_single(get_cpu(), ddebug_work_anyway, NULL, 1);
-	put_cpu();
-}
-
-/* This CPU has just come online. */
-void ddebug_kick_online(void)
-{
-	struct ddebug_cpu *c = get_cpu_ptr(&ddebug_cpu);
-
-	if (rcu_access_pointer(ddebug_transport) || READ_ONCE(ddebug_listened))
-		irq_work_queue(&c->now);
-	put_cpu_ptr(&ddebug_cpu);
-}
-
-/* @cpu is dead; it comes up only when this has returned. */
-void ddebug_kick_dead(unsigned int cpu)
-{
-	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
-}
-
-/**
- * ddebug_kick_dying() - the device is to look now, for it is the last time
- * @r: the stream that has something to tell
- *
- * Whether it wants to be kicked does not matter: a notification too many is none
- * for a kernel that dies.
- *
- * Context: Any, NMI included, with preemption off.
- */
-void ddebug_kick_dying(struct ddebug_ring *r)
-{
-	struct ddebug_transport *t;
-
-	/* a device that sees the notification sees what was stored before it */
-	virt_mb();
-	rcu_read_lock();
-	t = rcu_dereference(ddebug_transport);
-	if (t && READ_ONCE(r->stream.posted))
-		t->ops->notify(t, &r->stream);
-	rcu_read_unlock();
-}
-
-/**
- * ddebug_kick_listen() - whether somebody in the guest reads as the messages come
- * @listen: from now on the handler runs after each commit, or it need not for them
- *
- * Who looks at the streams afterwards has seen all commits that asked for no work:
- * each CPU has passed an interrupt between such a commit and that look.
- *
- * Context: Process, one task at a time.  Sleeps; takes the CPU hotplug lock, so that
- * a CPU that comes up is either interrupted here or finds the word set.
- */
-void ddebug_kick_listen(bool listen)
-{
-	cpus_read_lock();
-	WRITE_ONCE(ddebug_listened, listen);
-	if (listen)
-		on_each_cpu(ddebug_work_here, NULL, 1);
-	cpus_read_unlock();
-}
-
-/**
- * ddebug_post_ring() - give a ring to the transport, if there is one
- * @t: of ddebug_transport_lock(), or one that is being attached; NULL: none
- * @r: the ring
- *
- * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0 or -errno.  A stream that the host does not take is no error.
- */
-int ddebug_post_ring(struct ddebug_transport *t, struct ddebug_ring *r)
-{
-	int err;
-
-	if (!t || r->stream.posted)
-		return 0;
-	err = t->ops->post(t, &r->stream);
-	if (err == -ERANGE) {
-		pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
-			     r->cpu);
-		return 0;
-	}
-	if (!err)
-		WRITE_ONCE(r->stream.posted, true);
-	return err;
-}
-
-/**
- * ddebug_retire_ring() - take a ring back from the transport
- * @t: of ddebug_transport_lock()
- * @r: a ring that nobody writes to any more
- *
- * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0: it is ours; or -errno: it is the device's until that is reset.
- */
-int ddebug_retire_ring(struct ddebug_transport *t, struct ddebug_ring *r)
-{
-	int err;
-
-	if (!r->stream.posted)
-		return 0;
-	if (!t)
-		return -ENODEV;
-	err = t->ops->retire(t, &r->stream);
-	if (!err)
-		WRITE_ONCE(r->stream.posted, false);
-	return err;
-}
-
-static int ddebug_post_streams(struct ddebug_transport *t, struct ddebug_cpu *c)
-{
-	int err = 0;
-	u8 i;
-
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++)
-		if (c->ring[i])
-			err = ddebug_post_ring(t, c->ring[i]);
-	return err;
-}
-
-/* Streams of @cpu have been made: they go to the transport. */
-void ddebug_post_cpu(unsigned int cpu)
-{
-	struct ddebug_transport *t = ddebug_transport_lock();
-	int err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
-
-	ddebug_transport_unlock();
-	if (err)
-		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
-}
-
 /* Returns the transport, which stays until the unlock, or NULL. */
 struct ddebug_transport *ddebug_transport_lock(void)
 {
 	mutex_lock(&ddebug_transport_mutex);
-	return rcu_dereference_protected(ddebug_transport,
+	return rcu_dereference_protected(ddebug_attached,
 					 lockdep_is_held(&ddebug_transport_mutex));
 }
 
@@ -404,150 +75,48 @@ void ddebug_transport_unlock(void)
 }
 
 /**
- * ddebug_work_on() - a CPU's handler looks at its streams
- * @cpu: which; one that is offline has nothing to look at
+ * ddebug_post_stream() - give a stream to the transport, if there is one
+ * @t: of ddebug_transport_lock(), or one that is being attached; NULL: none
+ * @s: the stream
  *
- * Context: Process, with the CPU hotplug lock.  Sleeps.
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0 or -errno.  A stream that the host does not take is no error.
  */
-void ddebug_work_on(unsigned int cpu)
+int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 {
-	if (cpu_online(cpu))
-		smp_call_function_single(cpu, ddebug_work_here, NULL, 1);
-}
-
-/**
- * ddebug_transport_attach() - take a transport into use
- * @t: the transport, ready to post, announce and notify
- *
- * All callsites are announced, all streams posted.  If this fails, the streams
- * that were posted are still the device's: reset it, then call
- * ddebug_stream_taken_back() for each.
- *
- * Context: Process.  Sleeps.
- * Return: 0; -EBUSY if there is a transport already; or what @t->ops->post said.
- */
-int ddebug_transport_attach(struct ddebug_transport *t)
-{
-	struct ddebug_transport *old;
-	LIST_HEAD(gone);
-	unsigned int cpu;
 	int err;
 
-	ddebug_rings_lock();
-	old = ddebug_transport_lock();
-	err = old ? -EBUSY : 0;
-	/* before any stream: packed records of before may be in them, which need it */
-	if (!err)
-		ddebug_dict_announce_all(t);
-	for_each_possible_cpu(cpu) {
-		if (err)
-			break;
-		err = ddebug_post_streams(t, per_cpu_ptr(&ddebug_cpu, cpu));
+	if (!t || s->posted)
+		return 0;
+	err = t->ops->post(t, s);
+	if (err == -ERANGE) {
+		pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
+			     s->id / VIRTIO_DDEBUG_NR_CTX);
+		return 0;
 	}
 	if (!err)
-		ddebug_rings_share(t, &gone);
-	/* a CPU that comes up from here on waits for the mutex, and finds the transport */
-	ddebug_rings_unlock();
-	if (!err)
-		rcu_assign_pointer(ddebug_transport, t);
-	else if (!old)
-		ddebug_dict_untold();
-	ddebug_transport_unlock();
-	ddebug_rings_free(&gone);
-	if (err)
-		return err;
-
-	/*
-	 * Commits that did not see the transport asked for no work, and the device
-	 * may have looked before them.  So each CPU runs the handler once.
-	 */
-	on_each_cpu(ddebug_work_here, NULL, 1);
-	ddebug_kmsg_for_host(t->kmsg);
-	return 0;
+		WRITE_ONCE(s->posted, true);
+	return err;
 }
-EXPORT_SYMBOL_GPL(ddebug_transport_attach);
 
 /**
- * ddebug_transport_detach() - take a transport out of use
- * @t: the transport; may be one whose attaching failed
+ * ddebug_retire_stream() - take a stream back from the transport
+ * @t: of ddebug_transport_lock()
+ * @s: a stream whose ring nobody writes to any more
  *
- * When this returns none of @t's operations runs, or will be called.  Streams that
- * were posted stay with the device until it is reset.
- *
- * Context: Process.  Sleeps.
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0: it is ours; or -errno: it is the device's until that is reset.
  */
-void ddebug_transport_detach(struct ddebug_transport *t)
+int ddebug_retire_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 {
-	struct ddebug_transport *old;
-	LIST_HEAD(gone);
+	int err;
 
-	ddebug_kmsg_for_host(false);
-	ddebug_rings_lock();
-	old = ddebug_transport_lock();
-	if (old == t) {
-		RCU_INIT_POINTER(ddebug_transport, NULL);
-		ddebug_dict_untold();
-	}
-	ddebug_rings_take_home(t, &gone);
-	ddebug_transport_unlock();
-	ddebug_rings_unlock();
-	/* handlers that have seen it are done */
-	synchronize_rcu();
-	ddebug_rings_free(&gone);
-}
-EXPORT_SYMBOL_GPL(ddebug_transport_detach);
-
-/**
- * ddebug_stream_taken_back() - the device has a stream no longer
- * @s: a stream that was posted, of a device that has been reset
- *
- * The next device goes on where this one has come to.
- *
- * Context: Process, after ddebug_transport_detach().  Sleeps.
- */
-void ddebug_stream_taken_back(struct ddebug_stream *s)
-{
-	u64 start, consumed, head;
-
-	ddebug_transport_lock();
-	/* it was to go, and the device had not returned it */
-	if (ddebug_ring_given_back(s))
-		goto out;
-	start = le64_to_cpu(s->shared->desc.start);
-	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
-	/* it goes on, so it is not in shared memory */
-	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
-
-	/* the device's word: not taken if it cannot be true */
-	if (consumed >= start && consumed <= head && IS_ALIGNED(consumed, DDEBUG_REC_ALIGN))
-		s->shared->desc.start = cpu_to_le64(consumed);
-	memset(s->status, 0, sizeof(*s->status));
-	s->status->consumed = s->shared->desc.start;
-	WRITE_ONCE(s->posted, false);
-out:
-	ddebug_transport_unlock();
-}
-EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);
-
-void ddebug_kick_init(void)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu) {
-		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
-
-		c->now = IRQ_WORK_INIT_HARD(ddebug_work_now);
-		c->lazy = __IRQ_WORK_INIT(ddebug_work_lazy, IRQ_WORK_HARD_IRQ | IRQ_WORK_LAZY);
-	}
-}
-
-/* Nobody asks for work any more; what is asked for is done. */
-void ddebug_kick_exit(void)
-{
-	unsigned int cpu;
-
-	for_each_possible_cpu(cpu) {
-		irq_work_sync(&per_cpu_ptr(&ddebug_cpu, cpu)->now);
-		irq_work_sync(&per_cpu_ptr(&ddebug_cpu, cpu)->lazy);
-	}
+	if (!s->posted)
+		return 0;
+	if (!t)
+		return -ENODEV;
+	err = t->ops->retire(t, s);
+	if (!err)
+		WRITE_ONCE(s->posted, false);
+	return err;
 }

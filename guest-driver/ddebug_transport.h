@@ -13,6 +13,7 @@
 struct ddebug_stream;
 struct ddebug_transport;
 struct page;
+struct task_struct;
 
 /**
  * struct ddebug_stream_shared - what the device reads besides the ring
@@ -119,11 +120,25 @@ struct ddebug_transport {
 	u32 epoch;
 };
 
-u64 ddebug_rb_instance(void);
-int ddebug_transport_attach(struct ddebug_transport *t);
-void ddebug_transport_detach(struct ddebug_transport *t);
-void ddebug_stream_taken_back(struct ddebug_stream *s);
 void ddebug_own_begin(void);
 void ddebug_own_end(void);
+
+/*
+ * Inside ddebug_rb.ko.
+ *
+ * The attached transport: changed with ddebug_transport_lock(); after synchronize_rcu()
+ * nobody is in the old one's operations but who has that lock.
+ */
+extern struct ddebug_transport __rcu *ddebug_attached;
+
+struct ddebug_transport *ddebug_transport_lock(void);
+void ddebug_transport_unlock(void);
+int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s);
+int ddebug_retire_stream(struct ddebug_transport *t, struct ddebug_stream *s);
+void ddebug_own_disown(void);
+
+/* The task that does the transport's work; its start time makes it unique. */
+extern struct task_struct *ddebug_own_task;
+extern u64 ddebug_own_start;
 
 #endif /* _DDEBUG_TRANSPORT_H */

@@ -12,8 +12,9 @@
 #include <linux/string.h>
 #include <linux/types.h>
 #include "ddebug_compat.h"
+#include "ddebug_dict.h"
 #include "ddebug_packed.h"
-#include "ddebug_rb.h"
+#include "ddebug_unpack.h"
 #include "ddebug_view.h"
 
 /* "%", five flags, "*", ".*", "ll", the conversion, a zero */

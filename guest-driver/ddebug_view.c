@@ -57,7 +57,8 @@
 #include <linux/percpu.h>
 #include <linux/rcupdate.h>
 #include <linux/string.h>
-#include "ddebug_ring.h"
+#include "ddebug_kick.h"
+#include "ddebug_rb.h"
 #include "ddebug_view.h"
 
 /* Begin of no sub-buffer. */

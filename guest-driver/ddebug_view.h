@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The streams read from inside the guest, seen by the files that show them.
- * How: ddebug_view.c.
+ * The streams read from inside the guest.  How: ddebug_view.c.
  */
 #ifndef _DDEBUG_VIEW_H
 #define _DDEBUG_VIEW_H
@@ -42,7 +41,6 @@ struct ddebug_message {
 	} rec;
 };
 
-/* ddebug_view.c */
 struct ddebug_view *ddebug_view_new(void);
 void ddebug_view_free(struct ddebug_view *v);
 void ddebug_view_copy(struct ddebug_view *v, const struct ddebug_view *from);
@@ -50,23 +48,5 @@ void ddebug_view_to_now(struct ddebug_view *v);
 bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m);
 void ddebug_view_skip(struct ddebug_view *v);
 bool ddebug_view_is_behind(const struct ddebug_view *v);
-
-/*
- * ddebug_line.c
- *
- * Bytes of the longest lines of a message.  Each byte of its text becomes four
- * (an escape), or a newline and the indentation of what follows, which is as wide
- * as the longest stamp, 34; before it come a stamp and two notices of less than 200
- * bytes each.
- */
-#define DDEBUG_STAMP_MAX	34
-#define DDEBUG_NOTICE_MAX	200
-#define DDEBUG_LINES_MAX	(DDEBUG_TEXT_MAX * (1 + DDEBUG_STAMP_MAX) + DDEBUG_STAMP_MAX + \
-				 2 * DDEBUG_NOTICE_MAX + 1)
-
-size_t ddebug_lines(char *buf, const struct ddebug_message *m);
-
-/* ddebug_unpack.c */
-const char *ddebug_unpack(const struct ddebug_message *m, char *buf, size_t size, size_t *len);
 
 #endif /* _DDEBUG_VIEW_H */

@@ -28,6 +28,7 @@
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include "ddebug_attach.h"
 #include "ddebug_compat.h"
 #include "ddebug_record.h"
 #include "ddebug_transport.h"

@@ -14,7 +14,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "ddebug_record.h"
 #include "virtio_ddebug.h"
 

@@ -17,6 +17,7 @@ set -euo pipefail
 
 overlay=$(cd "$(dirname "$0")" && pwd -P)
 device=$(dirname "$overlay")
+log=$(dirname "$device")/log
 contracts=$(dirname "$device")/include
 
 # All of qemu-device/ is the device, but for what makes it loadable.
@@ -44,7 +45,7 @@ add() {
 add_sources() {
     local file
 
-    for file in "$device"/* "$contracts"/*; do
+    for file in "$device"/* "$log"/* "$contracts"/*; do
         if is_device "${file##*/}"; then
             add "$file" "hw/virtio/ddebug/${file##*/}"
         fi

@@ -10,8 +10,8 @@ import os
 import re
 import sys
 
-from ddebug_guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import BUILD, CONTROL, KERNEL, REPO, chosen_kernel
 
 sys.path.insert(0, os.path.join(REPO, "tests", "tools"))
 import callsites    # noqa: E402
@@ -183,7 +183,8 @@ class Callsites(DdebugTest):
         kernel = chosen_kernel()
         loaded = set(re.findall(r"^(\S+)", guest.read("/proc/modules"), re.M))
         files = callsites.module_files(os.path.join(kernel["root"], "lib")) + \
-            glob.glob(os.path.join(BUILD, "guest-driver", KERNEL, "*.ko"))
+            glob.glob(os.path.join(BUILD, "guest-driver", KERNEL, "*.ko")) + \
+            glob.glob(os.path.join(BUILD, "guest-modules", KERNEL, "*.ko"))
         files = [path for path in files
                  if os.path.basename(path).split(".")[0].replace("-", "_") in loaded]
         self.assertEqual(len(files), len(loaded))

@@ -10,7 +10,7 @@ the device.  The others go on from the state of one that has booted without, and
 a death takes two seconds then, and not eight.
 
 A kind is a method that has one guest die, and returns a list of what is worth to be kept of each
-death, and a test that calls died() with it (ddebug_tally.py)."""
+death, and a test that calls died() with it (ddebug/tally.py)."""
 
 import os
 import random
@@ -19,11 +19,11 @@ import shutil
 import signal
 import time
 
-from ddebug_death import DIE, LOAD, DeathTest
-from ddebug_guest import PATIENCE, Log, parse_lines
-from ddebug_logfile import KMSG_OOPS, KMSG_PANIC, KMSG_PAST
-from ddebug_memory import Memory
-from ddebug_tally import Tally
+from ddebug.death import DIE, LOAD, DeathTest
+from ddebug.guest import PATIENCE, Log, parse_lines
+from ddebug.logfile import KMSG_OOPS, KMSG_PANIC, KMSG_PAST
+from ddebug.memory import Memory
+from ddebug.tally import Tally
 
 DEATHS = int(os.environ.get("DDEBUG_DEATHS", "1"))
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu (\d+), ")

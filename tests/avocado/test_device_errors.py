@@ -9,10 +9,10 @@ import shutil
 import subprocess
 import tempfile
 
-from ddebug_guest import (PATIENCE, Log, child_dies_with_us, chosen_qemu, config, device_source, loadable,
+from ddebug.case import DdebugTest
+from ddebug.guest import (PATIENCE, Log, child_dies_with_us, chosen_qemu, config, device_source, loadable,
                           plugin, qemu_command, qemu_environment)
-from ddebug_logfile import crc32c
-from ddebug_test import DdebugTest
+from ddebug.logfile import crc32c
 
 
 # of linux/capability.h and linux/prctl.h

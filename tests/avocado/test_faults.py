@@ -10,9 +10,9 @@ are mounted where only the test and what it starts see them, which takes root.""
 import os
 import time
 
-from ddebug_disk import FailingDisk, mount
-from ddebug_guest import Log
-from ddebug_test import FloodTest
+from ddebug.case import FloodTest
+from ddebug.disk import FailingDisk, mount
+from ddebug.guest import Log
 
 RATE = 10000
 

@@ -6,8 +6,8 @@ writers at the same time, and nothing left of it after rmmod."""
 import re
 import string
 
-from ddebug_guest import CONTROL, LOAD, PREFIX_LETTERS, PROC_CONTROL
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import CONTROL, LOAD, PREFIX_LETTERS, PROC_CONTROL
 
 USB = ["-device", "qemu-xhci,id=xhci", "-device", "usb-kbd,bus=xhci.0"]
 

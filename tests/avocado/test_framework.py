@@ -4,8 +4,8 @@ output, the kernel's log, and that no guest outlives its time."""
 
 import signal
 
-from ddebug_guest import CommandFailed, GuestError
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import CommandFailed, GuestError
 
 
 class Framework(DdebugTest):

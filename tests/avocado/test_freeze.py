@@ -2,10 +2,10 @@
 """Proves that what led to a panic is kept, whole, when the guest has booted again and floods the
 log many times over, and takes no more of the log than it may; and is not kept where it is not to be."""
 
-from ddebug_death import DIE, DeathTest
-from ddebug_guest import Log
-from ddebug_logfile import KMSG_PANIC
-from ddebug_memory import Memory
+from ddebug.death import DIE, DeathTest
+from ddebug.guest import Log
+from ddebug.logfile import KMSG_PANIC
+from ddebug.memory import Memory
 
 SIZE = 8 << 20
 # How often the next boot fills the log.

@@ -10,8 +10,8 @@ import os
 import re
 import time
 
-from ddebug_guest import LOAD, PREFIX_LETTERS, one_thread, shown
-from ddebug_test import DEVICE, BusyTest
+from ddebug.case import DEVICE, BusyTest
+from ddebug.guest import LOAD, PREFIX_LETTERS, one_thread, shown
 
 FOLDER = "/sys/kernel/debug/dynamic_debug"
 TRACE = f"{FOLDER}/trace"

@@ -12,8 +12,8 @@ import time
 
 from qemu.qmp.legacy import QEMUMonitorProtocol
 
-from ddebug_guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
-from ddebug_test import BusyTest
+from ddebug.case import BusyTest
+from ddebug.guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
 

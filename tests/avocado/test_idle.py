@@ -7,8 +7,8 @@ import os
 import re
 import time
 
-from ddebug_guest import PATIENCE
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import PATIENCE
 
 
 class Idle(DdebugTest):

@@ -5,10 +5,10 @@ hands over by kexec takes its rings back first.  Both kernels are the stock one.
 
 import re
 
-from ddebug_death import DIE, DeathTest
-from ddebug_guest import Log, chosen_kernel, initrd
-from ddebug_logfile import KMSG_PANIC
-from ddebug_memory import Memory
+from ddebug.death import DIE, DeathTest
+from ddebug.guest import Log, chosen_kernel, initrd
+from ddebug.logfile import KMSG_PANIC
+from ddebug.memory import Memory
 
 SIZE = 8 << 20
 CRASHKERNEL = 256

@@ -7,8 +7,8 @@ import os
 import re
 import time
 
-from ddebug_guest import Log
-from ddebug_test import DEVICE, FloodTest
+from ddebug.case import DEVICE, FloodTest
+from ddebug.guest import Log
 
 MIB = 1 << 20
 

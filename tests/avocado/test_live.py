@@ -6,8 +6,8 @@ comes, without harm."""
 import re
 import time
 
-from ddebug_guest import LOAD, PATIENCE, Log, one_thread
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import LOAD, PATIENCE, Log, one_thread
 
 TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
 

@@ -10,8 +10,8 @@ import signal
 import threading
 import time
 
-from ddebug_guest import LOAD, PATIENCE
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import LOAD, PATIENCE
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
 

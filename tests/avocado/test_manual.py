@@ -5,8 +5,8 @@ statistics, parameters, files; properties, counters."""
 import os
 import re
 
-from ddebug_guest import REPO, STATS
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import REPO, STATS
 
 DRIVER = "guest-driver/ddebug-rb.4"
 DEVICE = "qemu-device/virtio-ddebug.7"

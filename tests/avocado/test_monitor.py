@@ -6,8 +6,8 @@ devices, and where it is a part of QEMU, it can be traced."""
 import re
 import subprocess
 
-from ddebug_guest import PATIENCE, Log, child_dies_with_us, plugin, qemu_command, qemu_environment
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import PATIENCE, Log, child_dies_with_us, plugin, qemu_command, qemu_environment
 
 # Word for word what users find: name, type, what it is.
 PROPERTIES = {

@@ -7,9 +7,9 @@ import collections
 import itertools
 import re
 
-from ddebug_guest import PREFIX_LETTERS, shown
-from ddebug_test import DdebugTest
-import workload
+from ddebug.case import DdebugTest
+from ddebug.guest import PREFIX_LETTERS, shown
+from ddebug import workload
 
 # A thread's message is stamped for the log after its last one was stamped for
 # dmesg, and before it is stamped for dmesg itself.  This holds to the resolution

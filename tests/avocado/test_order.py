@@ -8,9 +8,9 @@ import re
 import tempfile
 import time
 
-import ddebug_gdb
-from ddebug_guest import PATIENCE, parse_lines
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+import ddebug.gdb
+from ddebug.guest import PATIENCE, parse_lines
 
 # At so many moments a CPU is held, until the other one can do without it; which it cannot if it
 # logs nothing for so many seconds.
@@ -84,7 +84,7 @@ class Order(DdebugTest):
 
     def hold_back(self, socket):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"), props="size=64M",
-                          args=ddebug_gdb.GdbServer.option(socket))
+                          args=ddebug.gdb.GdbServer.option(socket))
         log = guest.log()
         guest.control("module ddebug_test +r")
         # its text is made, its time was taken before that
@@ -92,7 +92,7 @@ class Order(DdebugTest):
         follow = log.start("--follow", output=self.scratch("follow"))
         guest.start_load("threads=4 count=100000 rate=2000")
         self.until("the guest logs", lambda: log.read().messages)
-        gdb = ddebug_gdb.connect(socket)
+        gdb = ddebug.gdb.connect(socket)
         for _ in range(MOMENTS):
             held = gdb.stop_at(commit)
             gdb.run_only(1 - held)

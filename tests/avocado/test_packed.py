@@ -6,8 +6,8 @@ are readable whatever becomes of the device."""
 
 import collections
 
-from ddebug_guest import shown
-from ddebug_test import DRIVER, DdebugTest
+from ddebug.case import DRIVER, DdebugTest
+from ddebug.guest import shown
 
 ODD = "/sys/kernel/debug/ddebug_odd/run"
 TRACE = "/sys/kernel/debug/dynamic_debug/trace"

@@ -7,8 +7,8 @@ import re
 import signal
 import time
 
-from ddebug_guest import PATIENCE, parse_lines
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import PATIENCE, parse_lines
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu \d+, ")

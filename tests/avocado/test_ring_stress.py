@@ -9,8 +9,8 @@ DDEBUG_STRESS_SECONDS says how long the flood is, in all."""
 import os
 import re
 
-from ddebug_guest import LOAD, STATS
-from ddebug_test import BusyTest
+from ddebug.case import BusyTest
+from ddebug.guest import LOAD, STATS
 
 SECONDS = int(os.environ.get("DDEBUG_STRESS_SECONDS", "3"))
 # After each round what the log holds is read.

@@ -3,8 +3,8 @@
 there are, without a message lost that is not reported, also while CPUs and the device come and
 go; and that bad sizes change nothing."""
 
-from ddebug_guest import LOAD, one_thread
-from ddebug_test import RING_SIZE, RING_TROUBLE, RingTest
+from ddebug.case import RING_SIZE, RING_TROUBLE, RingTest
+from ddebug.guest import LOAD, one_thread
 
 
 class Rings(RingTest):

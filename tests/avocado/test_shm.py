@@ -9,9 +9,9 @@ import random
 import signal
 import time
 
-from ddebug_guest import PATIENCE, Log, one_thread
-from ddebug_logfile import SHM_OFF
-from ddebug_test import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
+from ddebug.case import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
+from ddebug.guest import PATIENCE, Log, one_thread
+from ddebug.logfile import SHM_OFF
 
 
 class Rings(RingTest):

@@ -7,8 +7,8 @@ import re
 import signal
 import time
 
-from ddebug_guest import CONTROL, KERNEL, PATIENCE, PROC_CONTROL, QEMU, chosen_kernel
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import CONTROL, KERNEL, PATIENCE, PROC_CONTROL, QEMU, chosen_kernel
 
 COUNT = 10000
 

@@ -10,8 +10,8 @@ import signal
 import subprocess
 import time
 
-from ddebug_guest import PATIENCE, Log, child_dies_with_us, shown, tool
-from ddebug_test import DdebugTest
+from ddebug.case import DdebugTest
+from ddebug.guest import PATIENCE, Log, child_dies_with_us, shown, tool
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
 

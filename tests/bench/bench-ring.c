@@ -13,8 +13,10 @@
  * clock is clock_gettime(CLOCK_MONOTONIC), as there.
  */
 #include <time.h>
+#include "../../guest-driver/ddebug_cpu.h"
+#include "../../guest-driver/ddebug_emit.h"
+#include "../../guest-driver/ddebug_kick.h"
 #include "../../guest-driver/ddebug_pack.h"
-#include "../../guest-driver/ddebug_rb.h"
 #include "../../guest-driver/ddebug_ring.h"
 
 static const struct _ddebug callsite = { .lineno = 1 };
@@ -99,7 +101,7 @@ int main(int argc, char **argv)
 	}
 	sim_init(1);
 	sim_cpu_begin(0, &task);
-	if (ddebug_ring_init())
+	if (ddebug_cpu_init())
 		return 1;
 	printf("%.1f ", TIMED(binary(i & 0xffff, i % 1500, -(i % 133))));
 	printf("%.1f ", TIMED(text(&callsite, MESSAGE(i))));

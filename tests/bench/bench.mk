@@ -13,9 +13,9 @@ BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
 
 .PHONY: bench bench-docs bench-repeat
 bench bench-docs bench-repeat:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) -j$(JOBS) $(BENCH_VARIANT) ONE_VARIANT=yes parts
-	@tests/tools/more-deps.sh bench $(BENCH_PACKAGES)
+	@scripts/more-deps.sh bench $(BENCH_PACKAGES)
 	@$(MAKE) $(BENCH_VARIANT) bench-parts
 	@$(MAKE) $(BENCH_VARIANT) run-$@
 
@@ -35,11 +35,11 @@ BENCH_QEMU = $(firstword $(wildcard $(BUILD)/qemu-device/7.2*))
 BENCH_QEMU_CONF = $(BENCH_QEMU)/qemu
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
 	-ffunction-sections -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 \
-	-iquote qemu-device -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
+	-iquote qemu-device -iquote log -Iinclude -I$(BENCH_QEMU_CONF) -I$(BENCH_QEMU_CONF)/qapi \
 	-iquote $(BENCH_QEMU_CONF) -iquote $(QEMU_SRC_loadable-7.2) -iquote $(QEMU_SRC_loadable-7.2)/include \
 	-I$(QEMU_SRC_loadable-7.2)/include -isystem $(QEMU_SRC_loadable-7.2)/linux-headers -Wall -Wno-unused-parameter
 BENCH_DRAIN_OBJECTS = $(addprefix $(BENCH_QEMU)/,ddebug-drain.o ddebug-stream.o \
-	$(notdir $(patsubst %.c,%.o,$(wildcard qemu-device/ddebug-log-*.c))))
+	$(notdir $(patsubst %.c,%.o,$(wildcard log/*.c))))
 
 $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
 	@echo '  CC      bench-drain'
@@ -49,7 +49,7 @@ $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENC
 
 $(BENCH_OUT)/bench-merge: $(BENCH)/bench-merge.c $(BUILD)/host-tool/libddebug.a | $(BENCH_OUT)
 	@echo '  CC      bench-merge'
-	@$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Ihost-tool \
+	@$(CC) -std=gnu11 -O2 -g -Wall -Wextra -Werror -Iinclude -Ilog -Ihost-tool/lib \
 		$$(pkg-config --cflags glib-2.0) -o $@ $^ $$(pkg-config --libs glib-2.0 libisal)
 
 $(BENCH_OUT)/bench-ust: $(BENCH)/bench-ust.c $(BENCH)/bench-ust-tp.h | $(BENCH_OUT)

@@ -22,7 +22,7 @@ import bench_guest      # noqa: E402
 import bench_host       # noqa: E402
 import bench_plot       # noqa: E402
 import bench_table      # noqa: E402
-from ddebug_guest import BUILD, GuestError, chosen_kernel, chosen_qemu      # noqa: E402
+from ddebug.guest import BUILD, GuestError, chosen_kernel, chosen_qemu      # noqa: E402
 
 OUT = os.path.join(BUILD, "bench")
 DOC = os.path.join(REPO, "docs", "performance.md")

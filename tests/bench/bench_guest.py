@@ -22,7 +22,7 @@ import subprocess
 import tarfile
 import time
 
-from ddebug_guest import BUILD, Guest, chosen_kernel, initrd
+from ddebug.guest import BUILD, Guest, chosen_kernel, initrd
 
 BENCH = os.path.join(BUILD, "bench")
 EXTRA = "/bench"

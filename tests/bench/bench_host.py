@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import time
 
-from ddebug_guest import BUILD, child_dies_with_us, tool
+from ddebug.guest import BUILD, child_dies_with_us, tool
 
 BENCH = os.path.join(BUILD, "bench")
 ROUNDS = 15

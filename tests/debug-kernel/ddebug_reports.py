@@ -3,7 +3,7 @@
 
 import re
 
-from ddebug_guest import KERNEL
+from ddebug.guest import KERNEL
 
 # For each guest.
 OPTIONS = {

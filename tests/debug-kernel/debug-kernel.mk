@@ -8,8 +8,8 @@ DEBUG_KERNELS := kasan kcsan
 # The kernels are not among KERNELS, so that nothing else builds anything for them.
 .PHONY: check-debug-kernel
 check-debug-kernel:
-	@tests/tools/deps.sh backports
-	@tests/tools/more-deps.sh $@ flex bison bc libelf-dev
+	@scripts/deps.sh backports
+	@scripts/more-deps.sh $@ flex bison bc libelf-dev
 	@tests/debug-kernel/kernel.sh $(DEBUG_KERNELS)
 	@$(MAKE) -j$(JOBS) KERNELS='$(DEBUG_KERNELS)' parts
 	@$(MAKE) run-$@

@@ -9,7 +9,7 @@
 # nothing is installed on the machine.  Writes which there are to
 # build/debug-kernel.mk and build/debug-kernel.json.
 set -euo pipefail
-. "$(dirname "$0")/../tools/lib.sh"
+. "$(dirname "$0")/../../scripts/lib.sh"
 
 here=$repo/tests/debug-kernel
 top=$cache/debug-kernel

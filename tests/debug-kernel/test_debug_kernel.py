@@ -9,9 +9,9 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "avocado"))
 
-from ddebug_guest import CONTROL, KERNEL, LOAD, PROC_CONTROL, STATS     # noqa: E402
+from ddebug.case import BusyTest                         # noqa: E402
+from ddebug.guest import CONTROL, KERNEL, LOAD, PROC_CONTROL, STATS     # noqa: E402
 from ddebug_reports import MEMORY, OPTIONS, leaks, reports, watches_locks                    # noqa: E402
-from ddebug_test import BusyTest                                                    # noqa: E402
 
 ODD = "/sys/kernel/debug/ddebug_odd/run"
 UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"

@@ -8,9 +8,9 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "avocado"))
 
-from ddebug_guest import KERNEL                     # noqa: E402
+from ddebug.case import DdebugTest                  # noqa: E402
+from ddebug.guest import KERNEL                     # noqa: E402
 from ddebug_reports import MEMORY, OPTIONS, leaks, reports    # noqa: E402
-from ddebug_test import DdebugTest                  # noqa: E402
 
 BUG = "/sys/kernel/debug/ddebug_bug/run"
 

@@ -9,17 +9,17 @@ COVERAGE_PACKAGES := gcovr
 # make check runs both, the fuzzers for some seconds.
 check: check-packages
 check-packages: build qemu
-	@tests/tools/more-deps.sh check $(FUZZ_PACKAGES) $(COVERAGE_PACKAGES)
+	@scripts/more-deps.sh check $(FUZZ_PACKAGES) $(COVERAGE_PACKAGES)
 fuzz fuzz-long:
-	@tests/tools/deps.sh
-	@tests/tools/more-deps.sh $@ $(FUZZ_PACKAGES)
+	@scripts/deps.sh
+	@scripts/more-deps.sh $@ $(FUZZ_PACKAGES)
 	@$(MAKE) run-$@
 coverage:
-	@tests/tools/deps.sh
-	@tests/tools/more-deps.sh $@ $(COVERAGE_PACKAGES)
+	@scripts/deps.sh
+	@scripts/more-deps.sh $@ $(COVERAGE_PACKAGES)
 	@$(MAKE) run-$@
 check-damage:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) run-$@
 
 CHECKS += run-fuzz run-fuzz-long run-coverage run-check-damage

@@ -5,9 +5,9 @@
 
 .PHONY: check-libvirt libvirt-packages
 libvirt-packages:
-	@tests/tools/more-deps.sh check-libvirt libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients apparmor
+	@scripts/more-deps.sh check-libvirt libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients apparmor
 check-libvirt: libvirt-packages
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes KERNEL=6.1 QEMU=loadable-7.2 parts
 	@$(MAKE) run-$@
 check: libvirt-packages

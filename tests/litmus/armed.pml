@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * ddebug_transport.c, "Nothing is left behind": after each commit the handler
+ * ddebug_kick.c, "Nothing is left behind": after each commit the handler
  * loads the stream's head once more, on whichever interleaving of a task's
  * messages, an NMI's, and the handler itself.  All on one CPU, so it is program
  * order that is put to the test.

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * kick:A / device:C, where a head that was looked at is not looked at again
- * (ddebug_transport.c, H2 to H4), and NMIs commit on the CPU that looks.
+ * (ddebug_kick.c, H2 to H4), and NMIs commit on the CPU that looks.
  *
  * That the handler runs after each commit is what armed.pml proves.  Neither the
  * begin nor the end of an NMI is taken for a barrier: on arm64 it is none.

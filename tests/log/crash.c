@@ -34,7 +34,7 @@
 
 #include "../unit/canned.h"
 #include "../unit/raw-log.h"
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "ddebug-view.h"
 
 #define MIB (1ull << 20)

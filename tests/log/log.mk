@@ -6,10 +6,10 @@
 
 .PHONY: check-log-crash check-faults faultfs
 check-log-crash:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) run-$@
 check-faults:
-	@tests/tools/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
+	@scripts/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
 		$(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) run-$@

@@ -117,14 +117,14 @@ class Overlay(unittest.TestCase):
 
     def own_repo(self):
         """A copy of what apply.sh takes, to add to and to change."""
-        for name in ("qemu-device", "include"):
+        for name in ("qemu-device", "log", "include"):
             shutil.copytree(os.path.join(REPO, name), self.path("repo", name))
         return self.path("repo")
 
     def expected(self, repo=REPO):
         """{new file of QEMU: the file that it is} as the overlay is meant."""
         files = {f"{FOLDER}/{os.path.basename(path)}": path
-                 for pattern in ("qemu-device/*.[ch]", "qemu-device/trace-events", "include/*.h")
+                 for pattern in ("qemu-device/*.[ch]", "qemu-device/trace-events", "log/*.[ch]", "include/*.h")
                  for path in glob.glob(os.path.join(repo, pattern))}
         for name in ("ddebug-loader.c", "ddebug-object.c"):
             del files[f"{FOLDER}/{name}"]
@@ -200,7 +200,7 @@ class Overlay(unittest.TestCase):
         self.assertEqual(snapshot(tree), once)
 
         write("", repo, "qemu-device/ddebug-new.c")
-        os.unlink(os.path.join(repo, "qemu-device/ddebug-log-append.c"))
+        os.unlink(os.path.join(repo, "log/ddebug-log-append.c"))
         write("kept\n", tree, FOLDER, "notes")              # of another's
         self.apply("--relink", tree, repo=repo)
         self.assertEqual(set(os.listdir(os.path.join(tree, FOLDER))) - {"notes"},

@@ -9,7 +9,7 @@
 
 #include <glib.h>
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 
 enum { FLOOD_CPUS = 4 };
 

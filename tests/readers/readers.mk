@@ -5,7 +5,7 @@
 
 .PHONY: check-readers
 check-readers:
-	@tests/tools/deps.sh
+	@scripts/deps.sh
 	@$(MAKE) run-$@
 
 CHECKS += run-check-readers

@@ -2,8 +2,9 @@
 /* The parts of kernel.h that are not macros, and what other files of the module give. */
 #include <sys/mman.h>
 #include <time.h>
-#include "../../guest-driver/ddebug_rb.h"
-#include "../../guest-driver/ddebug_ring.h"
+#include "../../guest-driver/ddebug_dict.h"
+#include "../../guest-driver/ddebug_kick.h"
+#include "../../guest-driver/ddebug_kmsg.h"
 
 unsigned int sim_nr_cpus = 1;
 char *sim_percpu[SIM_CPUS];
@@ -331,8 +332,4 @@ int ddebug_dict_announce_all(struct ddebug_transport *t)
 {
 	(void)t;
 	return 0;
-}
-
-void ddebug_pipe_look(void)
-{
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What guest-driver/ddebug_{ring,record,pack,transport,view}.c take from the kernel, for
+ * What guest-driver/ddebug_{ring*,cpu,kick,transport,attach,emit,pack,view}.c take from the kernel, for
  * building them as a part of an ordinary program: each thing does what the
  * kernel's of the same name does, as far as those files can tell.
  *
@@ -266,6 +266,7 @@ void sim_tick(void);
 void sim_idle(void);
 
 u64 local_clock(void);
+#define get_random_u64()	1ull
 
 enum cpuhp_state {
 	CPUHP_BP_PREPARE_DYN,

@@ -2,7 +2,7 @@
 /*
  * The device's side of the stress test: readers, each with streams of its own over
  * the same rings, that copy with qemu-device/ddebug-stream.c and decode with
- * host-tool/ddebug-codec.c and ddebug-packed.c.  Whatever a reader gets must be what the guest said,
+ * host-tool/lib/ddebug-codec.c and ddebug-packed.c.  Whatever a reader gets must be what the guest said,
  * byte for byte, in its order, each message once; and what it has not got must be
  * just what the numbers say.
  *

@@ -5,7 +5,7 @@
 
 .PHONY: check-stress
 check-stress:
-	@tests/tools/deps.sh backports
+	@scripts/deps.sh backports
 	@$(MAKE) -j$(JOBS) parts
 	@$(MAKE) run-$@
 

@@ -8,8 +8,8 @@
  *   onlooker  begins anew each time with what there is, as trace
  */
 #include <sched.h>
-#include "../../guest-driver/ddebug_rb.h"
-#include "../../guest-driver/ddebug_ring.h"
+#include "../../guest-driver/ddebug_dict.h"
+#include "../../guest-driver/ddebug_unpack.h"
 #include "../../guest-driver/ddebug_view.h"
 #include "stress.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The guest's side of the stress test: CPUs whose tasks, softirqs, hard interrupts
- * and NMIs log through guest-driver/ddebug_{record,pack,ring,transport}.c, as text and
+ * and NMIs log through guest-driver/ddebug_{emit,pack,ring,kick}.c, as text and
  * packed in turn.
  *
  * Interrupts come at the points of kernel.h, that is between the accesses whose
@@ -15,9 +15,13 @@
 #include <setjmp.h>
 #include <signal.h>
 #include <unistd.h>
+#include "../../guest-driver/ddebug_attach.h"
+#include "../../guest-driver/ddebug_cpu.h"
+#include "../../guest-driver/ddebug_emit.h"
+#include "../../guest-driver/ddebug_kick.h"
 #include "../../guest-driver/ddebug_pack.h"
-#include "../../guest-driver/ddebug_rb.h"
-#include "../../guest-driver/ddebug_ring.h"
+#include "../../guest-driver/ddebug_ring_swap.h"
+#include "../../guest-driver/ddebug_transport.h"
 #include "stress.h"
 
 unsigned int *sim_param_rb_size_kb(void);
@@ -265,9 +269,9 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	sim_init(options.cpus);
 	sim_cpu_begin(0, &boot);
 	*sim_param_rb_size_kb() = options.rb_size_kb;
-	if (ddebug_ring_init() || ddebug_transport_attach(&transport))
+	if (ddebug_cpu_init() || ddebug_transport_attach(&transport))
 		stress_fail("the rings cannot be made");
-	ddebug_ring_set_active(DDEBUG_ACTIVE_CALLSITES, true);
+	ddebug_cpu_set_active(DDEBUG_ACTIVE_CALLSITES, true);
 }
 
 unsigned writer_streams(StressStream *streams)

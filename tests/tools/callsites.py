@@ -475,10 +475,10 @@ def ask_guest(name, kernel):
     record, parts of the page."""
     sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
     os.environ["DDEBUG_KERNEL"] = name
-    import ddebug_guest     # pylint: disable=import-outside-toplevel
+    import ddebug.guest     # pylint: disable=import-outside-toplevel
     with tempfile.TemporaryDirectory() as folder:
         args, names = disk_of_modules(kernel, ["btrfs"], folder)
-        guest = ddebug_guest.Guest(folder, log=None, modules=("ddebug_rb",), append="nokaslr", args=args)
+        guest = ddebug.guest.Guest(folder, log=None, modules=("ddebug_rb",), append="nokaslr", args=args)
         try:
             guest.boot()
             symbols = guest.read("/proc/kallsyms", 250)

@@ -55,12 +55,12 @@ AVOCADO = os.path.join(REPO, "tests", "avocado")
 DEBUG_KERNEL = os.path.join(REPO, "tests", "debug-kernel")
 sys.path.insert(0, AVOCADO)
 
-import ddebug_guest     # noqa: E402
-import ddebug_tally     # noqa: E402
+import ddebug.guest     # noqa: E402
+import ddebug.tally     # noqa: E402
 
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
-CHOSEN = (ddebug_guest.QEMU, ddebug_guest.KERNEL)
+CHOSEN = (ddebug.guest.QEMU, ddebug.guest.KERNEL)
 # Where vCPUs run at once, so that races can happen.
 PARALLEL_QEMU = "loadable-10.0"
 DEBUG_KERNELS = ("kasan", "kcsan")
@@ -218,7 +218,7 @@ def end_of_log(path, lines=20):
 
 def why_not(qemu, kernel):
     """What keeps the tests of a variant from being run, though they should be."""
-    chosen = ddebug_guest.config()
+    chosen = ddebug.guest.config()
     for name, known in ((qemu, chosen["qemus"]), (kernel, chosen["kernels"])):
         if name not in known:
             return chosen["absent"].get(name, f"{name} is not known")
@@ -235,9 +235,8 @@ def why_no_kvm(qemu, kernel):
         return "no KVM: /dev/kvm is not there, or not for this user"
     folder = os.path.join(BUILD, "kvm-probe", f"{qemu}-kernel-{kernel}")
     shutil.rmtree(folder, ignore_errors=True)
-    probe = subprocess.run([sys.executable, os.path.join(AVOCADO, "kvm_probe.py"), folder,
-                            str(KVM_PROBE_TIMEOUT)],
-                           env=variant_environment(qemu, kernel), check=False, text=True,
+    probe = subprocess.run([sys.executable, "-m", "ddebug.kvm_probe", folder, str(KVM_PROBE_TIMEOUT)],
+                           cwd=AVOCADO, env=variant_environment(qemu, kernel), check=False, text=True,
                            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     if probe.returncode == 0:
         return None
@@ -256,18 +255,27 @@ def avocado(command, *arguments, smoke, files, long=False, **options):
                           cwd=REPO, check=False, stdin=subprocess.DEVNULL, **options)
 
 
+def test_files(folder, wanted=()):
+    """The files of tests that these shell patterns name, with or without .py; by default all.
+    A pattern that matches no file stays as it is, for Avocado to fail on."""
+    files = []
+    for pattern in wanted or ("test_*",):
+        path = os.path.join(folder, re.sub(r"(\.py)?$", ".py", pattern, count=1))
+        files += sorted(glob.glob(path)) or [path]
+    return list(dict.fromkeys(files))
+
+
 def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None,
           timeout=GUEST_JOB_TIMEOUT):
     """The tests with guests on a variant, by Avocado."""
     count = Count()
-    files = [os.path.join(folder, re.sub(r"(\.py)?$", ".py", name, count=1)) for name in wanted] \
-        or sorted(glob.glob(os.path.join(folder, "test_*.py")))
+    files = test_files(folder, wanted)
     which = {"smoke": smoke, "long": long, "files": files}
     reason = why_not(qemu, kernel)
     if reason:
         count.failed.append(f"no test could be run: {reason}")
         return count
-    reason = why_no_kvm(qemu, kernel) if ddebug_guest.ACCEL == "kvm" else None
+    reason = why_no_kvm(qemu, kernel) if ddebug.guest.ACCEL == "kvm" else None
     if reason:
         listed = avocado("list", **which, stdout=subprocess.PIPE, text=True).stdout
         count.skipped = [reason] * len(re.findall(r"^avocado-instrumented ", listed, re.M))
@@ -303,8 +311,9 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, envi
 
 def fingerprint(qemu):
     """Of all that deaths are a test of: results of another are not gone on from."""
-    digest = hashlib.sha256(ddebug_guest.config()["qemus"][qemu]["package"].encode())
-    for path in sorted([ddebug_guest.tool(), ddebug_guest.initrd(), *glob.glob(f"{AVOCADO}/*death*.py"),
+    digest = hashlib.sha256(ddebug.guest.config()["qemus"][qemu]["package"].encode())
+    for path in sorted([ddebug.guest.tool(), ddebug.guest.initrd(),
+                        *glob.glob(f"{AVOCADO}/**/*death*.py", recursive=True),
                         *glob.glob(f"{BUILD}/qemu-device/*.so"), *glob.glob(f"{BUILD}/qemu/qemu-system-*")]):
         with open(path, "rb") as file:
             digest.update(hashlib.sha256(file.read()).digest())
@@ -326,7 +335,7 @@ def deaths(qemu, kernel):
 
     def tell():
         while not over.wait(DEATHS_PROGRESS):
-            print(f"   ... of {DEATHS}: {ddebug_tally.progress(folder)}", flush=True)
+            print(f"   ... of {DEATHS}: {ddebug.tally.progress(folder)}", flush=True)
 
     teller = threading.Thread(target=tell)
     teller.start()
@@ -338,7 +347,7 @@ def deaths(qemu, kernel):
     finally:
         over.set()
         teller.join()
-    print("\n".join(ddebug_tally.summary(folder)), flush=True)
+    print("\n".join(ddebug.tally.summary(folder)), flush=True)
     return count
 
 
@@ -354,7 +363,7 @@ def suites(target, wanted):
         return f"guest: {name(*variant)}, smoke", lambda: guest(*variant, smoke=True)
 
     def stress():
-        variant = PARALLEL_QEMU, ddebug_guest.KERNEL
+        variant = PARALLEL_QEMU, ddebug.guest.KERNEL
         return f"guest: {name(*variant)}, rings", lambda: guest(
             *variant, wanted=["test_ring_stress"], environment={"DDEBUG_STRESS_SECONDS": str(STRESS_SECONDS)})
 
@@ -382,8 +391,8 @@ def suites(target, wanted):
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
         "coverage": [("coverage", made("unit", "coverage"))],
-        "check-guest-files": [(f"guest files: {name(ddebug_guest.QEMU, kernel)}", functools.partial(
-            guest, ddebug_guest.QEMU, kernel, wanted=("test_guest_files",))) for kernel in KERNELS],
+        "check-guest-files": [(f"guest files: {name(ddebug.guest.QEMU, kernel)}", functools.partial(
+            guest, ddebug.guest.QEMU, kernel, wanted=("test_guest_files",))) for kernel in KERNELS],
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],

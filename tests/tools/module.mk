@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0
 #
-# Included by the Makefile beside a test's module: builds it out of the source folder.
+# Included by the Makefile beside the modules of a test: builds them out of the source folder.
 #
 #   make -C tests/bench/guest KDIR=/usr/src/linux-headers-VERSION O=FOLDER
 #
-# The including one sets MODULE, the name without .ko; there is a source of that name.
+# The including one sets MODULES, their names without .ko; each has a source of its name.
 
 here := $(patsubst %/,%,$(dir $(abspath $(firstword $(MAKEFILE_LIST)))))
 out := $(abspath $(O))
@@ -13,7 +13,7 @@ out := $(abspath $(O))
 MAKEOVERRIDES := $(filter-out O=% KDIR=%,$(MAKEOVERRIDES))
 
 # BTF, which nothing of ours needs, would take pahole and the kernel's vmlinux.
-modules: $(out)/Kbuild $(out)/$(MODULE).c
+modules: $(out)/Kbuild $(MODULES:%=$(out)/%.c)
 	$(MAKE) -C $(KDIR) M=$(out) CONFIG_DEBUG_INFO_BTF_MODULES= modules
 
 # Kbuild writes beside the sources it is given, so it is given links to them.

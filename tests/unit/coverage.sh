@@ -1,17 +1,17 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# coverage.sh FOLDER FILE:PERCENT...: the branches of each FILE of host-tool/ that
+# coverage.sh FOLDER FILE:PERCENT...: the branches of each FILE of the tree that
 # the tests run in FOLDER have taken; PERCENT of them, or it fails.  Output is
 # TAP, FOLDER/coverage.txt has the lines.
 set -euo pipefail
-cd "$(dirname "$0")/../../host-tool"
+cd "$(dirname "$0")/../.."
 out=$1
 shift
 filters=()
 for wanted in "$@"; do
     file=${wanted%:*}
-    filters+=(--filter "$file")
+    filters+=(--filter "$file$")
 done
 gcovr --root . --exclude-unreachable-branches "${filters[@]}" --branches --json-summary "$out/coverage.json" \
     --txt "$out/coverage.txt" "$out" >"$out/gcovr.log" 2>&1

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "ddebug-domain.h"
+#include "ddebug-domain-xml.h"
 #include "ddebug-error.h"
 
 #define ROOT "<domain type='kvm'>\n"

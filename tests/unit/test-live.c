@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "canned.h"
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "run-tool.h"
 
 enum { CPUS = 3 };

@@ -19,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "raw-log.h"
 
 #define MIB (1ull << 20)
@@ -1273,6 +1273,66 @@ static void test_other_version_of_a_copy(void)
     }
 }
 
+/*
+ * The younger copy has an incompat bit that is not known, and bounds that are
+ * impossible without it; the older copy is one of ours.  Nothing is written.
+ */
+static void test_unknown_incompat_in_younger_copy(void)
+{
+    static const struct {
+        size_t off;
+        uint64_t value;
+    } bounds[] = {
+        { offsetof(struct ddebug_log_super, incompat), 1u << 20 },
+        { offsetof(struct ddebug_log_super, seg_size), 4096 },
+        { offsetof(struct ddebug_log_super, seg_size), 0x30000 },
+        { offsetof(struct ddebug_log_super, size), 3 * MIB + 4096 },
+        { offsetof(struct ddebug_log_super, nr_segs), 1 },
+        { offsetof(struct ddebug_log_super, nr_segs), UINT64_MAX },
+        { offsetof(struct ddebug_log_super, shm_size), 12345 },
+    };
+
+    for (guint i = 0; i < G_N_ELEMENTS(bounds); i++) {
+        for (int generations = 1; generations <= 2; generations++) {
+            g_autofree char *path = tmp_path("younger");
+            g_autofree char *before = NULL, *after = NULL;
+            gsize len_before, len_after;
+            struct ddebug_log_super s[2], *young;
+            int fd;
+
+            for (int n = 0; n <= generations; n++) {
+                ddebug_log_close(must_open(path, MIB));
+            }
+            fd = open(path, O_RDWR);
+            for (int n = 0; n < 2; n++) {
+                g_assert_cmpint(pread(fd, &s[n], sizeof(s[n]),
+                                      DDEBUG_LOG_SUPER_OFF(n)),
+                                ==, sizeof(s[n]));
+            }
+            young = GUINT64_FROM_LE(s[0].generation) >
+                    GUINT64_FROM_LE(s[1].generation) ? &s[0] : &s[1];
+            young->generation =
+                GUINT64_TO_LE(GUINT64_FROM_LE(young->generation) + 1);
+            memcpy((char *)young + bounds[i].off, &bounds[i].value,
+                   bounds[i].off >= offsetof(struct ddebug_log_super, uuid) ?
+                   8 : 4);
+            young->incompat |= GUINT32_TO_LE(1u << 20);
+            young->crc = GUINT32_TO_LE(crc(young, sizeof(*young) - 4));
+            g_assert_cmpint(
+                pwrite(fd, young, sizeof(*young),
+                       DDEBUG_LOG_SUPER_OFF(GUINT64_FROM_LE(young->generation)
+                                            % 2)), ==, sizeof(*young));
+            close(fd);
+            g_file_get_contents(path, &before, &len_before, NULL);
+            must_fail(path, MIB, DDEBUG_LOG_ERROR_VERSION, "0x100000");
+            must_fail(path, 0, DDEBUG_LOG_ERROR_VERSION, "0x100000");
+            g_file_get_contents(path, &after, &len_after, NULL);
+            g_assert_cmpmem(before, len_before, after, len_after);
+            unlink(path);
+        }
+    }
+}
+
 static void test_in_use(void)
 {
     g_autofree char *path = tmp_path("in-use");
@@ -1930,6 +1990,8 @@ int main(int argc, char **argv)
     TEST("bad/other-format", test_other_format);
     TEST("bad/other-version", test_other_version);
     TEST("bad/other-version-of-a-copy", test_other_version_of_a_copy);
+    TEST("bad/unknown-incompat-in-younger-copy",
+         test_unknown_incompat_in_younger_copy);
     TEST("bad/in-use", test_in_use);
     TEST("bad/sizes", test_bad_sizes);
     TEST("bad/no-space", test_no_space);

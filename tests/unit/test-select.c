@@ -10,7 +10,7 @@
 
 #include "canned.h"
 #include "ddebug-boots.h"
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "ddebug-time.h"
 #include "run-tool.h"
 

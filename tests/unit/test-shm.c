@@ -18,7 +18,7 @@
 #include "canned.h"
 #include "ddebug-format.h"
 #include "ddebug-log-shm.h"
-#include "ddebug-log.h"
+#include "ddebug-log-writer.h"
 #include "ddebug-view.h"
 #include "run-tool.h"
 

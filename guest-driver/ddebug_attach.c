@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Taking a transport into use, and out of use: the only file that knows all of what goes
+ * to a host: the dictionary, the streams, the kernel's log.
+ */
+#include <linux/cpu.h>
+#include <linux/export.h>
+#include <linux/list.h>
+#include <linux/random.h>
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
+#include <linux/string.h>
+#include "ddebug_attach.h"
+#include "ddebug_cpu.h"
+#include "ddebug_dict.h"
+#include "ddebug_kick.h"
+#include "ddebug_kmsg.h"
+#include "ddebug_record.h"
+#include "ddebug_ring_swap.h"
+
+static u64 ddebug_instance;
+
+/**
+ * ddebug_rb_instance() - the life of the streams
+ *
+ * Context: Any.
+ * Return: a random number that stays while ddebug_rb is loaded.
+ */
+u64 ddebug_rb_instance(void)
+{
+	return ddebug_instance;
+}
+EXPORT_SYMBOL_GPL(ddebug_rb_instance);
+
+/* Before any transport. */
+void ddebug_attach_init(void)
+{
+	ddebug_instance = get_random_u64();
+}
+
+/**
+ * ddebug_transport_attach() - take a transport into use
+ * @t: the transport, ready to post, announce and notify
+ *
+ * All callsites are announced, all streams posted.  If this fails, the streams
+ * that were posted are still the device's: reset it, then call
+ * ddebug_stream_taken_back() for each.
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0; -EBUSY if there is a transport already; or what @t->ops->post said.
+ */
+int ddebug_transport_attach(struct ddebug_transport *t)
+{
+	struct ddebug_transport *old;
+	LIST_HEAD(gone);
+	unsigned int cpu;
+	int err;
+
+	ddebug_rings_lock();
+	old = ddebug_transport_lock();
+	err = old ? -EBUSY : 0;
+	/* before any stream: packed records of before may be in them, which need it */
+	if (!err)
+		ddebug_dict_announce_all(t);
+	for_each_possible_cpu(cpu) {
+		if (err)
+			break;
+		err = ddebug_cpu_post(t, cpu);
+	}
+	if (!err)
+		ddebug_rings_share(t, &gone);
+	/* a CPU that comes up from here on waits for the mutex, and finds the transport */
+	ddebug_rings_unlock();
+	if (!err)
+		rcu_assign_pointer(ddebug_attached, t);
+	else if (!old)
+		ddebug_dict_untold();
+	ddebug_transport_unlock();
+	ddebug_rings_free(&gone);
+	if (err)
+		return err;
+
+	/*
+	 * Commits that did not see the transport asked for no work, and the device
+	 * may have looked before them.  So each CPU runs the handler once.
+	 */
+	ddebug_work_all();
+	ddebug_kmsg_for_host(t->kmsg);
+	return 0;
+}
+EXPORT_SYMBOL_GPL(ddebug_transport_attach);
+
+/**
+ * ddebug_transport_detach() - take a transport out of use
+ * @t: the transport; may be one whose attaching failed
+ *
+ * When this returns none of @t's operations runs, or will be called.  Streams that
+ * were posted stay with the device until it is reset.
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_transport_detach(struct ddebug_transport *t)
+{
+	struct ddebug_transport *old;
+	LIST_HEAD(gone);
+
+	ddebug_kmsg_for_host(false);
+	ddebug_rings_lock();
+	old = ddebug_transport_lock();
+	if (old == t) {
+		RCU_INIT_POINTER(ddebug_attached, NULL);
+		ddebug_dict_untold();
+	}
+	ddebug_rings_take_home(t, &gone);
+	ddebug_transport_unlock();
+	ddebug_rings_unlock();
+	/* handlers that have seen it are done */
+	synchronize_rcu();
+	ddebug_rings_free(&gone);
+}
+EXPORT_SYMBOL_GPL(ddebug_transport_detach);
+
+/**
+ * ddebug_stream_taken_back() - the device has a stream no longer
+ * @s: a stream that was posted, of a device that has been reset
+ *
+ * The next device goes on where this one has come to.
+ *
+ * Context: Process, after ddebug_transport_detach().  Sleeps.
+ */
+void ddebug_stream_taken_back(struct ddebug_stream *s)
+{
+	u64 start, consumed, head;
+
+	ddebug_transport_lock();
+	/* it was to go, and the device had not returned it */
+	if (ddebug_ring_given_back(s))
+		goto out;
+	start = le64_to_cpu(s->shared->desc.start);
+	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
+	/* it goes on, so it is not in shared memory */
+	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
+
+	/* the device's word: not taken if it cannot be true */
+	if (consumed >= start && consumed <= head && IS_ALIGNED(consumed, DDEBUG_REC_ALIGN))
+		s->shared->desc.start = cpu_to_le64(consumed);
+	memset(s->status, 0, sizeof(*s->status));
+	s->status->consumed = s->shared->desc.start;
+	WRITE_ONCE(s->posted, false);
+out:
+	ddebug_transport_unlock();
+}
+EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Taking a transport into use, and out of use.
+ */
+#ifndef _DDEBUG_ATTACH_H
+#define _DDEBUG_ATTACH_H
+
+#include <linux/types.h>
+#include "ddebug_transport.h"
+
+int ddebug_transport_attach(struct ddebug_transport *t);
+void ddebug_transport_detach(struct ddebug_transport *t);
+void ddebug_stream_taken_back(struct ddebug_stream *s);
+u64 ddebug_rb_instance(void);
+void ddebug_attach_init(void);
+
+#endif /* _DDEBUG_ATTACH_H */

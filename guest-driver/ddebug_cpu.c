@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * CPUs that come and go, and what the streams of all of them are asked for.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/cpuhotplug.h>
+#include <linux/mutex.h>
+#include <linux/percpu.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/seq_file.h>
+#include "ddebug_cpu.h"
+#include "ddebug_kick.h"
+#include "ddebug_ring_mem.h"
+#include "ddebug_ring_swap.h"
+#include "ddebug_transport.h"
+
+/*
+ * Do callsites write to the streams?  The mutex is for those that are made
+ * meanwhile.  It is the innermost one.
+ */
+static DEFINE_MUTEX(ddebug_active_mutex);
+static unsigned int ddebug_active;	/* DDEBUG_ACTIVE_* */
+
+static enum cpuhp_state ddebug_prepare_state;
+static enum cpuhp_state ddebug_online_state;
+
+static const char * const ddebug_stats_names[VIRTIO_DDEBUG_NR_CTX] = {
+	[VIRTIO_DDEBUG_CTX_TASK] = "task",
+	[VIRTIO_DDEBUG_CTX_SOFTIRQ] = "softirq",
+	[VIRTIO_DDEBUG_CTX_HARDIRQ] = "hardirq",
+	[VIRTIO_DDEBUG_CTX_NMI] = "nmi",
+};
+
+static void ddebug_cpu_free(struct ddebug_cpu *c)
+{
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		if (c->ring[i])
+			ddebug_ring_free(c->ring[i]);
+		c->ring[i] = NULL;
+	}
+}
+
+/**
+ * ddebug_cpu_post() - give the streams of a CPU to a transport
+ * @t: of ddebug_transport_lock(), or one that is being attached; NULL: none
+ * @cpu: whose
+ *
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0, or what @t->ops->post said.
+ */
+int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu)
+{
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+	int err = 0;
+	u8 i;
+
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++)
+		if (c->ring[i])
+			err = ddebug_post_stream(t, &c->ring[i]->stream);
+	return err;
+}
+
+/*
+ * Streams for @cpu, which is coming up, or is up already when the module is being
+ * loaded.  A CPU must not stay offline for want of them: its messages are
+ * counted as lost.
+ */
+static int ddebug_cpu_prepare(unsigned int cpu)
+{
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
+	struct ddebug_transport *home;
+	int err;
+	u8 i;
+
+	if (c->made)
+		return 0;
+	c->made = true;
+	/* it stays attached: to be detached it takes the CPU hotplug lock */
+	home = ddebug_transport_lock();
+	ddebug_transport_unlock();
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		struct ddebug_ring *r = NULL;
+
+		if (home && home->shm)
+			r = ddebug_ring_new(cpu, i, home);
+		if (!r)
+			r = ddebug_ring_new(cpu, i, NULL);
+		if (!r) {
+			pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
+				cpu);
+			break;
+		}
+		/* nobody writes yet: that CPU is not up, or the hook not started */
+		mutex_lock(&ddebug_active_mutex);
+		r->hdr->active = cpu_to_le32(!!ddebug_active);
+		ddebug_ring_show(r);
+		/* whole for who finds it: pairs with READ_ONCE() in ddebug_cpu_stats() */
+		smp_store_release(&c->ring[i], r);
+		mutex_unlock(&ddebug_active_mutex);
+	}
+	err = ddebug_cpu_post(ddebug_transport_lock(), cpu);
+	ddebug_transport_unlock();
+	if (err)
+		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
+	return 0;
+}
+
+static int ddebug_cpu_dead(unsigned int cpu)
+{
+	ddebug_kick_dead(cpu);
+	return 0;
+}
+
+static int ddebug_cpu_online(unsigned int cpu)
+{
+	ddebug_kick_online();
+	return 0;
+}
+
+/**
+ * ddebug_cpu_set_active() - tell the host whether messages may come
+ * @why: DDEBUG_ACTIVE_*: the one of whom @active is said
+ * @active: it writes to the streams
+ *
+ * While they do, it looks at the streams now and then without being kicked, so
+ * that it finds the last words of a guest that cannot kick any more.
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_cpu_set_active(unsigned int why, bool active)
+{
+	unsigned int cpu, was;
+	u8 i;
+
+	/* a ring that takes another's place takes over what is said there */
+	ddebug_swap_lock();
+	mutex_lock(&ddebug_active_mutex);
+	was = ddebug_active;
+	ddebug_active = active ? was | why : was & ~why;
+	active = ddebug_active;
+	for_each_possible_cpu(cpu) {
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
+
+			if (r)
+				WRITE_ONCE(r->hdr->active, cpu_to_le32(active));
+		}
+	}
+	mutex_unlock(&ddebug_active_mutex);
+	ddebug_swap_unlock();
+	/* it may be asleep, and the first message may be the last */
+	if (active && !was)
+		ddebug_kick_active();
+}
+
+/**
+ * ddebug_cpu_stats() - the streams' lines of the stats file
+ * @m: the file
+ */
+void ddebug_cpu_stats(struct seq_file *m)
+{
+	unsigned int cpu, streams = 0, shared = 0;
+	u8 i;
+
+	rcu_read_lock();
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+		u64 committed = 0, bytes = 0, recursed = 0, torn = 0, clamped = 0;
+		const char *name = ddebug_stats_names[i];
+
+		for_each_possible_cpu(cpu) {
+			struct ddebug_ring *r = READ_ONCE(per_cpu(ddebug_cpu, cpu).ring[i]);
+
+			if (!r)
+				continue;
+			streams++;
+			shared += !!r->home;
+			committed += le64_to_cpu(READ_ONCE(r->hdr->seq));
+			bytes += le64_to_cpu(READ_ONCE(r->hdr->head));
+			recursed += le64_to_cpu(READ_ONCE(r->hdr->recursed));
+			torn += le64_to_cpu(READ_ONCE(r->hdr->torn));
+			clamped += le64_to_cpu(READ_ONCE(r->hdr->clamped));
+		}
+		seq_printf(m, "%s_committed: %llu\n%s_bytes: %llu\n", name, committed, name, bytes);
+		seq_printf(m, "%s_recursed: %llu\n%s_torn: %llu\n%s_clamped: %llu\n",
+			   name, recursed, name, torn, name, clamped);
+	}
+	rcu_read_unlock();
+	seq_printf(m, "streams: %u\nshared: %u\nrb_size_kb: %u\n", streams, shared,
+		   ddebug_ring_size_kb());
+}
+
+/**
+ * ddebug_cpu_init() - make the streams of the CPUs that are online
+ *
+ * Return: 0 or -errno.  A CPU without memory for its streams is no error.
+ */
+int __init ddebug_cpu_init(void)
+{
+	unsigned int cpu;
+	int err;
+
+	err = ddebug_ring_check_param();
+	if (err)
+		return err;
+	ddebug_kick_init();
+	err = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "ddebug_rb:prepare",
+				ddebug_cpu_prepare, ddebug_cpu_dead);
+	if (err < 0)
+		return err;
+	ddebug_prepare_state = err;
+	err = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "ddebug_rb:online",
+					ddebug_cpu_online, NULL);
+	if (err < 0) {
+		cpuhp_remove_state_nocalls(ddebug_prepare_state);
+		for_each_possible_cpu(cpu)
+			ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));
+		return err;
+	}
+	ddebug_online_state = err;
+	return 0;
+}
+
+/**
+ * ddebug_cpu_exit() - give the streams' memory back
+ *
+ * No producer and no transport may be there any more.
+ */
+void ddebug_cpu_exit(void)
+{
+	unsigned int cpu;
+
+	cpuhp_remove_state_nocalls(ddebug_online_state);
+	cpuhp_remove_state_nocalls(ddebug_prepare_state);
+	ddebug_kick_exit();
+	for_each_possible_cpu(cpu)
+		ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The streams of all CPUs, which come and go with these.
+ */
+#ifndef _DDEBUG_CPU_H
+#define _DDEBUG_CPU_H
+
+#include <linux/types.h>
+
+struct ddebug_transport;
+struct seq_file;
+
+/* Why messages may come at any time: ddebug_ring_set_active(). */
+#define DDEBUG_ACTIVE_CALLSITES	0x1u
+#define DDEBUG_ACTIVE_KMSG	0x2u
+
+int ddebug_cpu_init(void);
+void ddebug_cpu_exit(void);
+int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu);
+void ddebug_cpu_set_active(unsigned int why, bool active);
+void ddebug_cpu_stats(struct seq_file *m);
+
+#endif /* _DDEBUG_CPU_H */

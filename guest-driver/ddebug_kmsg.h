@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The kernel's log in the streams.
+ */
+#ifndef _DDEBUG_KMSG_H
+#define _DDEBUG_KMSG_H
+
+#include <linux/types.h>
+
+struct ddebug_ring;
+
+void ddebug_kmsg_init(void);
+void ddebug_kmsg_exit(void);
+void ddebug_kmsg_for_host(bool wanted);
+void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags);
+bool ddebug_kmsg_mute(void);
+void ddebug_kmsg_unmute(void);
+
+#endif /* _DDEBUG_KMSG_H */

@@ -1,0 +1,378 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Another ring for a stream
+ * -------------------------
+ * The change is made on the stream's own CPU with interrupts off (or while it is
+ * offline), so that only contexts above a hardirq come in between: NMIs, each of
+ * which is over before we go on.
+ *
+ *   old->retired = true; is old claimed?  no: ring = new       yes: try again later
+ *
+ * A writer claims, and then looks at ->retired: on one CPU either it finds it set,
+ * and begins anew, or we find the claim.  So when the new ring is in place nobody is
+ * in the old one or will be, its head is final, and the positions and numbers of
+ * the new one go on from it.  The device gets the new ring, and gives the old one
+ * back when it has read it to its head.
+ *
+ * Shared memory
+ * -------------
+ * A host may offer memory that outlives it.  While such a transport is attached, the
+ * streams' rings are there, as far as there is room; else they are ours.  They go from
+ * one to the other as from one size to another.
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/cpu.h>
+#include <linux/delay.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/printk.h>
+#include <linux/rcupdate.h>
+#include <linux/smp.h>
+#include "ddebug_kick.h"
+#include "ddebug_ring.h"
+#include "ddebug_ring_mem.h"
+#include "ddebug_ring_swap.h"
+
+/* One change of sizes at a time.  Taken outside of the CPU hotplug lock. */
+static DEFINE_MUTEX(ddebug_resize_mutex);
+
+/**
+ * struct ddebug_swap - for ddebug_ring_swap()
+ * @cpu: whose stream it is
+ * @context: of the stream
+ * @new: the ring that comes; NULL: none, and messages are counted as lost
+ * @old: the one that goes; set if it went
+ */
+struct ddebug_swap {
+	unsigned int cpu;
+	u8 context;
+	struct ddebug_ring *new;
+	struct ddebug_ring *old;
+};
+
+/* The new ring goes on where the old one ends, at the begin of a sub-buffer. */
+static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring *old)
+{
+	struct virtio_ddebug_stream_desc *desc = &new->stream.shared->desc;
+	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
+	u32 generation = le32_to_cpu(old->stream.shared->desc.generation) + 1;
+
+	new->begin = pos;
+	new->head = pos;
+	new->reserve = pos;
+	new->sub = pos % new->size;
+	new->seq = old->seq;
+	new->last = old->last;
+	*new->hdr = *old->hdr;
+	new->hdr->head = cpu_to_le64(pos);
+	new->hdr->reserve = cpu_to_le64(pos);
+	desc->start = cpu_to_le64(pos);
+	desc->generation = cpu_to_le32(generation);
+	new->stream.status->consumed = cpu_to_le64(pos);
+	ddebug_ring_show(new);
+}
+
+static void ddebug_ring_swap(void *data)
+{
+	struct ddebug_swap *swap = data;
+	struct ddebug_ring *new = swap->new;
+	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, swap->cpu);
+	struct ddebug_ring *old = c->ring[swap->context];
+
+	WRITE_ONCE(old->retired, true);
+	barrier();	/* producer:C5: who claims it from now on finds it retired */
+	if (!ddebug_ring_is_left(old)) {
+		WRITE_ONCE(old->retired, false);
+		return;
+	}
+	if (new)
+		ddebug_ring_go_on(new, old);
+	/* producer:C6: the new ring is whole when it is found, by ddebug_ring_stats() on another CPU too */
+	smp_store_release(&c->ring[swap->context], new);
+	swap->old = old;
+}
+
+/* With the CPU hotplug lock.  Puts @new in its place; returns the old ring, which nobody writes to any more. */
+static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context, struct ddebug_ring *new)
+{
+	struct ddebug_swap swap = { .cpu = cpu, .context = context, .new = new };
+
+	for (;;) {
+		if (cpu_online(cpu))
+			smp_call_function_single(cpu, ddebug_ring_swap, &swap, 1);
+		else
+			ddebug_ring_swap(&swap);
+		if (swap.old)
+			return swap.old;
+		/* a message takes microseconds, a task that oopses in one a while */
+		usleep_range(50, 500);
+	}
+}
+
+/*
+ * Rings that were replaced and that a device has not given back.  No third ring of a
+ * stream may come to them, so while there are any, no size is changed.  With the
+ * transport's lock, which is held from the change to the device's answer: who has
+ * it finds a ring in its place, or kept, or gone.
+ */
+static unsigned int ddebug_rings_kept;
+
+/*
+ * A stream gets the ring @new; its old one goes to @gone, with 0, or is kept by the
+ * device, with -errno.  With the lock of @t.
+ */
+static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *new,
+				struct list_head *gone)
+{
+	struct ddebug_ring *old;
+	int err, post_err;
+
+	if (ddebug_rings_kept) {
+		ddebug_ring_free(new);
+		return -EBUSY;
+	}
+	old = ddebug_ring_replace(new->cpu, new->context, new);
+	post_err = ddebug_post_stream(t, &new->stream);
+	err = ddebug_retire_stream(t, &old->stream);
+	if (err == -ENODEV) {
+		/* the device is being reset: ddebug_ring_given_back() */
+		err = 0;
+	} else if (err) {
+		/* the device may still read it, until it is reset */
+		old->kept = true;
+		ddebug_rings_kept++;
+		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
+	} else {
+		ddebug_ring_hide(old);
+		list_add(&old->gone, gone);
+		if (post_err)
+			post_err = ddebug_post_stream(t, &new->stream);	/* there is room now */
+	}
+	if (post_err)
+		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, post_err);
+	/* a commit between its posting and ->posted was not told of */
+	ddebug_work_on(new->cpu);
+	return err;
+}
+
+/* All or none: returns 0 or -ENOMEM. */
+static int ddebug_ring_make_all(struct list_head *made)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[VIRTIO_DDEBUG_CTX_TASK];
+
+		if (!r || r->size == ddebug_ring_bytes(VIRTIO_DDEBUG_CTX_TASK))
+			continue;
+		/* where it was */
+		r = ddebug_ring_new(cpu, VIRTIO_DDEBUG_CTX_TASK, r->home);
+		if (!r)
+			return -ENOMEM;
+		list_add_tail(&r->gone, made);
+	}
+	return 0;
+}
+
+static void ddebug_ring_free_all(struct list_head *rings)
+{
+	struct ddebug_ring *r, *next;
+
+	list_for_each_entry_safe(r, next, rings, gone)
+		ddebug_ring_free(r);
+}
+
+/**
+ * ddebug_swap_lock() - no stream gets another ring by somebody else
+ *
+ * Context: Process, outside of the CPU hotplug lock and ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_swap_lock(void)
+{
+	mutex_lock(&ddebug_resize_mutex);
+}
+
+/**
+ * ddebug_swap_unlock() - end of ddebug_swap_lock()
+ */
+void ddebug_swap_unlock(void)
+{
+	mutex_unlock(&ddebug_resize_mutex);
+}
+
+/**
+ * ddebug_rings_lock() - as ddebug_swap_lock(), and no CPU comes or goes
+ *
+ * Context: Process, without ddebug_transport_lock(), which may be taken inside.  Sleeps.
+ */
+void ddebug_rings_lock(void)
+{
+	ddebug_swap_lock();
+	cpus_read_lock();
+}
+
+/**
+ * ddebug_rings_unlock() - end of ddebug_rings_lock()
+ */
+void ddebug_rings_unlock(void)
+{
+	cpus_read_unlock();
+	ddebug_swap_unlock();
+}
+
+static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r, struct list_head *gone)
+{
+	struct ddebug_ring *new;
+
+	/* one that the host does not take it would not find, either */
+	if (!r || r->home || !r->stream.posted)
+		return 0;
+	new = ddebug_ring_new(r->cpu, r->context, t);
+	if (!new) {
+		pr_warn("no room in the host's shared memory for the streams of CPU %u and up: they stay in the guest's; a larger shm-size helps\n",
+			r->cpu);
+		return -ENOMEM;
+	}
+	return ddebug_ring_exchange(t, new, gone);
+}
+
+/**
+ * ddebug_rings_share() - the streams go over to the host's shared memory
+ * @t: the transport, to which they were posted
+ * @gone: those that went, for ddebug_rings_free()
+ *
+ * As many as there is room for; the others stay where they are, and are as good as
+ * long as the host lives.
+ *
+ * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
+{
+	unsigned int cpu;
+	u8 i;
+
+	if (!t->shm)
+		return;
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
+			if (ddebug_ring_share(t, per_cpu(ddebug_cpu, cpu).ring[i], gone))
+				return;
+}
+
+static void ddebug_ring_take_home(struct ddebug_ring *old, struct list_head *gone)
+{
+	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
+
+	if (!new)
+		pr_warn("no memory for the streams of CPU %u: its messages will be lost\n", old->cpu);
+	ddebug_ring_replace(old->cpu, old->context, new);
+	/* else it is freed when the device, which reads it to its head, is reset */
+	if (!old->stream.posted)
+		list_add(&old->gone, gone);
+}
+
+/**
+ * ddebug_rings_take_home() - no stream is in the shared memory of @t any more
+ * @t: a transport that is being detached
+ * @gone: those that went, for ddebug_rings_free(); the others are the device's until
+ *	it is reset
+ *
+ * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
+ */
+void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
+{
+	unsigned int cpu;
+	u8 i;
+
+	for_each_possible_cpu(cpu) {
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
+
+			if (r && r->home == t)
+				ddebug_ring_take_home(r, gone);
+		}
+	}
+}
+
+/**
+ * ddebug_rings_free() - free rings that were replaced
+ * @gone: which; nobody has them any more
+ *
+ * Context: Process.  Sleeps.
+ */
+void ddebug_rings_free(struct list_head *gone)
+{
+	if (list_empty(gone))
+		return;
+	/* nobody looks at what was in a CPU's place before */
+	synchronize_rcu();
+	ddebug_ring_free_all(gone);
+}
+
+/**
+ * ddebug_ring_resize() - change the size of the task streams' rings
+ * @kb: KiB of each, rounded up to a whole number of sub-buffers
+ *
+ * While messages are written and a device reads them: none is lost that was not
+ * already.  Without a device, what the old rings hold is gone.
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0; -EINVAL if @kb is out of range, -ENOMEM, or -EBUSY if a device keeps a
+ * ring from an earlier change, and then all is as before; or what kept a device from
+ * giving a ring back, and then some CPUs have their new rings.
+ */
+int ddebug_ring_resize(unsigned int kb)
+{
+	struct ddebug_ring *r, *next;
+	unsigned int was;
+	LIST_HEAD(made);
+	LIST_HEAD(gone);
+	int err;
+
+	if (!ddebug_ring_is_size_kb(kb))
+		return -EINVAL;
+	ddebug_rings_lock();
+	was = ddebug_ring_set_size_kb(kb);
+	err = ddebug_ring_make_all(&made);
+	if (err) {
+		ddebug_ring_set_size_kb(was);
+		ddebug_ring_free_all(&made);
+	} else {
+		list_for_each_entry_safe(r, next, &made, gone) {
+			if (err) {
+				ddebug_ring_free(r);
+				continue;
+			}
+			err = ddebug_ring_exchange(ddebug_transport_lock(), r, &gone);
+			ddebug_transport_unlock();
+		}
+		if (err == -EBUSY)
+			ddebug_ring_set_size_kb(was);
+	}
+	cpus_read_unlock();
+	/* before the shared memory that they may lie in can go */
+	ddebug_rings_free(&gone);
+	ddebug_swap_unlock();
+	return err;
+}
+
+/**
+ * ddebug_ring_given_back() - the device has given back a ring after all
+ * @s: a stream of a device that was reset
+ *
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: whether it was one that was to go, and is gone now.
+ */
+bool ddebug_ring_given_back(struct ddebug_stream *s)
+{
+	struct ddebug_ring *r = container_of(s, struct ddebug_ring, stream);
+
+	if (!r->retired)
+		return false;
+	ddebug_rings_kept -= r->kept;
+	/* nobody looks at what was in a CPU's place before */
+	synchronize_rcu();
+	ddebug_ring_free(r);
+	return true;
+}

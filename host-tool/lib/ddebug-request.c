@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * docs/log-format.md, "Requests".  Two descriptors: one holds the lock until
+ * the reply is there, the other writes the request and is closed, which is what
+ * wakes the device.
+ *
+ * Whether a writer has the log may change at any time.  Who finds one writes a
+ * request, and goes on as its heir if it goes away; who finds none takes its
+ * lock, and asks the one who was faster.
+ */
+#define _GNU_SOURCE
+#include "ddebug-request.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "ddebug-crc.h"
+#include "ddebug-error.h"
+#include "ddebug-log-writer.h"
+#include "ddebug-reader.h"
+
+typedef struct
+{
+  DdebugWait *wait;
+  const char *path;
+  DdebugReader *reader;     /* of the log at path */
+  guint32 type;
+  guint64 arg;
+  guint64 value;
+} Request;
+
+typedef enum
+{
+  DONE,
+  FAILED,                   /* @error is set, or a signal came */
+  AGAIN,                    /* whoever has the log changed */
+} Outcome;
+
+static Outcome
+fail_errno (const Request *request, int code, GError **error)
+{
+  if (code == EACCES || code == EPERM || code == EROFS)
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
+                 "%s: cannot be changed: %s; run as the user that owns the log, or as root", request->path,
+                 g_strerror (code));
+  else if (code == EMLINK)
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+                 "%s: is not changed: it was replaced just now, or has another name (hard link); remove that one",
+                 request->path);
+  else
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be changed: %s", request->path,
+                 g_strerror (code));
+  return FAILED;
+}
+
+/*
+ * The path is looked up again, so what it names now is compared with the log that
+ * was read: who may change the directory cannot have another file written to.
+ */
+static int
+open_for_writing (const Request *request)
+{
+  int fd = open (request->path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+  if (fd < 0 || ddebug_reader_is_sole_file (request->reader, fd))
+    return fd;
+  close (fd);
+  errno = EMLINK;
+  return -1;
+}
+
+/* ---- nobody has the log ---- */
+
+static Outcome
+fail_writer (const Request *request, GError *why, GError **error)
+{
+  DdebugError code = DDEBUG_ERROR_IO;
+
+  if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION))
+    return fail_errno (request, EACCES, error);
+  if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION))
+    code = DDEBUG_ERROR_VERSION;
+  else if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT))
+    code = DDEBUG_ERROR_FORMAT;
+  else if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_LINKED)
+           || g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE))
+    code = DDEBUG_ERROR_NOT_A_FILE;
+  g_set_error (error, DDEBUG_ERROR, code, "%s", why->message);
+  return FAILED;
+}
+
+static Outcome
+do_it (Request *request, GError **error)
+{
+  g_autoptr (GError) why = NULL;
+  DdebugLog *log = ddebug_log_open (request->path, 0, NULL, 0, &why);
+  bool done;
+
+  if (!log && g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_BUSY))
+    return AGAIN;
+  if (!log)
+    return fail_writer (request, why, error);
+  if (request->type == DDEBUG_LOG_REQUEST_SIZE)
+    done = ddebug_log_resize (log, request->arg, &why);
+  else
+    {
+      /* what is left in shared rings is cleared, too */
+      ddebug_log_recover (log);
+      done = ddebug_log_clear (log, &why);
+    }
+  request->value = ddebug_log_size (log);
+  ddebug_log_close (log);
+  return done ? DONE : fail_writer (request, why, error);
+}
+
+/* ---- a device has it ---- */
+
+static Outcome
+lock_requests (const Request *request, int fd, gint64 end, GError **error)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK,
+    .l_whence = SEEK_SET,
+    .l_start = DDEBUG_LOG_LOCK_REQUEST,
+    .l_len = 1,
+  };
+
+  while (fcntl (fd, F_OFD_SETLK, &lock) != 0)
+    {
+      int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
+
+      if (errno != EAGAIN && errno != EACCES)
+        return fail_errno (request, errno, error);
+      /* Another request is under way; who made it closes the file, shortly before it is unlocked. */
+      if (ddebug_wait (request->wait, left) & DDEBUG_WAKE_CLOSED)
+        ddebug_wait (request->wait, 10);
+      if (ddebug_wait_signal ())
+        return FAILED;
+      if (left == 0)
+        {
+          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
+                       "%s: another ddebug-host has been changing the log for %d s; end it and try again",
+                       request->path, DDEBUG_REQUEST_TIMEOUT);
+          return FAILED;
+        }
+    }
+  return DONE;
+}
+
+static gboolean
+post (const Request *request, guint64 id)
+{
+  struct ddebug_log_request disk = {
+    .magic = GUINT32_TO_LE (DDEBUG_LOG_REQUEST_MAGIC),
+    .type = GUINT32_TO_LE (request->type),
+    .id = GUINT64_TO_LE (id),
+    .arg = GUINT64_TO_LE (request->arg),
+  };
+  int fd = open_for_writing (request);
+  gssize n;
+  int code;
+
+  if (fd < 0)
+    return FALSE;
+  disk.crc = GUINT32_TO_LE (ddebug_crc32c (&disk, offsetof (struct ddebug_log_request, crc)));
+  n = pwrite (fd, &disk, sizeof disk, DDEBUG_LOG_REQUEST_OFF);
+  code = n < 0 ? errno : EIO;
+  close (fd);
+  errno = code;
+  return n == sizeof disk;
+}
+
+static gboolean
+read_reply (int fd, guint64 id, struct ddebug_log_reply *disk)
+{
+  return pread (fd, disk, sizeof *disk, DDEBUG_LOG_REPLY_OFF) == sizeof *disk
+         && GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_REPLY_MAGIC
+         && ddebug_crc32c (disk, offsetof (struct ddebug_log_reply, crc)) == GUINT32_FROM_LE (disk->crc)
+         && GUINT64_FROM_LE (disk->id) == id;
+}
+
+static Outcome
+take_reply (Request *request, const struct ddebug_log_reply *disk, GError **error)
+{
+  int code = GUINT32_FROM_LE (disk->error);
+
+  request->value = GUINT64_FROM_LE (disk->value);
+  if (code == 0)
+    return DONE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
+               g_strerror (code),
+               code == ENOSPC ? "; make room on the disk, or name a smaller --size" : "");
+  return FAILED;
+}
+
+static Outcome
+wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error)
+{
+  struct ddebug_log_reply disk;
+
+  while (!read_reply (fd, id, &disk))
+    {
+      int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
+      guint wake;
+
+      if (ddebug_reader_writer (request->reader) == DDEBUG_WRITER_GONE)
+        return read_reply (fd, id, &disk) ? take_reply (request, &disk, error) : AGAIN;
+      if (left == 0)
+        {
+          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
+                       "%s: the device has not answered for %d s; is QEMU (pid %u) stopped?", request->path,
+                       DDEBUG_REQUEST_TIMEOUT, ddebug_reader_super (request->reader)->writer_pid);
+          return FAILED;
+        }
+      wake = ddebug_wait (request->wait, left);
+      if (wake & DDEBUG_WAKE_SIGNAL)
+        return FAILED;
+      /* The close comes shortly before the unlock. */
+      if (wake & DDEBUG_WAKE_CLOSED)
+        ddebug_wait (request->wait, 10);
+    }
+  return take_reply (request, &disk, error);
+}
+
+static Outcome
+ask (Request *request, GError **error)
+{
+  gint64 end = g_get_monotonic_time () + DDEBUG_REQUEST_TIMEOUT * G_USEC_PER_SEC;
+  guint64 id = (guint64) g_random_int () << 32 | g_random_int ();
+  int fd = open_for_writing (request);
+  Outcome outcome;
+
+  if (fd < 0)
+    return fail_errno (request, errno, error);
+  outcome = lock_requests (request, fd, end, error);
+  if (outcome == DONE && !post (request, id))
+    outcome = fail_errno (request, errno, error);
+  if (outcome == DONE)
+    outcome = wait_for_reply (request, fd, id, end, error);
+  close (fd);
+  return outcome;
+}
+
+static gboolean
+carry_out (Request *request, GError **error)
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (request->path, error);
+  g_autoptr (DdebugWatch) watch = NULL;
+  Outcome outcome;
+
+  if (!reader)
+    return FALSE;
+  request->reader = reader;
+  watch = ddebug_wait_watch (request->wait, DDEBUG_WATCH_FILE, request->path);
+  if (!watch)
+    return fail_errno (request, errno, error) == DONE;
+  do
+    if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
+      outcome = do_it (request, error);
+    else
+      outcome = ask (request, error);
+  while (outcome == AGAIN && !ddebug_wait_signal ());
+  return outcome == DONE;
+}
+
+gboolean
+ddebug_request_size (DdebugWait *wait, const char *path, guint64 size, guint64 *now, GError **error)
+{
+  Request request = { .wait = wait, .path = path, .type = DDEBUG_LOG_REQUEST_SIZE, .arg = size };
+  gboolean done = carry_out (&request, error);
+
+  *now = request.value;
+  return done;
+}
+
+gboolean
+ddebug_request_clear (DdebugWait *wait, const char *path, GError **error)
+{
+  Request request = { .wait = wait, .path = path, .type = DDEBUG_LOG_REQUEST_CLEAR };
+
+  return carry_out (&request, error);
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * What a writer that died has left in the rings that it shared with a guest.
+ *
+ * The next writer appends it to the log, and until then readers show it, so both
+ * find it by what is in here.  It needs libc and GLib only.  Nobody may be writing
+ * the log; the bytes are a guest's, and may be any.
+ */
+#ifndef DDEBUG_LOG_SHM_H
+#define DDEBUG_LOG_SHM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "ddebug-log-writer.h"
+
+/*
+ * How far the newest DATA chunk of the log reaches.  It alone may have been
+ * written without the device having come to store in its ring that it was.
+ */
+typedef struct DdebugShmSeen {
+    uint32_t epoch;
+    uint32_t stream;
+    uint64_t end;               /* position behind its last byte; 0: no chunk */
+} DdebugShmSeen;
+
+/* The position behind a DATA chunk of @len bytes at @pos. */
+uint64_t ddebug_shm_end(uint64_t pos, uint32_t len, uint8_t subbuf_shift);
+
+typedef struct DdebugShmRing {
+    uint64_t off;               /* of its descriptor, in the area */
+    uint32_t ring_size;
+    uint64_t reserve;
+    uint64_t next;              /* position of what is left */
+    uint64_t head;
+    const char *broken_rule;    /* why nothing more can be had of it; or NULL */
+    DdebugLogData data;         /* of the span that was read last, but its pass */
+} DdebugShmRing;
+
+/**
+ * ddebug_shm_next_ring: the next ring of @epoch at or behind *@off.
+ * @fd: the log
+ * @shm_size: super.shm_size
+ * @seen: of the log
+ * @off: bytes from the begin of the area, 0 at first; goes behind the ring
+ *
+ * Rings do not overlap, so that all of them have no more bytes than the area.
+ *
+ * Returns: false if there is none
+ */
+bool ddebug_shm_next_ring(int fd, uint64_t shm_size, uint32_t epoch,
+                          const DdebugShmSeen *seen, uint64_t *off,
+                          DdebugShmRing *ring);
+
+/**
+ * ddebug_shm_next_span: what is left of @ring, as a DATA chunk has it.
+ * @buf: DDEBUG_LOG_PAYLOAD_MAX bytes
+ *
+ * Returns: the bytes in @buf; 0: nothing is left, or @ring->broken_rule is set
+ */
+size_t ddebug_shm_next_span(int fd, DdebugShmRing *ring, uint8_t *buf);
+
+#endif /* DDEBUG_LOG_SHM_H */

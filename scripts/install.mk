@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# Included by the top Makefile: make install, make install-guest, and their
+# opposites.  Whatever folder is changed must be given to make uninstall, too.
+
+VERSION := $(shell sed -n 's/^\#define DDEBUG_VERSION "\(.*\)"$$/\1/p' include/ddebug_version.h)
+
+DESTDIR ?=
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBDIR ?= $(PREFIX)/lib
+INCLUDEDIR ?= $(PREFIX)/include
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
+DOCDIR ?= $(DATADIR)/doc/virtio-ddebug
+COMPLETIONDIR ?= $(DATADIR)/bash-completion/completions
+SRCDIR ?= $(PREFIX)/src
+# of the machine, where it is installed for the machine
+SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
+# strip the guest's modules of what only debuggers need; empty: leave it
+INSTALL_MOD_STRIP ?= 1
+
+export_build = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)'
+
+.PHONY: install uninstall install-guest uninstall-guest
+install uninstall:
+	@$(export_build) VERSION='$(VERSION)' BINDIR='$(BINDIR)' LIBDIR='$(LIBDIR)' \
+		INCLUDEDIR='$(INCLUDEDIR)' MANDIR='$(MANDIR)' DOCDIR='$(DOCDIR)' \
+		COMPLETIONDIR='$(COMPLETIONDIR)' SRCDIR='$(SRCDIR)' SYSCONFDIR='$(SYSCONFDIR)' \
+		scripts/install.sh $@
+
+install-guest uninstall-guest:
+	@$(export_build) KERNEL='$(KERNEL)' KERNEL_RELEASE='$(KERNEL_RELEASE_$(KERNEL))' \
+		KDIR='$(KDIR_$(KERNEL))' INSTALL_MOD_STRIP='$(INSTALL_MOD_STRIP)' \
+		scripts/install.sh $@
+
+.PHONY: check-install run-check-install
+check-install: build
+	@$(MAKE) run-check-install
+
+run-check-install: venv
+	@$(VENV_PYTHON) tests/tools/check.py check-install
