@@ -44,7 +44,7 @@ void ddebug_attach_init(void)
  *
  * All callsites are announced, all streams posted.  If this fails, the streams
  * that were posted are still the device's: reset it, then call
- * ddebug_stream_taken_back() for each.
+ * ddebug_stream_returned() for each.
  *
  * Context: Process.  Sleeps.
  * Return: 0; -EBUSY if there is a transport already; or what @t->ops->post said.
@@ -74,7 +74,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	if (!err)
 		rcu_assign_pointer(ddebug_attached, t);
 	else if (!old)
-		ddebug_dict_untold();
+		ddebug_dict_unannounce();
 	ddebug_transport_unlock();
 	ddebug_rings_free(&gone);
 	if (err)
@@ -109,9 +109,9 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	old = ddebug_transport_lock();
 	if (old == t) {
 		RCU_INIT_POINTER(ddebug_attached, NULL);
-		ddebug_dict_untold();
+		ddebug_dict_unannounce();
 	}
-	ddebug_rings_take_home(t, &gone);
+	ddebug_rings_unshare(t, &gone);
 	ddebug_transport_unlock();
 	ddebug_rings_unlock();
 	/* handlers that have seen it are done */
@@ -121,20 +121,20 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);
 
 /**
- * ddebug_stream_taken_back() - the device has a stream no longer
+ * ddebug_stream_returned() - the device has a stream no longer
  * @s: a stream that was posted, of a device that has been reset
  *
  * The next device goes on where this one has come to.
  *
  * Context: Process, after ddebug_transport_detach().  Sleeps.
  */
-void ddebug_stream_taken_back(struct ddebug_stream *s)
+void ddebug_stream_returned(struct ddebug_stream *s)
 {
 	u64 start, consumed, head;
 
 	ddebug_transport_lock();
 	/* it was to go, and the device had not returned it */
-	if (ddebug_ring_given_back(s))
+	if (ddebug_ring_returned(s))
 		goto out;
 	start = le64_to_cpu(s->shared->desc.start);
 	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
@@ -150,4 +150,4 @@ void ddebug_stream_taken_back(struct ddebug_stream *s)
 out:
 	ddebug_transport_unlock();
 }
-EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);
+EXPORT_SYMBOL_GPL(ddebug_stream_returned);

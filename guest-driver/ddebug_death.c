@@ -40,7 +40,7 @@
 #include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
 
-static atomic_t panic_told = ATOMIC_INIT(0);
+static atomic_t panic_reported = ATOMIC_INIT(0);
 static bool kexec_probed;
 
 static void ddebug_die(u8 kind, u32 why)
@@ -66,7 +66,7 @@ static void ddebug_die(u8 kind, u32 why)
 
 static void ddebug_die_of_panic(void)
 {
-	if (!atomic_xchg(&panic_told, 1))
+	if (!atomic_xchg(&panic_reported, 1))
 		ddebug_die(kexec_crash_loaded() ? VIRTIO_DDEBUG_NOTICE_KDUMP :
 						  VIRTIO_DDEBUG_NOTICE_PANIC,
 			   DDEBUG_KMSG_F_PANIC);
@@ -106,7 +106,7 @@ static void (*stock_crash_kexec)(struct pt_regs *regs);
  */
 static int ddebug_crash_kexec_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	if (atomic_read(&panic_told) || !READ_ONCE(stock_crash_kexec) ||
+	if (atomic_read(&panic_reported) || !READ_ONCE(stock_crash_kexec) ||
 	    (regs_get_kernel_argument(regs, 0) && !kexec_crash_loaded()))
 		return 0;
 	instruction_pointer_set(regs, (unsigned long)ddebug_crash_kexec);

@@ -22,7 +22,7 @@
  * a callsite prints by is known when it prints: pr_fmt() is not in its descriptor.
  * So a map has the address of a format, at first that of the descriptor, and the
  * program of it; a message packs if it comes with that address.  If the first one
- * comes with another (ddebug_learn_ask()), work finds or makes the entry of that
+ * comes with another (ddebug_dict_learn_ask()), work finds or makes the entry of that
  * format, which differs from the first one by the format of packed records, puts
  * both into the map, and tells the host; until that has it messages are text.  A
  * callsite that goes on to change its format stays with that one.
@@ -407,12 +407,12 @@ const char *ddebug_dict_packed_format(u32 id, size_t *len)
  */
 
 /* Some map has something in ->seen. */
-static void ddebug_learn(struct work_struct *work);
-static DECLARE_WORK(ddebug_learn_work, ddebug_learn);
+static void ddebug_dict_learn(struct work_struct *work);
+static DECLARE_WORK(ddebug_dict_learn_work, ddebug_dict_learn);
 
 static void ddebug_learn_soon(struct irq_work *work)
 {
-	queue_work(system_unbound_wq, &ddebug_learn_work);
+	queue_work(system_unbound_wq, &ddebug_dict_learn_work);
 }
 
 static struct irq_work ddebug_learn_irq_work = IRQ_WORK_INIT_HARD(ddebug_learn_soon);
@@ -421,7 +421,7 @@ static struct irq_work ddebug_learn_irq_work = IRQ_WORK_INIT_HARD(ddebug_learn_s
  * Once for each callsite, save for a race that does no harm; not on a CPU that goes
  * offline, which may not come to do the work: the next message asks.
  */
-static noinline void ddebug_learn_ask(struct ddebug_map *m, const char *fmt)
+static noinline void ddebug_dict_learn_ask(struct ddebug_map *m, const char *fmt)
 {
 	if (!cpu_online(raw_smp_processor_id()))
 		return;
@@ -453,7 +453,7 @@ static void ddebug_learn_map(struct ddebug_map *m)
 		ddebug_map_pack(m, fmt, e->program);
 }
 
-static void ddebug_learn(struct work_struct *work)
+static void ddebug_dict_learn(struct work_struct *work)
 {
 	struct ddebug_map *m;
 	unsigned int i;
@@ -515,10 +515,10 @@ const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const cha
 		smp_rmb();	/* dict:B pairs with dict:A */
 		if (unlikely(known != fmt)) {
 			if (!READ_ONCE(m->seen))
-				ddebug_learn_ask(m, fmt);
+				ddebug_dict_learn_ask(m, fmt);
 			return NULL;
 		}
-		if (!program || READ_ONCE(m->program) != program || !READ_ONCE(program->told))
+		if (!program || READ_ONCE(m->program) != program || !READ_ONCE(program->announced))
 			return NULL;
 		return program;
 	}
@@ -550,7 +550,7 @@ static size_t ddebug_dict_fill(void *buf, size_t len, u32 after, u32 *last)
 }
 
 /* The host has all entries behind @after up to @last. */
-static void ddebug_dict_told(u32 after, u32 last)
+static void ddebug_dict_mark_announced(u32 after, u32 last)
 {
 	struct ddebug_entry *e;
 
@@ -559,26 +559,26 @@ static void ddebug_dict_told(u32 after, u32 last)
 		if (e->id <= after)
 			break;
 		if (e->id <= last && e->program)
-			WRITE_ONCE(e->program->told, true);
+			WRITE_ONCE(e->program->announced, true);
 	}
 	mutex_unlock(&ddebug_dict_mutex);
 }
 
 /**
- * ddebug_dict_untold() - there is no host that knows any callsite
+ * ddebug_dict_unannounce() - there is no host that knows any callsite
  *
  * From now on messages are text, except for those that are just being written.
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
  */
-void ddebug_dict_untold(void)
+void ddebug_dict_unannounce(void)
 {
 	struct ddebug_entry *e;
 
 	mutex_lock(&ddebug_dict_mutex);
 	list_for_each_entry(e, &ddebug_entry_list, list)
 		if (e->program)
-			WRITE_ONCE(e->program->told, false);
+			WRITE_ONCE(e->program->announced, false);
 	mutex_unlock(&ddebug_dict_mutex);
 }
 
@@ -609,7 +609,7 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 		else if (err)
 			break;
 		else
-			ddebug_dict_told(ddebug_announced, last);
+			ddebug_dict_mark_announced(ddebug_announced, last);
 		ddebug_announced = last;
 	}
 	if (len)
@@ -653,7 +653,7 @@ int ddebug_dict_announce(void)
 }
 
 /* The descriptors of a module that goes are nobody's, nor are its formats. */
-static int ddebug_module_event(struct notifier_block *nb, unsigned long event, void *data)
+static int ddebug_dict_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct module *mod = data;
 	struct hlist_node *tmp;
@@ -689,7 +689,7 @@ out:
 }
 
 static struct notifier_block ddebug_module_nb = {
-	.notifier_call = ddebug_module_event,
+	.notifier_call = ddebug_dict_module_event,
 };
 
 /**
@@ -720,7 +720,7 @@ void ddebug_dict_exit(void)
 	unsigned int i;
 
 	irq_work_sync(&ddebug_learn_irq_work);
-	cancel_work_sync(&ddebug_learn_work);
+	cancel_work_sync(&ddebug_dict_learn_work);
 	unregister_module_notifier(&ddebug_module_nb);
 	hash_for_each_safe(ddebug_maps, i, tmp, m, node)
 		kfree(m);

@@ -61,7 +61,7 @@
  * A module's callsites are in the list before its keys are tied to its code, and
  * until after its code is none any more.  A stock 6.1 can crash over a write to
  * the control file at such a moment.  Our own changes wait for the right one:
- * ddebug_module_event().
+ * ddebug_hook_module_event().
  *
  * Limits
  * ------
@@ -173,8 +173,8 @@ static struct task_struct *show_caller;
 /* Calls in our functions of the control side; also a wait address. */
 static atomic_t inflight = ATOMIC_INIT(0);
 
-static void ddebug_tend(struct work_struct *work);
-static DECLARE_DEFERRABLE_WORK(tend_work, ddebug_tend);
+static void ddebug_maintain(struct work_struct *work);
+static DECLARE_DEFERRABLE_WORK(maintain_work, ddebug_maintain);
 
 /*
  * The print side
@@ -590,7 +590,7 @@ static void ddebug_done(void)
 }
 
 /**
- * struct ddebug_line - where things stand in a line of the control file
+ * struct ddebug_control_line - where things stand in a line of the control file
  * @file_len: the line begins with the file's name, so long
  * @module: the module's name
  * @module_len: its length
@@ -599,7 +599,7 @@ static void ddebug_done(void)
  * @class_name: the class, or NULL
  * @class_len: its length
  */
-struct ddebug_line {
+struct ddebug_control_line {
 	size_t file_len;
 	char *module;
 	size_t module_len;
@@ -610,7 +610,7 @@ struct ddebug_line {
 };
 
 /* Of two lines, the class follows the last '" class:': names have no quotes. */
-static void ddebug_find_class(struct ddebug_line *l, char *from, char *end)
+static void ddebug_find_class(struct ddebug_control_line *l, char *from, char *end)
 {
 	static const char mark[] = "\" class:";
 	const size_t n = sizeof(mark) - 1;
@@ -632,7 +632,7 @@ static void ddebug_find_class(struct ddebug_line *l, char *from, char *end)
  *
  * Return: false if it does not look so.
  */
-static bool ddebug_take_apart(struct ddebug_line *l, char *line, size_t len,
+static bool ddebug_take_apart(struct ddebug_control_line *l, char *line, size_t len,
 			      const struct _ddebug *d)
 {
 	size_t name_len = strlen(d->filename), n;
@@ -676,7 +676,7 @@ static bool ddebug_take_apart(struct ddebug_line *l, char *line, size_t len,
  */
 static void ddebug_describe(struct ddebug_site *site, struct _ddebug *d)
 {
-	struct ddebug_line l;
+	struct ddebug_control_line l;
 
 	*site = (struct ddebug_site) {
 		.module = d->modname,
@@ -720,7 +720,7 @@ static bool ddebug_matches(const struct ddebug_query *q, struct _ddebug *d)
  * A module's callsites can be visited before the kernel has tied their keys to
  * the code: a key that is switched on then says on, while the code stays off,
  * and switching it off later is a BUG().  So it is left alone until
- * ddebug_module_event().
+ * ddebug_hook_module_event().
  */
 static void ddebug_set_key(struct _ddebug *d, bool on)
 {
@@ -798,7 +798,7 @@ static void ddebug_sync(void)
 	ddebug_set_nr_r(n);
 }
 
-static void ddebug_count(void)
+static void ddebug_hook_count(void)
 {
 	unsigned int n = 0;
 	struct _ddebug *d;
@@ -940,7 +940,7 @@ static void ddebug_say_missed(void)
 }
 
 /* With 'r' somewhere: look after the probes.  Without: disarm those of print. */
-static void ddebug_tend(struct work_struct *work)
+static void ddebug_maintain(struct work_struct *work)
 {
 	unsigned long count;
 	bool idle;
@@ -949,11 +949,11 @@ static void ddebug_tend(struct work_struct *work)
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
-	ddebug_count();
+	ddebug_hook_count();
 	idle = !nr_r;
 	count = set_count;
 	if (!idle)
-		queue_delayed_work(system_unbound_wq, &tend_work, CHECK_PERIOD);
+		queue_delayed_work(system_unbound_wq, &maintain_work, CHECK_PERIOD);
 	idle = idle && ddebug_print_wanted();
 	mutex_unlock(&control_lock);
 	if (!idle)
@@ -973,7 +973,7 @@ static void ddebug_tend(struct work_struct *work)
  */
 
 /* Of @mod, which comes, or with NULL: all.  The calls of hex dumps are found. */
-static void ddebug_learn(const struct module *mod)
+static void ddebug_hook_learn(const struct module *mod)
 {
 	struct _ddebug *d;
 
@@ -1010,7 +1010,7 @@ static void ddebug_say_uncaptured(void)
  * are live: their __init text goes.
  * Modules go: their exit function has run, so nobody is in their code.
  */
-static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
+static int ddebug_hook_module_event(struct notifier_block *nb, unsigned long event,
 			       void *data)
 {
 	const struct module *mod = data;
@@ -1027,7 +1027,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 
 	mutex_lock(&control_lock);
 	if (event == MODULE_STATE_COMING)
-		ddebug_learn(mod);
+		ddebug_hook_learn(mod);
 	else
 		ddebug_callsite_forget(mod);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
@@ -1045,7 +1045,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 	}
 	ddebug_done();
 	if (nr_r && !n)
-		mod_delayed_work(system_unbound_wq, &tend_work, DISARM_DELAY);
+		mod_delayed_work(system_unbound_wq, &maintain_work, DISARM_DELAY);
 	ddebug_set_nr_r(n);
 	ddebug_say_uncaptured();
 	mutex_unlock(&control_lock);
@@ -1054,7 +1054,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 
 /* After jump labels' (1), and after dynamic debug's where it has one (0). */
 static struct notifier_block module_nb = {
-	.notifier_call = ddebug_module_event,
+	.notifier_call = ddebug_hook_module_event,
 	.priority = -1,
 };
 
@@ -1117,7 +1117,7 @@ static int ddebug_apply(const struct ddebug_query *q)
 	if (!(q->set & FLAG_R)) {
 		rc = ddebug_set_matching(q);
 		if (!nr_r)
-			mod_delayed_work(system_unbound_wq, &tend_work,
+			mod_delayed_work(system_unbound_wq, &maintain_work,
 					 DISARM_DELAY);
 		return rc;
 	}
@@ -1127,11 +1127,11 @@ static int ddebug_apply(const struct ddebug_query *q)
 	if (!rc)
 		rc = ddebug_announce(q);
 	if (!rc) {
-		ddebug_learn(NULL);
+		ddebug_hook_learn(NULL);
 		rc = ddebug_set_matching(q);
 		ddebug_dict_announce();
 	}
-	mod_delayed_work(system_unbound_wq, &tend_work,
+	mod_delayed_work(system_unbound_wq, &maintain_work,
 			 nr_r ? CHECK_PERIOD : DISARM_DELAY);
 	return rc;
 }
@@ -1257,7 +1257,7 @@ static ssize_t ddebug_write(struct file *file, const char __user *ubuf,
 static int ddebug_show(struct seq_file *m, void *p)
 {
 	size_t from = m->count;
-	struct ddebug_line l;
+	struct ddebug_control_line l;
 	char *end, *at;
 	int rc;
 
@@ -1491,7 +1491,7 @@ static int ddebug_check_kernel(void)
 	return 0;
 }
 
-static int ddebug_look_around(void)
+static int ddebug_probe_kernel(void)
 {
 	int rc;
 
@@ -1542,7 +1542,7 @@ int ddebug_hook_start(void)
 		return -ENOMEM;
 
 	mutex_lock(&control_lock);
-	rc = ddebug_look_around();
+	rc = ddebug_probe_kernel();
 	mutex_unlock(&control_lock);
 	if (!rc)
 		rc = ddebug_arm_control();
@@ -1571,7 +1571,7 @@ void ddebug_hook_stop(void)
 	if (watching)
 		unregister_module_notifier(&module_nb);
 	watching = false;
-	cancel_delayed_work_sync(&tend_work);
+	cancel_delayed_work_sync(&maintain_work);
 
 	/* ... so stock's functions may change flags beside ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
@@ -1630,7 +1630,7 @@ void ddebug_hook_stats(struct seq_file *m)
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
-	ddebug_count();
+	ddebug_hook_count();
 	seq_printf(m, "callsites_r: %u\n", nr_r);
 	seq_printf(m, "callsites_r_uncaptured: %u\n", ddebug_count_uncaptured());
 	seq_printf(m, "print_probes_armed: %d\n", ddebug_print_wanted());
@@ -1653,7 +1653,7 @@ void ddebug_hook_uncaptured(struct seq_file *m)
 	struct _ddebug *d;
 
 	mutex_lock(&control_lock);
-	ddebug_learn(NULL);
+	ddebug_hook_learn(NULL);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
 		obstacle = ddebug_callsite_obstacle(d);
 		if (!obstacle)

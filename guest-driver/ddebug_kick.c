@@ -71,20 +71,20 @@ DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 static void (*ddebug_listener)(void);
 
 /* Has a stream of @c before @i been notified that shares a queue with it? */
-static bool ddebug_told(const struct ddebug_cpu *c, unsigned long told, u8 i)
+static bool ddebug_kick_was_notified(const struct ddebug_cpu *c, unsigned long notified, u8 i)
 {
 	u8 k;
 
 	for (k = 0; k < i; k++)
-		if (told & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
+		if (notified & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
 			return true;
 	return false;
 }
 
 /* Which streams have a head that was not looked at yet. */
-static unsigned long ddebug_news(struct ddebug_cpu *c)
+static unsigned long ddebug_kick_scan(struct ddebug_cpu *c)
 {
-	unsigned long news = 0;
+	unsigned long pending = 0;
 	u8 i;
 
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
@@ -97,27 +97,27 @@ static unsigned long ddebug_news(struct ddebug_cpu *c)
 		if (head == r->seen)
 			continue;
 		r->seen = head;
-		news |= BIT(i);
+		pending |= BIT(i);
 	}
-	return news;
+	return pending;
 }
 
-/* Tell the device of @news, where it wants to be told. */
-static void ddebug_tell(struct ddebug_cpu *c, struct ddebug_transport *t, unsigned long news)
+/* Tell the device of @pending, where it wants to be told. */
+static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t, unsigned long pending)
 {
-	unsigned long told = 0;
+	unsigned long notified = 0;
 	u8 i;
 
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 		struct ddebug_ring *r = c->ring[i];
 
-		if (!(news & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
+		if (!(pending & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
 			continue;
-		if (!ddebug_told(c, told, i)) {
+		if (!ddebug_kick_was_notified(c, notified, i)) {
 			t->ops->notify(t, &r->stream);
 			WRITE_ONCE(c->kicks, c->kicks + 1);
 		}
-		told |= BIT(i);
+		notified |= BIT(i);
 	}
 }
 
@@ -137,15 +137,15 @@ static void ddebug_work(struct ddebug_cpu *c)
 	listener = READ_ONCE(ddebug_listener);
 	if (t || listener) {
 		u8 level = c->own_level;
-		unsigned long news;
+		unsigned long pending;
 
 		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
 		barrier();
-		news = t ? ddebug_news(c) : 0;
+		pending = t ? ddebug_kick_scan(c) : 0;
 		/* kick:A pairs with device:C and pipe:C: head before want_kick, and who waits */
 		virt_mb();
 		if (t)
-			ddebug_tell(c, t, news);
+			ddebug_kick_notify(c, t, pending);
 		if (listener)
 			listener();
 		barrier();

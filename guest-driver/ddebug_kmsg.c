@@ -155,7 +155,7 @@ static void ddebug_kmsg_past(void)
 	kmsg_dump_rewind(&iter);
 	while (iter.cur_seq < iter.next_seq &&
 	       kmsg_dump_get_line(&iter, false, line, DDEBUG_PAST_LINE_MAX, &len)) {
-		while (patience && ddebug_ring_crowded()) {
+		while (patience && ddebug_ring_host_lagging()) {
 			msleep(DDEBUG_PAST_NAP);
 			patience--;
 		}

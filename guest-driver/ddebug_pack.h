@@ -39,16 +39,16 @@ struct ddebug_op {
 /**
  * struct ddebug_program - a format, ready to be packed
  * @id: of the callsite's entry in the dictionary that has this format
- * @told: the host has that entry
+ * @announced: the host has that entry
  * @fixed: bytes of the arguments, without the bytes of strings
  * @text: no text of it is longer, without strings and what asterisks add
  * @ops: the steps; behind the last one the conversions of pointers
  *
- * Constant from when it is published but for @told, and freed when the module goes.
+ * Constant from when it is published but for @announced, and freed when the module goes.
  */
 struct ddebug_program {
 	u32 id;
-	bool told;
+	bool announced;
 	u16 fixed;
 	u16 text;
 	struct ddebug_op ops[];

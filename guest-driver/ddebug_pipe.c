@@ -84,11 +84,11 @@ static void ddebug_pipe_wake(struct irq_work *work)
 static struct irq_work wake_work = IRQ_WORK_INIT(ddebug_pipe_wake);
 
 /**
- * ddebug_pipe_look() - somebody may wait for what was committed
+ * ddebug_pipe_committed() - somebody may wait for what was committed
  *
  * Context: Hard interrupt, or process with preemption off; behind kick:A.
  */
-static void ddebug_pipe_look(void)
+static void ddebug_pipe_committed(void)
 {
 	/*
 	 * Behind the barrier that it needs, kick:A.  A CPU that goes offline may not come
@@ -176,7 +176,7 @@ static bool ddebug_pipe_is_rest(const struct ddebug_pipe *p)
 	return data_race(READ_ONCE(p->at) != READ_ONCE(p->len));
 }
 
-static bool ddebug_pipe_is_news(const struct ddebug_pipe *p)
+static bool ddebug_pipe_is_pending(const struct ddebug_pipe *p)
 {
 	return ddebug_pipe_is_rest(p) || ddebug_view_is_behind(consumed);
 }
@@ -201,7 +201,7 @@ static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size,
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
 		/* pipe:C pairs with kick:A: into the wait queue before heads */
-		got = wait_event_interruptible(waiting, ddebug_pipe_is_news(p));
+		got = wait_event_interruptible(waiting, ddebug_pipe_is_pending(p));
 		if (got)
 			return got;
 	}
@@ -214,7 +214,7 @@ static __poll_t ddebug_pipe_poll(struct file *file, struct poll_table_struct *wa
 	poll_wait(file, &waiting, wait);
 	/* pipe:C pairs with kick:A: into the wait queue before heads */
 	smp_mb();
-	return ddebug_pipe_is_news(p) ? EPOLLIN | EPOLLRDNORM : 0;
+	return ddebug_pipe_is_pending(p) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static int ddebug_pipe_open(struct inode *inode, struct file *file)
@@ -230,7 +230,7 @@ static int ddebug_pipe_open(struct inode *inode, struct file *file)
 	file->private_data = p;
 	mutex_lock(&readers_mutex);
 	if (!readers++)
-		ddebug_kick_listen(ddebug_pipe_look);
+		ddebug_kick_listen(ddebug_pipe_committed);
 	mutex_unlock(&readers_mutex);
 	return stream_open(inode, file);
 }

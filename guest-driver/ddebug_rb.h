@@ -50,7 +50,7 @@ struct ddebug_owner {
  * @last: ns; the last message's time
  * @owner: the writer that is inside
  * @retired: another ring has taken its place; nobody begins a message in it
- * @kept: the device has not given it back, though asked
+ * @retained: the device has not given it back, though asked
  * @seen: the head that the kick handler has acted on last
  * @stream: what the transport sees
  * @shm: where the stream lies in shared memory; NULL: in memory of our own
@@ -76,7 +76,7 @@ struct ddebug_ring {
 	u64 last;
 	struct ddebug_owner owner;
 	bool retired;
-	bool kept;
+	bool retained;
 
 	u64 seen;
 

@@ -177,7 +177,7 @@ static_assert(sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX <= DDEBUG_REC_LEN
 #define DDEBUG_OWNER_DEAD	((struct task_struct *)1)
 
 /* The counters have one writer at a time; the device only reads them. */
-static void ddebug_count(__le64 *counter)
+static void ddebug_ring_count(__le64 *counter)
 {
 	WRITE_ONCE(*counter, cpu_to_le64(le64_to_cpu(*counter) + 1));
 }
@@ -234,7 +234,7 @@ static u64 ddebug_time(struct ddebug_ring *r)
 
 	if (unlikely(now < r->last)) {
 		now = r->last;
-		ddebug_count(&r->hdr->clamped);
+		ddebug_ring_count(&r->hdr->clamped);
 	}
 	r->last = now;
 	return now;
@@ -292,7 +292,7 @@ static void ddebug_pad_torn(struct ddebug_ring *r, u64 time)
 {
 	u64 pos = r->head;
 
-	ddebug_count(&r->hdr->torn);
+	ddebug_ring_count(&r->hdr->torn);
 	while (pos < r->reserve) {
 		u64 begin = round_down(pos, r->subbuf);
 		u64 end = min(begin + r->subbuf, r->reserve);
@@ -399,7 +399,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 	}
 	if (unlikely(READ_ONCE(r->owner.task))) {
 		if (!ddebug_owner_died(r, sp)) {
-			ddebug_count(&r->hdr->recursed);
+			ddebug_ring_count(&r->hdr->recursed);
 			return false;
 		}
 		torn = true;
@@ -533,19 +533,19 @@ void ddebug_ring_notice(struct ddebug_ring *r, u8 kind)
 }
 
 /**
- * ddebug_ring_crowded() - is there a host that has half of this CPU's ring to read?
+ * ddebug_ring_host_lagging() - is there a host that has half of this CPU's ring to read?
  *
  * Context: Process; the answer is as old as it is.
  */
-bool ddebug_ring_crowded(void)
+bool ddebug_ring_host_lagging(void)
 {
 	struct ddebug_ring *r;
-	bool crowded;
+	bool lagging;
 
 	rcu_read_lock();
 	r = READ_ONCE(raw_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK]);
-	crowded = r && READ_ONCE(r->stream.posted) &&
+	lagging = r && READ_ONCE(r->stream.posted) &&
 		  ddebug_half_full(r, le64_to_cpu(READ_ONCE(r->hdr->head)));
 	rcu_read_unlock();
-	return crowded;
+	return lagging;
 }

@@ -87,7 +87,7 @@ static inline void ddebug_slot_commit_text(struct ddebug_slot *slot, u16 type, u
 
 struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
-bool ddebug_ring_crowded(void);
+bool ddebug_ring_host_lagging(void);
 bool ddebug_ring_is_left(struct ddebug_ring *old);
 
 #endif /* _DDEBUG_RING_H */

@@ -52,7 +52,7 @@ struct ddebug_swap {
 };
 
 /* The new ring goes on where the old one ends, at the begin of a sub-buffer. */
-static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring *old)
+static void ddebug_ring_continue(struct ddebug_ring *new, const struct ddebug_ring *old)
 {
 	struct virtio_ddebug_stream_desc *desc = &new->stream.shared->desc;
 	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
@@ -87,7 +87,7 @@ static void ddebug_ring_swap(void *data)
 		return;
 	}
 	if (new)
-		ddebug_ring_go_on(new, old);
+		ddebug_ring_continue(new, old);
 	/* producer:C6: the new ring is whole when it is found, by ddebug_ring_stats() on another CPU too */
 	smp_store_release(&c->ring[swap->context], new);
 	swap->old = old;
@@ -116,7 +116,7 @@ static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context, str
  * transport's lock, which is held from the change to the device's answer: who has
  * it finds a ring in its place, or kept, or gone.
  */
-static unsigned int ddebug_rings_kept;
+static unsigned int ddebug_rings_retained;
 
 /*
  * A stream gets the ring @new; its old one goes to @gone, with 0, or is kept by the
@@ -128,7 +128,7 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	struct ddebug_ring *old;
 	int err, post_err;
 
-	if (ddebug_rings_kept) {
+	if (ddebug_rings_retained) {
 		ddebug_ring_free(new);
 		return -EBUSY;
 	}
@@ -136,12 +136,12 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	post_err = ddebug_post_stream(t, &new->stream);
 	err = ddebug_retire_stream(t, &old->stream);
 	if (err == -ENODEV) {
-		/* the device is being reset: ddebug_ring_given_back() */
+		/* the device is being reset: ddebug_ring_returned() */
 		err = 0;
 	} else if (err) {
 		/* the device may still read it, until it is reset */
-		old->kept = true;
-		ddebug_rings_kept++;
+		old->retained = true;
+		ddebug_rings_retained++;
 		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
 	} else {
 		ddebug_ring_hide(old);
@@ -260,7 +260,7 @@ void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
 				return;
 }
 
-static void ddebug_ring_take_home(struct ddebug_ring *old, struct list_head *gone)
+static void ddebug_ring_unshare(struct ddebug_ring *old, struct list_head *gone)
 {
 	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
 
@@ -273,14 +273,14 @@ static void ddebug_ring_take_home(struct ddebug_ring *old, struct list_head *gon
 }
 
 /**
- * ddebug_rings_take_home() - no stream is in the shared memory of @t any more
+ * ddebug_rings_unshare() - no stream is in the shared memory of @t any more
  * @t: a transport that is being detached
  * @gone: those that went, for ddebug_rings_free(); the others are the device's until
  *	it is reset
  *
  * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
  */
-void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
+void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone)
 {
 	unsigned int cpu;
 	u8 i;
@@ -290,7 +290,7 @@ void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
 			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
 
 			if (r && r->home == t)
-				ddebug_ring_take_home(r, gone);
+				ddebug_ring_unshare(r, gone);
 		}
 	}
 }
@@ -358,19 +358,19 @@ int ddebug_ring_resize(unsigned int kb)
 }
 
 /**
- * ddebug_ring_given_back() - the device has given back a ring after all
+ * ddebug_ring_returned() - the device has given back a ring after all
  * @s: a stream of a device that was reset
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
  * Return: whether it was one that was to go, and is gone now.
  */
-bool ddebug_ring_given_back(struct ddebug_stream *s)
+bool ddebug_ring_returned(struct ddebug_stream *s)
 {
 	struct ddebug_ring *r = container_of(s, struct ddebug_ring, stream);
 
 	if (!r->retired)
 		return false;
-	ddebug_rings_kept -= r->kept;
+	ddebug_rings_retained -= r->retained;
 	/* nobody looks at what was in a CPU's place before */
 	synchronize_rcu();
 	ddebug_ring_free(r);

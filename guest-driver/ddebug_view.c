@@ -71,7 +71,7 @@
  * @end: what is below is given out if it is older than something that is due
  * @next: number that the next message has if none is missing
  * @seq_end: messages below @due, at least
- * @told: drops (recursed and torn) that were told of
+ * @reported: drops (recursed and torn) that were reported
  * @drops: drops up to @pos, at least
  * @drops_end: drops when @due was taken
  * @sub: position of the sub-buffer whose header the next two are of, or DDEBUG_NO_SUB
@@ -90,7 +90,7 @@ struct ddebug_cursor {
 	u64 end;
 	u64 next;
 	u64 seq_end;
-	u64 told;
+	u64 reported;
 	u64 drops;
 	u64 drops_end;
 	u64 sub;
@@ -230,7 +230,7 @@ static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_be
 }
 
 /* Looks at one record of the sub-buffer that @c is in: a message is found, others are passed. */
-static void ddebug_cursor_look(struct ddebug_cursor *c, const struct ddebug_ring *r)
+static void ddebug_cursor_scan(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	u64 left = c->sub + r->subbuf - c->pos;
 	union ddebug_rec_begin rec = {};
@@ -259,7 +259,7 @@ static bool ddebug_cursor_find(struct ddebug_cursor *c, const struct ddebug_ring
 {
 	while (!c->found && c->pos < c->end)
 		if (ddebug_cursor_enter(c, r) && c->pos < c->end)
-			ddebug_cursor_look(c, r);
+			ddebug_cursor_scan(c, r);
 	return c->found;
 }
 
@@ -284,8 +284,8 @@ static bool ddebug_cursor_take(struct ddebug_cursor *c, const struct ddebug_ring
 	m->len = c->len;
 	m->time = c->time;
 	m->lost = c->number > c->next ? c->number - c->next : 0;
-	m->dropped = c->drops - c->told;
-	c->told = c->drops;
+	m->dropped = c->drops - c->reported;
+	c->reported = c->drops;
 	ddebug_cursor_pass(c);
 	return true;
 }
@@ -297,8 +297,8 @@ static bool ddebug_cursor_rest(struct ddebug_cursor *c, struct ddebug_message *m
 	m->type = DDEBUG_REC_NONE;
 	m->len = 0;
 	m->lost = c->seq_end > c->next ? c->seq_end - c->next : 0;
-	m->dropped = c->drops - c->told;
-	c->told = c->drops;
+	m->dropped = c->drops - c->reported;
+	c->reported = c->drops;
 	c->next += m->lost;
 	return m->lost || m->dropped;
 }
@@ -475,7 +475,7 @@ static void ddebug_cursor_skip(struct ddebug_cursor *c, const struct ddebug_ring
 	c->pos = max(c->pos, c->end);
 	c->next = max(c->next, c->seq_end);
 	c->drops = max(c->drops, c->drops_end);
-	c->told = c->drops;
+	c->reported = c->drops;
 }
 
 /**

@@ -485,7 +485,7 @@ static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
 
 	for (i = 0; i < vd->num_rings; i++)
 		while ((s = virtqueue_detach_unused_buf(vd->rings[i])))
-			ddebug_stream_taken_back(s);
+			ddebug_stream_returned(s);
 	virtqueue_detach_unused_buf(vd->control);
 	vd->req_out = false;
 }
