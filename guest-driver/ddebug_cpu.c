@@ -91,7 +91,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		if (!r)
 			r = ddebug_ring_new(cpu, i, NULL);
 		if (!r) {
-			pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
+			pr_warn("no memory for the rings of CPU %u: its messages will be lost; try a smaller rb_size_kb\n",
 				cpu);
 			break;
 		}
@@ -106,7 +106,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 	err = ddebug_cpu_post(ddebug_transport_lock(), cpu);
 	ddebug_transport_unlock();
 	if (err)
-		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
+		pr_warn("cannot pass the rings of CPU %u to the host: error %d\n", cpu, err);
 	return 0;
 }
 

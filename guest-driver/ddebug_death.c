@@ -146,7 +146,7 @@ void ddebug_death_init(void)
 
 	err = kmsg_dump_register(&ddebug_dumper);
 	if (err)
-		pr_warn("oopses are not noticed: error %d\n", err);
+		pr_warn("cannot report oopses to the host: error %d\n", err);
 	atomic_notifier_chain_register(&panic_notifier_list, &panic_nb);
 	err = register_kprobe(&crash_kexec_kp);
 	kexec_probed = !err;
@@ -156,7 +156,7 @@ void ddebug_death_init(void)
 		err = -EOPNOTSUPP;
 	}
 	if (err)
-		pr_warn("a panic is not noticed before other drivers and a capture kernel: no probe at %s, error %d\n",
+		pr_warn("cannot report a panic before other panic handlers and a capture kernel run: no kprobe at %s, error %d\n",
 			crash_kexec_kp.symbol_name, err);
 	else
 		WRITE_ONCE(stock_crash_kexec, ddebug_function_start(&crash_kexec_kp));

@@ -115,7 +115,7 @@ static u32 ddebug_announced;		/* entries up to this id are the host's */
 static bool ddebug_packed = true;
 module_param_named(packed, ddebug_packed, bool, 0644);
 MODULE_PARM_DESC(packed,
-		 "record messages as their arguments where the host can make the text of them (default Y)");
+		 "record a message as its arguments where the host can format it identically (default Y)");
 
 /* The strings of a callsite, cut to what an entry takes. */
 enum {
@@ -605,7 +605,7 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 	while ((len = ddebug_dict_fill(buf, t->max_announce, ddebug_announced, &last))) {
 		err = t->ops->announce(t, buf, len);
 		if (err == -ENOSPC)
-			pr_warn_ratelimited("the host has no room for more callsites; their messages will be shown without file and line\n");
+			pr_warn_ratelimited("the host has no room for more callsites: their messages will lack module, file and line\n");
 		else if (err)
 			break;
 		else
@@ -613,7 +613,7 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 		ddebug_announced = last;
 	}
 	if (len)
-		pr_warn_ratelimited("the host was not told of new callsites: error %d; it is tried again with the next ones\n",
+		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry with the next ones\n",
 				    err);
 	kvfree(buf);
 	return 0;

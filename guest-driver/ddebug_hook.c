@@ -838,13 +838,13 @@ static int ddebug_arm(struct ddebug_hook *h)
 		return 0;
 	rc = enable_kprobe(&h->kp);
 	if (rc) {
-		pr_err("no probe can be set at %s: error %d\n",
+		pr_err("cannot set a kprobe at %s: error %d\n",
 		       h->kp.symbol_name, rc);
 		return rc;
 	}
 	h->wanted = true;
 	if (!ddebug_in_place(h)) {
-		pr_err("kprobes are disabled: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		pr_err("kprobes are disabled; enable them: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -890,9 +890,9 @@ static void ddebug_check_probes(void)
 	probes_lost = lost;
 	ddebug_sync();
 	if (lost)
-		pr_warn("kprobes are disabled, nothing is recorded and 'r' is refused: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		pr_warn("kprobes are disabled: nothing is recorded and 'r' is refused; enable them: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
 	else
-		pr_info("kprobes are enabled again, %u callsites are recorded\n",
+		pr_info("kprobes are enabled again: recording %u callsites\n",
 			nr_r);
 }
 
@@ -935,7 +935,7 @@ static void ddebug_say_missed(void)
 	if (!n || missed_said)
 		return;
 	missed_said = true;
-	pr_notice("%lu calls of printing functions from within a kprobe could not be recorded, their messages are in the kernel log; missed_* in the statistics goes on counting\n",
+	pr_notice("%lu print calls from within a kprobe handler could not be recorded: their messages are in the kernel log; missed_* in dynamic_debug_rb/stats counts further ones\n",
 		  n);
 }
 
@@ -999,7 +999,7 @@ static void ddebug_say_uncaptured(void)
 {
 	lockdep_assert_held(&control_lock);
 	if (uncaptured.count)
-		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; dynamic_debug_rb/uncaptured in debugfs lists such callsites\n",
+		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; see dynamic_debug_rb/uncaptured in debugfs\n",
 			  uncaptured.count, uncaptured.first,
 			  uncaptured.count > 1 ? ", ..." : "");
 	uncaptured.count = 0;
@@ -1407,14 +1407,14 @@ static int ddebug_register(struct ddebug_hook *h, int n)
 		h->kp.flags = KPROBE_FLAG_DISABLED;
 		rc = register_kprobe(&h->kp);
 		if (rc) {
-			pr_err("this kernel is not supported: no probe at %s, error %d\n",
+			pr_err("this kernel is not supported: no kprobe at %s, error %d\n",
 			       h->kp.symbol_name, rc);
 			return -EOPNOTSUPP;
 		}
 		h->registered = true;
 		h->stock = ddebug_function_start(&h->kp);
 		if (!ddebug_may_call(h->stock)) {
-			pr_err("this CPU tracks indirect branches, and the kernel allows none to %s: boot it with ibt=off\n",
+			pr_err("this CPU tracks indirect branches (IBT) and %s allows none: boot the kernel with ibt=off\n",
 			       h->kp.symbol_name);
 			return -EOPNOTSUPP;
 		}
@@ -1457,7 +1457,7 @@ static int ddebug_find_seq_operations(void)
 		filp_close(file, NULL);
 		return 0;
 	}
-	pr_err("neither %s nor %s can be opened: mount /proc\n",
+	pr_err("cannot open %s or %s: mount /proc\n",
 	       paths[0], paths[1]);
 	return -EOPNOTSUPP;
 }
@@ -1480,7 +1480,7 @@ static int ddebug_check_kernel(void)
 	}
 	ddebug_done();
 	if (used & FLAG_R) {
-		pr_err("flag bit %d of a callsite is in use: by another module that adds a flag 'r'?\n",
+		pr_err("flag bit %d of a callsite is in use: does another module add a flag 'r'?\n",
 		       ilog2(FLAG_R));
 		return -EBUSY;
 	}

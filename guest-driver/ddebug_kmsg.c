@@ -52,7 +52,7 @@
 
 static bool kmsg_param;
 module_param_named(kmsg, kmsg_param, bool, 0444);
-MODULE_PARM_DESC(kmsg, "record the kernel's log, too, whether or not the host wants it (default: as the host wants)");
+MODULE_PARM_DESC(kmsg, "record the kernel's log even if the host does not ask for it (default N)");
 
 /* Serialises beginning and ending. */
 static DEFINE_MUTEX(kmsg_mutex);
@@ -149,7 +149,7 @@ static void ddebug_kmsg_past(void)
 	size_t len;
 
 	if (!line) {
-		pr_warn("no memory to record what the kernel's log has already\n");
+		pr_warn("no memory to record the existing kernel log\n");
 		return;
 	}
 	kmsg_dump_rewind(&iter);
@@ -191,7 +191,7 @@ static void ddebug_kmsg_update(void)
 	if (on) {
 		err = ddebug_kmsg_hook();
 		if (err) {
-			pr_warn("the kernel's log is not recorded: its tracepoint cannot be had, error %d\n",
+			pr_warn("cannot record the kernel's log: no tracepoint, error %d\n",
 				err);
 			return;
 		}

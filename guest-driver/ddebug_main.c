@@ -110,6 +110,6 @@ static void __exit ddebug_exit(void)
 module_init(ddebug_init);
 module_exit(ddebug_exit);
 
-MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in rings");
+MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in per-CPU rings");
 MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");

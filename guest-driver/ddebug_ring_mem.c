@@ -26,7 +26,7 @@ static_assert(DDEBUG_RB_SIZE_KB_MAX * 1024 <= VIRTIO_DDEBUG_RING_SIZE_MAX);
 static unsigned int rb_size_kb = DDEBUG_RB_SIZE_KB;
 module_param(rb_size_kb, uint, 0444);
 MODULE_PARM_DESC(rb_size_kb,
-		 "KiB of each CPU's ring for task context, rounded up to 16; 32 to 65408 (default 256)");
+		 "KiB of each CPU's ring for task context, rounded up to a multiple of 16; 32 to 65408 (default 256)");
 
 static const struct {
 	u8 subbuf_shift;
@@ -286,7 +286,7 @@ int __init ddebug_ring_check_param(void)
 {
 	if (ddebug_ring_is_size_kb(rb_size_kb))
 		return 0;
-	pr_err("rb_size_kb=%u is out of range: take %u to %u\n",
+	pr_err("rb_size_kb=%u is out of range: must be %u to %u\n",
 	       rb_size_kb, DDEBUG_RB_SIZE_KB_MIN, DDEBUG_RB_SIZE_KB_MAX);
 	return -EINVAL;
 }

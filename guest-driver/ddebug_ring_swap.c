@@ -142,7 +142,7 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 		/* the device may still read it, until it is reset */
 		old->retained = true;
 		ddebug_rings_retained++;
-		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
+		pr_warn("the device keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
 	} else {
 		ddebug_ring_hide(old);
 		list_add(&old->gone, gone);
@@ -150,7 +150,7 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 			post_err = ddebug_post_stream(t, &new->stream);	/* there is room now */
 	}
 	if (post_err)
-		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, post_err);
+		pr_warn("cannot pass the new ring of CPU %u to the host: error %d\n", new->cpu, post_err);
 	/* a commit between its posting and ->posted was not told of */
 	ddebug_work_on(new->cpu);
 	return err;
@@ -230,7 +230,7 @@ static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r, 
 		return 0;
 	new = ddebug_ring_new(r->cpu, r->context, t);
 	if (!new) {
-		pr_warn("no room in the host's shared memory for the streams of CPU %u and up: they stay in the guest's; a larger shm-size helps\n",
+		pr_warn("no room in the host's shared memory for the rings of CPU %u and up: they stay in guest memory; try a larger shm-size\n",
 			r->cpu);
 		return -ENOMEM;
 	}
@@ -265,7 +265,7 @@ static void ddebug_ring_unshare(struct ddebug_ring *old, struct list_head *gone)
 	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
 
 	if (!new)
-		pr_warn("no memory for the streams of CPU %u: its messages will be lost\n", old->cpu);
+		pr_warn("no memory for the rings of CPU %u: its messages will be lost\n", old->cpu);
 	ddebug_ring_replace(old->cpu, old->context, new);
 	/* else it is freed when the device, which reads it to its head, is reset */
 	if (!old->stream.posted)

@@ -90,7 +90,7 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 		return 0;
 	err = t->ops->post(t, s);
 	if (err == -ERANGE) {
-		pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
+		pr_warn_once("the device accepts no rings of CPU %u and up: their messages stay in the guest\n",
 			     s->id / VIRTIO_DDEBUG_NR_CTX);
 		return 0;
 	}

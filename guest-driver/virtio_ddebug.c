@@ -242,7 +242,7 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 	}
 	mutex_unlock(&vd->lock);
 	if (err)
-		dev_err(&vd->vdev->dev, "the device does not accept this driver: error %d\n", err);
+		dev_err(&vd->vdev->dev, "the device rejected this driver: error %d\n", err);
 	return err;
 }
 
@@ -419,7 +419,7 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 	if (!virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_SHM))
 		return 0;
 	if (!virtio_get_shm_region(vd->vdev, &region, VIRTIO_DDEBUG_SHM_REGION)) {
-		dev_warn(&vd->vdev->dev, "the device offers shared memory and has none: streams stay in the guest's\n");
+		dev_warn(&vd->vdev->dev, "the device offers shared memory but has none: the rings stay in guest memory\n");
 		return 0;
 	}
 	/* the host's RAM: cached, as ours is */
@@ -428,7 +428,7 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 	vd->shm_used = bitmap_zalloc(vd->shm_pages, GFP_KERNEL);
 	mutex_init(&vd->shm_lock);
 	if (!vd->shm || !vd->shm_used) {
-		dev_err(&vd->vdev->dev, "cannot map the %llu bytes of shared memory: start the VM with a smaller shm-size, or shm=off\n",
+		dev_err(&vd->vdev->dev, "cannot map %llu bytes of shared memory: start the VM with a smaller shm-size or shm=off\n",
 			region.len);
 		return -ENOMEM;
 	}
@@ -514,7 +514,7 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 
 	err = virtio_ddebug_setup_vqs(vd);
 	if (err) {
-		dev_err(&vd->vdev->dev, "cannot set up the queues: error %d\n", err);
+		dev_err(&vd->vdev->dev, "cannot set up virtqueues: error %d\n", err);
 		return err;
 	}
 	virtio_device_ready(vd->vdev);
@@ -524,7 +524,7 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 	if (!err) {
 		err = ddebug_transport_attach(&vd->transport);
 		if (err)
-			dev_err(&vd->vdev->dev, "cannot give the streams to the device: error %d\n",
+			dev_err(&vd->vdev->dev, "cannot pass the rings to the device: error %d\n",
 				err);
 	}
 	if (err)
@@ -543,13 +543,13 @@ static int virtio_ddebug_check(struct virtio_device *vdev)
 	}
 	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
 		dev_err(&vdev->dev,
-			"the device may not read the rings directly (VIRTIO_F_ACCESS_PLATFORM): start the VM with iommu_platform=off for it\n");
+			"the device cannot read the rings directly (VIRTIO_F_ACCESS_PLATFORM): start the VM with iommu_platform=off for it\n");
 		return -EOPNOTSUPP;
 	}
 	virtio_cread_le(vdev, struct virtio_ddebug_config, abi_version, &version);
 	if (version != VIRTIO_DDEBUG_ABI_VERSION) {
 		dev_err(&vdev->dev,
-			"the device speaks version %u, this driver %u: install the driver that comes with the device\n",
+			"the device speaks version %u, this driver version %u: install the driver that comes with the device\n",
 			version, VIRTIO_DDEBUG_ABI_VERSION);
 		return -EOPNOTSUPP;
 	}
@@ -567,7 +567,7 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	virtio_cread_le(vdev, struct virtio_ddebug_config, max_request_len, &req_len);
 	if (!num_rings || num_rings > 1022 || req_len < VIRTIO_DDEBUG_REQ_LEN_MIN) {
 		dev_err(&vdev->dev,
-			"faulty device: %u ring queues (1 to 1022), requests of %u bytes (at least %u)\n",
+			"invalid device configuration: %u ring queues (must be 1 to 1022), requests of %u bytes (at least %u)\n",
 			num_rings, req_len, VIRTIO_DDEBUG_REQ_LEN_MIN);
 		return -EINVAL;
 	}
@@ -626,7 +626,7 @@ static int virtio_ddebug_probe(struct virtio_device *vdev)
 	if (err)
 		return err;
 	if (atomic_cmpxchg(&virtio_ddebug_devices, 0, 1)) {
-		dev_err(&vdev->dev, "there is a virtio-ddebug device already, and one is all a VM can use: remove this one\n");
+		dev_err(&vdev->dev, "a VM can use only one virtio-ddebug device: remove this one\n");
 		return -EBUSY;
 	}
 	err = -ENOMEM;
@@ -711,6 +711,6 @@ static struct virtio_driver virtio_ddebug_driver = {
 };
 module_virtio_driver(virtio_ddebug_driver);
 
-MODULE_DESCRIPTION("Carries ddebug_rb's streams to a virtio-ddebug device");
+MODULE_DESCRIPTION("Virtio transport for ddebug_rb: lets a virtio-ddebug device read the rings");
 MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");
