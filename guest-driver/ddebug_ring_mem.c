@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory for a stream: of this kernel, or of the host.
+ * Memory for streams: this kernel's, or shared memory of the host.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -64,8 +64,8 @@ void ddebug_ring_free(struct ddebug_ring *r)
 }
 
 /*
- * Pages for the ring: large pieces while there are some, single pages after that.
- * Nothing is to be killed for them.
+ * Allocate pages for the ring: large pieces while there are any, then single pages.
+ * Nothing must be killed for them.
  */
 static int ddebug_ring_alloc_pieces(struct ddebug_ring *r, struct page **pages, int node)
 {
@@ -115,8 +115,8 @@ static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
 		err = ddebug_ring_alloc_pieces(r, pages, node);
 	if (!err) {
 		/*
-		 * Mapped in one piece for the producer.  The kernel's page tables
-		 * reach all CPUs before this returns, also one in NMI.
+		 * Mapped contiguously for the producer.  The kernel's page tables reach all CPUs
+		 * before this returns, also one in an NMI.
 		 */
 		r->data = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
 		if (!r->data)
@@ -128,7 +128,7 @@ static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
 	return err;
 }
 
-/* Returns -ENOMEM where the host has no room left. */
+/* Return -ENOMEM if the host has no room left. */
 static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transport *t)
 {
 	struct virtio_ddebug_stream_desc *desc = &r->stream.shared->desc;
@@ -140,7 +140,7 @@ static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transpo
 		return -ENOMEM;
 	}
 	r->home = t;
-	/* an empty stream, and no descriptor yet; of the ring nothing counts but what is written */
+	/* an empty stream, no descriptor yet; of the ring only what is written will count */
 	memset(r->shm, 0, VIRTIO_DDEBUG_SHM_RING_OFF);
 	r->hdr = r->shm + VIRTIO_DDEBUG_SHM_HDR_OFF;
 	r->data = r->shm + VIRTIO_DDEBUG_SHM_RING_OFF;
@@ -151,9 +151,9 @@ static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transpo
 }
 
 /*
- * The stream is as it should be, before anything is written to it: from now on it is
- * found, by its descriptor, should the host die.  The magic comes last.  The host dies
- * between two instructions of this CPU, and finds what was stored by those before.
+ * Make a stream discoverable, by its descriptor, should the host die.  The stream is
+ * consistent, and nothing has been written to it yet.  The magic comes last: the host
+ * dies between two instructions of this CPU and leaves what was stored before.
  */
 void ddebug_ring_show(struct ddebug_ring *r)
 {
@@ -169,8 +169,8 @@ void ddebug_ring_show(struct ddebug_ring *r)
 }
 
 /*
- * All of it is in the log: the memory may become another's in this epoch.  (Of a
- * device that was reset it may not yet, and that is the end of the epoch.)
+ * Make a stream undiscoverable.  All of it is in the log: the memory may be reused in
+ * this epoch.  (That of a device that was reset may not, but then the epoch ends.)
  */
 void ddebug_ring_hide(struct ddebug_ring *r)
 {
@@ -190,7 +190,7 @@ u32 ddebug_ring_bytes(u8 context)
 }
 
 /*
- * What the device reads of a stream besides the ring and, apart from it so that
+ * What the device reads of a stream besides the ring and, far enough from it that
  * neither writer takes the other's cache line, what it writes.
  */
 struct ddebug_stream_page {
@@ -199,10 +199,13 @@ struct ddebug_stream_page {
 };
 
 static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
-/* ddebug_ring_free() frees the page by it. */
+/* ddebug_ring_free() frees the page through it. */
 static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
 
-/* @home: in whose shared memory it is to be; NULL: in ours.  Returns NULL if there is no memory. */
+/*
+ * Make a ring, in the shared memory of @home, or if that is NULL, in this kernel's.
+ * Return NULL if there is no memory.
+ */
 struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context,
 					   struct ddebug_transport *home)
 {
@@ -262,11 +265,11 @@ bool ddebug_ring_is_size_kb(unsigned int kb)
 }
 
 /**
- * ddebug_ring_set_size_kb() - set the size of rings for task context to be made
+ * ddebug_ring_set_size_kb() - set the size of future rings for task context
  * @kb: KiB of each, in range; rounded up to a whole number of sub-buffers
  *
  * Context: Process, with ddebug_swap_lock().
- * Return: what was set before.
+ * Return: The previous setting.
  */
 unsigned int ddebug_ring_set_size_kb(unsigned int kb)
 {
