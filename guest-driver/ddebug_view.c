@@ -219,13 +219,15 @@ static void ddebug_cursor_found(struct ddebug_cursor *c, const union ddebug_rec_
 }
 
 /* Bytes to the next record, if the one at c->pos is not a message; 0: it is invalid. */
-static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_begin *rec, u16 type, u16 len)
+static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_begin *rec,
+			      u16 type, u16 len)
 {
 	if (type == DDEBUG_REC_NONE || len < sizeof(rec->hdr))
 		return 0;
 	if (type == DDEBUG_REC_PAD)
 		return le32_to_cpu(rec->hdr.delta);
-	c->from = type == DDEBUG_REC_TIME && len == sizeof(rec->time) ? le64_to_cpu(rec->time.time) : c->base;
+	c->from = type == DDEBUG_REC_TIME && len == sizeof(rec->time) ?
+		  le64_to_cpu(rec->time.time) : c->base;
 	return ALIGN(len, DDEBUG_REC_ALIGN);
 }
 
@@ -353,7 +355,7 @@ void ddebug_view_to_now(struct ddebug_view *v)
 
 		if (!r)
 			continue;
-		/* seq is stored after head: at least so many are below the head that is loaded next */
+		/* seq is stored after head: at least so many are below the head loaded next */
 		c->seq_end = le64_to_cpu(smp_load_acquire(&r->hdr->seq));
 		c->drops_end = le64_to_cpu(READ_ONCE(r->hdr->recursed)) +
 			       le64_to_cpu(READ_ONCE(r->hdr->torn));
