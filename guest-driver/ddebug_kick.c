@@ -180,7 +180,15 @@ static bool ddebug_tick_may_stop(u8 context)
 	return context == VIRTIO_DDEBUG_CTX_NMI && is_idle_task(current);
 }
 
-/* ddebug_kick(), if no work that is certain to run on this CPU will do. */
+/**
+ * ddebug_kick_arm() - queue work for a commit: the slow path of ddebug_kick()
+ * @c: this CPU's
+ * @context: of the stream
+ * @time: ns; of the message
+ * @half: the device has half a ring still to copy
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
 void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 {
 	if (!rcu_access_pointer(ddebug_attached) && !READ_ONCE(ddebug_listener))
@@ -211,14 +219,22 @@ static void ddebug_work_anyway(void *unused)
 	ddebug_work_here(NULL);
 }
 
-/* Messages may come from now on: inform the device, if it sleeps. */
+/**
+ * ddebug_kick_active() - tell the device, which may sleep, that messages may come
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_kick_active(void)
 {
 	smp_call_function_single(get_cpu(), ddebug_work_anyway, NULL, 1);
 	put_cpu();
 }
 
-/* This CPU has just come online. */
+/**
+ * ddebug_kick_online() - handle what a CPU has committed before it came online
+ *
+ * Context: Process, on that CPU, in a CPU hotplug callback.
+ */
 void ddebug_kick_online(void)
 {
 	struct ddebug_cpu *c = get_cpu_ptr(&ddebug_cpu);
@@ -228,7 +244,12 @@ void ddebug_kick_online(void)
 	put_cpu_ptr(&ddebug_cpu);
 }
 
-/* @cpu is dead, and comes up only after this has returned. */
+/**
+ * ddebug_kick_dead() - handle what a CPU has committed while going down
+ * @cpu: which; it is dead, and comes up only after this has returned
+ *
+ * Context: Process, in a CPU hotplug callback.
+ */
 void ddebug_kick_dead(unsigned int cpu)
 {
 	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
@@ -298,6 +319,11 @@ void ddebug_kick_listen(void (*listener)(void))
 	cpus_read_unlock();
 }
 
+/**
+ * ddebug_kick_init() - prepare the work of all CPUs
+ *
+ * Context: Process, before any message.
+ */
 void ddebug_kick_init(void)
 {
 	unsigned int cpu;
@@ -310,7 +336,11 @@ void ddebug_kick_init(void)
 	}
 }
 
-/* Nobody queues work any more; wait for what is queued. */
+/**
+ * ddebug_kick_exit() - wait for queued work; nobody queues any more
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_kick_exit(void)
 {
 	unsigned int cpu;

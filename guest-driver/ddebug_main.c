@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ddebug_rb: the dynamic debug flag 'r', which records a message in a ring
- * instead of, or besides, printing it.
+ * instead of, or in addition to, printing it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -78,7 +78,7 @@ static int __init ddebug_init(void)
 	ddebug_death_init();
 	ddebug_kmsg_init();
 
-	/* a help to the eye only: errors of debugfs are not errors of ours */
+	/* for information only: errors of debugfs are ignored */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
 	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,

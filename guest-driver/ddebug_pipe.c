@@ -254,13 +254,23 @@ const struct file_operations ddebug_pipe_fops = {
 	.release = ddebug_pipe_release,
 };
 
+/**
+ * ddebug_pipe_init() - make the view of what was not consumed
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0 or -ENOMEM.
+ */
 int __init ddebug_pipe_init(void)
 {
 	consumed = ddebug_view_new();
 	return consumed ? 0 : -ENOMEM;
 }
 
-/* The files are gone, and no CPU runs the handler any more. */
+/**
+ * ddebug_pipe_exit() - free the view
+ *
+ * Context: Process.  The files are gone, and no CPU runs the handler any more.  Sleeps.
+ */
 void ddebug_pipe_exit(void)
 {
 	irq_work_sync(&wake_work);

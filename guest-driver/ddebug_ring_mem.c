@@ -43,6 +43,12 @@ static size_t ddebug_shm_len(const struct ddebug_ring *r)
 	return VIRTIO_DDEBUG_SHM_RING_OFF + r->size;
 }
 
+/**
+ * ddebug_ring_free() - free a ring and its memory
+ * @r: the ring; neither a producer, a reader nor the device has it
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_ring_free(struct ddebug_ring *r)
 {
 	struct ddebug_stream *s = &r->stream;
@@ -150,10 +156,15 @@ static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transpo
 	return 0;
 }
 
-/*
- * Make a stream discoverable, by its descriptor, should the host die.  The stream is
- * consistent, and nothing has been written to it yet.  The magic comes last: the host
- * dies between two instructions of this CPU and leaves what was stored before.
+/**
+ * ddebug_ring_show() - make a ring in shared memory discoverable should the host die
+ * @r: the ring, consistent, nothing written to it yet; one that is not in shared memory
+ *	is left alone
+ *
+ * It is found by its descriptor.  The magic comes last: the host dies between two
+ * instructions of this CPU and leaves what was stored before.
+ *
+ * Context: Any.
  */
 void ddebug_ring_show(struct ddebug_ring *r)
 {
@@ -168,9 +179,14 @@ void ddebug_ring_show(struct ddebug_ring *r)
 	WRITE_ONCE(desc->magic, r->stream.shared->desc.magic);
 }
 
-/*
- * Make a stream undiscoverable.  All of it is in the log: the memory may be reused in
- * this epoch.  (That of a device that was reset may not, but then the epoch ends.)
+/**
+ * ddebug_ring_hide() - end of ddebug_ring_show()
+ * @r: the ring, all of it in the log
+ *
+ * The memory may be reused in this epoch.  (That of a device that was reset may not be
+ * yet, but its reset ends the epoch.)
+ *
+ * Context: Any.
  */
 void ddebug_ring_hide(struct ddebug_ring *r)
 {
@@ -180,6 +196,12 @@ void ddebug_ring_hide(struct ddebug_ring *r)
 		WRITE_ONCE(desc->magic, 0);
 }
 
+/**
+ * ddebug_ring_bytes() - bytes of a new ring
+ * @context: VIRTIO_DDEBUG_CTX_* of its stream
+ *
+ * Context: Any; for task context, stable with ddebug_swap_lock() only.
+ */
 u32 ddebug_ring_bytes(u8 context)
 {
 	u32 subbuf = 1u << ddebug_contexts[context].subbuf_shift;
@@ -202,9 +224,14 @@ static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
 /* ddebug_ring_free() frees the page through it. */
 static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
 
-/*
- * Make a ring, in the shared memory of @home, or if that is NULL, in this kernel's.
- * Return NULL if there is no memory.
+/**
+ * ddebug_ring_new() - make an empty ring
+ * @cpu: of its stream
+ * @context: of its stream, VIRTIO_DDEBUG_CTX_*
+ * @home: the transport in whose shared memory it is to be; NULL: in this kernel's memory
+ *
+ * Context: Process.  Sleeps.
+ * Return: The ring, for ddebug_ring_free(); NULL if there is no memory.
  */
 struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context,
 					   struct ddebug_transport *home)

@@ -61,7 +61,12 @@ void ddebug_own_disown(void)
 		WRITE_ONCE(ddebug_own_task, NULL);
 }
 
-/* Return the transport, which stays attached until the unlock, or NULL. */
+/**
+ * ddebug_transport_lock() - keep the transport from being attached or detached
+ *
+ * Context: Process.  Sleeps.
+ * Return: The attached transport, or NULL.
+ */
 struct ddebug_transport *ddebug_transport_lock(void)
 {
 	mutex_lock(&ddebug_transport_mutex);
@@ -69,6 +74,11 @@ struct ddebug_transport *ddebug_transport_lock(void)
 					 lockdep_is_held(&ddebug_transport_mutex));
 }
 
+/**
+ * ddebug_transport_unlock() - end of ddebug_transport_lock()
+ *
+ * Context: Process.
+ */
 void ddebug_transport_unlock(void)
 {
 	mutex_unlock(&ddebug_transport_mutex);
