@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Taking a transport into use, and out of use: the only file that knows all of what goes
- * to a host: the dictionary, the streams, the kernel's log.
+ * Attaching and detaching a transport: the only file that knows all that goes to a host,
+ * the dictionary, the streams and the kernel's log.
  */
 #include <linux/cpu.h>
 #include <linux/export.h>
@@ -21,10 +21,10 @@
 static u64 ddebug_instance;
 
 /**
- * ddebug_rb_instance() - the life of the streams
+ * ddebug_rb_instance() - identify this instance of the streams
  *
  * Context: Any.
- * Return: a random number that stays while ddebug_rb is loaded.
+ * Return: A random number, constant while ddebug_rb is loaded.
  */
 u64 ddebug_rb_instance(void)
 {
@@ -32,22 +32,22 @@ u64 ddebug_rb_instance(void)
 }
 EXPORT_SYMBOL_GPL(ddebug_rb_instance);
 
-/* Before any transport. */
+/* Called before any transport can attach. */
 void ddebug_attach_init(void)
 {
 	ddebug_instance = get_random_u64();
 }
 
 /**
- * ddebug_transport_attach() - take a transport into use
+ * ddebug_transport_attach() - start using a transport
  * @t: the transport, ready to post, announce and notify
  *
- * All callsites are announced, all streams posted.  If this fails, the streams
- * that were posted are still the device's: reset it, then call
- * ddebug_stream_taken_back() for each.
+ * Announces all callsites and posts all streams.  On failure the streams that were
+ * posted still belong to the device: reset it, then call ddebug_stream_returned()
+ * for each.
  *
  * Context: Process.  Sleeps.
- * Return: 0; -EBUSY if there is a transport already; or what @t->ops->post said.
+ * Return: 0; -EBUSY if a transport is already attached; or an error of @t->ops->post.
  */
 int ddebug_transport_attach(struct ddebug_transport *t)
 {
@@ -59,7 +59,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	ddebug_rings_lock();
 	old = ddebug_transport_lock();
 	err = old ? -EBUSY : 0;
-	/* before any stream: packed records of before may be in them, which need it */
+	/* before any stream: it may hold older packed records, which need them */
 	if (!err)
 		ddebug_dict_announce_all(t);
 	for_each_possible_cpu(cpu) {
@@ -74,15 +74,15 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	if (!err)
 		rcu_assign_pointer(ddebug_attached, t);
 	else if (!old)
-		ddebug_dict_untold();
+		ddebug_dict_unannounce();
 	ddebug_transport_unlock();
 	ddebug_rings_free(&gone);
 	if (err)
 		return err;
 
 	/*
-	 * Commits that did not see the transport asked for no work, and the device
-	 * may have looked before them.  So each CPU runs the handler once.
+	 * Commits that did not see the transport queued no work, and the device may have
+	 * read before them.  So each CPU runs the handler once.
 	 */
 	ddebug_work_all();
 	ddebug_kmsg_for_host(t->kmsg);
@@ -91,10 +91,10 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 EXPORT_SYMBOL_GPL(ddebug_transport_attach);
 
 /**
- * ddebug_transport_detach() - take a transport out of use
- * @t: the transport; may be one whose attaching failed
+ * ddebug_transport_detach() - stop using a transport
+ * @t: the transport; may be one that failed to attach
  *
- * When this returns none of @t's operations runs, or will be called.  Streams that
+ * When this returns, none of @t's operations runs or will be called.  Streams that
  * were posted stay with the device until it is reset.
  *
  * Context: Process.  Sleeps.
@@ -109,39 +109,39 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	old = ddebug_transport_lock();
 	if (old == t) {
 		RCU_INIT_POINTER(ddebug_attached, NULL);
-		ddebug_dict_untold();
+		ddebug_dict_unannounce();
 	}
-	ddebug_rings_take_home(t, &gone);
+	ddebug_rings_unshare(t, &gone);
 	ddebug_transport_unlock();
 	ddebug_rings_unlock();
-	/* handlers that have seen it are done */
+	/* wait for handlers that have seen it */
 	synchronize_rcu();
 	ddebug_rings_free(&gone);
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);
 
 /**
- * ddebug_stream_taken_back() - the device has a stream no longer
+ * ddebug_stream_returned() - the device no longer has a stream
  * @s: a stream that was posted, of a device that has been reset
  *
- * The next device goes on where this one has come to.
+ * The next device continues where this one stopped.
  *
  * Context: Process, after ddebug_transport_detach().  Sleeps.
  */
-void ddebug_stream_taken_back(struct ddebug_stream *s)
+void ddebug_stream_returned(struct ddebug_stream *s)
 {
 	u64 start, consumed, head;
 
 	ddebug_transport_lock();
-	/* it was to go, and the device had not returned it */
-	if (ddebug_ring_given_back(s))
+	/* it was retired, and the device had not returned it */
+	if (ddebug_ring_returned(s))
 		goto out;
 	start = le64_to_cpu(s->shared->desc.start);
 	consumed = le64_to_cpu(READ_ONCE(s->status->consumed));
-	/* it goes on, so it is not in shared memory */
+	/* it stays in use, so it is not in shared memory */
 	head = le64_to_cpu(READ_ONCE(s->shared->hdr.head));
 
-	/* the device's word: not taken if it cannot be true */
+	/* reported by the device: ignored if impossible */
 	if (consumed >= start && consumed <= head && IS_ALIGNED(consumed, DDEBUG_REC_ALIGN))
 		s->shared->desc.start = cpu_to_le64(consumed);
 	memset(s->status, 0, sizeof(*s->status));
@@ -150,4 +150,4 @@ void ddebug_stream_taken_back(struct ddebug_stream *s)
 out:
 	ddebug_transport_unlock();
 }
-EXPORT_SYMBOL_GPL(ddebug_stream_taken_back);
+EXPORT_SYMBOL_GPL(ddebug_stream_returned);

@@ -10,7 +10,7 @@
 
 int ddebug_transport_attach(struct ddebug_transport *t);
 void ddebug_transport_detach(struct ddebug_transport *t);
-void ddebug_stream_taken_back(struct ddebug_stream *s);
+void ddebug_stream_returned(struct ddebug_stream *s);
 u64 ddebug_rb_instance(void);
 void ddebug_attach_init(void);
 

@@ -1,57 +1,55 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Through which function does a callsite print?
+ * Which function does a callsite print through?
  *
- * Of most callsites the descriptor is an argument of what they call, so that
- * the print probes know who speaks.  A few (docs/callsites.md) have nothing
- * but the branch:
+ * Most callsites pass their descriptor to what they call, so the print probes know
+ * the caller.  A few (docs/callsites.md) have nothing but the branch:
  *
  *   if (static_branch_unlikely(&descriptor.key))
  *           print_hex_dump(KERN_DEBUG, ...);
  *
  * Telling them apart
  * ------------------
- * The key knows its jump entries, one for each copy that the compiler made of
- * the callsite, and these where the branch leads.  Code that passes a
- * descriptor contains its address:
+ * The key knows its jump entries, one for each copy of the callsite that the compiler
+ * made, and these know where the branch leads.  Code that passes a descriptor contains
+ * its address:
  *
  *   48 c7 c7 imm32	mov $descriptor,%rdi
  *
- * within 60 bytes mostly, 4 KiB at most, behind where the branch leads; where
- * the compiler has moved the call to a function of its own, within 20 KiB.  This
- * holds for all callsites of Debian's kernels 6.1 and 6.12 (tests/tools/
- * callsites.py looks at them by other means).  An address that is not found
- * makes the callsite one that cannot be recorded: a false alarm tells
- * somebody who sees the messages arrive that they may not, a missing one lets
- * somebody wait for ever.  The other error, six bytes that are there by chance,
- * does not happen.
+ * mostly within 60 bytes, at most 4 KiB, after the target of the branch; where the
+ * compiler has moved the call to a function of its own, within 20 KiB.  This holds for
+ * all callsites of Debian's kernels 6.1 and 6.12 (tests/tools/callsites.py checks them
+ * by other means).  If no address is found, the callsite counts as one that cannot be
+ * recorded: a false alarm tells somebody who sees the messages arrive that they may not,
+ * a missing alarm lets somebody wait forever.  The opposite error, six matching bytes by
+ * chance, does not happen.
  *
- * Text in __init sections is looked at when its module comes, for hex dumps, and
- * never after: when it is gone, there may be anything.  Nothing of it prints any
- * more, whatever its flags are.
+ * Text in __init sections is examined when its module comes, for hex dumps, and never
+ * after: once it is gone, anything may be there.  It no longer prints, whatever its
+ * flags are.
  *
  * print_hex_dump()
  * ----------------
- * is known by where it returns to.  The call that follows where the branch
- * leads, in the same straight piece of code, is the callsite's own, so its return
- * address stands for the descriptor.  All callsites are looked at, with 'r' or
- * without, since the compiler may let several end in one call: such an address
- * stands for nobody.  print_hex_dump() takes two arguments on the stack, so
- * nobody gets there by a jump and returns to somebody else's caller.
+ * is identified by its return address.  The call that follows the target of the branch,
+ * in the same straight piece of code, is the callsite's own, so its return address
+ * stands for the descriptor.  All callsites are examined, with 'r' or without, since
+ * the compiler may merge the calls of several: such an address stands for none.
+ * print_hex_dump() takes two arguments on the stack, so no code gets there by a jump
+ * and returns to its caller's caller.
  *
  * The return addresses are in a hash table with open addressing.  It is changed
- * under the hook's control_lock, and read from any context without a lock:
+ * with the hook's control_lock, and read from any context without a lock:
  *
  * - Whoever looks an address up has it on its stack.  The address's module
  *   cannot be gone, nor its __init text, so its slot is neither emptied nor used
  *   for another address meanwhile.
- * - A slot's descriptor is there before its address is (A, below), and a slot
- *   never becomes empty again, so that no chain is cut.
+ * - A slot's descriptor is stored before its address (A, below), and a slot
+ *   never becomes empty again, so no chain is cut.
  *
- * What is not x86-64 has other instructions: there, no callsite is said to be
- * one that cannot be recorded, and hex dumps are not.
+ * Architectures other than x86-64 have other instructions: there, no callsite is
+ * reported as one that cannot be recorded, and hex dumps are not recorded.
  *
- * Everything but ddebug_callsite_at() is called under control_lock.
+ * Everything but ddebug_callsite_at() is called with control_lock.
  */
 #include <linux/hash.h>
 #include <linux/jump_label.h>
@@ -66,33 +64,33 @@
 
 #ifdef DDEBUG_CALLSITE_CODE
 
-/* Where a reference is looked for: first behind where the branch leads ... */
+/* Where to search for a reference: first after the target of the branch ... */
 #define REF_NEAR	4096
-/* ... then on both sides of the branch, and of where it leads. */
+/* ... then on both sides of the branch, and of its target. */
 #define REF_FAR		(32 * 1024)
 
 /* The call of print_hex_dump() is at most 60 bytes away in Debian's kernels. */
 #define CALL_NEAR	128
 
 /*
- * With call depth tracking the kernel lets calls end in the padding before the
+ * With call depth tracking the kernel makes calls go to the padding before the
  * function, which is at most this long.
  */
 #define PADDING_MAX	16
 
-#define MOV_LEN		6	/* c7 /0 imm32; the prefix is not looked at */
+#define MOV_LEN		6	/* c7 /0 imm32; the prefix is not checked */
 #define CALL_LEN	5
 
 /* Twice the slots that may be used: short chains, and always an empty slot. */
 #define RETURN_BITS	10
 #define RETURN_MAX	(1 << (RETURN_BITS - 1))
 
-/* The address in a slot that is free, but inside of chains. */
+/* The address in a slot that is free, but inside chains. */
 #define RETURN_FREE	1ul
 
 /**
- * struct ddebug_return - who prints by the call that returns to an address
- * @address: the address; 0: nobody ever had this slot; RETURN_FREE
+ * struct ddebug_return - who prints through the call that returns to an address
+ * @address: the address; 0: the slot was never used; RETURN_FREE
  * @d: the callsite; NULL: several
  */
 struct ddebug_return {
@@ -107,7 +105,7 @@ static unsigned int nr_returns;		/* slots that are not empty */
  * struct ddebug_copy - one copy of a callsite
  * @code: the branch
  * @target: where it leads when taken
- * @body: where what the key permits begins
+ * @body: start of the code that the key enables
  * @body_max: its greatest length
  */
 struct ddebug_copy {
@@ -117,7 +115,7 @@ struct ddebug_copy {
 	size_t body_max;
 };
 
-static u8 text[PAGE_SIZE + MOV_LEN];	/* a look at the kernel's code */
+static u8 text[PAGE_SIZE + MOV_LEN];	/* a buffer for the kernel's code */
 
 static u32 ddebug_text32(size_t i)
 {
@@ -128,9 +126,9 @@ static u32 ddebug_text32(size_t i)
 }
 
 /*
- * The copies of @d, from @at on; without @init, but for those in __init text.
- * Returns where to go on, or NULL.  The entries of a key follow each other; what is behind the
- * last table is read with care, and belongs to no key.
+ * The copies of @d, from @at on; unless @init, without those in __init text.  Return
+ * where to continue, or NULL.  The entries of a key are adjacent; what follows the last
+ * table is read with care, and belongs to no key.
  */
 static const struct jump_entry *ddebug_next_copy(const struct _ddebug *d,
 						 const struct jump_entry *at,
@@ -159,7 +157,7 @@ static const struct jump_entry *ddebug_next_copy(const struct _ddebug *d,
 	return NULL;
 }
 
-/* NULL: the key is not tied to code yet, or not any more. */
+/* NULL: the key is not tied to code yet, or no longer is. */
 static const struct jump_entry *ddebug_first_entry(const struct _ddebug *d)
 {
 	unsigned long type = READ_ONCE(d->key.dd_key_true.key.type);
@@ -202,7 +200,7 @@ static bool ddebug_refers_around(const struct _ddebug *d, unsigned long at)
 	return ddebug_refers(d, at - REF_FAR, 2 * REF_FAR);
 }
 
-/* Where the call of print_hex_dump() in @copy returns to; 0: there is none. */
+/* Return address of the call of print_hex_dump() in @copy; 0: there is none. */
 static unsigned long ddebug_hex_dump_return(const struct ddebug_copy *copy)
 {
 	size_t n = min_t(size_t, copy->body_max, CALL_NEAR), i;
@@ -269,7 +267,7 @@ static void ddebug_add_return(unsigned long address, const struct _ddebug *d)
 		return;
 	}
 	if (nr_returns == RETURN_MAX)
-		return;		/* not recorded then, and said */
+		return;		/* not recorded then, and reported */
 	while (returns[i].address > RETURN_FREE)
 		i = (i + 1) % ARRAY_SIZE(returns);
 	if (!returns[i].address)
@@ -282,7 +280,7 @@ static void ddebug_add_return(unsigned long address, const struct _ddebug *d)
 /**
  * ddebug_callsite_learn() - find the hex dump calls of a callsite
  * @d: the callsite
- * @init: its module comes: its __init text is there
+ * @init: its module is coming: its __init text is there
  */
 void ddebug_callsite_learn(const struct _ddebug *d, bool init)
 {
@@ -291,7 +289,7 @@ void ddebug_callsite_learn(const struct _ddebug *d, bool init)
 	struct ddebug_copy copy;
 	bool hex_dumps = false;
 
-	/* Few have such a call behind them, so it is looked for first. */
+	/* Few are followed by such a call, so that is checked first. */
 	for_each_copy(d, at, &copy, init)
 		hex_dumps |= !!ddebug_hex_dump_return(&copy);
 	if (!hex_dumps || ddebug_passes_descriptor(d, init))
@@ -304,7 +302,7 @@ void ddebug_callsite_learn(const struct _ddebug *d, bool init)
 }
 
 /**
- * ddebug_callsite_forget() - a module goes, or we do
+ * ddebug_callsite_forget() - forget the hex dump calls of a module
  * @mod: the module, nobody is in its code; NULL: all, and no callsite has 'r'
  */
 void ddebug_callsite_forget(const struct module *mod)
@@ -318,8 +316,8 @@ void ddebug_callsite_forget(const struct module *mod)
 }
 
 /**
- * ddebug_callsite_forget_init() - a module has been initialised
- * @mod: the module, nobody is in its __init text, which is still there
+ * ddebug_callsite_forget_init() - forget the hex dump calls in a module's __init text
+ * @mod: the module, initialised; nobody is in its __init text, which is still there
  */
 void ddebug_callsite_forget_init(const struct module *mod)
 {
@@ -332,11 +330,11 @@ void ddebug_callsite_forget_init(const struct module *mod)
 }
 
 /**
- * ddebug_callsite_at() - whose call of print_hex_dump() returns there?
+ * ddebug_callsite_at() - find whose call of print_hex_dump() returns to an address
  * @address: the return address of a call that has not returned
  *
  * Context: Any.
- * Return: the callsite, or NULL if it is none's or not known.
+ * Return: The callsite, or NULL if it is not known, or not unique.
  */
 const struct _ddebug *ddebug_callsite_at(unsigned long address)
 {
@@ -348,10 +346,10 @@ NOKPROBE_SYMBOL(ddebug_callsite_at);
 NOKPROBE_SYMBOL(ddebug_find_return);
 
 /**
- * ddebug_callsite_obstacle() - can the messages of a callsite be recorded?
+ * ddebug_callsite_obstacle() - check whether the messages of a callsite can be recorded
  * @d: the callsite; ddebug_callsite_learn() has seen all of its module
  *
- * Return: NULL if they can, else the reason why not.
+ * Return: NULL if they can, otherwise the reason why not.
  */
 const char *ddebug_callsite_obstacle(const struct _ddebug *d)
 {
@@ -361,8 +359,8 @@ const char *ddebug_callsite_obstacle(const struct _ddebug *d)
 	struct ddebug_copy copy;
 
 	/*
-	 * DRM's functions may be given the descriptor and yet print themselves.
-	 * Classes are DRM's, but for those of a test of dynamic debug.
+	 * DRM's functions may take the descriptor and yet print by themselves.  Classes
+	 * are DRM's, except for those of a test of dynamic debug.
 	 */
 	if (IS_ENABLED(CONFIG_DRM_USE_DYNAMIC_DEBUG) &&
 	    d->class_id != _DPRINTK_CLASS_DFLT)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the kernels that the modules build for differ.  The sources are written
- * for the newest; what older ones lack is here, and nowhere else.  Whether a
- * kernel has a dynamic debug flag is asked of its own header (_DPRINTK_FLAGS_*).
+ * Differences between the kernels that the modules build for.  The sources are written
+ * for the newest; what older ones lack is here, and nowhere else.  Whether a kernel
+ * has a dynamic debug flag is taken from its own header (_DPRINTK_FLAGS_*).
  */
 #ifndef _DDEBUG_COMPAT_H
 #define _DDEBUG_COMPAT_H
@@ -19,8 +19,8 @@
 #endif
 
 /*
- * Kernels may be built to fill all variables of functions with zeros.  For what a
- * message needs and fills in itself that is a good part of its cost.
+ * Kernels may be built to initialise all local variables to zero.  For what each message
+ * needs and fills in itself, that is a considerable part of its cost.
  */
 #if __has_attribute(__uninitialized__)
 #define __ddebug_uninitialized	__attribute__((__uninitialized__))
@@ -29,7 +29,7 @@
 #endif
 
 /*
- * Sizes, zero included, that the kernel keeps to itself: of the flags' part of a
+ * Sizes, including the zero, that are private to the kernel: of the flags' part of a
  * message (PREFIX_SIZE in lib/dynamic_debug.c), which grew with the flag 's', and
  * of a line (PRINTKRB_RECORD_MAX in kernel/printk/; LOG_LINE_MAX before 6.3).
  */
@@ -50,8 +50,8 @@
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
 
 /**
- * struct virtqueue_info - a queue that virtio_find_vqs() is to find
- * @name: what it is called
+ * struct virtqueue_info - a queue for virtio_find_vqs()
+ * @name: its name
  * @callback: called by its interrupts; NULL: it has none
  */
 struct virtqueue_info {
@@ -59,7 +59,7 @@ struct virtqueue_info {
 	vq_callback_t *callback;
 };
 
-/* Names and callbacks were arrays of their own. */
+/* Names and callbacks used to be separate arrays. */
 static inline int ddebug_find_vqs(struct virtio_device *vdev, unsigned int n,
 				  struct virtqueue *vqs[],
 				  const struct virtqueue_info infos[])
@@ -93,10 +93,10 @@ static inline int ddebug_find_vqs(struct virtio_device *vdev, unsigned int n,
 #endif
 
 /*
- * DDEBUG_KMSG_DUMP() - a struct kmsg_dumper
+ * DDEBUG_KMSG_DUMP() - define a struct kmsg_dumper
  * @name: its name
  * @function: of (struct kmsg_dumper *, enum kmsg_dump_reason), as before 6.12
- * @reason: the last one it is called for
+ * @reason_max: the last reason that it is called for
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
 #define DDEBUG_KMSG_DUMP(name, function, reason_max)				\

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * CPUs that come and go, and what the streams of all of them are asked for.
+ * CPUs that come and go, and operations on the streams of all of them.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -18,8 +18,8 @@
 #include "ddebug_transport.h"
 
 /*
- * Do callsites write to the streams?  The mutex is for those that are made
- * meanwhile.  It is the innermost one.
+ * May messages come?  The mutex is for streams that are made meanwhile; it is the
+ * innermost one.
  */
 static DEFINE_MUTEX(ddebug_active_mutex);
 static unsigned int ddebug_active;	/* DDEBUG_ACTIVE_* */
@@ -66,9 +66,8 @@ int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu)
 }
 
 /*
- * Streams for @cpu, which is coming up, or is up already when the module is being
- * loaded.  A CPU must not stay offline for want of them: its messages are
- * counted as lost.
+ * Make the streams of @cpu, which is coming up, or is up when the module is loaded.
+ * A lack of memory must not keep a CPU offline: its messages are counted as lost.
  */
 static int ddebug_cpu_prepare(unsigned int cpu)
 {
@@ -80,7 +79,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 	if (c->made)
 		return 0;
 	c->made = true;
-	/* it stays attached: to be detached it takes the CPU hotplug lock */
+	/* it stays attached: detaching takes the CPU hotplug lock */
 	home = ddebug_transport_lock();
 	ddebug_transport_unlock();
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
@@ -91,7 +90,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		if (!r)
 			r = ddebug_ring_new(cpu, i, NULL);
 		if (!r) {
-			pr_warn("no memory for the streams of CPU %u: its messages will be lost; a smaller rb_size_kb helps\n",
+			pr_warn("no memory for the rings of CPU %u: its messages will be lost; try a smaller rb_size_kb\n",
 				cpu);
 			break;
 		}
@@ -99,14 +98,14 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
 		ddebug_ring_show(r);
-		/* whole for who finds it: pairs with READ_ONCE() in ddebug_cpu_stats() */
+		/* complete for whoever finds it: pairs with READ_ONCE() in ddebug_cpu_stats() */
 		smp_store_release(&c->ring[i], r);
 		mutex_unlock(&ddebug_active_mutex);
 	}
 	err = ddebug_cpu_post(ddebug_transport_lock(), cpu);
 	ddebug_transport_unlock();
 	if (err)
-		pr_warn("the streams of CPU %u cannot be given to the host: error %d\n", cpu, err);
+		pr_warn("cannot pass the rings of CPU %u to the host: error %d\n", cpu, err);
 	return 0;
 }
 
@@ -124,11 +123,11 @@ static int ddebug_cpu_online(unsigned int cpu)
 
 /**
  * ddebug_cpu_set_active() - tell the host whether messages may come
- * @why: DDEBUG_ACTIVE_*: the one of whom @active is said
+ * @why: DDEBUG_ACTIVE_*: the source that @active applies to
  * @active: it writes to the streams
  *
- * While they do, it looks at the streams now and then without being kicked, so
- * that it finds the last words of a guest that cannot kick any more.
+ * While any source is active, the host polls the streams now and then without being
+ * kicked, so that it finds the last words of a guest that cannot kick any more.
  *
  * Context: Process.  Sleeps.
  */
@@ -137,7 +136,7 @@ void ddebug_cpu_set_active(unsigned int why, bool active)
 	unsigned int cpu, was;
 	u8 i;
 
-	/* a ring that takes another's place takes over what is said there */
+	/* a ring that replaces another one takes over its ->active */
 	ddebug_swap_lock();
 	mutex_lock(&ddebug_active_mutex);
 	was = ddebug_active;
@@ -159,7 +158,7 @@ void ddebug_cpu_set_active(unsigned int why, bool active)
 }
 
 /**
- * ddebug_cpu_stats() - the streams' lines of the stats file
+ * ddebug_cpu_stats() - print the streams' lines of the stats file
  * @m: the file
  */
 void ddebug_cpu_stats(struct seq_file *m)
@@ -195,9 +194,9 @@ void ddebug_cpu_stats(struct seq_file *m)
 }
 
 /**
- * ddebug_cpu_init() - make the streams of the CPUs that are online
+ * ddebug_cpu_init() - make the streams of the online CPUs
  *
- * Return: 0 or -errno.  A CPU without memory for its streams is no error.
+ * Return: 0 or -errno.  A CPU without memory for its streams is not an error.
  */
 int __init ddebug_cpu_init(void)
 {
@@ -226,9 +225,9 @@ int __init ddebug_cpu_init(void)
 }
 
 /**
- * ddebug_cpu_exit() - give the streams' memory back
+ * ddebug_cpu_exit() - free the streams
  *
- * No producer and no transport may be there any more.
+ * No producer and no transport may be left.
  */
 void ddebug_cpu_exit(void)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The streams of all CPUs, which come and go with these.
+ * The streams of all CPUs, which come and go.
  */
 #ifndef _DDEBUG_CPU_H
 #define _DDEBUG_CPU_H
@@ -10,7 +10,7 @@
 struct ddebug_transport;
 struct seq_file;
 
-/* Why messages may come at any time: ddebug_ring_set_active(). */
+/* Sources of messages: ddebug_cpu_set_active(). */
 #define DDEBUG_ACTIVE_CALLSITES	0x1u
 #define DDEBUG_ACTIVE_KMSG	0x2u
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The guest's death in its own words: when the kernel oopses or panics, the tail
- * of its log goes into the stream of the CPU that dies, and then a notice into
- * that stream's header, of which the device is told at once.
+ * Reporting the guest's death: when the kernel oopses or panics, the tail of its log
+ * goes into the stream of the dying CPU, followed by a notice in that stream's header,
+ * and the device is notified at once.
  *
  * When
  * ----
@@ -12,14 +12,14 @@
  *           its notifiers, then the dumpers.  If a capture kernel is loaded,
  *           __crash_kexec() does not return.  If there is a pvpanic device, its
  *           driver's notifier may have the VM stopped for good.  So the place is
- *           the entry of __crash_kexec(), which a kprobe turns to us.  With
+ *           the entry of __crash_kexec(), which a kprobe redirects to us.  With
  *           crash_kexec_post_notifiers it is called later: then the first of the
- *           notifiers is the place, and if a probe is missed (a panic inside of a
- *           kprobe) as well; should others have come before, the dumpers.
+ *           notifiers is the place, as it is if a probe is missed (a panic inside a
+ *           kprobe handler); should others have come before, the dumpers.
  *
- * The first of these speaks, for each oops and for the panic.  Whoever was
- * writing a message on this CPU in this context does not go on, since the task is
- * killed or the kernel does not run on: ddebug_ring_disown().
+ * The first of these reports, once for each oops and once for the panic.  Whoever was
+ * writing a message on this CPU in this context never continues, because the task is
+ * killed or the kernel stops: ddebug_ring_disown().
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -40,7 +40,7 @@
 #include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
 
-static atomic_t panic_told = ATOMIC_INIT(0);
+static atomic_t panic_reported = ATOMIC_INIT(0);
 static bool kexec_probed;
 
 static void ddebug_die(u8 kind, u32 why)
@@ -52,7 +52,7 @@ static void ddebug_die(u8 kind, u32 why)
 	r = ddebug_ring_disown();
 	if (r) {
 		ddebug_kmsg_tail(r, why);
-		/* another may have taken its place meanwhile, or none */
+		/* it may have been replaced meanwhile, or be gone */
 		local_irq_save(flags);
 		r = this_cpu_ptr(&ddebug_cpu)->ring[r->context];
 		if (r) {
@@ -66,7 +66,7 @@ static void ddebug_die(u8 kind, u32 why)
 
 static void ddebug_die_of_panic(void)
 {
-	if (!atomic_xchg(&panic_told, 1))
+	if (!atomic_xchg(&panic_reported, 1))
 		ddebug_die(kexec_crash_loaded() ? VIRTIO_DDEBUG_NOTICE_KDUMP :
 						  VIRTIO_DDEBUG_NOTICE_PANIC,
 			   DDEBUG_KMSG_F_PANIC);
@@ -93,20 +93,20 @@ static void ddebug_dump(struct kmsg_dumper *dumper, enum kmsg_dump_reason reason
 DDEBUG_KMSG_DUMP(ddebug_dumper, ddebug_dump, KMSG_DUMP_OOPS);
 
 /*
- * Instead of __crash_kexec(), in the context of the CPU that dies: the handler of
- * a kprobe would count as an NMI.
+ * Runs instead of __crash_kexec(), in the context of the dying CPU: the handler of a
+ * kprobe would count as an NMI.
  */
 static void ddebug_crash_kexec(struct pt_regs *regs);
 
 static void (*stock_crash_kexec)(struct pt_regs *regs);
 
 /*
- * panic() has no registers to pass on.  An oops that will be a panic has, and comes
- * back if there is no capture kernel: then panic() is still to say why.
+ * panic() has no registers to pass on.  An oops that will become a panic has, and
+ * returns if there is no capture kernel: then panic() has yet to print why.
  */
 static int ddebug_crash_kexec_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	if (atomic_read(&panic_told) || !READ_ONCE(stock_crash_kexec) ||
+	if (atomic_read(&panic_reported) || !READ_ONCE(stock_crash_kexec) ||
 	    (regs_get_kernel_argument(regs, 0) && !kexec_crash_loaded()))
 		return 0;
 	instruction_pointer_set(regs, (unsigned long)ddebug_crash_kexec);
@@ -133,10 +133,9 @@ static notrace void ddebug_crash_kexec(struct pt_regs *regs)
 }
 
 /**
- * ddebug_death_init() - hear of oopses and of the panic
+ * ddebug_death_init() - start reporting oopses and the panic
  *
- * Nothing that is missing here keeps the flag 'r' from working, so it is said and
- * no error.
+ * Nothing missing here affects the flag 'r', so failures are logged but are not errors.
  *
  * Context: Process, once there are streams.
  */
@@ -146,7 +145,7 @@ void ddebug_death_init(void)
 
 	err = kmsg_dump_register(&ddebug_dumper);
 	if (err)
-		pr_warn("oopses are not noticed: error %d\n", err);
+		pr_warn("cannot report oopses to the host: error %d\n", err);
 	atomic_notifier_chain_register(&panic_notifier_list, &panic_nb);
 	err = register_kprobe(&crash_kexec_kp);
 	kexec_probed = !err;
@@ -156,17 +155,17 @@ void ddebug_death_init(void)
 		err = -EOPNOTSUPP;
 	}
 	if (err)
-		pr_warn("a panic is not noticed before other drivers and a capture kernel: no probe at %s, error %d\n",
+		pr_warn("cannot report a panic before other panic handlers and a capture kernel run: no kprobe at %s, error %d\n",
 			crash_kexec_kp.symbol_name, err);
 	else
 		WRITE_ONCE(stock_crash_kexec, ddebug_function_start(&crash_kexec_kp));
 }
 
 /**
- * ddebug_death_exit() - hear of nothing any more
+ * ddebug_death_exit() - stop reporting oopses and the panic
  *
- * Context: Process.  Nobody is in this file when this returns: those who come to
- * it by a probe do not leave it alive.
+ * Context: Process.  When this returns, nobody is in this file: whoever enters it
+ * through a probe does not leave it alive.
  */
 void ddebug_death_exit(void)
 {

@@ -1,50 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The dictionary: what a record's callsite id stands for.
+ * The dictionary: what the callsite id in a record stands for.
  *
- * Entries are keyed by content and live until the module is unloaded: a module
+ * Entries are keyed by content and live until this module is unloaded: a module
  * that is loaded again finds its ids.  They hold the bytes that are announced to
- * the host, and no pointer into the module that they tell of.
+ * the host, and no pointer into the module that they describe.
  *
  * Maps lead from the address of a descriptor to an entry.  A producer looks one
- * up in any context, NMI included, and also where RCU is not watching (the idle
- * loop logs, too).  So the memory of a map is given back only when no producer
- * can be there any more at all; until then it is used for other maps.  The reader
- * that RCU does not protect may then find no map, or be led into another chain
- * and find none there: id 0, "not known", on one message.
+ * up in any context, NMI included, and even where RCU is not watching (the idle
+ * loop logs, too).  So the memory of a map is freed only when no producer can be
+ * left at all; until then it is reused for other maps.  A reader that RCU does not
+ * protect may then find no map, or be led into another chain and find none there:
+ * id 0, "not known", for one message.
  *
- * Addresses are used again by other modules.  ddebug_dict_add(), which comes
- * before each callsite gets 'r', compares contents, not addresses.
+ * Addresses are reused by other modules.  ddebug_dict_add(), which is called before
+ * any callsite gets 'r', compares contents, not addresses.
  *
  * Packed records
  * --------------
- * An entry whose format can be packed has a program (ddebug_pack.h).  Which format
- * a callsite prints by is known when it prints: pr_fmt() is not in its descriptor.
- * So a map has the address of a format, at first that of the descriptor, and the
- * program of it; a message packs if it comes with that address.  If the first one
- * comes with another (ddebug_learn_ask()), work finds or makes the entry of that
- * format, which differs from the first one by the format of packed records, puts
- * both into the map, and tells the host; until that has it messages are text.  A
- * callsite that goes on to change its format stays with that one.
+ * An entry whose format can be packed has a program (ddebug_pack.h).  The format
+ * that a callsite prints with is only known when it prints: pr_fmt() is not in its
+ * descriptor.  So a map has the address of a format, at first that of the descriptor,
+ * and its program; a message is packed if it comes with that address.  If the first one
+ * comes with another (ddebug_dict_learn_ask()), work finds or makes the entry of that
+ * format, which differs from the first entry in the format of packed records, puts
+ * both into the map, and announces the entry; until the host has it, messages are text.
+ * A callsite that goes on to change its format stays with that one.
  *
- * The address tells the format as long as what is there cannot change: it is in
- * memory that the kernel or a module has mapped read-only, and when a module goes
- * all maps forget what was in it, before somebody else can be there.
+ * The address identifies the format as long as what is there cannot change: it is in
+ * memory that the kernel or a module has mapped read-only, and when a module goes,
+ * all maps forget what was in it before anything else can be there.
  *
- * A map's format and program belong together, also for the reader that RCU does
- * not protect:
+ * A map's format and program belong together, also for a reader that RCU does not
+ * protect:
  *
  *   label    what                                   pairs with
  *   dict:A   smp_wmb() between the store of no      dict:B, smp_rmb() between the load of
  *            program and that of the format         the format and the second load of
  *                                                   the program
- *   dict:C   store-release of the program, behind   dict:D, load-acquire of the program
+ *   dict:C   store-release of the program, after    dict:D, load-acquire of the program
  *            descriptor and format                  before the loads of these
  *
  * The reader loads the program, the format, and the program again.  If the format is
- * the new one, B sees what was stored before A: not the old program any more, unless it
- * is the new one as well.  If the format is the old one the program is: a new one
- * would have been seen with the format stored before it (C, D).
+ * the new one, B sees what was stored before A: no longer the old program, unless that
+ * is the new one as well.  If the format is the old one, so is the program: a new one
+ * would have been seen together with the format stored before it (C, D).
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -71,7 +71,7 @@
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
 
-/* Some thousand callsites have 'r' at the most: short chains in 32 KiB each. */
+/* At most some thousand callsites have 'r': short chains in 32 KiB each. */
 #define DDEBUG_DICT_BITS	12
 
 /* Longest strings; the format gets what is left of DDEBUG_CALLSITE_MAX. */
@@ -90,18 +90,18 @@ struct ddebug_entry {
 
 struct ddebug_map {
 	struct hlist_node node;		/* ddebug_maps, or ddebug_free_maps */
-	struct list_head gone;		/* on its way from the former to the latter */
+	struct list_head gone;		/* while it moves from the former to the latter */
 	const struct _ddebug *d;
 	struct ddebug_entry *entry;
 	u32 id;				/* entry->id, for the reader */
-	const char *fmt;		/* what program is of */
+	const char *fmt;		/* the format of program */
 	const struct ddebug_program *program;
-	const char *seen;		/* what a message came with instead, first */
+	const char *seen;		/* the first other format that a message came with */
 };
 
 /*
- * Covers everything here; taken inside ddebug_lock and the transport's mutex.
- * ddebug_announced is covered by the latter.
+ * Protects everything here; nests inside ddebug_lock and the transport's mutex.
+ * ddebug_announced is protected by the latter.
  */
 static DEFINE_MUTEX(ddebug_dict_mutex);
 static DEFINE_HASHTABLE(ddebug_entries, DDEBUG_DICT_BITS);
@@ -110,12 +110,12 @@ static HLIST_HEAD(ddebug_free_maps);
 static LIST_HEAD(ddebug_entry_list);
 static DEFINE_XARRAY(ddebug_entries_by_id);	/* read without the mutex */
 static u32 ddebug_last_id;
-static u32 ddebug_announced;		/* entries up to this id are the host's */
+static u32 ddebug_announced;		/* the host has the entries up to this id */
 
 static bool ddebug_packed = true;
 module_param_named(packed, ddebug_packed, bool, 0644);
 MODULE_PARM_DESC(packed,
-		 "record messages as their arguments where the host can make the text of them (default Y)");
+		 "record a message as its arguments where the host can format it identically (default Y)");
 
 /* The strings of a callsite, cut to what an entry takes. */
 enum {
@@ -194,7 +194,7 @@ static bool ddebug_entry_is(const struct ddebug_entry *e, const struct ddebug_st
 	return true;
 }
 
-/* A program more or less is no reason to fail: without, messages are text. */
+/* Without a program, messages are recorded as text; not an error. */
 static void ddebug_entry_program(struct ddebug_entry *e, const struct ddebug_strings *st)
 {
 	unsigned int i = st->len[DDEBUG_PACKED_FORMAT] ? DDEBUG_PACKED_FORMAT : DDEBUG_FORMAT;
@@ -268,7 +268,7 @@ static struct ddebug_map *ddebug_map_find(const struct _ddebug *d)
 	return NULL;
 }
 
-/* Messages that come with @fmt are packed by @program; NULL: none are. */
+/* Pack messages that come with @fmt by @program; NULL: pack none. */
 static void ddebug_map_pack(struct ddebug_map *m, const char *fmt,
 			    const struct ddebug_program *program)
 {
@@ -280,9 +280,9 @@ static void ddebug_map_pack(struct ddebug_map *m, const char *fmt,
 }
 
 /*
- * Does @fmt stay what it is, until a module goes that it is in?  What is read-only in
- * the kernel's image and in modules is: that is where constants are.  Elsewhere a
- * format is somebody's buffer.
+ * Does @fmt never change until its module goes?  What is read-only in the kernel's image
+ * and in modules does not: that is where constants are.  Elsewhere a format is somebody's
+ * buffer.
  */
 static bool ddebug_is_constant(const char *fmt)
 {
@@ -310,17 +310,17 @@ static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 			return NULL;
 	} else {
 		m = hlist_entry(ddebug_free_maps.first, struct ddebug_map, node);
-		/* not hlist_del(), whose poison would be where that reader goes next */
+		/* not hlist_del(), whose poison that reader would follow */
 		hlist_del_init(&m->node);
 	}
-	/* it may be used again, and a reader still be at it */
+	/* it may be reused while a reader still has it */
 	ddebug_map_pack(m, NULL, NULL);
 	WRITE_ONCE(m->seen, NULL);
 	WRITE_ONCE(m->d, d);
 	return m;
 }
 
-/* Until a message shows another one, its format is that of the descriptor. */
+/* Until a message comes with another one, its format is that of the descriptor. */
 static void ddebug_map_pack_own(struct ddebug_map *m, const struct _ddebug *d)
 {
 	bool constant = ddebug_is_constant(d->format);
@@ -332,7 +332,7 @@ static void ddebug_map_pack_own(struct ddebug_map *m, const struct _ddebug *d)
  * ddebug_dict_add() - give a callsite an id
  * @d: a callsite that is about to get the flag 'r'
  *
- * Has no effect on one that has an id.  ddebug_dict_announce() tells the host.
+ * Does nothing if it has one.  ddebug_dict_announce() informs the host.
  *
  * Context: Process, with ddebug_lock held, so that @d stays.  Sleeps.
  * Return: 0 or -ENOMEM.
@@ -375,13 +375,13 @@ out:
 }
 
 /**
- * ddebug_dict_packed_format() - the format of packed records
- * @id: their callsite's
- * @len: set to its bytes
+ * ddebug_dict_packed_format() - get the format of packed records
+ * @id: of their callsite
+ * @len: set to its length in bytes
  *
  * Context: Any.
- * Return: the format, without a zero behind it, which is there until the module goes;
- * NULL if there is no such entry.
+ * Return: The format, not zero-terminated, valid until this module goes; NULL if there
+ * is no such entry.
  */
 const char *ddebug_dict_packed_format(u32 id, size_t *len)
 {
@@ -407,21 +407,21 @@ const char *ddebug_dict_packed_format(u32 id, size_t *len)
  */
 
 /* Some map has something in ->seen. */
-static void ddebug_learn(struct work_struct *work);
-static DECLARE_WORK(ddebug_learn_work, ddebug_learn);
+static void ddebug_dict_learn(struct work_struct *work);
+static DECLARE_WORK(ddebug_dict_learn_work, ddebug_dict_learn);
 
 static void ddebug_learn_soon(struct irq_work *work)
 {
-	queue_work(system_unbound_wq, &ddebug_learn_work);
+	queue_work(system_unbound_wq, &ddebug_dict_learn_work);
 }
 
 static struct irq_work ddebug_learn_irq_work = IRQ_WORK_INIT_HARD(ddebug_learn_soon);
 
 /*
- * Once for each callsite, save for a race that does no harm; not on a CPU that goes
- * offline, which may not come to do the work: the next message asks.
+ * Once for each callsite, but for a harmless race; not on a CPU that goes offline,
+ * which may not get to do the work: the next message asks again.
  */
-static noinline void ddebug_learn_ask(struct ddebug_map *m, const char *fmt)
+static noinline void ddebug_dict_learn_ask(struct ddebug_map *m, const char *fmt)
 {
 	if (!cpu_online(raw_smp_processor_id()))
 		return;
@@ -431,7 +431,7 @@ static noinline void ddebug_learn_ask(struct ddebug_map *m, const char *fmt)
 
 /*
  * Its message came with m->seen.  What that points to stays as long as the mutex is
- * held, since the module that has it would have taken it away from here first.
+ * held: its module would have removed it from here first.
  */
 static void ddebug_learn_map(struct ddebug_map *m)
 {
@@ -442,7 +442,7 @@ static void ddebug_learn_map(struct ddebug_map *m)
 	if (!fmt || fmt == m->fmt || !ddebug_is_constant(fmt))
 		return;
 	if (!ddebug_can_pack(fmt, strlen(fmt))) {
-		/* no message asks again, and the host need not know of it */
+		/* no message asks again, and there is nothing to announce */
 		ddebug_map_pack(m, fmt, NULL);
 		return;
 	}
@@ -453,7 +453,7 @@ static void ddebug_learn_map(struct ddebug_map *m)
 		ddebug_map_pack(m, fmt, e->program);
 }
 
-static void ddebug_learn(struct work_struct *work)
+static void ddebug_dict_learn(struct work_struct *work)
 {
 	struct ddebug_map *m;
 	unsigned int i;
@@ -462,13 +462,13 @@ static void ddebug_learn(struct work_struct *work)
 	hash_for_each(ddebug_maps, i, m, node)
 		ddebug_learn_map(m);
 	mutex_unlock(&ddebug_dict_mutex);
-	/* a host that fails is no reason not to record: as text */
+	/* if the host fails, messages are recorded as text */
 	ddebug_dict_announce();
 }
 
 /*
- * What is remembered of formats in @mod goes; with @init: of those that went with its
- * __init sections.  Its code, whose formats they are, does not run any more.
+ * Forget the formats in @mod; with @init: those that went with its __init sections.  The
+ * code that used them no longer runs.
  */
 static void ddebug_forget_formats(const struct module *mod, bool init)
 {
@@ -486,14 +486,14 @@ static void ddebug_forget_formats(const struct module *mod, bool init)
 }
 
 /**
- * ddebug_dict_find() - how a message is to be recorded
+ * ddebug_dict_find() - decide how to record a message
  * @d: the callsite
- * @fmt: the format that it came with; NULL: it is not to be packed
+ * @fmt: the format that it came with; NULL: do not pack it
  * @id: set to the callsite's id, 0 if it has none
  *
  * Context: Any, NMI included, with preemption off.
- * Return: a program to pack it by, of a callsite that the host knows; or NULL: it
- * is to be recorded as text.
+ * Return: A program to pack it by, of a callsite that the host knows; or NULL: record
+ * it as text.
  */
 const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id)
 {
@@ -515,17 +515,17 @@ const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const cha
 		smp_rmb();	/* dict:B pairs with dict:A */
 		if (unlikely(known != fmt)) {
 			if (!READ_ONCE(m->seen))
-				ddebug_learn_ask(m, fmt);
+				ddebug_dict_learn_ask(m, fmt);
 			return NULL;
 		}
-		if (!program || READ_ONCE(m->program) != program || !READ_ONCE(program->told))
+		if (!program || READ_ONCE(m->program) != program || !READ_ONCE(program->announced))
 			return NULL;
 		return program;
 	}
 	return NULL;
 }
 
-/* As many entries behind @after as fit @len bytes; *last is the last one's id. */
+/* Fill in as many entries after @after as fit in @len bytes; *last is the last one's id. */
 static size_t ddebug_dict_fill(void *buf, size_t len, u32 after, u32 *last)
 {
 	struct ddebug_entry *e;
@@ -549,8 +549,8 @@ static size_t ddebug_dict_fill(void *buf, size_t len, u32 after, u32 *last)
 	return used;
 }
 
-/* The host has all entries behind @after up to @last. */
-static void ddebug_dict_told(u32 after, u32 last)
+/* The host has all entries after @after up to @last. */
+static void ddebug_dict_mark_announced(u32 after, u32 last)
 {
 	struct ddebug_entry *e;
 
@@ -559,38 +559,38 @@ static void ddebug_dict_told(u32 after, u32 last)
 		if (e->id <= after)
 			break;
 		if (e->id <= last && e->program)
-			WRITE_ONCE(e->program->told, true);
+			WRITE_ONCE(e->program->announced, true);
 	}
 	mutex_unlock(&ddebug_dict_mutex);
 }
 
 /**
- * ddebug_dict_untold() - there is no host that knows any callsite
+ * ddebug_dict_unannounce() - no host knows any callsite any more
  *
  * From now on messages are text, except for those that are just being written.
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
  */
-void ddebug_dict_untold(void)
+void ddebug_dict_unannounce(void)
 {
 	struct ddebug_entry *e;
 
 	mutex_lock(&ddebug_dict_mutex);
 	list_for_each_entry(e, &ddebug_entry_list, list)
 		if (e->program)
-			WRITE_ONCE(e->program->told, false);
+			WRITE_ONCE(e->program->announced, false);
 	mutex_unlock(&ddebug_dict_mutex);
 }
 
 /**
- * ddebug_dict_announce_new() - tell a transport what it has not been told yet
+ * ddebug_dict_announce_new() - announce to a transport what it does not have yet
  * @t: the transport
  *
- * An entry that the host has no room for is not offered again: its messages
- * carry their text all the same.
+ * An entry that the host has no room for is not offered again: its messages carry
+ * their text anyway.
  *
- * Context: Process, with the transport locked.  Sleeps.
- * Return: 0 or -ENOMEM; a host that does not answer is no error, but is said.
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: 0 or -ENOMEM; a host that does not answer is logged, but not an error.
  */
 int ddebug_dict_announce_new(struct ddebug_transport *t)
 {
@@ -605,26 +605,26 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 	while ((len = ddebug_dict_fill(buf, t->max_announce, ddebug_announced, &last))) {
 		err = t->ops->announce(t, buf, len);
 		if (err == -ENOSPC)
-			pr_warn_ratelimited("the host has no room for more callsites; their messages will be shown without file and line\n");
+			pr_warn_ratelimited("the host has no room for more callsites: their messages will lack module, file and line\n");
 		else if (err)
 			break;
 		else
-			ddebug_dict_told(ddebug_announced, last);
+			ddebug_dict_mark_announced(ddebug_announced, last);
 		ddebug_announced = last;
 	}
 	if (len)
-		pr_warn_ratelimited("the host was not told of new callsites: error %d; it is tried again with the next ones\n",
+		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry with the next ones\n",
 				    err);
 	kvfree(buf);
 	return 0;
 }
 
 /**
- * ddebug_dict_announce_all() - tell a new transport everything
+ * ddebug_dict_announce_all() - announce everything to a new transport
  * @t: the transport
  *
- * Context: Process, with the transport locked.  Sleeps.
- * Return: as ddebug_dict_announce_new().
+ * Context: Process, with ddebug_transport_lock().  Sleeps.
+ * Return: As ddebug_dict_announce_new().
  */
 int ddebug_dict_announce_all(struct ddebug_transport *t)
 {
@@ -633,13 +633,12 @@ int ddebug_dict_announce_all(struct ddebug_transport *t)
 }
 
 /**
- * ddebug_dict_announce() - tell the host of all callsites added so far
+ * ddebug_dict_announce() - announce all callsites added so far to the host
  *
- * Waits until the host has them, some seconds at most.
+ * Waits until the host has them, for some seconds at most.
  *
  * Context: Process; ddebug_lock may be held.  Sleeps.
- * Return: 0, also without a transport and if the host did not answer; or
- * -ENOMEM.
+ * Return: 0, even without a transport and if the host did not answer; or -ENOMEM.
  */
 int ddebug_dict_announce(void)
 {
@@ -652,8 +651,8 @@ int ddebug_dict_announce(void)
 	return err;
 }
 
-/* The descriptors of a module that goes are nobody's, nor are its formats. */
-static int ddebug_module_event(struct notifier_block *nb, unsigned long event, void *data)
+/* When a module goes, its descriptors and formats go. */
+static int ddebug_dict_module_event(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct module *mod = data;
 	struct hlist_node *tmp;
@@ -679,7 +678,7 @@ out:
 	if (list_empty(&gone))
 		return NOTIFY_DONE;
 
-	/* a reader may stand on one of them, and is to find its way on */
+	/* wait for readers that stand on one of them and must find their way on */
 	synchronize_rcu();
 	mutex_lock(&ddebug_dict_mutex);
 	list_for_each_entry(m, &gone, gone)
@@ -689,11 +688,11 @@ out:
 }
 
 static struct notifier_block ddebug_module_nb = {
-	.notifier_call = ddebug_module_event,
+	.notifier_call = ddebug_dict_module_event,
 };
 
 /**
- * ddebug_dict_stats() - the dictionary's lines of the stats file
+ * ddebug_dict_stats() - print the dictionary's lines of the stats file
  * @m: the file
  */
 void ddebug_dict_stats(struct seq_file *m)
@@ -720,7 +719,7 @@ void ddebug_dict_exit(void)
 	unsigned int i;
 
 	irq_work_sync(&ddebug_learn_irq_work);
-	cancel_work_sync(&ddebug_learn_work);
+	cancel_work_sync(&ddebug_dict_learn_work);
 	unregister_module_notifier(&ddebug_module_nb);
 	hash_for_each_safe(ddebug_maps, i, tmp, m, node)
 		kfree(m);

@@ -18,7 +18,7 @@ int ddebug_dict_add(const struct _ddebug *d);
 int ddebug_dict_announce(void);
 int ddebug_dict_announce_all(struct ddebug_transport *t);
 int ddebug_dict_announce_new(struct ddebug_transport *t);
-void ddebug_dict_untold(void);
+void ddebug_dict_unannounce(void);
 const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id);
 const char *ddebug_dict_packed_format(u32 id, size_t *len);
 void ddebug_dict_stats(struct seq_file *m);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From a message to a record: the text is what the kernel would have printed
- * with 'p', to the byte, as dmesg shows it without stamp and level.  A packed
- * record has what that text is made of (ddebug_pack.c).
+ * From a message to a record: the text is, to the byte, what the kernel would have
+ * printed with 'p', as dmesg shows it without stamp and level.  A packed record has
+ * what that text is made of (ddebug_pack.c).
  *
- * What that is, by the function that prints:
+ * The text, by the function that prints:
  *
  *   __dynamic_pr_debug      PREFIX text
  *   __dynamic_dev_dbg       PREFIX driver device: text
@@ -17,8 +17,8 @@
  *                           (NULL ib_device): text
  *   print_hex_dump          text
  *
- * PREFIX is of the flags m, f, s, l, t.  After that printk() cuts the line, takes off
- * one newline at its end, and levels (KERN_*) at its begin.
+ * PREFIX comes from the flags m, f, s, l, t.  Then printk() cuts the line, strips one
+ * newline at its end, and levels (KERN_*) at its start.
  */
 #include <linux/device.h>
 #include <linux/err.h>
@@ -45,7 +45,7 @@ static_assert(DDEBUG_LINE_SIZE - 1 <= DDEBUG_TEXT_MAX);
 #define DDEBUG_LEVEL_LEN	2
 
 /*
- * Text that grows as snprintf()'s: @len goes on counting when @size is used up.
+ * Text that grows like snprintf()'s: @len keeps counting when @size is used up.
  */
 struct ddebug_text {
 	char *buf;
@@ -69,7 +69,7 @@ static __printf(2, 3) void ddebug_add(struct ddebug_text *t, const char *fmt, ..
 	va_end(args);
 }
 
-/* The flags' part, at the begin of @t; it is cut by itself. */
+/* Add the flags' part at the start of @t; it is cut separately. */
 static noinline void ddebug_add_prefix(struct ddebug_text *t, const struct _ddebug *d,
 				       unsigned int flags)
 {
@@ -107,8 +107,8 @@ static void ddebug_add_dev(struct ddebug_text *t, const struct device *dev, cons
 }
 
 /*
- * What stands before the caller's own text.  Where there is no device to name, the
- * kernel leaves the flags' part away as well.
+ * Add what precedes the caller's own text.  Without a device to name, the kernel omits
+ * the flags' part as well.
  */
 static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
 			    enum ddebug_kind kind, const void *obj, bool bare)
@@ -161,9 +161,8 @@ static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
 }
 
 /*
- * Which of the kernel's functions takes it from there: printk(KERN_DEBUG ...), whose
- * level is part of the line until it is cut, or dev_printk_emit(), whose level is
- * an argument.
+ * Which kernel function the text goes to: printk(KERN_DEBUG ...), whose level is part
+ * of the line until it is cut (true), or dev_printk_emit(), whose level is an argument.
  */
 static bool ddebug_by_printk(enum ddebug_kind kind, const void *obj)
 {
@@ -183,7 +182,7 @@ static bool ddebug_by_printk(enum ddebug_kind kind, const void *obj)
 	}
 }
 
-/* Bytes of levels at the begin of @text; @text ends with a zero. */
+/* Bytes of levels at the start of @text, which is zero-terminated. */
 static size_t ddebug_levels(const char *text)
 {
 	size_t n = 0;
@@ -195,7 +194,7 @@ static size_t ddebug_levels(const char *text)
 }
 
 /*
- * What printk() makes of a line of @len bytes: returns the bytes that are left of
+ * Do what printk() does with a line of @len bytes: return the bytes that are left of
  * it.  @size is what printk() has reserved for it.
  */
 static size_t ddebug_trim(char *text, size_t len, size_t size)
@@ -216,8 +215,8 @@ static size_t ddebug_trim(char *text, size_t len, size_t size)
 }
 
 /*
- * Writes the text to @slot.  Returns false if there is not enough room: then as
- * much of it as printk() would keep has not been written.
+ * Write the text to @slot.  Return false if there is not enough room: then less has
+ * been written than printk() would keep.
  */
 static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct _ddebug *d,
 					 enum ddebug_kind kind, const void *obj,
@@ -250,10 +249,10 @@ static __printf(5, 0) bool ddebug_format(struct ddebug_slot *slot, const struct 
 }
 
 /**
- * enum ddebug_packed - what became of an attempt
- * @DDEBUG_PACKED: the arguments are there
- * @DDEBUG_PACKED_NO_ROOM: they do not fit; where a whole message fits they might
- * @DDEBUG_PACKED_NOT: these arguments make a text that is not for a packed record
+ * enum ddebug_packed - the result of an attempt to pack
+ * @DDEBUG_PACKED: the arguments are in place
+ * @DDEBUG_PACKED_NO_ROOM: they do not fit; they may where any message fits
+ * @DDEBUG_PACKED_NOT: the text of these arguments is not for a packed record
  */
 enum ddebug_packed {
 	DDEBUG_PACKED,
@@ -267,16 +266,15 @@ static bool ddebug_is_bad_field(int field)
 }
 
 /*
- * A string goes to @to, where @room bytes are; at most @limit of it, and not a byte
- * beyond these is read, as printf() has it.  Each byte is read once, since it may
- * change: the length and what is there fit each other.  Returns the length, or
- * -1 if there is more.
+ * Copy a string to @to, which has @room bytes; at most @limit bytes of it, and no byte
+ * beyond these is read, as in printf().  Each byte is read once, since it may change:
+ * the length always matches the copy.  Return the length, or -1 if there is more.
  */
 static int ddebug_copy_string(u8 *to, size_t room, const char *s, size_t limit)
 {
 	size_t n = 0;
 
-	/* what the kernel prints for pointers that are not */
+	/* what the kernel prints for invalid pointers */
 	if (unlikely((unsigned long)s < PAGE_SIZE || IS_ERR_VALUE(s)))
 		s = s ? "(efault)" : "(null)";
 	/* it reads words, but no page that the string does not reach */
@@ -297,14 +295,14 @@ static int ddebug_copy_string(u8 *to, size_t room, const char *s, size_t limit)
 	return n;
 }
 
-/* What the kernel makes of a %p..., as ddebug_copy_string(). */
+/* Copy what the kernel makes of a %p..., as ddebug_copy_string(). */
 static noinline int ddebug_render_pointer(u8 *to, size_t room, const char *fmt,
 					  const int fields[2], unsigned int nr_fields,
 					  const void *pointer)
 {
 	int n;
 
-	/* the formats are those that the kernel itself would have had */
+	/* the formats are those that the kernel itself would have got */
 	if (nr_fields == 0)
 		n = snprintf((char *)to, room, fmt, pointer);
 	else if (nr_fields == 1)
@@ -315,9 +313,9 @@ static noinline int ddebug_render_pointer(u8 *to, size_t room, const char *fmt,
 }
 
 /*
- * Writes the arguments of a message to *@at, and moves that behind them.  @end: of the
- * room there; @text: length of the text that stands before.  May fault where the
- * kernel's own formatting would, on strings and pointers.
+ * Write the arguments of a message to *@at, and advance that.  @end: of the room there;
+ * @text: length of the text that precedes.  May fault where the kernel's own formatting
+ * would, on strings and pointers.
  */
 static __always_inline
 enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8 *end,
@@ -332,7 +330,7 @@ enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8
 
 	if (end - w < p->fixed)
 		return DDEBUG_PACKED_NO_ROOM;
-	/* for the bytes of strings; the rest needs no further look */
+	/* for the bytes of strings; the rest needs no further check */
 	room = end - w - p->fixed;
 	text += p->text;
 
@@ -353,7 +351,7 @@ enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8
 			if (ddebug_is_bad_field(field))
 				return DDEBUG_PACKED_NOT;
 			if (op->kind == DDEBUG_OP_WIDTH)
-				text += abs(field) + 2;	/* a precision has no sign in it */
+				text += abs(field) + 2;	/* a precision is never negative */
 			limit = max(field, 0);
 			put_unaligned_le32(field, w);
 			w += sizeof(__le32);
@@ -392,8 +390,8 @@ enum ddebug_packed ddebug_pack(const struct ddebug_program *p, u8 **at, const u8
 }
 
 /*
- * What stands before the caller's text, at @at, is a part of a packed record as the
- * text that it is.  Returns its length, which is @size or more if it does not fit.
+ * Write what precedes the caller's text to @at; in a packed record it is text.  Return
+ * its length, which is @size or more if it does not fit.
  */
 static noinline size_t ddebug_pack_head(u8 *at, size_t size, const struct _ddebug *d,
 					enum ddebug_kind kind, const void *obj)
@@ -404,7 +402,7 @@ static noinline size_t ddebug_pack_head(u8 *at, size_t size, const struct _ddebu
 	return t.len;
 }
 
-/* Writes a packed record to @slot; *len is set to its length.  @args are used up. */
+/* Write a packed record to @slot; set *len to its length.  Consumes @args. */
 static __always_inline
 enum ddebug_packed ddebug_pack_message(struct ddebug_slot *slot, const struct _ddebug *d,
 				       enum ddebug_kind kind, const void *obj,
@@ -454,7 +452,7 @@ static __printf(5, 0) void ddebug_emit_text(struct ddebug_slot *slot, const stru
 {
 	size_t len;
 
-	/* twice at most: the longest line fits a fresh sub-buffer */
+	/* at most twice: the longest line fits in a fresh sub-buffer */
 	while (!ddebug_format(slot, d, kind, obj, fmt, args, &len))
 		ddebug_slot_next(slot);
 	ddebug_slot_commit_text(slot, DDEBUG_REC_TEXT, id, task_pid_nr(current), len);
@@ -463,7 +461,7 @@ static __printf(5, 0) void ddebug_emit_text(struct ddebug_slot *slot, const stru
 /**
  * ddebug_emit() - record a message
  * @d: the callsite
- * @kind: which function it called
+ * @kind: the function that it called
  * @obj: the device, or NULL; see &enum ddebug_kind
  * @fmt: as in printf()
  * @args: as in vprintf(); unchanged
@@ -495,7 +493,7 @@ void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind, const void *obj
 		}
 		if (result == DDEBUG_PACKED_NOT || ddebug_slot_is_ample(&slot))
 			break;
-		/* once at most: the next one is ample */
+		/* at most once: the next one is ample */
 		ddebug_slot_next(&slot);
 	}
 	ddebug_emit_text(&slot, d, kind, obj, fmt, args, id);

@@ -1,20 +1,20 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The files beside dynamic debug's control file that make the rings of use without a
+ * The files beside dynamic debug's control file that make the rings useful without a
  * host:
  *
- *   trace        what the rings hold, without consuming it; truncating it clears
+ *   trace        the contents of the rings, without consuming them; truncating clears
  *   trace_pipe   ddebug_pipe.c
  *   rb_size_kb   the size of each CPU's ring for task context
  *   log_size_kb  the size of the log on the host, if there is one
  *
- * An open trace has a view of its own, taken when it is read from its begin; a message
+ * An open trace has a view of its own, taken when it is read from its start; a message
  * is copied when its turn comes.  So a file that is read in small pieces while messages
- * come neither grows for ever nor takes a message back, and one that is sought looks
- * anew from its begin.
+ * arrive neither grows forever nor takes a message back, and seeking to its start takes
+ * a new view.
  *
- * The folder is the kernel's.  It stays when the module goes, and the module stays while
- * one of its files is open.
+ * The directory is the kernel's.  It stays when the module goes, and the module stays
+ * while one of its files is open.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -45,10 +45,10 @@ static struct dentry *ddebug_files[4];
 
 /**
  * struct ddebug_trace - a file that is open for reading
- * @view: what of it was not shown yet
+ * @view: what was not shown yet
  * @index: of @message in the file
  * @more: there is a message
- * @message: the one that is shown next
+ * @message: the next one to be shown
  * @lines: room for its lines
  */
 struct ddebug_trace {
@@ -59,7 +59,7 @@ struct ddebug_trace {
 	char lines[DDEBUG_LINES_MAX];
 };
 
-/* With the file's own lock, as those below.  The first message is that of a new view. */
+/* Like those below, called with the file's own lock.  Index 0 starts a new view. */
 static void *ddebug_trace_start(struct seq_file *m, loff_t *index)
 {
 	struct ddebug_trace *t = m->private;
@@ -90,7 +90,7 @@ static int ddebug_trace_show(struct seq_file *m, void *v)
 {
 	struct ddebug_trace *t = v;
 
-	/* if there is no room it is asked for again, with more */
+	/* if there is no room, this is called again with more */
 	seq_write(m, t->lines, ddebug_lines(t->lines, &t->message));
 	return 0;
 }
@@ -142,14 +142,15 @@ static int ddebug_trace_release(struct inode *inode, struct file *file)
 
 static loff_t ddebug_trace_llseek(struct file *file, loff_t offset, int whence)
 {
-	/* one that is open for writing alone has nothing to be sought in */
+	/* opened only for writing, there is nothing to seek in */
 	if (!(file->f_mode & FMODE_READ))
 		return noop_llseek(file, offset, whence);
 	return seq_lseek(file, offset, whence);
 }
 
-/* "echo > trace" clears, by opening; what is written is of no interest. */
-static ssize_t ddebug_trace_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+/* "echo > trace" clears when it opens the file; what is written is ignored. */
+static ssize_t ddebug_trace_write(struct file *file, const char __user *from, size_t size,
+				  loff_t *pos)
 {
 	return size;
 }
@@ -175,7 +176,7 @@ static ssize_t ddebug_put_number(char __user *to, size_t size, loff_t *pos, u64 
 	return simple_read_from_buffer(to, size, pos, text, len);
 }
 
-/* A decimal number and nothing else: 0, -EINVAL or -EFAULT. */
+/* A decimal number and nothing else: return 0, -EINVAL or -EFAULT. */
 static int ddebug_get_number(const char __user *from, size_t size, unsigned int *number)
 {
 	char text[DDEBUG_NUMBER_MAX];
@@ -193,7 +194,8 @@ static ssize_t ddebug_ring_size_read(struct file *file, char __user *to, size_t 
 	return ddebug_put_number(to, size, pos, ddebug_ring_size_kb());
 }
 
-static ssize_t ddebug_ring_size_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+static ssize_t ddebug_ring_size_write(struct file *file, const char __user *from, size_t size,
+				      loff_t *pos)
 {
 	unsigned int kb;
 	int err = ddebug_get_number(from, size, &kb);
@@ -219,7 +221,8 @@ static ssize_t ddebug_log_size_read(struct file *file, char __user *to, size_t s
 	return t ? ddebug_put_number(to, size, pos, bytes / 1024) : -ENODEV;
 }
 
-static ssize_t ddebug_log_size_write(struct file *file, const char __user *from, size_t size, loff_t *pos)
+static ssize_t ddebug_log_size_write(struct file *file, const char __user *from, size_t size,
+				     loff_t *pos)
 {
 	struct ddebug_transport *t;
 	unsigned int kb;
@@ -245,10 +248,10 @@ static const struct file_operations ddebug_log_size_fops = {
  */
 
 /**
- * ddebug_files_init() - make the files
+ * ddebug_files_init() - create the files
  *
- * They may be opened from now on.  A kernel without the folder (debugfs=off) has none,
- * which is no error.
+ * They may be opened from now on.  A kernel without the directory (debugfs=off) gets
+ * none, which is not an error.
  *
  * Context: Process, when all else is ready and cannot fail any more.
  */
@@ -265,7 +268,11 @@ void __init ddebug_files_init(void)
 	dput(dir);
 }
 
-/* None of them is open: they hold the module. */
+/**
+ * ddebug_files_exit() - remove the files
+ *
+ * Context: Process.  None of them is open: they hold the module.  Sleeps.
+ */
 void ddebug_files_exit(void)
 {
 	unsigned int i;

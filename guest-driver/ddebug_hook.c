@@ -1,82 +1,82 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The flag 'r' of dynamic debug on a kernel that does not know it.
+ * The flag 'r' of dynamic debug, on a kernel that does not know it.
  *
  * Means
  * -----
  * lib/ is built without the compiler's entry hooks, so neither ftrace nor
- * livepatch can get hold of lib/dynamic_debug.c.  A kprobe at a function's
- * entry can: its handler sets the instruction pointer to a function of ours of
- * the same prototype, which so runs in the caller's own context, with the
+ * livepatch can attach to lib/dynamic_debug.c.  A kprobe at a function's entry
+ * can: its handler sets the instruction pointer to a function of ours with the
+ * same prototype, which then runs in the caller's own context, with the
  * caller's own arguments.  An empty post_handler keeps the kernel from
  * replacing the breakpoint by a jump, which would ignore the new pointer.
  *
  *   print side    __dynamic_pr_debug(), __dynamic_dev_dbg(),
  *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg(),
- *                 print_hex_dump() where ddebug_callsite.c knows who calls
+ *                 print_hex_dump() where ddebug_callsite.c knows the caller
  *   control side  ddebug_proc_write(), ddebug_proc_show(),
  *                 ddebug_dyndbg_module_param_cb(), param_set_dyndbg_classes()
  *
- * The flag is bit 7 of the callsite's own flags; the invariant, of which
- * ddebug_lock is the guard, is
+ * The flag is bit 7 of the callsite's own flags; the invariant, protected by
+ * ddebug_lock, is
  *
  *   the callsite's static key is on  <=>  flags & (p | r)
  *
- * Callsites are visited by the control file's own seq_operations: start()
- * takes ddebug_lock, next() yields struct _ddebug, show() tells what only
+ * Callsites are visited through the control file's own seq_operations: start()
+ * takes ddebug_lock, next() yields struct _ddebug, show() prints what only
  * private structures know (the module's name as queries mean it, the class).
  *
  * Locks
  * -----
  * control_lock, then ddebug_lock, then those of static keys; control_lock,
- * then those of kprobes.  control_lock is held around stock's own changes too:
- * otherwise stock could switch a key off between our look at the flags and our
- * switching it on.  Our calls of a stock function pass its probe since the
- * caller has put its name into stock_caller (under control_lock) or
- * show_caller (under ddebug_lock) before.
+ * then those of kprobes.  control_lock is also held around stock's own changes:
+ * otherwise stock could switch a key off between our check of the flags and our
+ * switching it on.  Our calls of a stock function pass its probe because the
+ * caller has first stored its task in stock_caller (under control_lock) or
+ * show_caller (under ddebug_lock).
  *
- * The print probes' life
- * ----------------------
- * They are armed while callsites have 'r', so that 'p' alone costs what it
- * always did.  Nobody sees the difference:
+ * Lifetime of the print probes
+ * ----------------------------
+ * They are armed only while callsites have 'r', so that 'p' alone costs no more
+ * than ever.  Nobody sees the difference:
  *
  * - Armed before the first callsite gets 'r': enable_kprobe() returns when
  *   every CPU executes the breakpoint, and only then is 'r' set.  A call that
- *   went past the entry before is one of a callsite without 'r'.
+ *   passed the entry before is one of a callsite without 'r'.
  * - Disarmed when no callsite has had 'r' (set_count did not move) since before
  *   a ddebug_quiesce().  Whoever went through a static branch while 'r' held
- *   it open has reached the print function by then, and found the breakpoint.
+ *   it open has reached the print function by then, and hit the breakpoint.
  *   Whoever comes later comes from a callsite with 'p'.
  *
  * ddebug_quiesce() waits until every task that was running or preempted in the
- * kernel has given up its CPU of itself.  Nothing between a breakpoint and the
- * begin of our function, or in our print functions, does that, and between a
- * static branch and a print function nothing but the caller's own arguments.
+ * kernel has voluntarily given up its CPU.  Nothing between a breakpoint and the
+ * start of our function, or in our print functions, does that, and between a
+ * static branch and a print function only the caller's own arguments can.
  * Our control functions may sleep; they are counted from their first to their
  * last statement (inflight), and what is outside of these is covered by
  * ddebug_quiesce().
  *
  * Modules
  * -------
- * A module's callsites are in the list before its keys are tied to its code, and
- * until after its code is none any more.  A stock 6.1 can crash over a write to
- * the control file at such a moment.  Our own changes wait for the right one:
- * ddebug_module_event().
+ * A module's callsites are on the list before its keys are tied to its code, and
+ * until after that code is gone.  A stock 6.1 can crash on a write to the control
+ * file at such a moment.  Our own changes wait for the right one:
+ * ddebug_hook_module_event().
  *
  * Limits
  * ------
- * - A breakpoint hit while its CPU is handling another one is not handed to
+ * - A breakpoint hit while its CPU is handling another one is not passed to
  *   us: the stock function runs.  This takes an NMI in the few instructions of
  *   a kprobe handler.  The messages are counted, and printed.
  * - Messages that do not go through these functions (btrfs_debug() and a few
  *   more) are printed when their callsite has 'r'.  The log says so when such a
  *   callsite gets it, and a file in debugfs lists them.
  * - A hex dump whose callsite loses 'r' between its branch and the breakpoint is
- *   printed: the same call may be one of somebody who asks no flag.
- * - A call whose arguments sleep while they are worked out may come to the
- *   print function after the probes are gone: its one message is printed.
- * - After "echo 0 > /sys/kernel/debug/kprobes/enabled" nothing is handed to us.
- *   It is noticed within CHECK_PERIOD; until then 'r' prints as 'p' does.
+ *   printed: the same call may be that of code that checks no flag.
+ * - A call whose arguments sleep while they are evaluated may reach the print
+ *   function after the probes are gone: its one message is printed.
+ * - After "echo 0 > /sys/kernel/debug/kprobes/enabled" nothing is passed to us.
+ *   This is noticed within CHECK_PERIOD; until then 'r' prints as 'p' does.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -113,28 +113,28 @@
 static_assert(!((_DPRINTK_FLAGS_INCL_ANY | _DPRINTK_FLAGS_PRINT) & FLAG_R),
 	      "this kernel uses the flag bit of 'r' itself");
 
-/* What the kernel takes in one write; longer ones it refuses. */
+/* The most that the kernel accepts in one write. */
 #define WRITE_MAX	4095
 
-/* Longest line of the control file that is looked into, in bytes. */
+/* Longest line of the control file that is parsed, in bytes. */
 #define LINE_MAX	4096
 
 /* How long after the last 'r' the print probes are disarmed. */
 #define DISARM_DELAY	HZ
 
-/* How often, while callsites have 'r', the probes are checked. */
+/* How often the probes are checked while callsites have 'r'. */
 #define CHECK_PERIOD	(5 * HZ)
 
-/* The instruction endbr64, as its bytes are loaded. */
+/* The instruction endbr64, loaded as a word. */
 #define ENDBR64		0xfa1e0ff3u
 
 /**
- * struct ddebug_hook - one function of the kernel, and ours instead of it
+ * struct ddebug_hook - a function of the kernel, and ours that replaces it
  * @kp: the probe at its entry
  * @instead: where to go; a function of the same prototype
- * @fmt_arg: ddebug_print_hit(): which argument the format is, from 0
+ * @fmt_arg: for ddebug_print_hit(): which argument the format is, from 0
  * @stock: the function's own address, once @kp is registered
- * @registered: @kp is
+ * @registered: @kp is registered
  * @wanted: @kp is to be armed
  */
 struct ddebug_hook {
@@ -148,7 +148,7 @@ struct ddebug_hook {
 
 static DEFINE_MUTEX(control_lock);
 
-/* Under control_lock. */
+/* Protected by control_lock. */
 static struct ddebug_walk {
 	struct seq_file m;
 	unsigned long iter[8];	/* the kernel's struct ddebug_iter has two words */
@@ -159,22 +159,22 @@ static bool watching;		/* modules that come and go */
 static bool stopping;		/* no callsite gets 'r' any more */
 static bool probes_lost;	/* armed, but the breakpoints are not there */
 static unsigned int nr_r;	/* callsites with 'r', when they were last walked */
-static unsigned long set_count;	/* how often callsites got 'r' */
+static unsigned long set_count;	/* how many times callsites got 'r' */
 static struct {
 	unsigned int count;	/* callsites that got 'r' and are not recorded */
 	char first[80];
-} uncaptured;			/* what ddebug_say_uncaptured() has to say */
+} uncaptured;			/* what ddebug_say_uncaptured() has to report */
 static bool missed_said;
 
 /* Written under control_lock, and under ddebug_lock. */
 static struct task_struct *stock_caller;
 static struct task_struct *show_caller;
 
-/* Calls in our functions of the control side; also a wait address. */
+/* Calls inside our functions of the control side; also a wait address. */
 static atomic_t inflight = ATOMIC_INIT(0);
 
-static void ddebug_tend(struct work_struct *work);
-static DECLARE_DEFERRABLE_WORK(tend_work, ddebug_tend);
+static void ddebug_maintain(struct work_struct *work);
+static DECLARE_DEFERRABLE_WORK(maintain_work, ddebug_maintain);
 
 /*
  * The print side
@@ -184,14 +184,14 @@ static DECLARE_DEFERRABLE_WORK(tend_work, ddebug_tend);
 static const char pass_fmt[] = "%pV";
 
 /*
- * A console driver of PREEMPT_RT may sleep in the caller's context, so there
- * calls of printing functions are counted as those of the control side are.
+ * A console driver of PREEMPT_RT may sleep in the caller's context, so there the
+ * calls of print functions are counted like those of the control side.
  */
 static __always_inline bool ddebug_enter_print(unsigned int flags)
 {
 	if (IS_ENABLED(CONFIG_PREEMPT_RT))
 		atomic_inc(&inflight);
-	/* recorded as a message, it need not be as a line of the kernel's log */
+	/* recorded as a message, so not as a line of the kernel's log */
 	return (flags & FLAG_R) && ddebug_kmsg_mute();
 }
 
@@ -204,12 +204,12 @@ static __always_inline void ddebug_leave_print(bool muted)
 }
 
 /*
- * Flags may change at any time.  The functions below look at them once; if 'r'
- * or both have gone since the probe was hit, there is less or nothing to do.
+ * Flags may change at any time.  The functions below read them once; if 'r' or
+ * both have gone since the probe was hit, there is less or nothing to do.
  */
 static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
 {
-	/* One byte: whole before and after any change. */
+	/* one byte: never torn by a change */
 	return data_race((unsigned int)d->flags);
 }
 
@@ -314,7 +314,7 @@ void ddebug_ibdev_dbg(struct _ddebug *d, const struct ib_device *dev,
 
 #ifdef DDEBUG_CALLSITE_CODE
 
-/* Levels stand before the text, and are not what vsnprintf() is about. */
+/* Levels precede the text; vsnprintf() does not interpret them. */
 static __printf(3, 4)
 void ddebug_hex_line(const struct _ddebug *d, unsigned int flags,
 		     const char *fmt, ...)
@@ -339,8 +339,8 @@ void ddebug_hex_line(const struct _ddebug *d, unsigned int flags,
 
 /*
  * Line by line, as print_hex_dump(): with both flags a line is recorded, then
- * printed.  The callsite was known when the probe was hit; should it be none's
- * by now, its dump is printed, as any other.
+ * printed.  The callsite was known when the probe was hit; if it no longer is, the
+ * dump is printed like any other.
  */
 static notrace
 void ddebug_hex_dump(const char *level, const char *prefix, int prefix_type,
@@ -350,7 +350,7 @@ void ddebug_hex_dump(const char *level, const char *prefix, int prefix_type,
 	const struct _ddebug *d =
 		ddebug_callsite_at((unsigned long)__builtin_return_address(0));
 	unsigned int flags = d ? ddebug_flags(d) : FLAG_P;
-	char line[32 * 3 + 2 + 32 + 1];	/* as there */
+	char line[32 * 3 + 2 + 32 + 1];	/* as in print_hex_dump() */
 	size_t i;
 
 	if (rowsize != 16 && rowsize != 32)
@@ -393,8 +393,8 @@ static int ddebug_print_hit(struct kprobe *kp, struct pt_regs *regs)
 
 /*
  * A callsite's format is the prefix of its dumps, or "hexdump" if that is not a
- * constant.  Anything else comes from somebody else's code, which the compiler
- * let end in the same call.
+ * constant.  Anything else comes from other code that the compiler has merged into
+ * the same call.
  */
 static bool ddebug_is_hex_dump_of(const struct _ddebug *d, const char *level,
 				  const char *prefix)
@@ -410,7 +410,7 @@ static int ddebug_hex_dump_hit(struct kprobe *kp, struct pt_regs *regs)
 	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
 	const struct _ddebug *d;
 
-	/* at a function's entry the stack ends with the return address */
+	/* at a function's entry the return address is on top of the stack */
 	d = ddebug_callsite_at(*(unsigned long *)kernel_stack_pointer(regs));
 	if (!d || !(ddebug_flags(d) & FLAG_R))
 		return 0;
@@ -544,7 +544,7 @@ static int stock_class_param(const char *val, const struct kernel_param *kp)
 	return rc;
 }
 
-/* Under ddebug_lock. */
+/* With ddebug_lock. */
 static int stock_show(struct seq_file *m, void *p)
 {
 	typeof(stock_show) *f = control_hooks[CONTROL_SHOW].stock;
@@ -556,7 +556,7 @@ static int stock_show(struct seq_file *m, void *p)
 	return rc;
 }
 
-/* The kernel's parser takes a text of ours as a module's parameter only. */
+/* The kernel's parser takes a text of ours only as a module's parameter. */
 static void stock_query(char *query, const char *module)
 {
 	char param[] = "dyndbg";
@@ -565,7 +565,7 @@ static void stock_query(char *query, const char *module)
 }
 
 /*
- * Visiting the callsites: under control_lock, and ddebug_lock from
+ * Visiting the callsites: with control_lock, and with ddebug_lock from
  * ddebug_first() to ddebug_done().
  */
 
@@ -590,8 +590,8 @@ static void ddebug_done(void)
 }
 
 /**
- * struct ddebug_line - where things stand in a line of the control file
- * @file_len: the line begins with the file's name, so long
+ * struct ddebug_control_line - a parsed line of the control file
+ * @file_len: length of the file's name, which starts the line
  * @module: the module's name
  * @module_len: its length
  * @flags: the flags
@@ -599,7 +599,7 @@ static void ddebug_done(void)
  * @class_name: the class, or NULL
  * @class_len: its length
  */
-struct ddebug_line {
+struct ddebug_control_line {
 	size_t file_len;
 	char *module;
 	size_t module_len;
@@ -609,8 +609,8 @@ struct ddebug_line {
 	size_t class_len;
 };
 
-/* Of two lines, the class follows the last '" class:': names have no quotes. */
-static void ddebug_find_class(struct ddebug_line *l, char *from, char *end)
+/* The class follows the last '" class:' in the line: names have no quotes. */
+static void ddebug_find_class(struct ddebug_control_line *l, char *from, char *end)
 {
 	static const char mark[] = "\" class:";
 	const size_t n = sizeof(mark) - 1;
@@ -626,13 +626,13 @@ static void ddebug_find_class(struct ddebug_line *l, char *from, char *end)
 }
 
 /*
- * Takes apart what stock_show() has written at @line for @d:
+ * Parse what stock_show() has written at @line for @d:
  *
  *   file:line [module]function =flags "format" class:class
  *
- * Return: false if it does not look so.
+ * Return: false if it does not look like this.
  */
-static bool ddebug_take_apart(struct ddebug_line *l, char *line, size_t len,
+static bool ddebug_take_apart(struct ddebug_control_line *l, char *line, size_t len,
 			      const struct _ddebug *d)
 {
 	size_t name_len = strlen(d->filename), n;
@@ -671,12 +671,12 @@ static bool ddebug_take_apart(struct ddebug_line *l, char *line, size_t len,
 }
 
 /*
- * What queries may ask of @d, the callsite visited.  The names live until the
- * next call.
+ * Describe @d, the callsite being visited, as far as queries may ask.  The names
+ * are valid until the next call.
  */
 static void ddebug_describe(struct ddebug_site *site, struct _ddebug *d)
 {
-	struct ddebug_line l;
+	struct ddebug_control_line l;
 
 	*site = (struct ddebug_site) {
 		.module = d->modname,
@@ -718,9 +718,9 @@ static bool ddebug_matches(const struct ddebug_query *q, struct _ddebug *d)
 
 /*
  * A module's callsites can be visited before the kernel has tied their keys to
- * the code: a key that is switched on then says on, while the code stays off,
+ * the code: a key that is switched on then says on while the code stays off,
  * and switching it off later is a BUG().  So it is left alone until
- * ddebug_module_event().
+ * ddebug_hook_module_event().
  */
 static void ddebug_set_key(struct _ddebug *d, bool on)
 {
@@ -735,9 +735,9 @@ static void ddebug_set_key(struct _ddebug *d, bool on)
 }
 
 /*
- * A module's callsites can be visited after its code has ceased to be code:
- * patching it then is a WARN().  Nothing but a callsite's own key, and so
- * nobody without ddebug_lock, uses this tie.
+ * A module's callsites can be visited after its code has been freed: patching it
+ * then is a WARN().  Only a callsite's own key, and so only a holder of
+ * ddebug_lock, uses this tie.
  */
 static void ddebug_untie_key(struct _ddebug *d)
 {
@@ -763,7 +763,7 @@ static unsigned int ddebug_flags_on(void)
 }
 
 /*
- * The flags are there before the key lets anyone in, so that a message of a
+ * The flags are set before the key lets anyone in, so that a message of a
  * callsite that gets 'r' is never mistaken for one that lost it.
  */
 static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
@@ -776,7 +776,7 @@ static void ddebug_set_flags(struct _ddebug *d, unsigned int flags)
 		ddebug_set_key(d, on);
 }
 
-/* A host that knows that messages may come looks for them by itself. */
+/* A host that knows that messages may come polls by itself. */
 static void ddebug_set_nr_r(unsigned int n)
 {
 	if (!n != !nr_r)
@@ -784,7 +784,7 @@ static void ddebug_set_nr_r(unsigned int n)
 	nr_r = n;
 }
 
-/* Keys in line with the flags, and a new count. */
+/* Bring keys in line with the flags, and recount. */
 static void ddebug_sync(void)
 {
 	unsigned int n = 0;
@@ -798,7 +798,7 @@ static void ddebug_sync(void)
 	ddebug_set_nr_r(n);
 }
 
-static void ddebug_count(void)
+static void ddebug_hook_count(void)
 {
 	unsigned int n = 0;
 	struct _ddebug *d;
@@ -824,7 +824,7 @@ static void ddebug_clear(void)
  * The probes
  */
 
-/* A probe can be enabled and yet not be there: kprobes/enabled. */
+/* A probe can be enabled and yet not be in place: kprobes/enabled. */
 static bool ddebug_in_place(const struct ddebug_hook *h)
 {
 	return READ_ONCE(*h->kp.addr) != h->kp.opcode;
@@ -838,13 +838,13 @@ static int ddebug_arm(struct ddebug_hook *h)
 		return 0;
 	rc = enable_kprobe(&h->kp);
 	if (rc) {
-		pr_err("no probe can be set at %s: error %d\n",
+		pr_err("cannot set a kprobe at %s: error %d\n",
 		       h->kp.symbol_name, rc);
 		return rc;
 	}
 	h->wanted = true;
 	if (!ddebug_in_place(h)) {
-		pr_err("kprobes are disabled: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		pr_err("kprobes are disabled; enable them: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -890,9 +890,9 @@ static void ddebug_check_probes(void)
 	probes_lost = lost;
 	ddebug_sync();
 	if (lost)
-		pr_warn("kprobes are disabled, nothing is recorded and 'r' is refused: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
+		pr_warn("kprobes are disabled: nothing is recorded and 'r' is refused; enable them: echo 1 > /sys/kernel/debug/kprobes/enabled\n");
 	else
-		pr_info("kprobes are enabled again, %u callsites are recorded\n",
+		pr_info("kprobes are enabled again: recording %u callsites\n",
 			nr_r);
 }
 
@@ -902,8 +902,8 @@ static long ddebug_nothing(void *unused)
 }
 
 /*
- * Wait for tasks, as said at the top.  synchronize_rcu_tasks() leaves out the
- * idle tasks; work on their CPU makes them give it up.  A CPU on its way down
+ * Wait for tasks, as explained at the top.  synchronize_rcu_tasks() leaves out the
+ * idle tasks; work on their CPU makes them give it up.  A CPU that is going down
  * is down before cpus_read_lock() returns, so none is left out.
  */
 static void ddebug_quiesce(void)
@@ -922,7 +922,7 @@ static bool ddebug_print_wanted(void)
 	return print_hooks[0].wanted;
 }
 
-/* Once: who then looks for messages knows where, and what counts them. */
+/* Only once: the message says where they are and what counts them. */
 static void ddebug_say_missed(void)
 {
 	unsigned long n = 0;
@@ -930,17 +930,17 @@ static void ddebug_say_missed(void)
 
 	lockdep_assert_held(&control_lock);
 	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
-		/* counted by whoever is missed, without order */
+		/* counted by whoever is missed, unordered */
 		n += data_race(print_hooks[i].kp.nmissed);
 	if (!n || missed_said)
 		return;
 	missed_said = true;
-	pr_notice("%lu calls of printing functions from within a kprobe could not be recorded, their messages are in the kernel log; missed_* in the statistics goes on counting\n",
+	pr_notice("%lu print calls from within a kprobe handler could not be recorded: their messages are in the kernel log; missed_* in dynamic_debug_rb/stats counts further ones\n",
 		  n);
 }
 
-/* With 'r' somewhere: look after the probes.  Without: disarm those of print. */
-static void ddebug_tend(struct work_struct *work)
+/* While there is any 'r': check the probes.  Otherwise: disarm those of the print side. */
+static void ddebug_maintain(struct work_struct *work)
 {
 	unsigned long count;
 	bool idle;
@@ -949,11 +949,11 @@ static void ddebug_tend(struct work_struct *work)
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
-	ddebug_count();
+	ddebug_hook_count();
 	idle = !nr_r;
 	count = set_count;
 	if (!idle)
-		queue_delayed_work(system_unbound_wq, &tend_work, CHECK_PERIOD);
+		queue_delayed_work(system_unbound_wq, &maintain_work, CHECK_PERIOD);
 	idle = idle && ddebug_print_wanted();
 	mutex_unlock(&control_lock);
 	if (!idle)
@@ -972,8 +972,8 @@ static void ddebug_tend(struct work_struct *work)
  * Callsites that are not recorded
  */
 
-/* Of @mod, which comes, or with NULL: all.  The calls of hex dumps are found. */
-static void ddebug_learn(const struct module *mod)
+/* Find the hex dump calls of @mod, which is coming, or with NULL: of everything. */
+static void ddebug_hook_learn(const struct module *mod)
 {
 	struct _ddebug *d;
 
@@ -983,7 +983,7 @@ static void ddebug_learn(const struct module *mod)
 	ddebug_done();
 }
 
-/* @d gets 'r', what for?  Called while it is visited. */
+/* Note @d, which gets 'r', if it cannot be recorded.  Called while it is visited. */
 static void ddebug_note_uncaptured(struct _ddebug *d)
 {
 	struct ddebug_site site;
@@ -999,7 +999,7 @@ static void ddebug_say_uncaptured(void)
 {
 	lockdep_assert_held(&control_lock);
 	if (uncaptured.count)
-		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; dynamic_debug_rb/uncaptured in debugfs lists such callsites\n",
+		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; see dynamic_debug_rb/uncaptured in debugfs\n",
 			  uncaptured.count, uncaptured.first,
 			  uncaptured.count > 1 ? ", ..." : "");
 	uncaptured.count = 0;
@@ -1007,10 +1007,10 @@ static void ddebug_say_uncaptured(void)
 
 /*
  * Modules come: their keys are tied to code, and may follow their flags.  They
- * are live: their __init text goes.
+ * become live: their __init text goes.
  * Modules go: their exit function has run, so nobody is in their code.
  */
-static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
+static int ddebug_hook_module_event(struct notifier_block *nb, unsigned long event,
 			       void *data)
 {
 	const struct module *mod = data;
@@ -1027,7 +1027,7 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 
 	mutex_lock(&control_lock);
 	if (event == MODULE_STATE_COMING)
-		ddebug_learn(mod);
+		ddebug_hook_learn(mod);
 	else
 		ddebug_callsite_forget(mod);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
@@ -1045,16 +1045,16 @@ static int ddebug_module_event(struct notifier_block *nb, unsigned long event,
 	}
 	ddebug_done();
 	if (nr_r && !n)
-		mod_delayed_work(system_unbound_wq, &tend_work, DISARM_DELAY);
+		mod_delayed_work(system_unbound_wq, &maintain_work, DISARM_DELAY);
 	ddebug_set_nr_r(n);
 	ddebug_say_uncaptured();
 	mutex_unlock(&control_lock);
 	return NOTIFY_OK;
 }
 
-/* After jump labels' (1), and after dynamic debug's where it has one (0). */
+/* After that of jump labels (1), and after that of dynamic debug, if it has one (0). */
 static struct notifier_block module_nb = {
-	.notifier_call = ddebug_module_event,
+	.notifier_call = ddebug_hook_module_event,
 	.priority = -1,
 };
 
@@ -1062,7 +1062,7 @@ static struct notifier_block module_nb = {
  * Carrying out queries
  */
 
-/* Every callsite that @q gives 'r' is in the dictionary, and on the host. */
+/* Put every callsite that @q gives 'r' in the dictionary, and announce it to the host. */
 static int ddebug_announce(const struct ddebug_query *q)
 {
 	struct _ddebug *d;
@@ -1078,7 +1078,7 @@ static int ddebug_announce(const struct ddebug_query *q)
 	ddebug_done();
 	if (rc < 0)
 		return rc;
-	/* A device that fails is no reason not to record. */
+	/* recording does not depend on the device */
 	ddebug_dict_announce();
 	return 0;
 }
@@ -1117,7 +1117,7 @@ static int ddebug_apply(const struct ddebug_query *q)
 	if (!(q->set & FLAG_R)) {
 		rc = ddebug_set_matching(q);
 		if (!nr_r)
-			mod_delayed_work(system_unbound_wq, &tend_work,
+			mod_delayed_work(system_unbound_wq, &maintain_work,
 					 DISARM_DELAY);
 		return rc;
 	}
@@ -1127,18 +1127,18 @@ static int ddebug_apply(const struct ddebug_query *q)
 	if (!rc)
 		rc = ddebug_announce(q);
 	if (!rc) {
-		ddebug_learn(NULL);
+		ddebug_hook_learn(NULL);
 		rc = ddebug_set_matching(q);
 		ddebug_dict_announce();
 	}
-	mod_delayed_work(system_unbound_wq, &tend_work,
+	mod_delayed_work(system_unbound_wq, &maintain_work,
 			 nr_r ? CHECK_PERIOD : DISARM_DELAY);
 	return rc;
 }
 
 /*
- * One query: @copy is another copy of @query.  What we do not carry out, and
- * what is wrong, is for the kernel's own parser, which also explains it.
+ * Carry out one query; @copy is another copy of @query.  What is not ours, or is
+ * wrong, is left to the kernel's own parser, which also explains it.
  */
 static int ddebug_run_one(char *query, char *copy, const char *module)
 {
@@ -1153,7 +1153,7 @@ static int ddebug_run_one(char *query, char *copy, const char *module)
 	return rc;
 }
 
-/* All queries of @text, which is cut up.  Returns 0, or the last error. */
+/* Carry out all queries of @text, which is cut up.  Return 0, or the last error. */
 static int ddebug_run(char *text, const char *module)
 {
 	char *copy, *query;
@@ -1173,7 +1173,7 @@ static int ddebug_run(char *text, const char *module)
 	return err;
 }
 
-/* Is @text ours to carry out?  1, 0 or -ENOMEM. */
+/* Must we carry out @text?  1, 0 or -ENOMEM. */
 static int ddebug_concerns_us(const char *text)
 {
 	char *copy, *rest, *query;
@@ -1241,7 +1241,7 @@ static ssize_t ddebug_write_text(struct file *file, const char __user *ubuf,
 	return rc;
 }
 
-/* Instead of ddebug_proc_write(). */
+/* Replaces ddebug_proc_write(). */
 static ssize_t ddebug_write(struct file *file, const char __user *ubuf,
 			    size_t len, loff_t *offp)
 {
@@ -1253,11 +1253,11 @@ static ssize_t ddebug_write(struct file *file, const char __user *ubuf,
 	return rc;
 }
 
-/* Instead of ddebug_proc_show(), for callsites with 'r'; under ddebug_lock. */
+/* Replaces ddebug_proc_show(), for callsites with 'r'; with ddebug_lock. */
 static int ddebug_show(struct seq_file *m, void *p)
 {
 	size_t from = m->count;
-	struct ddebug_line l;
+	struct ddebug_control_line l;
 	char *end, *at;
 	int rc;
 
@@ -1271,7 +1271,7 @@ static int ddebug_show(struct seq_file *m, void *p)
 		return 0;
 	}
 	if (m->count + 1 >= m->size) {
-		m->count = m->size;	/* it did not fit: comes again */
+		m->count = m->size;	/* it did not fit: called again */
 		return 0;
 	}
 	at = l.flags + l.flags_len;
@@ -1283,8 +1283,8 @@ static int ddebug_show(struct seq_file *m, void *p)
 }
 
 /*
- * "dyndbg", or "dyndbg" of another module: "other.dyndbg".  Returns the
- * queries, and which module they are for if they do not say.
+ * "dyndbg", or "dyndbg" of another module: "other.dyndbg".  Return the queries, and
+ * the module that they are for unless they say otherwise.
  */
 static const char *ddebug_param_queries(const char *param, const char *val,
 					const char **module, char **other)
@@ -1325,8 +1325,8 @@ static int ddebug_run_param(char *param, char *val, const char *module)
 }
 
 /*
- * Instead of ddebug_dyndbg_module_param_cb(): a parameter that the module does
- * not have.  As there, a bad query does not keep the module from loading.
+ * Replaces ddebug_dyndbg_module_param_cb(): a parameter that the module does not
+ * have.  As there, a bad query does not keep the module from loading.
  */
 static int ddebug_module_param(char *param, char *val, const char *module)
 {
@@ -1339,8 +1339,8 @@ static int ddebug_module_param(char *param, char *val, const char *module)
 }
 
 /*
- * Instead of param_set_dyndbg_classes().  It may have switched off keys of
- * callsites with 'r'; what these said in between is not recorded.
+ * Replaces param_set_dyndbg_classes().  It may have switched off keys of callsites
+ * with 'r'; their messages in between are not recorded.
  */
 static int ddebug_class_param(const char *val, const struct kernel_param *kp)
 {
@@ -1361,8 +1361,8 @@ static int ddebug_class_param(const char *val, const struct kernel_param *kp)
  */
 
 /**
- * ddebug_function_start() - a function's own address
- * @kp: a probe at its entry, registered; it may stand behind an ENDBR
+ * ddebug_function_start() - get the address of a probed function
+ * @kp: a probe at its entry, registered; it may be behind an ENDBR
  *
  * Context: Any.
  */
@@ -1380,12 +1380,12 @@ void *ddebug_function_start(const struct kprobe *kp)
 }
 
 /**
- * ddebug_may_call() - is a function of the kernel's one that can be called by its address?
- * @start: its begin, where no probe is armed
+ * ddebug_may_call() - check that a kernel function can be called by its address
+ * @start: its start, where no probe is armed
  *
- * Where the CPU tracks indirect branches the kernel takes the ENDBR from all functions
- * that it calls by name only, and whoever comes there by a pointer is a control
- * protection fault.
+ * Where the CPU tracks indirect branches, the kernel removes the ENDBR from all functions
+ * that it calls only by name; calling one through a pointer raises a control protection
+ * fault.
  *
  * Context: Any.
  */
@@ -1398,7 +1398,7 @@ bool ddebug_may_call(const void *start)
 	return true;
 }
 
-/* Addresses only; nothing is armed yet. */
+/* Only to get addresses; nothing is armed yet. */
 static int ddebug_register(struct ddebug_hook *h, int n)
 {
 	int rc;
@@ -1407,14 +1407,14 @@ static int ddebug_register(struct ddebug_hook *h, int n)
 		h->kp.flags = KPROBE_FLAG_DISABLED;
 		rc = register_kprobe(&h->kp);
 		if (rc) {
-			pr_err("this kernel is not supported: no probe at %s, error %d\n",
+			pr_err("this kernel is not supported: no kprobe at %s, error %d\n",
 			       h->kp.symbol_name, rc);
 			return -EOPNOTSUPP;
 		}
 		h->registered = true;
 		h->stock = ddebug_function_start(&h->kp);
 		if (!ddebug_may_call(h->stock)) {
-			pr_err("this CPU tracks indirect branches, and the kernel allows none to %s: boot it with ibt=off\n",
+			pr_err("this CPU tracks indirect branches (IBT) and %s allows none: boot the kernel with ibt=off\n",
 			       h->kp.symbol_name);
 			return -EOPNOTSUPP;
 		}
@@ -1422,7 +1422,7 @@ static int ddebug_register(struct ddebug_hook *h, int n)
 	return 0;
 }
 
-/* Together, for the sake of one grace period instead of many. */
+/* All together: one grace period instead of many. */
 static void ddebug_unregister(struct ddebug_hook *h, int n)
 {
 	struct kprobe *kps[ARRAY_SIZE(print_hooks) + ARRAY_SIZE(control_hooks)];
@@ -1437,7 +1437,7 @@ static void ddebug_unregister(struct ddebug_hook *h, int n)
 	unregister_kprobes(kps, nr);
 }
 
-/* How the control file is read is known to whoever has opened it. */
+/* The functions that read the control file are found by opening it. */
 static int ddebug_find_seq_operations(void)
 {
 	static const char * const paths[] = {
@@ -1457,12 +1457,12 @@ static int ddebug_find_seq_operations(void)
 		filp_close(file, NULL);
 		return 0;
 	}
-	pr_err("neither %s nor %s can be opened: mount /proc\n",
+	pr_err("cannot open %s or %s: mount /proc\n",
 	       paths[0], paths[1]);
 	return -EOPNOTSUPP;
 }
 
-/* Is this the kernel we think it is? */
+/* Is this kernel what we expect? */
 static int ddebug_check_kernel(void)
 {
 	unsigned int used = 0, n = 0;
@@ -1480,7 +1480,7 @@ static int ddebug_check_kernel(void)
 	}
 	ddebug_done();
 	if (used & FLAG_R) {
-		pr_err("flag bit %d of a callsite is in use: by another module that adds a flag 'r'?\n",
+		pr_err("flag bit %d of a callsite is in use: does another module add a flag 'r'?\n",
 		       ilog2(FLAG_R));
 		return -EBUSY;
 	}
@@ -1491,7 +1491,7 @@ static int ddebug_check_kernel(void)
 	return 0;
 }
 
-static int ddebug_look_around(void)
+static int ddebug_probe_kernel(void)
 {
 	int rc;
 
@@ -1517,19 +1517,18 @@ static int ddebug_arm_control(void)
 	mutex_lock(&control_lock);
 	for (i = 0; !rc && i < ARRAY_SIZE(control_hooks); i++)
 		rc = ddebug_arm(&control_hooks[i]);
-	/* who came by a probe that is armed and waits for the lock is not to set 'r' */
+	/* who hit a probe that is armed, and waits for the lock, must not set 'r' */
 	stopping = rc;
 	mutex_unlock(&control_lock);
 	return rc;
 }
 
 /**
- * ddebug_hook_start() - make the kernel know the flag 'r'
+ * ddebug_hook_start() - add the flag 'r' to the kernel
  *
- * Sleeps.
- *
- * Return: 0; -EOPNOTSUPP if this kernel does not fit, -EBUSY if the flag's bit
- * is taken, -ENOMEM.  The log says more.  After an error all is as before.
+ * Context: Process.  Sleeps.
+ * Return: 0; -EOPNOTSUPP if this kernel is not supported, -EBUSY if the flag's bit
+ * is in use, -ENOMEM.  The log says more.  On an error nothing has changed.
  */
 int ddebug_hook_start(void)
 {
@@ -1542,7 +1541,7 @@ int ddebug_hook_start(void)
 		return -ENOMEM;
 
 	mutex_lock(&control_lock);
-	rc = ddebug_look_around();
+	rc = ddebug_probe_kernel();
 	mutex_unlock(&control_lock);
 	if (!rc)
 		rc = ddebug_arm_control();
@@ -1552,15 +1551,16 @@ int ddebug_hook_start(void)
 }
 
 /**
- * ddebug_hook_stop() - let the kernel forget the flag 'r'
+ * ddebug_hook_stop() - remove the flag 'r' from the kernel
  *
- * Afterwards no callsite has 'r', keys are in line with flags, and nobody is
- * or comes into this file.  Sleeps, for as long as it takes every task to give
- * up its CPU once.
+ * Afterwards no callsite has 'r', keys match flags, and nobody is in this file or
+ * enters it.
+ *
+ * Context: Process.  Sleeps until every task has given up its CPU once.
  */
 void ddebug_hook_stop(void)
 {
-	/* No one sets 'r' any more ... */
+	/* Nobody sets 'r' any more ... */
 	mutex_lock(&control_lock);
 	stopping = true;
 	if (control_hooks[CONTROL_SHOW].wanted)
@@ -1571,19 +1571,19 @@ void ddebug_hook_stop(void)
 	if (watching)
 		unregister_module_notifier(&module_nb);
 	watching = false;
-	cancel_delayed_work_sync(&tend_work);
+	cancel_delayed_work_sync(&maintain_work);
 
-	/* ... so stock's functions may change flags beside ours. */
+	/* ... so stock's functions may change flags besides ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
 
 	/*
-	 * Whoever hit a control probe is counted, whoever was let in by 'r' has
-	 * come to a print probe ...
+	 * Whoever hit a control probe is counted; whoever was let in by 'r' has reached a
+	 * print probe ...
 	 */
 	ddebug_quiesce();
 	wait_var_event(&inflight, !atomic_read(&inflight));
 
-	/* ... and then out of what is behind it. */
+	/* ... and then left what is behind it. */
 	ddebug_unregister(print_hooks, ARRAY_SIZE(print_hooks));
 	ddebug_quiesce();
 
@@ -1605,32 +1605,32 @@ static unsigned int ddebug_count_uncaptured(void)
 static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
 				int n)
 {
-	/* counted by whoever is missed, without order */
+	/* counted by whoever is missed, unordered */
 	for (; n; n--, h++)
 		seq_printf(m, "missed_%s: %lu\n", h->kp.symbol_name,
 			   data_race(h->kp.nmissed));
 }
 
 /**
- * ddebug_hook_stats() - what there is to know about the hook
- * @m: where to write lines "name: number"
+ * ddebug_hook_stats() - print the hook's lines of the stats file
+ * @m: the file
  *
  *   callsites_r         callsites with 'r'
- *   print_probes_armed  1 while messages are handed to us
- *   kprobes_disabled    1 while somebody keeps that from working
- *   missed_FUNCTION     calls of it that were not handed to us: from inside of
- *                       a kprobe handler, or an NMI that hit one
+ *   print_probes_armed  1 while messages are passed to us
+ *   kprobes_disabled    1 while kprobes are disabled, which prevents that
+ *   missed_FUNCTION     calls of it that were not passed to us: from inside a
+ *                       kprobe handler, or from an NMI that hit one
  *   callsites_r_uncaptured  of those with 'r', the ones that print to the kernel
  *                       log instead of being recorded
  *
- * Sleeps.
+ * Context: Process.  Sleeps.
  */
 void ddebug_hook_stats(struct seq_file *m)
 {
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
-	ddebug_count();
+	ddebug_hook_count();
 	seq_printf(m, "callsites_r: %u\n", nr_r);
 	seq_printf(m, "callsites_r_uncaptured: %u\n", ddebug_count_uncaptured());
 	seq_printf(m, "print_probes_armed: %d\n", ddebug_print_wanted());
@@ -1641,10 +1641,10 @@ void ddebug_hook_stats(struct seq_file *m)
 }
 
 /**
- * ddebug_hook_uncaptured() - the callsites that 'r' would not record
+ * ddebug_hook_uncaptured() - list the callsites that 'r' cannot record
  * @m: where to write lines "file:line [module]function reason"
  *
- * Sleeps.
+ * Context: Process.  Sleeps.
  */
 void ddebug_hook_uncaptured(struct seq_file *m)
 {
@@ -1653,7 +1653,7 @@ void ddebug_hook_uncaptured(struct seq_file *m)
 	struct _ddebug *d;
 
 	mutex_lock(&control_lock);
-	ddebug_learn(NULL);
+	ddebug_hook_learn(NULL);
 	for (d = ddebug_first(); d; d = ddebug_next()) {
 		obstacle = ddebug_callsite_obstacle(d);
 		if (!obstacle)

@@ -11,11 +11,9 @@ struct kprobe;
 struct seq_file;
 
 /*
- * ddebug_hook_start() returns 0 or -errno, and has undone what it did in the
- * latter case.  After ddebug_hook_stop() nobody is, or will be, in
- * ddebug_emit(), ddebug_dict_add() or ddebug_dict_announce().  Both sleep.
- * ddebug_hook_stats() adds the hook's "name: value" lines,
- * ddebug_hook_uncaptured() a line for each callsite that cannot be recorded.
+ * ddebug_hook_start() returns 0 or -errno; on an error it has undone what it did.  After
+ * ddebug_hook_stop() nobody is, or will be, in ddebug_emit(), ddebug_dict_add() or
+ * ddebug_dict_announce().  Both sleep.
  */
 int ddebug_hook_start(void);
 void ddebug_hook_stop(void);

@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Kicks: when to wake the device, and the readers in the guest that wait for messages.
+ * Kicks: when to wake the device, and readers in the guest that wait for messages.
  *
- * A producer never leaves the guest.  It asks for an irq_work, whose handler
- * (ddebug_work()) looks at what the device wants, and notifies it:
+ * A producer never leaves the guest.  It queues an irq_work, whose handler
+ * (ddebug_work()) checks what the device wants and notifies it:
  *
  *   first message after a quiet time, or half a ring unread   at once
  *   others                                                    at the next tick
  *
- * irq_work_queue() has a locked instruction, so a plain flag of this CPU says
- * that work is asked for already.
+ * irq_work_queue() has a locked instruction, so a plain flag of this CPU records
+ * that work is queued already.
  *
  * Nothing is left behind
  * ----------------------
  * Claim: for each commit on a CPU that is online, with a transport attached or a
- * reader that listens, the handler runs on that CPU and loads the stream's head,
- * later in program order than the commit.  (All of this happens on one CPU, so that
- * program order is what everybody there sees.)
+ * listener set, the handler runs on that CPU and loads the stream's head, later in
+ * program order than the commit.  (All of this happens on one CPU, so program
+ * order is what everybody there sees.)
  *
  *   commit:   C1 store head       handler:  H1 armed = 0
  *             C2 load armed                 H2 load heads
  *             C3 armed = level              H3 full barrier
  *             C4 irq_work_queue()           H4 load want_kick
  *
- *  - C2 finds 0: C4 is reached, for nothing from C2 to C4 can fault.  C4 makes the
- *    work pending, or finds it pending; in both cases the handler begins after
+ *  - C2 finds 0: C4 is reached, since nothing from C2 to C4 can fault.  C4 makes the
+ *    work pending, or finds it pending; in both cases the handler starts after
  *    C4: irq_work clears "pending" before it calls the handler.
  *  - C2 finds it set.  Then some C3 has stored it after the last H1.
- *     - Its C4 has been done: the work is pending, since if the handler had begun
- *       after that C4, H1 would have cleared armed.  It begins after this C2.
- *     - Its C4 has not been done: we have interrupted it between C3 and C4.  It
- *       goes on when we return, and its C4 is followed by a handler run.
- *  - The handler is itself interrupted (NMI, or on PREEMPT_RT, where the lazy work
- *    is a thread's, anything).  Before H1: H2 is later than the commit.  After H1:
- *    C2 finds 0, the first case.
+ *     - Its C4 is done: the work is pending, because if the handler had started
+ *       after that C4, H1 would have cleared armed.  It starts after this C2.
+ *     - Its C4 is not done: we have interrupted it between C3 and C4.  It
+ *       continues when we return, and its C4 is followed by a handler run.
+ *  - The handler itself is interrupted (by an NMI, or on PREEMPT_RT, where the lazy
+ *    work runs in a thread, by anything).  Before H1: H2 is later than the commit.
+ *    After H1: C2 finds 0, the first case.
  *
- * A CPU that is going down runs pending work after it has been marked offline,
- * and asks for none from then on: nothing would run it.  What it commits after
- * that is looked at when it is dead (ddebug_kick_dead()); what it commits while
- * it comes up, before it is online, when it is (ddebug_kick_online()).
+ * A CPU that is going down runs pending work after it has been marked offline, and
+ * queues none from then on: nothing would run it.  What it commits after that is
+ * handled when it is dead (ddebug_kick_dead()); what it commits while coming up,
+ * before it is online, is handled when it is (ddebug_kick_online()).
  *
- * The device, for its part, stores want_kick, then looks at head again before it
+ * The device, for its part, stores want_kick, then loads head again before it
  * sleeps.  kick:A pairs with device:C: of "head, barrier, want_kick" here and
  * "want_kick, barrier, head" there, at least one load sees the other's store.
- * The heads are loaded before the barrier, since a head that was looked at is not
- * looked at again: one that an NMI stores between H3 and H4 has no barrier behind
- * it yet, and is left to the run of the handler that this NMI has asked for.
+ * The heads are loaded before the barrier because a head that was scanned is not
+ * scanned again: one that an NMI stores between H3 and H4 has no barrier after it
+ * yet, and is left to the handler run that this NMI has requested.
  *
- * Readers of trace_pipe are told in the same way, behind the same barrier: see
+ * Readers of trace_pipe are woken in the same way, after the same barrier: see
  * ddebug_pipe.c.
  */
 #include <linux/cpu.h>
@@ -59,32 +59,32 @@
 #include "ddebug_kick.h"
 #include "ddebug_transport.h"
 
-/* Messages that come after at least this long count as the first ones. */
+/* A message that comes after at least this long counts as the first one. */
 #define DDEBUG_QUIET_NS		(10 * NSEC_PER_MSEC)
 
 DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
 /*
- * What a reader in the guest wants called after each commit: ddebug_kick_listen().  While
- * it is set the handler runs as it does with a transport.
+ * Called after each commit for a reader in the guest: ddebug_kick_listen().  While it
+ * is set, the handler runs as it does with a transport.
  */
 static void (*ddebug_listener)(void);
 
-/* Has a stream of @c before @i been notified that shares a queue with it? */
-static bool ddebug_told(const struct ddebug_cpu *c, unsigned long told, u8 i)
+/* Has a stream of @c before @i that shares a queue with it been notified? */
+static bool ddebug_kick_was_notified(const struct ddebug_cpu *c, unsigned long notified, u8 i)
 {
 	u8 k;
 
 	for (k = 0; k < i; k++)
-		if (told & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
+		if (notified & BIT(k) && c->ring[k]->stream.queue == c->ring[i]->stream.queue)
 			return true;
 	return false;
 }
 
-/* Which streams have a head that was not looked at yet. */
-static unsigned long ddebug_news(struct ddebug_cpu *c)
+/* Return the streams whose head has not been seen yet, as a mask. */
+static unsigned long ddebug_kick_scan(struct ddebug_cpu *c)
 {
-	unsigned long news = 0;
+	unsigned long pending = 0;
 	u8 i;
 
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
@@ -97,33 +97,34 @@ static unsigned long ddebug_news(struct ddebug_cpu *c)
 		if (head == r->seen)
 			continue;
 		r->seen = head;
-		news |= BIT(i);
+		pending |= BIT(i);
 	}
-	return news;
+	return pending;
 }
 
-/* Tell the device of @news, where it wants to be told. */
-static void ddebug_tell(struct ddebug_cpu *c, struct ddebug_transport *t, unsigned long news)
+/* Notify the device of the streams in @pending, where it wants that. */
+static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t,
+			       unsigned long pending)
 {
-	unsigned long told = 0;
+	unsigned long notified = 0;
 	u8 i;
 
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
 		struct ddebug_ring *r = c->ring[i];
 
-		if (!(news & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
+		if (!(pending & BIT(i)) || !READ_ONCE(r->stream.status->want_kick))
 			continue;
-		if (!ddebug_told(c, told, i)) {
+		if (!ddebug_kick_was_notified(c, notified, i)) {
 			t->ops->notify(t, &r->stream);
 			WRITE_ONCE(c->kicks, c->kicks + 1);
 		}
-		told |= BIT(i);
+		notified |= BIT(i);
 	}
 }
 
 /*
- * Nobody else looks at the streams of @c.  Where the listener is found NULL, the commit came
- * before the interrupt of ddebug_kick_listen(), so who listens sees it.
+ * The kick handler.  Nobody else scans the streams of @c.  If it finds no listener, the
+ * commit preceded the interrupt of ddebug_kick_listen(), so the listener sees it.
  */
 static void ddebug_work(struct ddebug_cpu *c)
 {
@@ -137,15 +138,15 @@ static void ddebug_work(struct ddebug_cpu *c)
 	listener = READ_ONCE(ddebug_listener);
 	if (t || listener) {
 		u8 level = c->own_level;
-		unsigned long news;
+		unsigned long pending;
 
 		WRITE_ONCE(c->own_level, interrupt_context_level() + 1);
 		barrier();
-		news = t ? ddebug_news(c) : 0;
-		/* kick:A pairs with device:C and pipe:C: head before want_kick, and who waits */
+		pending = t ? ddebug_kick_scan(c) : 0;
+		/* kick:A pairs with device:C and pipe:C: head before want_kick, wait queue */
 		virt_mb();
 		if (t)
-			ddebug_tell(c, t, news);
+			ddebug_kick_notify(c, t, pending);
 		if (listener)
 			listener();
 		barrier();
@@ -171,15 +172,23 @@ static void ddebug_work_lazy(struct irq_work *work)
 }
 
 /*
- * An NMI may come while the idle loop decides to stop the tick, behind its look for
- * lazy work: that would then wait for the next interrupt, whenever that comes.
+ * An NMI may hit the idle loop while that decides to stop the tick, after its check for
+ * lazy work: the work would then wait for the next interrupt, whenever that comes.
  */
 static bool ddebug_tick_may_stop(u8 context)
 {
 	return context == VIRTIO_DDEBUG_CTX_NMI && is_idle_task(current);
 }
 
-/* ddebug_kick(), where no work of this CPU is sure to run that is good enough. */
+/**
+ * ddebug_kick_arm() - queue work for a commit: the slow path of ddebug_kick()
+ * @c: this CPU's
+ * @context: of the stream
+ * @time: ns; of the message
+ * @half: the device has half a ring still to copy
+ *
+ * Context: Any, NMI included, with preemption off.
+ */
 void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 {
 	if (!rcu_access_pointer(ddebug_attached) && !READ_ONCE(ddebug_listener))
@@ -200,7 +209,7 @@ void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half)
 	}
 }
 
-/* As if a message had come.  Interrupts are off. */
+/* As if a message had been committed.  Interrupts are off. */
 static void ddebug_work_anyway(void *unused)
 {
 	struct ddebug_ring *r = this_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK];
@@ -210,14 +219,22 @@ static void ddebug_work_anyway(void *unused)
 	ddebug_work_here(NULL);
 }
 
-/* Messages may come from now on: the device, if it sleeps, learns of it. */
+/**
+ * ddebug_kick_active() - tell the device, which may sleep, that messages may come
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_kick_active(void)
 {
 	smp_call_function_single(get_cpu(), ddebug_work_anyway, NULL, 1);
 	put_cpu();
 }
 
-/* This CPU has just come online. */
+/**
+ * ddebug_kick_online() - handle what a CPU has committed before it came online
+ *
+ * Context: Process, on that CPU, in a CPU hotplug callback.
+ */
 void ddebug_kick_online(void)
 {
 	struct ddebug_cpu *c = get_cpu_ptr(&ddebug_cpu);
@@ -227,18 +244,23 @@ void ddebug_kick_online(void)
 	put_cpu_ptr(&ddebug_cpu);
 }
 
-/* @cpu is dead; it comes up only when this has returned. */
+/**
+ * ddebug_kick_dead() - handle what a CPU has committed while going down
+ * @cpu: which; it is dead, and comes up only after this has returned
+ *
+ * Context: Process, in a CPU hotplug callback.
+ */
 void ddebug_kick_dead(unsigned int cpu)
 {
 	ddebug_work(per_cpu_ptr(&ddebug_cpu, cpu));
 }
 
 /**
- * ddebug_kick_dying() - the device is to look now, for it is the last time
- * @r: the stream that has something to tell
+ * ddebug_kick_dying() - have the device read now, for the last time
+ * @r: the stream with the notice
  *
- * Whether it wants to be kicked does not matter: a notification too many is none
- * for a kernel that dies.
+ * Notifies even if the device does not want kicks: one too many does no harm in a
+ * dying kernel.
  *
  * Context: Any, NMI included, with preemption off.
  */
@@ -256,8 +278,8 @@ void ddebug_kick_dying(struct ddebug_ring *r)
 }
 
 /**
- * ddebug_work_on() - a CPU's handler looks at its streams
- * @cpu: which; one that is offline has nothing to look at
+ * ddebug_work_on() - run the kick handler of a CPU
+ * @cpu: which; one that is offline has nothing to scan
  *
  * Context: Process, with the CPU hotplug lock.  Sleeps.
  */
@@ -268,7 +290,7 @@ void ddebug_work_on(unsigned int cpu)
 }
 
 /**
- * ddebug_work_all() - the handler of each CPU that is online runs once
+ * ddebug_work_all() - run the kick handler of each online CPU once
  *
  * Context: Process.  Sleeps.
  */
@@ -278,15 +300,15 @@ void ddebug_work_all(void)
 }
 
 /**
- * ddebug_kick_listen() - set what a reader in the guest wants called after commits
- * @listener: called by the handler after each commit from now on, behind kick:A, in hard
- *	interrupt or in process context with preemption off; NULL: nothing
+ * ddebug_kick_listen() - set the listener of a reader in the guest
+ * @listener: called by the handler after each commit from now on, after kick:A, in hard
+ *	interrupt or in process context with preemption off; NULL: none
  *
- * Who looks at the streams afterwards has seen all commits that asked for no work:
- * each CPU has passed an interrupt between such a commit and that look.
+ * Whoever reads the streams afterwards sees all commits that queued no work: each CPU
+ * has taken an interrupt between such a commit and that read.
  *
  * Context: Process, one task at a time.  Sleeps; takes the CPU hotplug lock, so that
- * a CPU that comes up is either interrupted here or finds the word set.
+ * a CPU that comes up is either interrupted here or finds the listener set.
  */
 void ddebug_kick_listen(void (*listener)(void))
 {
@@ -297,6 +319,11 @@ void ddebug_kick_listen(void (*listener)(void))
 	cpus_read_unlock();
 }
 
+/**
+ * ddebug_kick_init() - prepare the work of all CPUs
+ *
+ * Context: Process, before any message.
+ */
 void ddebug_kick_init(void)
 {
 	unsigned int cpu;
@@ -309,7 +336,11 @@ void ddebug_kick_init(void)
 	}
 }
 
-/* Nobody asks for work any more; what is asked for is done. */
+/**
+ * ddebug_kick_exit() - wait for queued work; nobody queues any more
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_kick_exit(void)
 {
 	unsigned int cpu;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Kicks: the handler that follows commits, and what asks for it.  ddebug_kick.c has the proof
- * that no commit is left behind.
+ * Kicks: the handler that follows commits, and how to request it.  ddebug_kick.c has
+ * the proof that no commit is left behind.
  */
 #ifndef _DDEBUG_KICK_H
 #define _DDEBUG_KICK_H
@@ -28,7 +28,7 @@ void ddebug_work_all(void);
 
 /*
  * Is this context inside the transport's work?  @c is this CPU's, @level the
- * context level.  What interrupts such work is not part of it.
+ * context level.  Code that interrupts such work is not part of it.
  */
 static inline bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
 {
@@ -39,7 +39,7 @@ static inline bool ddebug_in_own_path(const struct ddebug_cpu *c, u8 level)
 }
 
 /**
- * ddebug_kick() - see to it that the device hears of a commit
+ * ddebug_kick() - make sure that the device learns of a commit
  * @c: this CPU's
  * @context: of the stream
  * @time: ns; of the message

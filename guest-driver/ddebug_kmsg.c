@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The kernel's own log in the streams: as it is printed, if that is wanted, and
- * its tail when the kernel dies.
+ * The kernel's own log in the streams: as it is printed, if requested, and its tail
+ * when the kernel dies.
  *
  * As it is printed
  * ----------------
- * The tracepoint "console" is hit by whoever prints, in its own context, before
- * anybody else sees the line, and whether or not a console will show it.  So the
- * line becomes a record of that context's stream like any message, in order with
- * them, and what a kernel says just before it hangs is there as well.  A message
- * that has both 'p' and 'r' is recorded once: ddebug_kmsg_mute().
+ * Whoever prints hits the tracepoint "console", in its own context, before anybody else
+ * sees the line, and whether or not a console will show it.  So the line becomes a
+ * record of that context's stream like any message, in order with them, and what a
+ * kernel prints just before it hangs is recorded as well.  A message that has both 'p'
+ * and 'r' is recorded once: ddebug_kmsg_mute().
  *
- * What was printed before (of a boot, say) is taken from the kernel's log when
- * recording begins.  A line that is printed just then may be recorded twice.
+ * What was printed before (since boot, for example) is copied from the kernel's log
+ * when recording starts.  A line that is printed at that moment may be recorded twice.
  *
  * The tail
  * --------
- * A dying kernel's last lines may have been printed before recording began, or
- * not be wanted otherwise.  So they are copied from its log once they are
- * complete: ddebug_death.c says when that is.
+ * A dying kernel's last lines may have been printed before recording started, or may
+ * not be wanted otherwise.  So they are copied from its log once they are complete:
+ * ddebug_death.c explains when that is.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -39,22 +39,22 @@
 #include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
 
-/* A quarter of the ring, so that records of short lines take half of it at most. */
+/* A quarter of the ring, so that records of short lines take at most half of it. */
 #define DDEBUG_TAIL_SHARE	4
 #define DDEBUG_TAIL_MAX		SZ_32K
 
-/* A line of the kernel's log with stamp, as text; longer ones are cut. */
+/* A line of the kernel's log with its stamp, as text; longer ones are cut. */
 #define DDEBUG_PAST_LINE_MAX	SZ_4K
 
-/* How long the past waits, in all, for a host that does not read: ms. */
+/* How long copying the existing log waits, in all, for a host that does not read: ms. */
 #define DDEBUG_PAST_PATIENCE	2000
 #define DDEBUG_PAST_NAP		5
 
 static bool kmsg_param;
 module_param_named(kmsg, kmsg_param, bool, 0444);
-MODULE_PARM_DESC(kmsg, "record the kernel's log, too, whether or not the host wants it (default: as the host wants)");
+MODULE_PARM_DESC(kmsg, "record the kernel's log even if the host does not ask for it (default N)");
 
-/* Serialises beginning and ending. */
+/* Serialises starting and stopping. */
 static DEFINE_MUTEX(kmsg_mutex);
 static bool kmsg_host;		/* the host wants it */
 static bool kmsg_on;		/* lines are recorded as they are printed */
@@ -63,7 +63,7 @@ static struct tracepoint *printed_tp;
 static char tail_buf[DDEBUG_TAIL_MAX];
 static atomic_t tail_busy = ATOMIC_INIT(0);
 
-/* Returns whether it was recorded: else it has been counted as dropped. */
+/* Return whether it was recorded; if not, it has been counted as dropped. */
 static noinline bool ddebug_emit_kmsg(u32 flags, const char *text, size_t len)
 {
 	struct ddebug_slot slot;
@@ -82,7 +82,7 @@ static noinline bool ddebug_emit_kmsg(u32 flags, const char *text, size_t len)
 	return ours;
 }
 
-/* Lines as the kernel's log has them, each with its own stamp. */
+/* Record lines as the kernel's log has them, each with its own stamp. */
 static void ddebug_emit_lines(u32 flags, const char *text, size_t len)
 {
 	const char *end = text + len;
@@ -101,21 +101,22 @@ static void ddebug_emit_lines(u32 flags, const char *text, size_t len)
  */
 
 /**
- * ddebug_kmsg_mute() - what is printed from now on is recorded by itself
+ * ddebug_kmsg_mute() - do not record what this context prints from now on
  *
- * Until ddebug_kmsg_unmute(), and only in this context of this CPU.
+ * The caller records it itself.  Lasts until ddebug_kmsg_unmute(), and only in this
+ * context of this CPU.
  *
  * Context: Any.  Preemption is off if it returns true.
- * Return: whether there is anything to unmute.
+ * Return: Whether ddebug_kmsg_unmute() must be called.
  */
 bool ddebug_kmsg_mute(void)
 {
-	/* With PREEMPT_RT a console may sleep in there: better twice than that. */
+	/* With PREEMPT_RT a console may sleep in there: better recorded twice than that. */
 	if (!READ_ONCE(kmsg_on) || IS_ENABLED(CONFIG_PREEMPT_RT))
 		return false;
 	preempt_disable();
 	this_cpu_ptr(&ddebug_cpu)->muted |= BIT(interrupt_context_level());
-	barrier();	/* what interrupts us has a bit of its own, and takes it back */
+	barrier();	/* contexts that interrupt us have a bit of their own, and clear it again */
 	return true;
 }
 
@@ -129,7 +130,7 @@ void ddebug_kmsg_unmute(void)
 	preempt_enable();
 }
 
-/* Called with preemption off, by whoever prints; @text has no newline at its end. */
+/* Called with preemption off, by whoever prints; @text does not end in a newline. */
 static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
 {
 	if (this_cpu_ptr(&ddebug_cpu)->muted & BIT(interrupt_context_level()))
@@ -138,8 +139,8 @@ static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
 }
 
 /*
- * What is in the kernel's log already.  The rings are smaller than that, so the
- * host gets the time it needs to read; if it does not, the oldest are lost.
+ * Record what the kernel's log has already.  The rings are smaller than that, so the
+ * host gets time to read; if it does not, the oldest lines are lost.
  */
 static void ddebug_kmsg_past(void)
 {
@@ -149,13 +150,13 @@ static void ddebug_kmsg_past(void)
 	size_t len;
 
 	if (!line) {
-		pr_warn("no memory to record what the kernel's log has already\n");
+		pr_warn("no memory to record the existing kernel log\n");
 		return;
 	}
 	kmsg_dump_rewind(&iter);
 	while (iter.cur_seq < iter.next_seq &&
 	       kmsg_dump_get_line(&iter, false, line, DDEBUG_PAST_LINE_MAX, &len)) {
-		while (patience && ddebug_ring_crowded()) {
+		while (patience && ddebug_ring_host_lagging()) {
 			msleep(DDEBUG_PAST_NAP);
 			patience--;
 		}
@@ -164,7 +165,7 @@ static void ddebug_kmsg_past(void)
 	kfree(line);
 }
 
-/* Not exported by all kernels, but known by its name to whoever looks for it. */
+/* Not exported by all kernels, but it can be found by its name. */
 static void ddebug_kmsg_find(struct tracepoint *tp, void *found)
 {
 	if (!strcmp(tp->name, "console"))
@@ -191,7 +192,7 @@ static void ddebug_kmsg_update(void)
 	if (on) {
 		err = ddebug_kmsg_hook();
 		if (err) {
-			pr_warn("the kernel's log is not recorded: its tracepoint cannot be had, error %d\n",
+			pr_warn("cannot record the kernel's log: no tracepoint, error %d\n",
 				err);
 			return;
 		}
@@ -207,10 +208,10 @@ static void ddebug_kmsg_update(void)
 }
 
 /**
- * ddebug_kmsg_for_host() - whether the host wants the kernel's log
+ * ddebug_kmsg_for_host() - set whether the host wants the kernel's log
  * @wanted: it does
  *
- * Context: Process.  Sleeps; for two seconds at most if the host does not read.
+ * Context: Process.  Sleeps; for at most two seconds if the host does not read.
  */
 void ddebug_kmsg_for_host(bool wanted)
 {
@@ -221,7 +222,7 @@ void ddebug_kmsg_for_host(bool wanted)
 }
 
 /**
- * ddebug_kmsg_init() - record the kernel's log, if the parameter says so
+ * ddebug_kmsg_init() - record the kernel's log, if the module's parameter says so
  *
  * Context: Process, once there are streams.
  */
@@ -233,7 +234,7 @@ void ddebug_kmsg_init(void)
 }
 
 /**
- * ddebug_kmsg_exit() - nothing more of the kernel's log is recorded
+ * ddebug_kmsg_exit() - stop recording the kernel's log
  *
  * Context: Process.  Nobody is in ddebug_kmsg_printed() when this returns.
  */
@@ -255,9 +256,9 @@ void ddebug_kmsg_exit(void)
  * @r: the stream of this context, which is ours (ddebug_ring_disown())
  * @flags: why: DDEBUG_KMSG_F_OOPS or _PANIC
  *
- * As many as fit half of the stream's ring.  If two CPUs oops at once, one of them
- * speaks: it is the same log.  A panic always does, once: if an oops was about to
- * speak, it has not these lines yet, and its own may come out garbled.
+ * As many as fit in half of the stream's ring.  If two CPUs oops at once, one of them
+ * records: it is the same log.  A panic always does, once: an oops that was about to
+ * record does not have these lines yet, and its own may come out garbled.
  *
  * Context: Any, NMI included, with preemption off.
  */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * From a message to the lines that show it: those that ddebug-host prints of it, to
- * the byte, where the locale is C.
+ * From a message to the lines that show it: to the byte those that ddebug-host prints
+ * in the C locale.
  *
  *   [  123.456789] usb 1-1: new high-speed USB device
  *
- * A text may come from anybody (the names of a USB stick, of a wireless network) and
- * goes to a terminal: what is not a printable character of ASCII or a tab is shown as
+ * A text may come from anybody (the name of a USB stick, or of a wireless network) and
+ * goes to a terminal: anything but a printable ASCII character or a tab is shown as
  * \xNN.  Further lines of a text are indented, so that none looks like a message.
  */
 #include <linux/ctype.h>
@@ -42,7 +42,7 @@ static char *ddebug_put_notice(char *p, const struct ddebug_message *m, u64 coun
 			     ddebug_context_names[m->context], why);
 }
 
-/* As dmesg's: microseconds are cut off. */
+/* As in dmesg: truncated to microseconds. */
 static char *ddebug_put_stamp(char *p, u64 ns)
 {
 	u32 rest;
@@ -52,8 +52,8 @@ static char *ddebug_put_stamp(char *p, u64 ns)
 }
 
 /*
- * Bytes of the stamp that a line has which was taken from the kernel's log; 0: none,
- * so that it gets ours.
+ * Bytes of the stamp that a line from the kernel's log already has; 0: none, so that it
+ * gets ours.
  */
 static size_t ddebug_own_stamp(const char *text, size_t len)
 {
@@ -73,13 +73,13 @@ static size_t ddebug_own_stamp(const char *text, size_t len)
 	return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
 }
 
-/* Whether the backslash that @text begins with would read as the begin of an escape. */
+/* Would the backslash that @text starts with be read as the start of an escape? */
 static bool ddebug_looks_escaped(const char *text, size_t len)
 {
 	return len >= 4 && text[1] == 'x' && isxdigit(text[2]) && isxdigit(text[3]);
 }
 
-/* A terminal shows it as it is; isprint() knows Latin-1, too. */
+/* Does a terminal show it as it is?  isprint() would accept Latin-1, too. */
 static bool ddebug_is_plain(char c)
 {
 	return c == '\t' || (isascii(c) && isprint(c));
@@ -109,7 +109,7 @@ static char *ddebug_put_text(char *p, const char *text, size_t len, size_t inden
 	return p;
 }
 
-/* With the stamp that it has, of @own bytes; 0: it gets that of @time. */
+/* With the stamp that it has, of @own bytes; 0: with that of @time. */
 static char *ddebug_put_line(char *p, u64 time, const char *text, size_t len, size_t own)
 {
 	char *begin = p;
@@ -125,7 +125,7 @@ static char *ddebug_put_line(char *p, u64 time, const char *text, size_t len, si
 	return p;
 }
 
-/* Of a record that no producer of ours has written: somebody has changed a ring's memory. */
+/* For a record that no producer of ours has written: a ring's memory was modified. */
 static const char ddebug_unreadable[] = "(not readable: arguments that do not fit their format)";
 
 static char *ddebug_put_packed(char *p, const struct ddebug_message *m)
@@ -142,14 +142,14 @@ static char *ddebug_put_packed(char *p, const struct ddebug_message *m)
 }
 
 /**
- * ddebug_lines() - the lines that show a message
- * @buf: room for DDEBUG_LINES_MAX bytes; no zero is put behind the last one
+ * ddebug_lines() - format a message
+ * @buf: room for DDEBUG_LINES_MAX bytes; not zero-terminated
  * @m: the message
  *
- * Before it, a line for each kind of loss: what is missing there.
+ * Before it, writes a line for each kind of loss that precedes it.
  *
  * Context: Any.
- * Return: their bytes, newlines included.
+ * Return: The bytes written, newlines included.
  */
 size_t ddebug_lines(char *buf, const struct ddebug_message *m)
 {

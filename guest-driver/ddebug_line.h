@@ -13,8 +13,8 @@ struct ddebug_message;
 /*
  * Bytes of the longest lines of a message.  Each byte of its text becomes four
  * (an escape), or a newline and the indentation of what follows, which is as wide
- * as the longest stamp, 34; before it come a stamp and two notices of less than 200
- * bytes each.
+ * as the longest stamp, 34; a stamp and two notices of less than 200 bytes each
+ * precede it.
  */
 #define DDEBUG_STAMP_MAX	34
 #define DDEBUG_NOTICE_MAX	200

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * ddebug_rb: the dynamic debug flag 'r', which records a message in a ring
- * instead of, or besides, printing it.
+ * instead of, or in addition to, printing it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -78,7 +78,7 @@ static int __init ddebug_init(void)
 	ddebug_death_init();
 	ddebug_kmsg_init();
 
-	/* a help to the eye only: errors of debugfs are not errors of ours */
+	/* for information only: errors of debugfs are ignored */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
 	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
 	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,
@@ -110,6 +110,6 @@ static void __exit ddebug_exit(void)
 module_init(ddebug_init);
 module_exit(ddebug_exit);
 
-MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in rings");
+MODULE_DESCRIPTION("Dynamic debug flag 'r': record messages in per-CPU rings");
 MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");

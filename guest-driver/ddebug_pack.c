@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Packed records: the arguments of a message as they are, instead of its text.
+ * Packed records: the raw arguments of a message instead of its text.
  *
- * What they look like is said in docs/log-format.md, "Packed records", and
- * ddebug_packed.h.  A format is read once, and becomes a program; a message
- * costs no more than going over its arguments (ddebug_emit.c), except for what
- * %p means, which is made a text there and then.
+ * docs/log-format.md, "Packed records", and ddebug_packed.h describe them.  A format
+ * is parsed once, into a program; a message then only costs a walk over its arguments
+ * (ddebug_emit.c), except for %p, which is formatted right there.
  *
- * The host cannot know where this kernel's printk() would cut a line.  So what
- * might be longer than DDEBUG_PACKED_TEXT_MAX, which is less than in any of them,
- * is not packed: the sum of what each conversion makes at most is counted along.
+ * The host cannot know where this kernel's printk() would cut a line.  So a message
+ * that might be longer than DDEBUG_PACKED_TEXT_MAX, which is less than the limit of any
+ * kernel, is not packed: the maximum lengths of its conversions are added up on the way.
  */
 #include <linux/kernel.h>
 #include <linux/slab.h>
@@ -18,17 +17,17 @@
 #include "ddebug_pack.h"
 #include "ddebug_packed.h"
 
-/* With a level of two bytes, and a zero, printk() does not cut the longest text. */
+/* With a level of two bytes and a zero, printk() does not cut the longest text. */
 static_assert(DDEBUG_PACKED_TEXT_MAX + 8 <= DDEBUG_LINE_SIZE);
 
-/* Digits of 64 bits, octal, and two of a sign or prefix. */
+/* Octal digits of 64 bits, and two of a sign or prefix. */
 #define DDEBUG_PACK_NUMBER_MAX	24
 
 /* More than any pr_debug() has; a program is small. */
 #define DDEBUG_PACK_OPS_MAX	64
 
 /*
- * A program that is being made: first without @p, to learn its size.
+ * A program in the making: first without @p, to learn its size.
  */
 struct ddebug_making {
 	struct ddebug_program *p;
@@ -112,7 +111,7 @@ static void ddebug_make_conversion(struct ddebug_making *m, const struct ddebug_
 	m->text += max_t(int, most, c->width);
 }
 
-/* Returns false if the format is not for packed records. */
+/* Return false if the format cannot be packed. */
 static bool ddebug_make(struct ddebug_making *m, const char *fmt, size_t len)
 {
 	struct ddebug_conv c;
@@ -138,7 +137,7 @@ static bool ddebug_make(struct ddebug_making *m, const char *fmt, size_t len)
 }
 
 /**
- * ddebug_can_pack() - are there packed records of a format?
+ * ddebug_can_pack() - check whether a format can be packed
  * @fmt: the format
  * @len: its length
  *
@@ -152,12 +151,12 @@ bool ddebug_can_pack(const char *fmt, size_t len)
 }
 
 /**
- * ddebug_program_new() - how messages of a format are packed
+ * ddebug_program_new() - make the program that packs the messages of a format
  * @fmt: the format
  * @len: its length
  *
  * Context: Process.  Sleeps.
- * Return: a program, to be freed by kfree(); NULL if it cannot be packed, or
+ * Return: A program, to be freed by kfree(); NULL if the format cannot be packed, or
  * without memory.
  */
 struct ddebug_program *ddebug_program_new(const char *fmt, size_t len)

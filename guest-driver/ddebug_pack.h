@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Programs: what a packed record takes of a message's arguments.  They are made
- * when a callsite gets 'r', and carried out for each message.
+ * when a callsite gets 'r', and executed for each message.
  */
 #ifndef _DDEBUG_PACK_H
 #define _DDEBUG_PACK_H
@@ -9,7 +9,7 @@
 #include <linux/limits.h>
 #include <linux/types.h>
 
-/* Of a string: no precision. */
+/* Precision of a string that has none. */
 #define DDEBUG_PACK_WHOLE	U16_MAX
 
 enum ddebug_op_kind {
@@ -26,9 +26,9 @@ enum ddebug_op_kind {
 /**
  * struct ddebug_op - one step of a program
  * @kind: enum ddebug_op_kind
- * @nr_fields: of a pointer: how many asterisks it has
- * @arg: of a string: its precision, or DDEBUG_PACK_WHOLE; of a pointer: where in
- *	the program its conversion stands
+ * @nr_fields: of a pointer: its number of asterisks
+ * @arg: of a string: its precision, or DDEBUG_PACK_WHOLE; of a pointer: offset of its
+ *	conversion in the program
  */
 struct ddebug_op {
 	u8 kind;
@@ -37,18 +37,18 @@ struct ddebug_op {
 };
 
 /**
- * struct ddebug_program - a format, ready to be packed
+ * struct ddebug_program - a format, ready for packing
  * @id: of the callsite's entry in the dictionary that has this format
- * @told: the host has that entry
+ * @announced: the host has that entry
  * @fixed: bytes of the arguments, without the bytes of strings
- * @text: no text of it is longer, without strings and what asterisks add
- * @ops: the steps; behind the last one the conversions of pointers
+ * @text: maximum length of the text, without strings and what asterisks add
+ * @ops: the steps; after the last one, the conversions of pointers
  *
- * Constant from when it is published but for @told, and freed when the module goes.
+ * Constant once published, except for @announced; freed when the module goes.
  */
 struct ddebug_program {
 	u32 id;
-	bool told;
+	bool announced;
 	u16 fixed;
 	u16 text;
 	struct ddebug_op ops[];

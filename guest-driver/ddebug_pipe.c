@@ -4,33 +4,34 @@
  *
  * What is consumed
  * ----------------
- * There is one view of what was not consumed yet (consumed), for all readers: each
- * message is taken by one of them.  It is the guest's own, and the host's device,
- * which has positions of its own, takes no notice.  The file trace begins at it too,
- * and clearing moves it to what is committed now.
+ * All readers share one view of what has not been consumed (consumed): each message
+ * is taken by one of them.  It belongs to the guest; the host's device has positions
+ * of its own and is not affected.  The file trace starts at this view, too, and
+ * clearing moves it to what is committed now.
  *
- * A reader takes one message at a time with consumed_mutex held, which is for copying
- * it out of its ring, and nothing else: not for text, user memory, or waiting.  The
+ * A reader takes one message at a time with consumed_mutex held, which covers copying
+ * it out of its ring and nothing else: no formatting, user memory, or waiting.  The
  * text goes to a buffer of the open file, from where it is read in pieces of any size;
  * what user memory does not take stays there.
  *
  * Waiting
  * -------
  * No producer wakes anybody.  While the file is open somewhere, the handler that
- * follows each commit (ddebug_kick.c) looks whether somebody waits, and leaves
- * the waking to an irq_work of its own, since the handler is a hard interrupt also
- * where wait queues sleep (PREEMPT_RT).
+ * follows each commit (ddebug_kick.c) checks for waiters, and leaves waking them to
+ * an irq_work of its own, since the handler is a hard interrupt even where wait
+ * queues sleep (PREEMPT_RT).
  *
  *   commit, handler                        reader
- *     store head                             into the wait queue
+ *     store head                             enter the wait queue
  *     kick:A, virt_mb()                      pipe:C, full barrier
- *     is somebody in the wait queue?         load heads: is there anything new?
+ *     load wait queue: any waiter?           load heads: anything new?
  *
  * pairs with: kick:A / pipe:C.  At least one of the loads sees the other's store: a
- * reader does not sleep over a message.  For read() pipe:C is that of
- * set_current_state(), which wait_event_interruptible() does behind the wait queue; for
- * poll() it is said.  Reading is preceded by opening, which has all handlers follow
- * their commits (ddebug_kick_listen()).  tests/litmus/pipe.pml is the pair.
+ * reader does not sleep through a message.  For read(), pipe:C is the barrier of
+ * set_current_state(), which wait_event_interruptible() executes after entering the
+ * wait queue; for poll() it is explicit.  Before it reads, a reader has opened the file,
+ * which makes all handlers follow their commits (ddebug_kick_listen()).
+ * tests/litmus/pipe.pml is the pair.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -50,11 +51,11 @@
 #include "ddebug_pipe.h"
 #include "ddebug_view.h"
 
-/* The view of what was not consumed; the mutex is for moving and copying it. */
+/* The view of what was not consumed; the mutex protects moving and copying it. */
 static DEFINE_MUTEX(consumed_mutex);
 static struct ddebug_view *consumed;
 
-/* How often the file is open. */
+/* How many times the file is open. */
 static DEFINE_MUTEX(readers_mutex);
 static unsigned int readers;
 
@@ -62,10 +63,10 @@ static DECLARE_WAIT_QUEUE_HEAD(waiting);
 
 /**
  * struct ddebug_pipe - an open file
- * @lock: covers the rest.  Not held while waiting
+ * @lock: protects the rest.  Not held while waiting
  * @at: bytes of @buf that were read
  * @len: bytes of @buf
- * @message: the last one that was taken
+ * @message: the last one taken
  * @buf: its lines
  */
 struct ddebug_pipe {
@@ -84,23 +85,23 @@ static void ddebug_pipe_wake(struct irq_work *work)
 static struct irq_work wake_work = IRQ_WORK_INIT(ddebug_pipe_wake);
 
 /**
- * ddebug_pipe_look() - somebody may wait for what was committed
+ * ddebug_pipe_committed() - wake readers that wait for a commit
  *
- * Context: Hard interrupt, or process with preemption off; behind kick:A.
+ * Context: Hard interrupt, or process with preemption off; after kick:A.
  */
-static void ddebug_pipe_look(void)
+static void ddebug_pipe_committed(void)
 {
 	/*
-	 * Behind the barrier that it needs, kick:A.  A CPU that goes offline may not come
-	 * to do the work any more; ddebug_kick_dead() looks in its place.
+	 * After the barrier that it needs, kick:A.  A CPU that goes offline may not get to
+	 * do the work any more; ddebug_kick_dead() does it instead.
 	 */
 	if (waitqueue_active(&waiting) && cpu_online(raw_smp_processor_id()))
 		irq_work_queue(&wake_work);
 }
 
 /**
- * ddebug_pipe_copy() - begin where the consumers are
- * @v: a view, which is then of what is there now and was not consumed
+ * ddebug_pipe_copy() - start where the consumers are
+ * @v: a view; set to what is there now and was not consumed
  *
  * Context: Process.  Sleeps.
  */
@@ -124,7 +125,7 @@ void ddebug_pipe_clear(void)
 	mutex_unlock(&consumed_mutex);
 }
 
-/* Takes the next message; returns 1, 0 if there is none, or -ERESTARTSYS. */
+/* Take the next message; return 1, 0 if there is none, or -ERESTARTSYS. */
 static int ddebug_pipe_take(struct ddebug_message *m)
 {
 	int got;
@@ -140,7 +141,7 @@ static int ddebug_pipe_take(struct ddebug_message *m)
 	return got;
 }
 
-/* Bytes of messages; 0 if there are none; or -errno. */
+/* Return the bytes of messages copied; 0 if there are none; or -errno. */
 static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, char __user *to, size_t size)
 {
 	size_t done = 0;
@@ -169,14 +170,14 @@ static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, char __user *to, size_t s
 	return done ? done : got;
 }
 
-/* What one reader of a file leaves of a message is news to others of the same file. */
+/* What one reader of a file leaves of a message is there for other readers of that file. */
 static bool ddebug_pipe_is_rest(const struct ddebug_pipe *p)
 {
-	/* without the lock: who is wrong about it looks again with it, or is woken */
+	/* racy read: rechecked under the lock, or the reader is woken */
 	return data_race(READ_ONCE(p->at) != READ_ONCE(p->len));
 }
 
-static bool ddebug_pipe_is_news(const struct ddebug_pipe *p)
+static bool ddebug_pipe_is_pending(const struct ddebug_pipe *p)
 {
 	return ddebug_pipe_is_rest(p) || ddebug_view_is_behind(consumed);
 }
@@ -200,8 +201,8 @@ static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size,
 		}
 		if (file->f_flags & O_NONBLOCK)
 			return -EAGAIN;
-		/* pipe:C pairs with kick:A: into the wait queue before heads */
-		got = wait_event_interruptible(waiting, ddebug_pipe_is_news(p));
+		/* pipe:C pairs with kick:A: wait queue before heads */
+		got = wait_event_interruptible(waiting, ddebug_pipe_is_pending(p));
 		if (got)
 			return got;
 	}
@@ -212,9 +213,9 @@ static __poll_t ddebug_pipe_poll(struct file *file, struct poll_table_struct *wa
 	const struct ddebug_pipe *p = file->private_data;
 
 	poll_wait(file, &waiting, wait);
-	/* pipe:C pairs with kick:A: into the wait queue before heads */
+	/* pipe:C pairs with kick:A: wait queue before heads */
 	smp_mb();
-	return ddebug_pipe_is_news(p) ? EPOLLIN | EPOLLRDNORM : 0;
+	return ddebug_pipe_is_pending(p) ? EPOLLIN | EPOLLRDNORM : 0;
 }
 
 static int ddebug_pipe_open(struct inode *inode, struct file *file)
@@ -230,7 +231,7 @@ static int ddebug_pipe_open(struct inode *inode, struct file *file)
 	file->private_data = p;
 	mutex_lock(&readers_mutex);
 	if (!readers++)
-		ddebug_kick_listen(ddebug_pipe_look);
+		ddebug_kick_listen(ddebug_pipe_committed);
 	mutex_unlock(&readers_mutex);
 	return stream_open(inode, file);
 }
@@ -253,13 +254,23 @@ const struct file_operations ddebug_pipe_fops = {
 	.release = ddebug_pipe_release,
 };
 
+/**
+ * ddebug_pipe_init() - make the view of what was not consumed
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0 or -ENOMEM.
+ */
 int __init ddebug_pipe_init(void)
 {
 	consumed = ddebug_view_new();
 	return consumed ? 0 : -ENOMEM;
 }
 
-/* The files are gone, and no CPU runs the handler any more. */
+/**
+ * ddebug_pipe_exit() - free the view
+ *
+ * Context: Process.  The files are gone, and no CPU runs the handler any more.  Sleeps.
+ */
 void ddebug_pipe_exit(void)
 {
 	irq_work_sync(&wake_work);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The file trace_pipe, and the place up to which messages were consumed.
+ * The file trace_pipe, and the position up to which messages were consumed.
  */
 #ifndef _DDEBUG_PIPE_H
 #define _DDEBUG_PIPE_H

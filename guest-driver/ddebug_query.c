@@ -4,17 +4,17 @@
  *
  *   text   := query { (';' | newline) query }
  *   query  := { keyword value } op letters      at most nine words
- *   word   := what is between spaces, or between two " or two '
+ *   word   := text between spaces, or between two " or two '
  *   op     := '+' | '-' | '='
  *
- * A word that begins with '#' ends the query.  Whether a query is refused, and
- * what one that is not refused does, must not differ from the kernel's own
- * parser: a refused query is handed to that parser for its explanation, and an
- * accepted one is carried out instead of it.
+ * A word that starts with '#' ends the query.  Whether a query is refused, and
+ * what an accepted one does, must not differ from the kernel's own parser: a
+ * refused query is passed to that parser for its explanation, and an accepted
+ * one is carried out instead of it.
  *
- * So every check stands in the kernel's order, oddities included: line 0 is
- * "any line" and may be overridden, a quote may be followed by a word without
- * a space, a separator inside quotes separates.
+ * So every check is in the kernel's order, oddities included: line 0 is "any line"
+ * and may be overridden, a quote may be followed by a word without a space, a
+ * separator inside quotes separates.
  */
 #ifdef __KERNEL__
 #include <linux/ctype.h>
@@ -47,13 +47,13 @@ static const struct {
 };
 
 /**
- * ddebug_query_next() - the next query of a text
- * @text: where to go on; afterwards behind the query that is returned, NULL
+ * ddebug_query_next() - get the next query of a text
+ * @text: where to continue; afterwards past the query that is returned, NULL
  *	once the text is used up
  *
- * Empty queries and comments are passed over.  The text is cut up.
+ * Skips empty queries and comments.  The text is cut up.
  *
- * Return: the query, or NULL if there is none left.
+ * Return: The query, or NULL if there is none left.
  */
 char *ddebug_query_next(char **text)
 {
@@ -71,7 +71,7 @@ char *ddebug_query_next(char **text)
 	return NULL;
 }
 
-/* Returns the number of words, or -EINVAL. */
+/* Return the number of words, or -EINVAL. */
 static int ddebug_split(char *text, char *words[DDEBUG_QUERY_WORDS])
 {
 	int n = 0;
@@ -208,11 +208,11 @@ static int ddebug_parse_pair(struct ddebug_query *q, const char *keyword,
 }
 
 /**
- * ddebug_query_parse() - understand one query
- * @q: the answer; also after a refusal @q->has_r, and with it @q->flags_at and
- *	@q->flags_len, are valid
+ * ddebug_query_parse() - parse one query
+ * @q: the result; even if the query is refused, @q->has_r is valid, and with it
+ *	@q->flags_at and @q->flags_len
  * @text: the query; it is cut up, and must live as long as @q
- * @module: the module meant if the query does not name one, or NULL
+ * @module: the module that applies if the query does not name one, or NULL
  *
  * Return: 0, or -EINVAL if the kernel, had it a flag 'r', would refuse it.
  */
@@ -241,11 +241,11 @@ int ddebug_query_parse(struct ddebug_query *q, char *text, const char *module)
 }
 
 /**
- * ddebug_query_drop_r() - take the letter 'r' out of a query's flags
- * @q: what ddebug_query_parse() has made of another copy of @text
- * @text: the query, whole
+ * ddebug_query_drop_r() - remove the letter 'r' from a query's flags
+ * @q: the result of ddebug_query_parse() for another copy of @text
+ * @text: the query, complete
  *
- * What is left means the same but for 'r', or is refused for the same reason.
+ * What is left means the same except for 'r', or is refused for the same reason.
  */
 void ddebug_query_drop_r(const struct ddebug_query *q, char *text)
 {
@@ -275,7 +275,7 @@ static bool ddebug_match_format(const char *text, const char *format)
 	return strstr(format, text);
 }
 
-/* A query without a class leaves callsites with one alone. */
+/* A query without a class does not match callsites with one. */
 static bool ddebug_match_class(const char *name, const struct ddebug_site *site)
 {
 	if (!name)
@@ -285,7 +285,7 @@ static bool ddebug_match_class(const char *name, const struct ddebug_site *site)
 }
 
 /**
- * ddebug_query_match() - does a query mean a callsite
+ * ddebug_query_match() - check whether a query matches a callsite
  * @q: the query
  * @site: the callsite
  *

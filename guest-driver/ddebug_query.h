@@ -2,8 +2,8 @@
 /*
  * The query language of dynamic_debug/control, with the flag 'r'.
  *
- * Nothing here knows of kernel objects: strings and numbers in, an answer out,
- * so that it also builds as an ordinary program (tests/unit/query-user.h).
+ * Takes strings and numbers only, no kernel objects, so that it also builds as an
+ * ordinary program (tests/unit/query-user.h).
  */
 #ifndef _DDEBUG_QUERY_H
 #define _DDEBUG_QUERY_H
@@ -22,25 +22,25 @@
  */
 #define DDEBUG_FLAG_R		BIT(7)
 
-/* Most words a query may have: four or five pairs and the flags. */
+/* The most words that a query may have: four pairs and the flags. */
 #define DDEBUG_QUERY_WORDS	9
 
 /**
- * struct ddebug_query - one query, understood
+ * struct ddebug_query - a parsed query
  * @module: pattern for the module's name, or NULL
  * @function: pattern for the function's name, or NULL
  * @file: pattern for the source file, or NULL
- * @format: text to look for in the format (after '^': at its begin), or NULL
+ * @format: text to find in the format (after '^': at its start), or NULL
  * @class_name: the class, exactly, or NULL
  * @first_line: first line, 0 for any
  * @last_line: last line, 0 for any
- * @set: flags that a matching callsite gets
- * @keep: flags that a matching callsite keeps; others go
- * @has_r: the flags mention 'r'; valid also if the query was refused
- * @flags_at: where the flags stand in the text, if @has_r
- * @flags_len: how long the flags are, if @has_r
+ * @set: flags to set in a matching callsite
+ * @keep: flags to keep in a matching callsite; others are cleared
+ * @has_r: the flags mention 'r'; valid even if the query was refused
+ * @flags_at: offset of the flags in the text, if @has_r
+ * @flags_len: length of the flags, if @has_r
  *
- * The strings point into the text that was parsed and live as long as it.
+ * The strings point into the parsed text and live as long as it does.
  */
 struct ddebug_query {
 	const char *module;
@@ -58,7 +58,7 @@ struct ddebug_query {
 };
 
 /**
- * struct ddebug_site - what a query can ask of a callsite
+ * struct ddebug_site - the properties of a callsite that a query can match
  * @module: the module's name
  * @function: the function's name
  * @file: the source file, as compiled

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The data structures of ddebug_rb.ko that several of its files know: the streams and the
- * CPUs.  How streams work: ddebug_ring.c.
+ * The data structures that the files of ddebug_rb.ko share: streams and CPUs.  How
+ * streams work: ddebug_ring.c.
  */
 #ifndef _DDEBUG_RB_H
 #define _DDEBUG_RB_H
@@ -19,9 +19,9 @@ struct task_struct;
 
 /**
  * struct ddebug_owner - who has claimed a stream
- * @task: the writer runs as this task, or has interrupted it; NULL: nobody has
- * @known: the rest is filled in
- * @exiting: the task was on its way out already
+ * @task: the writer runs as this task, or has interrupted it; NULL: unclaimed
+ * @known: the other members are valid
+ * @exiting: the task was already exiting
  * @start: the task's start time: with @task never the same for two tasks
  * @sp: an address in the writer's stack frame: its depth
  */
@@ -39,26 +39,26 @@ struct ddebug_owner {
  * @cpu: the only CPU that writes to it
  * @subbuf: bytes of a sub-buffer, a power of two
  * @size: bytes of the ring
- * @sub: offset in @data of the sub-buffer that @head lies in
- * @data: the ring, mapped in one piece
+ * @sub: offset in @data of the sub-buffer that contains @head
+ * @data: the ring, mapped contiguously
  * @begin: position of the first byte that was, or will be, written to this ring
  * @hdr: what the device sees
- * @head: position behind the last committed record
- * @reserve: position behind everything ever touched
+ * @head: position after the last committed record
+ * @reserve: position after everything ever touched
  * @seq: messages committed
- * @base: ns; of the sub-buffer that @head lies in, if it has been begun
- * @last: ns; the last message's time
- * @owner: the writer that is inside
- * @retired: another ring has taken its place; nobody begins a message in it
- * @kept: the device has not given it back, though asked
- * @seen: the head that the kick handler has acted on last
+ * @base: ns; of the sub-buffer that contains @head, if it has been started
+ * @last: ns; time of the last message
+ * @owner: the writer inside
+ * @retired: replaced by another ring; no message may be started in it
+ * @retained: the device was asked to return it and has not
+ * @seen: the head that the kick handler acted on last
  * @stream: what the transport sees
- * @shm: where the stream lies in shared memory; NULL: in memory of our own
- * @home: whose shared memory that is
- * @gone: in the list of rings that come or go with a change of size
+ * @shm: where the stream lies in shared memory; NULL: in this kernel's memory
+ * @home: the transport that @shm belongs to; NULL: none
+ * @gone: entry in a list of rings that are being added or removed
  *
- * The producer reads its own copies only, never back from @hdr, which is
- * shared with a device that need not be well-behaved.
+ * The producer reads only its own copies, never back from @hdr, which is shared
+ * with a device that may misbehave.
  */
 struct ddebug_ring {
 	u8 context;
@@ -76,7 +76,7 @@ struct ddebug_ring {
 	u64 last;
 	struct ddebug_owner owner;
 	bool retired;
-	bool kept;
+	bool retained;
 
 	u64 seen;
 
@@ -87,7 +87,7 @@ struct ddebug_ring {
 };
 
 /**
- * enum ddebug_armed - what work of this CPU is sure to run after now
+ * enum ddebug_armed - which work of this CPU is certain to run from now on
  * @DDEBUG_ARMED_NOT: none
  * @DDEBUG_ARMED_LAZY: the lazy one, at the next tick
  * @DDEBUG_ARMED_NOW: the immediate one
@@ -99,22 +99,22 @@ enum ddebug_armed {
 };
 
 /**
- * struct ddebug_cpu - what a CPU has
+ * struct ddebug_cpu - per-CPU data
  * @ring: its streams, by context; NULL if there was no memory, or as long as
  *	the CPU was never online.  Changed on this CPU, or while it is offline,
  *	and with ddebug_transport_lock(); freed after synchronize_rcu()
- * @made: streams were made for it, or tried to be
+ * @made: allocation of its streams has been attempted
  * @armed: enum ddebug_armed
  * @own_level: 1 + the context level in which this CPU is inside a kick
- * @muted: a bit for each context level in which what is printed is not to be
+ * @muted: a bit for each context level whose printed text must not be
  *	recorded: ddebug_kmsg_mute()
- * @last_kick: ns; when work was asked for last
+ * @last_kick: ns; when work was last requested
  * @now: runs the kick handler at once
  * @lazy: runs the kick handler at the next tick, or at once without a tick
  * @own: messages dropped: produced by the transport's own work
  * @nostream: messages dropped: no stream
- * @works_now: times that @now was asked for
- * @works_lazy: times that @lazy was asked for
+ * @works_now: times that @now was requested
+ * @works_lazy: times that @lazy was requested
  * @kicks: notifications sent
  */
 struct ddebug_cpu {

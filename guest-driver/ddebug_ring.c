@@ -1,84 +1,85 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The streams: byte rings that any context writes to, and that a device reads
- * while they are written.
+ * while they are being written.
  *
  * Data structure
  * --------------
- * Each CPU has four streams, one for each context level: task, softirq,
- * hardirq, NMI.  A stream is a sequence of bytes counted by 64-bit positions
- * that only grow; the last ->size bytes of it are kept, byte p at offset
- * p % size.  It is cut into sub-buffers; each begins with a header (struct
- * ddebug_subbuf_hdr) and holds whole records (ddebug_record.h).
+ * Each CPU has four streams, one per context level: task, softirq, hardirq, NMI.
+ * A stream is a sequence of bytes addressed by 64-bit positions that only grow;
+ * its last ->size bytes are retained, byte p at offset p % size.  It is divided
+ * into sub-buffers; each starts with a header (struct ddebug_subbuf_hdr) and
+ * holds whole records (ddebug_record.h).
  *
  *                      head      reserve
  *                       |          |
  *   ...==================+~~~~~~~~~~+ - - - - - - - - - - -
  *      committed records   being       the oldest sub-buffers,
- *                          written     reserve - size is their begin
+ *                          written     starting at reserve - size
  *
  * head     everything before it is committed: whole records
- * reserve  nothing at or behind it was ever touched, so that everything in
- *          [reserve - size, head) is there and whole
+ * reserve  nothing at or beyond it was ever touched, so everything in
+ *          [reserve - size, head) is present and intact
  *
- * On PREEMPT_RT softirqs are threads: interrupt_context_level() is 0 there and
+ * On PREEMPT_RT softirqs run in threads: interrupt_context_level() is 0 there and
  * they write to the task stream.
  *
  * Why there is no lock and no atomic instruction
  * ----------------------------------------------
- * A writer has preemption off, so its CPU is its own, except for contexts that
- * interrupt it.  Those of a higher level write to another stream.  What comes
- * at the same level comes between two instructions of the writer, and is done,
- * or dead, before the writer goes on:
+ * A writer runs with preemption disabled, so it has its CPU to itself, except for
+ * contexts that interrupt it.  Those of a higher level write to another stream.
+ * Code of the same level can only run between two instructions of the writer, and
+ * has finished, or died, before the writer continues:
  *
  *  - an exception (a fault inside vsnprintf()) that logs: a recursion.  It finds
  *    the stream claimed, counts itself in ->recursed, and drops its message.
- *  - if that exception kills the task (an oops), the writer never goes on, and
- *    the stream stays claimed for ever, unless somebody finds out.
+ *  - if that exception kills the task (an oops), the writer never continues, and
+ *    the stream would stay claimed forever.
  *
- * So the claim tells who made it (struct ddebug_owner).  Whoever finds the
- * stream claimed asks whether that writer can still be there:
+ * So the claim records who made it (struct ddebug_owner).  Whoever finds the
+ * stream claimed checks whether that writer can still be alive:
  *
- *  - another task: the writer is dead.  In the task stream, since it has
- *    preemption off and could not have been switched away from.  In the others,
- *    since the task they interrupted runs on only when they are done.  Task
- *    structures are reused, pairs of structure and start time are not.
- *  - the same task, now exiting and not so when it claimed: dead.  do_exit() does
+ *  - another task: the writer is dead.  In the task stream, because a writer has
+ *    preemption disabled and cannot have been switched out.  In the others,
+ *    because the task they interrupted only continues when they are done.  Task
+ *    structures are reused; pairs of structure and start time are not.
+ *  - the same task, now exiting but not when it claimed: dead.  do_exit() does
  *    not return.
- *  - the same task, in the task stream, nearer to the bottom of its stack than
- *    the writer's frame was: dead, its frame is gone.  (x86 rewinds the stack of
+ *  - the same task, in the task stream, closer to the bottom of its stack than
+ *    the writer's frame was: dead, that frame is gone.  (x86 rewinds the stack of
  *    a task that has oopsed before it calls do_exit().)
- *  - else: alive; this is a recursion.  In softirq, hardirq and NMI, which run on
- *    stacks of their own, depths cannot be compared.  An oops there is a panic.
+ *  - otherwise: alive; this is a recursion.  Softirqs, hardirqs and NMIs run on
+ *    stacks of their own, where depths cannot be compared.  An oops there is a
+ *    panic.
  *
- * A dead writer has left bytes of any value between head and reserve.  The next
- * one counts it in ->torn, covers [head, reserve) by PAD records, and goes on at
- * reserve.  Since reserve never decreases, nothing that a dead writer may have
- * touched, or may still be about to touch if the above should be wrong one day,
- * is ever used for a record.
+ * A dead writer has left arbitrary bytes between head and reserve.  The next
+ * writer counts it in ->torn, covers [head, reserve) with PAD records, and
+ * continues at reserve.  Since reserve never decreases, nothing that a dead writer
+ * may have touched, or might still touch should the above ever be wrong, is used
+ * for a record.
  *
- * The words of the claim cannot be stored at once.  The task, which comes first,
- * makes the claim.  Until the others are there (->known) the same task counts as
- * alive: nothing faults between these stores, so that it can only be interrupted
- * (an NMI by a machine check, for one).
+ * The words of the claim cannot be stored at once.  Storing the task, which comes
+ * first, makes the claim.  Until the others are in place (->known), the same task
+ * counts as alive: nothing between these stores faults, so they can only be
+ * interrupted (an NMI by a machine check, for example).
  *
  * Writing
  * -------
- * ddebug_slot_begin()   claim; take the time; publish reserve; begin the
- *                       sub-buffer if head is at the begin of one
- *    the caller formats its text, or packs its arguments, in place, with the room
+ * ddebug_slot_begin()   claim; read the clock; publish reserve; start the
+ *                       sub-buffer if head is at its first byte
+ *    the caller formats its text, or packs its arguments, in place, in the room
  *    that is left
- * ddebug_slot_next()    if it did not fit: cover the rest by a PAD record, and
- *                       go to the next sub-buffer, where each message fits
+ * ddebug_slot_next()    if it did not fit: cover the rest with a PAD record and
+ *                       advance to the next sub-buffer, where any message fits
  * ddebug_slot_commit()  fill in the record's header; store head; unclaim
  *
  * Reserve is published before the length of the text is known, so it runs ahead
  * of head by up to the longest record.  Everything between the old and the new
  * head (PAD, sub-buffer header, TIME, TEXT) is committed by one store.  Until
- * then the writer's own copies (->head, ->sub, ->base, ->seq) stay as they are,
- * so that a writer's death needs no repair of them.
+ * then the writer's own copies (->head, ->sub, ->base, ->seq) stay unchanged, so
+ * the death of a writer needs no repair of them.
  *
- * An example: sub-buffers of 4 KiB, head 4000, a message of 120 bytes.
+ * Example: sub-buffers of 4 KiB, head 4000, a message of 120 bytes.
  *
  *   reserve = 4096               (the longest record would cross: the end)
  *   format at 4016, room 80      does not fit
@@ -90,14 +91,14 @@
  *
  * Reading (the device, and the guest's own readers: ddebug_view.c)
  * ----------------------------------------------------------------
- *   head = load-acquire; copy [pos, head); rmb; load reserve; what lies below
- *   reserve - size may have been overwritten while it was copied: drop it, go on
- *   at the next sub-buffer that is whole.
+ *   head = load-acquire; copy [pos, head); rmb; load reserve; anything below
+ *   reserve - size may have been overwritten during the copy: drop it and continue
+ *   at the next intact sub-buffer.
  *
- * An example: size 16384, pos 0, head 16000, reserve 16384: all of it is there.
- * While it is copied, the writer moves reserve to 17472, and writes up to 17000.
- * The device finds 17472 - 16384 = 1088: bytes below 1088 are doubtful, so
- * sub-buffer 0 is given up, and the copy counts from 4096 on.
+ * Example: size 16384, pos 0, head 16000, reserve 16384: everything is present.
+ * During the copy the writer moves reserve to 17472 and writes up to 17000.  The
+ * device finds 17472 - 16384 = 1088: bytes below 1088 are suspect, so it discards
+ * sub-buffer 0 and uses the copy from 4096 on.
  *
  * Barriers
  * --------
@@ -107,49 +108,49 @@
  *                                                          device:D, load-acquire
  *                                                          of reserve before a load
  *                                                          of head
- *   producer:B  store-release of head, behind the stores   device:A, load-acquire
+ *   producer:B  store-release of head, after the stores    device:A, load-acquire
  *               of data                                    of head
- *   producer:C  compiler barriers round the claim, 1 to 4  an interrupting writer
- *               and round a change of rings, 5 and 6       on the same CPU
- *   producer:E  store-release of notice, behind the        device:E, load-acquire
+ *   producer:C  compiler barriers around the claim, 1 to   an interrupting writer
+ *               4, and around a swap of rings, 5 and 6     on the same CPU
+ *   producer:E  store-release of notice, after the         device:E, load-acquire
  *               store of head                              of notice before a load
  *                                                          of head
  *   kick:A      virt_mb() between the store of head and    device:C, full barrier
- *               the load of want_kick (ddebug_kick.c) between the store of
- *               and of who is in the wait queue            want_kick and the next
+ *               the loads of want_kick and of the wait     between the store of
+ *               queue (ddebug_kick.c)                      want_kick and the next
  *                                                          load of head; pipe:C, the
  *                                                          same with the wait queue
  *                                                          (ddebug_pipe.c)
  *
- * producer:A / device:B.  If the device has copied a byte of data of position q
- * in the place of a byte of position q - size, the writer had stored a reserve
- * above q before that byte (A).  The device loads reserve after the copy (B), so
- * it sees at least that, and drops everything up to q - size.
+ * producer:A / device:B.  If the device has copied a data byte of position q in
+ * place of one of position q - size, the writer had stored a reserve above q
+ * before that byte (A).  The device loads reserve after the copy (B), so it sees
+ * at least that value and drops everything up to q - size.
  *
- * producer:A / device:D.  The device takes a reserve that is too far ahead of head
- * for a breach of the rules.  The store of reserve may be seen before stores of head
- * that came before it (a release does not hold back what follows), but not before
- * those that came before the last store of reserve: its producer:A orders them.  So
- * a head loaded after reserve (D) is behind it by what two reserves were published
- * for, at most: by less than the smallest sub-buffer.
+ * producer:A / device:D.  The device treats a reserve that is too far ahead of head
+ * as a protocol violation.  The store of reserve may become visible before stores of
+ * head that precede it (a release does not hold back later stores), but not before
+ * those that precede the last store of reserve: its producer:A orders them.  So a
+ * head loaded after reserve (D) lags it by at most what two reserves were published
+ * for: by less than the smallest sub-buffer.
  *
- * producer:B / device:A.  If the device sees a head (A), it sees all data before
- * it (B); of these bytes those that it copies are the committed ones, or later
- * ones, which the pair above finds.
+ * producer:B / device:A.  If the device sees a head (A), it sees all data before it
+ * (B); the bytes that it copies are the committed ones, or later ones, which the
+ * first pair detects.
  *
- * producer:E / device:E.  If the device sees a notice (E), it sees the head behind
- * the last words that came before it, so it has copied these when it says that the
+ * producer:E / device:E.  If the device sees a notice (E), it sees the head after
+ * the last words that preceded it, so it has copied these when it reports that the
  * kernel has died.
  *
- * producer:C.  On one CPU everything is seen in program order; the compiler alone
- * must not move accesses of the stream out of the claim.  It keeps volatile ones
+ * producer:C.  One CPU sees its own accesses in program order; only the compiler
+ * must not move accesses to the stream out of the claim.  It keeps volatile ones
  * (->task, ->known) in order by itself; the barriers are for the others.
  *
- * Where the text says device:A and device:B, a reader in the guest does the same.
+ * Where this says device:A and device:B, a reader in the guest does the same.
  *
  * tests/litmus/ has a model of each pair, in which it holds, on x86 and on weaker
- * machines, and fails if either side is taken away.  tests/ring/ runs this very
- * file against the device's reader.
+ * machines, and fails if either side is removed.  tests/ring/ runs this very file
+ * against the device's reader.
  */
 #include <linux/hardirq.h>
 #include <linux/minmax.h>
@@ -161,31 +162,31 @@
 #include "ddebug_kick.h"
 #include "ddebug_ring.h"
 
-/* What one message takes at most in one sub-buffer; reserve runs ahead by it. */
+/* The most that one message takes in one sub-buffer; reserve runs ahead by this much. */
 #define DDEBUG_MESSAGE_MAX						\
 	(sizeof(struct ddebug_subbuf_hdr) + sizeof(struct ddebug_rec_time) + \
 	 DDEBUG_RECORD_MAX)
 
-/* So ddebug_slot_next() needs to be called once at most. */
+/* So at most one call of ddebug_slot_next() is needed. */
 static_assert(DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
 static_assert(DDEBUG_MESSAGE_MAX % DDEBUG_REC_ALIGN == 0);
-/* What two reserves are published for, one of them at the end of a sub-buffer. */
+/* What two reserves are published for, one of them at the end of a sub-buffer (device:D). */
 static_assert(3 * DDEBUG_MESSAGE_MAX <= 1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN);
 static_assert(sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX <= DDEBUG_REC_LEN_MASK);
 
 /* Not a task, so never current. */
 #define DDEBUG_OWNER_DEAD	((struct task_struct *)1)
 
-/* The counters have one writer at a time; the device only reads them. */
-static void ddebug_count(__le64 *counter)
+/* A counter has one writer at a time; the device only reads it. */
+static void ddebug_ring_count(__le64 *counter)
 {
 	WRITE_ONCE(*counter, cpu_to_le64(le64_to_cpu(*counter) + 1));
 }
 
 /*
- * Is the writer that has claimed @r dead?  Called at the level of the stream,
- * on its CPU; @sp is an address in the caller's frame, taken as the owner's was.
- * The proof is at the top of this file.
+ * Is the writer that has claimed @r dead?  Called at the level of the stream, on
+ * its CPU; @sp is an address in the caller's frame, taken like the owner's.  The
+ * proof is at the top of this file.
  */
 static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
 {
@@ -201,7 +202,7 @@ static bool ddebug_owner_died(const struct ddebug_ring *r, unsigned long sp)
 		return false;
 	if ((current->flags & PF_EXITING) && !o->exiting)
 		return true;
-	/* the end of an interrupt is of task level already, and on a stack of its own */
+	/* the tail of an interrupt is at task level already, on a stack of its own */
 	return object_is_on_stack((const void *)sp) && sp > o->sp;
 }
 
@@ -209,9 +210,9 @@ static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
 {
 	struct ddebug_owner *o = &r->owner;
 
-	WRITE_ONCE(o->known, false);	/* set, if the last owner died */
+	WRITE_ONCE(o->known, false);	/* set if the last owner died */
 	WRITE_ONCE(o->task, current);
-	barrier();	/* producer:C1: nobody else fills in the rest */
+	barrier();	/* producer:C1: the claim comes before the rest is filled in */
 	o->start = current->start_time;
 	o->sp = sp;
 	o->exiting = current->flags & PF_EXITING;
@@ -222,7 +223,7 @@ static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
 
 static void ddebug_unclaim(struct ddebug_ring *r)
 {
-	barrier();	/* producer:C4: the stream is as it should be */
+	barrier();	/* producer:C4: the stream is consistent */
 	WRITE_ONCE(r->owner.known, false);
 	WRITE_ONCE(r->owner.task, NULL);
 }
@@ -234,7 +235,7 @@ static u64 ddebug_time(struct ddebug_ring *r)
 
 	if (unlikely(now < r->last)) {
 		now = r->last;
-		ddebug_count(&r->hdr->clamped);
+		ddebug_ring_count(&r->hdr->clamped);
 	}
 	r->last = now;
 	return now;
@@ -287,12 +288,12 @@ static void ddebug_write_rec_hdr(struct ddebug_rec_hdr *h, u16 type, u16 len, u1
 	h->delta = cpu_to_le32(delta);
 }
 
-/* The remains of a writer that died: [head, reserve) becomes padding. */
+/* Cover what a dead writer has left: [head, reserve) becomes padding. */
 static void ddebug_pad_torn(struct ddebug_ring *r, u64 time)
 {
 	u64 pos = r->head;
 
-	ddebug_count(&r->hdr->torn);
+	ddebug_ring_count(&r->hdr->torn);
 	while (pos < r->reserve) {
 		u64 begin = round_down(pos, r->subbuf);
 		u64 end = min(begin + r->subbuf, r->reserve);
@@ -312,15 +313,15 @@ static void ddebug_pad_torn(struct ddebug_ring *r, u64 time)
 	ddebug_publish_head(r, pos);
 }
 
-/* The device has at least half of the ring still to copy, if it says the truth. */
+/* Has the device at least half of the ring still to copy, if what it says is true? */
 static bool ddebug_half_full(const struct ddebug_ring *r, u64 pos)
 {
 	return pos - le64_to_cpu(READ_ONCE(r->stream.status->consumed)) >= r->size / 2;
 }
 
 /*
- * Make ready what comes before the text at slot->start: reserve, the sub-buffer's
- * header, a TIME record.  Sets ->rec, ->text and ->room.
+ * Prepare what precedes the text at slot->start: reserve, the header of the
+ * sub-buffer, a TIME record.  Sets ->rec, ->text and ->room.
  */
 static __always_inline void ddebug_slot_open(struct ddebug_slot *slot)
 {
@@ -358,9 +359,9 @@ static __always_inline void ddebug_slot_open(struct ddebug_slot *slot)
 }
 
 /*
- * @r was retired between our load of its address and our claim: on this CPU, by
- * what has interrupted us, which has left another ring in its place.  Only where
- * we have interrupted that very change ourselves (an NMI) there is none yet.
+ * @r was retired between loading its address and claiming it: on this CPU, by code
+ * that interrupted us and has put another ring in its place.  Only if we have
+ * interrupted that very swap (an NMI) there is no new ring yet.
  */
 static noinline bool ddebug_slot_begin_anew(struct ddebug_slot *slot, struct ddebug_cpu *c,
 					    struct ddebug_ring *r, unsigned long sp)
@@ -380,7 +381,7 @@ static noinline bool ddebug_slot_begin_anew(struct ddebug_slot *slot, struct dde
  *	always the same function, so that depths compare
  *
  * Context: Any, NMI included, with preemption off until ddebug_slot_commit().
- * Return: false if the message is to be dropped; it has been counted then.
+ * Return: false if the message must be dropped; it has been counted then.
  */
 bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 {
@@ -399,7 +400,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 	}
 	if (unlikely(READ_ONCE(r->owner.task))) {
 		if (!ddebug_owner_died(r, sp)) {
-			ddebug_count(&r->hdr->recursed);
+			ddebug_ring_count(&r->hdr->recursed);
 			return false;
 		}
 		torn = true;
@@ -422,17 +423,17 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 }
 
 /**
- * ddebug_slot_next() - leave the rest of this sub-buffer, take the next one
- * @slot: of a message whose text did not fit slot->room; it fits afterwards
+ * ddebug_slot_next() - skip the rest of this sub-buffer, take the next one
+ * @slot: of a message whose text did not fit slot->room; afterwards it fits
  *
- * Context: as ddebug_slot_begin().
+ * Context: As ddebug_slot_begin().
  */
 void ddebug_slot_next(struct ddebug_slot *slot)
 {
 	struct ddebug_ring *r = slot->ring;
 	u64 end = round_up(slot->start, r->subbuf);
 
-	/* start is behind a header, and before end: else it would have fitted */
+	/* start is behind a header and before the end: otherwise it would have fitted */
 	ddebug_write_rec_hdr(ddebug_at(r, slot->sub, slot->start), DDEBUG_REC_PAD,
 			     sizeof(struct ddebug_rec_hdr), 0, end - slot->start);
 	slot->start = end;
@@ -441,12 +442,12 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 }
 
 /**
- * ddebug_slot_commit() - the message is whole
- * @slot: whose record is in place, but for its header
+ * ddebug_slot_commit() - commit a message
+ * @slot: whose record is complete but for its header
  * @type: DDEBUG_REC_TEXT, DDEBUG_REC_KMSG or DDEBUG_REC_PACKED
  * @len: bytes of the record, header included; not beyond ddebug_slot_end()
  *
- * Ends what ddebug_slot_begin() began.
+ * Ends what ddebug_slot_begin() started.
  */
 void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 {
@@ -458,7 +459,7 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
 	r->seq++;
 	ddebug_publish_head(r, end);
-	/* behind head: never more than is committed */
+	/* after head: never more than is committed */
 	WRITE_ONCE(r->hdr->seq, cpu_to_le64(r->seq));
 	ddebug_unclaim(r);
 
@@ -466,11 +467,11 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 }
 
 /**
- * ddebug_ring_is_left() - has the writer left a ring that was retired?
- * @old: the ring; nobody claims it any more.  What a dead writer has left is covered
+ * ddebug_ring_is_left() - check that no writer is in a retired ring
+ * @old: the ring; nobody claims it any more.  What a dead writer left is padded
  *
- * Context: On the stream's CPU with interrupts off, or while that is offline.
- * Return: whether its head is final; false if a writer is inside.
+ * Context: On the stream's CPU with interrupts off, or while that CPU is offline.
+ * Return: true if its head is final; false if a writer is inside.
  */
 bool ddebug_ring_is_left(struct ddebug_ring *old)
 {
@@ -478,8 +479,9 @@ bool ddebug_ring_is_left(struct ddebug_ring *old)
 
 	if (!READ_ONCE(o->task))
 		return true;
-	/* our own task may be inside, where we have interrupted it */
-	if (READ_ONCE(o->task) == current && !(READ_ONCE(o->known) && o->start != current->start_time))
+	/* our own task may be the writer, interrupted by this call */
+	if (READ_ONCE(o->task) == current &&
+	    !(READ_ONCE(o->known) && o->start != current->start_time))
 		return false;
 	ddebug_pad_torn(old, old->last);
 	ddebug_unclaim(old);
@@ -487,15 +489,15 @@ bool ddebug_ring_is_left(struct ddebug_ring *old)
 }
 
 /**
- * ddebug_ring_disown() - whoever was writing in this context does not go on
+ * ddebug_ring_disown() - declare the writer of this context dead
  *
- * For a kernel that dies: what it has to say at the end may come from inside of a
- * message, by the same task and at a greater depth, which looks like a message
- * within a message.  Afterwards the message that was interrupted counts as torn.
+ * For a dying kernel: its last words may come from inside a message, by the same
+ * task and deeper in the stack, which looks like a recursion.  Afterwards the
+ * interrupted message counts as torn.
  *
  * Context: Any, NMI included, with preemption off; where nothing below this
  * caller in the same context will run again.
- * Return: the stream of this context; NULL if there is none.
+ * Return: The stream of this context; NULL if there is none.
  */
 struct ddebug_ring *ddebug_ring_disown(void)
 {
@@ -503,12 +505,12 @@ struct ddebug_ring *ddebug_ring_disown(void)
 	u8 level = interrupt_context_level();
 	struct ddebug_ring *r = c->ring[level];
 
-	/* nor does the transport's own work, if that is where it died */
+	/* nor does the transport's own work continue, if it died there */
 	if (READ_ONCE(c->own_level) == level + 1)
 		WRITE_ONCE(c->own_level, 0);
 	if (!level)
 		ddebug_own_disown();
-	/* nor comes back whoever has muted this context */
+	/* nor whoever has muted this context */
 	c->muted &= ~BIT(level);
 	if (r && READ_ONCE(r->owner.task))
 		WRITE_ONCE(r->owner.task, DDEBUG_OWNER_DEAD);
@@ -516,9 +518,9 @@ struct ddebug_ring *ddebug_ring_disown(void)
 }
 
 /**
- * ddebug_ring_notice() - say what has become of this kernel
+ * ddebug_ring_notice() - tell the device what has become of this kernel
  * @r: the stream of this context
- * @kind: VIRTIO_DDEBUG_NOTICE_*; the worst that was said stays
+ * @kind: VIRTIO_DDEBUG_NOTICE_*; the worst one so far is retained
  *
  * Context: Any, NMI included, with preemption off.
  */
@@ -533,19 +535,19 @@ void ddebug_ring_notice(struct ddebug_ring *r, u8 kind)
 }
 
 /**
- * ddebug_ring_crowded() - is there a host that has half of this CPU's ring to read?
+ * ddebug_ring_host_lagging() - check whether a host has half of this CPU's ring to read
  *
- * Context: Process; the answer is as old as it is.
+ * Context: Process; the answer may be outdated at once.
  */
-bool ddebug_ring_crowded(void)
+bool ddebug_ring_host_lagging(void)
 {
 	struct ddebug_ring *r;
-	bool crowded;
+	bool lagging;
 
 	rcu_read_lock();
 	r = READ_ONCE(raw_cpu_ptr(&ddebug_cpu)->ring[VIRTIO_DDEBUG_CTX_TASK]);
-	crowded = r && READ_ONCE(r->stream.posted) &&
+	lagging = r && READ_ONCE(r->stream.posted) &&
 		  ddebug_half_full(r, le64_to_cpu(READ_ONCE(r->hdr->head)));
 	rcu_read_unlock();
-	return crowded;
+	return lagging;
 }

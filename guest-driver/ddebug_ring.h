@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Messages into the streams: claim, write, commit; and the last words of a kernel that dies.
+ * Messages in the streams: claim, write, commit; last words of a dying kernel.
  * ddebug_ring.c has the proofs.
  */
 #ifndef _DDEBUG_RING_H
@@ -14,15 +14,15 @@
 /**
  * struct ddebug_slot - a message that is being written
  * @text: where its text goes
- * @room: bytes there, a terminating zero included; 0 if none is left in this
+ * @room: bytes there, including a terminating zero; 0 if none is left in this
  *	sub-buffer
  * @ring: the stream
  * @cpu: this CPU
- * @start: position where the records of this message begin
- * @rec: the record, in the ring, as one of text
+ * @start: position where the records of this message start
+ * @rec: the record, in the ring, as a text record
  * @rec_pos: its position
  * @base: ns; of the sub-buffer
- * @delta: ns; what the record is to say
+ * @delta: ns; for the record
  * @time: ns; of the message
  * @sub: offset of the sub-buffer in the ring
  * @half: the device is half a ring behind
@@ -43,7 +43,7 @@ struct ddebug_slot {
 	bool half;
 };
 
-/* Bytes of the longest record: a text, the zero behind it included. */
+/* Size of the longest record: a text and its terminating zero. */
 #define DDEBUG_RECORD_MAX	\
 	(sizeof(struct ddebug_rec_text) + ALIGN(DDEBUG_TEXT_MAX + 1, DDEBUG_REC_ALIGN))
 
@@ -51,13 +51,13 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp);
 void ddebug_slot_next(struct ddebug_slot *slot);
 void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len);
 
-/* Bytes that the record in @slot may take: what reserve was published for, and no more. */
+/* Bytes that the record in @slot may take: no more than reserve was published for. */
 static inline size_t ddebug_slot_size(const struct ddebug_slot *slot)
 {
 	return slot->room ? min_t(size_t, sizeof(*slot->rec) + slot->room, DDEBUG_RECORD_MAX) : 0;
 }
 
-/* Where it ends at the latest. */
+/* Its latest end. */
 static inline const u8 *ddebug_slot_end(const struct ddebug_slot *slot)
 {
 	return (const u8 *)slot->rec + ddebug_slot_size(slot);
@@ -70,12 +70,12 @@ static inline bool ddebug_slot_is_ample(const struct ddebug_slot *slot)
 }
 
 /*
- * ddebug_slot_commit_text() - the text is whole
+ * ddebug_slot_commit_text() - commit a text
  * @slot: whose text is in place
  * @type: DDEBUG_REC_TEXT or DDEBUG_REC_KMSG
  * @word: of TEXT: id in the dictionary, or 0; of KMSG: DDEBUG_KMSG_F_*
- * @pid: of the task that runs, or is interrupted
- * @len: bytes of text; below slot->room, at most DDEBUG_TEXT_MAX
+ * @pid: of the running or interrupted task
+ * @len: bytes of text; less than slot->room, at most DDEBUG_TEXT_MAX
  */
 static inline void ddebug_slot_commit_text(struct ddebug_slot *slot, u16 type, u32 word, u32 pid,
 					   size_t len)
@@ -87,7 +87,7 @@ static inline void ddebug_slot_commit_text(struct ddebug_slot *slot, u16 type, u
 
 struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
-bool ddebug_ring_crowded(void);
+bool ddebug_ring_host_lagging(void);
 bool ddebug_ring_is_left(struct ddebug_ring *old);
 
 #endif /* _DDEBUG_RING_H */

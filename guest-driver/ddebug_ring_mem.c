@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory for a stream: of this kernel, or of the host.
+ * Memory for streams: this kernel's, or shared memory of the host.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -26,7 +26,7 @@ static_assert(DDEBUG_RB_SIZE_KB_MAX * 1024 <= VIRTIO_DDEBUG_RING_SIZE_MAX);
 static unsigned int rb_size_kb = DDEBUG_RB_SIZE_KB;
 module_param(rb_size_kb, uint, 0444);
 MODULE_PARM_DESC(rb_size_kb,
-		 "KiB of each CPU's ring for task context, rounded up to 16; 32 to 65408 (default 256)");
+		 "KiB of each CPU's ring for task context, rounded up to a multiple of 16; 32 to 65408 (default 256)");
 
 static const struct {
 	u8 subbuf_shift;
@@ -43,6 +43,12 @@ static size_t ddebug_shm_len(const struct ddebug_ring *r)
 	return VIRTIO_DDEBUG_SHM_RING_OFF + r->size;
 }
 
+/**
+ * ddebug_ring_free() - free a ring and its memory
+ * @r: the ring; neither a producer, a reader nor the device has it
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_ring_free(struct ddebug_ring *r)
 {
 	struct ddebug_stream *s = &r->stream;
@@ -64,8 +70,8 @@ void ddebug_ring_free(struct ddebug_ring *r)
 }
 
 /*
- * Pages for the ring: large pieces while there are some, single pages after that.
- * Nothing is to be killed for them.
+ * Allocate pages for the ring: large pieces while there are any, then single pages.
+ * Nothing must be killed for them.
  */
 static int ddebug_ring_alloc_pieces(struct ddebug_ring *r, struct page **pages, int node)
 {
@@ -115,8 +121,8 @@ static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
 		err = ddebug_ring_alloc_pieces(r, pages, node);
 	if (!err) {
 		/*
-		 * Mapped in one piece for the producer.  The kernel's page tables
-		 * reach all CPUs before this returns, also one in NMI.
+		 * Mapped contiguously for the producer.  The kernel's page tables reach all CPUs
+		 * before this returns, also one in an NMI.
 		 */
 		r->data = vmap(pages, nr_pages, VM_MAP, PAGE_KERNEL);
 		if (!r->data)
@@ -128,7 +134,7 @@ static int ddebug_ring_alloc(struct ddebug_ring *r, int node)
 	return err;
 }
 
-/* Returns -ENOMEM where the host has no room left. */
+/* Return -ENOMEM if the host has no room left. */
 static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transport *t)
 {
 	struct virtio_ddebug_stream_desc *desc = &r->stream.shared->desc;
@@ -140,7 +146,7 @@ static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transpo
 		return -ENOMEM;
 	}
 	r->home = t;
-	/* an empty stream, and no descriptor yet; of the ring nothing counts but what is written */
+	/* an empty stream, no descriptor yet; of the ring only what is written will count */
 	memset(r->shm, 0, VIRTIO_DDEBUG_SHM_RING_OFF);
 	r->hdr = r->shm + VIRTIO_DDEBUG_SHM_HDR_OFF;
 	r->data = r->shm + VIRTIO_DDEBUG_SHM_RING_OFF;
@@ -150,10 +156,15 @@ static int ddebug_ring_alloc_shared(struct ddebug_ring *r, struct ddebug_transpo
 	return 0;
 }
 
-/*
- * The stream is as it should be, before anything is written to it: from now on it is
- * found, by its descriptor, should the host die.  The magic comes last.  The host dies
- * between two instructions of this CPU, and finds what was stored by those before.
+/**
+ * ddebug_ring_show() - make a ring in shared memory discoverable should the host die
+ * @r: the ring, consistent, nothing written to it yet; one that is not in shared memory
+ *	is left alone
+ *
+ * It is found by its descriptor.  The magic comes last: the host dies between two
+ * instructions of this CPU and leaves what was stored before.
+ *
+ * Context: Any.
  */
 void ddebug_ring_show(struct ddebug_ring *r)
 {
@@ -168,9 +179,14 @@ void ddebug_ring_show(struct ddebug_ring *r)
 	WRITE_ONCE(desc->magic, r->stream.shared->desc.magic);
 }
 
-/*
- * All of it is in the log: the memory may become another's in this epoch.  (Of a
- * device that was reset it may not yet, and that is the end of the epoch.)
+/**
+ * ddebug_ring_hide() - end of ddebug_ring_show()
+ * @r: the ring, all of it in the log
+ *
+ * The memory may be reused in this epoch.  (That of a device that was reset may not be
+ * yet, but its reset ends the epoch.)
+ *
+ * Context: Any.
  */
 void ddebug_ring_hide(struct ddebug_ring *r)
 {
@@ -180,6 +196,12 @@ void ddebug_ring_hide(struct ddebug_ring *r)
 		WRITE_ONCE(desc->magic, 0);
 }
 
+/**
+ * ddebug_ring_bytes() - bytes of a new ring
+ * @context: VIRTIO_DDEBUG_CTX_* of its stream
+ *
+ * Context: Any; for task context, stable with ddebug_swap_lock() only.
+ */
 u32 ddebug_ring_bytes(u8 context)
 {
 	u32 subbuf = 1u << ddebug_contexts[context].subbuf_shift;
@@ -190,7 +212,7 @@ u32 ddebug_ring_bytes(u8 context)
 }
 
 /*
- * What the device reads of a stream besides the ring and, apart from it so that
+ * What the device reads of a stream besides the ring and, far enough from it that
  * neither writer takes the other's cache line, what it writes.
  */
 struct ddebug_stream_page {
@@ -199,10 +221,18 @@ struct ddebug_stream_page {
 };
 
 static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
-/* ddebug_ring_free() frees the page by it. */
+/* ddebug_ring_free() frees the page through it. */
 static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
 
-/* @home: in whose shared memory it is to be; NULL: in ours.  Returns NULL if there is no memory. */
+/**
+ * ddebug_ring_new() - make an empty ring
+ * @cpu: of its stream
+ * @context: of its stream, VIRTIO_DDEBUG_CTX_*
+ * @home: the transport in whose shared memory it is to be; NULL: in this kernel's memory
+ *
+ * Context: Process.  Sleeps.
+ * Return: The ring, for ddebug_ring_free(); NULL if there is no memory.
+ */
 struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context,
 					   struct ddebug_transport *home)
 {
@@ -262,11 +292,11 @@ bool ddebug_ring_is_size_kb(unsigned int kb)
 }
 
 /**
- * ddebug_ring_set_size_kb() - set the size of rings for task context to be made
+ * ddebug_ring_set_size_kb() - set the size of future rings for task context
  * @kb: KiB of each, in range; rounded up to a whole number of sub-buffers
  *
  * Context: Process, with ddebug_swap_lock().
- * Return: what was set before.
+ * Return: The previous setting.
  */
 unsigned int ddebug_ring_set_size_kb(unsigned int kb)
 {
@@ -286,7 +316,7 @@ int __init ddebug_ring_check_param(void)
 {
 	if (ddebug_ring_is_size_kb(rb_size_kb))
 		return 0;
-	pr_err("rb_size_kb=%u is out of range: take %u to %u\n",
+	pr_err("rb_size_kb=%u is out of range: must be %u to %u\n",
 	       rb_size_kb, DDEBUG_RB_SIZE_KB_MIN, DDEBUG_RB_SIZE_KB_MAX);
 	return -EINVAL;
 }

@@ -2,23 +2,23 @@
 /*
  * Another ring for a stream
  * -------------------------
- * The change is made on the stream's own CPU with interrupts off (or while it is
- * offline), so that only contexts above a hardirq come in between: NMIs, each of
- * which is over before we go on.
+ * The swap happens on the stream's own CPU with interrupts off (or while that CPU is
+ * offline), so only contexts above a hardirq can intervene: NMIs, each of which is
+ * over before we continue.
  *
  *   old->retired = true; is old claimed?  no: ring = new       yes: try again later
  *
- * A writer claims, and then looks at ->retired: on one CPU either it finds it set,
- * and begins anew, or we find the claim.  So when the new ring is in place nobody is
- * in the old one or will be, its head is final, and the positions and numbers of
- * the new one go on from it.  The device gets the new ring, and gives the old one
- * back when it has read it to its head.
+ * A writer claims, and then checks ->retired: on one CPU, either the writer finds it
+ * set and starts over, or we find the claim.  So once the new ring is in place nobody
+ * is in the old one or will be, its head is final, and the positions and numbers of
+ * the new one continue from it.  The device gets the new ring, and returns the old one
+ * when it has read it up to its head.
  *
  * Shared memory
  * -------------
  * A host may offer memory that outlives it.  While such a transport is attached, the
- * streams' rings are there, as far as there is room; else they are ours.  They go from
- * one to the other as from one size to another.
+ * streams' rings are there, as far as there is room, otherwise in this kernel's
+ * memory.  They move from one to the other as from one size to another.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -34,15 +34,15 @@
 #include "ddebug_ring_mem.h"
 #include "ddebug_ring_swap.h"
 
-/* One change of sizes at a time.  Taken outside of the CPU hotplug lock. */
+/* Serialises changes of rings.  Taken outside of the CPU hotplug lock. */
 static DEFINE_MUTEX(ddebug_resize_mutex);
 
 /**
- * struct ddebug_swap - for ddebug_ring_swap()
+ * struct ddebug_swap - argument of ddebug_ring_swap()
  * @cpu: whose stream it is
  * @context: of the stream
- * @new: the ring that comes; NULL: none, and messages are counted as lost
- * @old: the one that goes; set if it went
+ * @new: the new ring; NULL: none, and messages are counted as lost
+ * @old: the old ring; set if it was replaced
  */
 struct ddebug_swap {
 	unsigned int cpu;
@@ -51,8 +51,8 @@ struct ddebug_swap {
 	struct ddebug_ring *old;
 };
 
-/* The new ring goes on where the old one ends, at the begin of a sub-buffer. */
-static void ddebug_ring_go_on(struct ddebug_ring *new, const struct ddebug_ring *old)
+/* The new ring continues where the old one ends, at the start of a sub-buffer. */
+static void ddebug_ring_continue(struct ddebug_ring *new, const struct ddebug_ring *old)
 {
 	struct virtio_ddebug_stream_desc *desc = &new->stream.shared->desc;
 	u64 pos = round_up(old->head, max(old->subbuf, new->subbuf));
@@ -81,20 +81,24 @@ static void ddebug_ring_swap(void *data)
 	struct ddebug_ring *old = c->ring[swap->context];
 
 	WRITE_ONCE(old->retired, true);
-	barrier();	/* producer:C5: who claims it from now on finds it retired */
+	barrier();	/* producer:C5: whoever claims it from now on finds it retired */
 	if (!ddebug_ring_is_left(old)) {
 		WRITE_ONCE(old->retired, false);
 		return;
 	}
 	if (new)
-		ddebug_ring_go_on(new, old);
-	/* producer:C6: the new ring is whole when it is found, by ddebug_ring_stats() on another CPU too */
+		ddebug_ring_continue(new, old);
+	/* producer:C6: the new ring is complete when found, by other CPUs, too */
 	smp_store_release(&c->ring[swap->context], new);
 	swap->old = old;
 }
 
-/* With the CPU hotplug lock.  Puts @new in its place; returns the old ring, which nobody writes to any more. */
-static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context, struct ddebug_ring *new)
+/*
+ * Put @new in place; return the old ring, which nobody writes to any more.  With the CPU
+ * hotplug lock.
+ */
+static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context,
+					       struct ddebug_ring *new)
 {
 	struct ddebug_swap swap = { .cpu = cpu, .context = context, .new = new };
 
@@ -105,22 +109,22 @@ static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context, str
 			ddebug_ring_swap(&swap);
 		if (swap.old)
 			return swap.old;
-		/* a message takes microseconds, a task that oopses in one a while */
+		/* a message takes microseconds, a task that oopses in one takes longer */
 		usleep_range(50, 500);
 	}
 }
 
 /*
- * Rings that were replaced and that a device has not given back.  No third ring of a
- * stream may come to them, so while there are any, no size is changed.  With the
- * transport's lock, which is held from the change to the device's answer: who has
- * it finds a ring in its place, or kept, or gone.
+ * Rings that were replaced and that a device has not returned.  A stream must not get a
+ * third ring besides them, so while there are any, no size is changed.  Protected by the
+ * transport's lock, which is held from the swap to the device's answer: whoever holds it
+ * finds a ring in place, retained, or gone.
  */
-static unsigned int ddebug_rings_kept;
+static unsigned int ddebug_rings_retained;
 
 /*
- * A stream gets the ring @new; its old one goes to @gone, with 0, or is kept by the
- * device, with -errno.  With the lock of @t.
+ * Give a stream the ring @new.  The old one goes to @gone (return 0), or is retained by
+ * the device (return -errno).  With the lock of @t.
  */
 static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *new,
 				struct list_head *gone)
@@ -128,7 +132,7 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	struct ddebug_ring *old;
 	int err, post_err;
 
-	if (ddebug_rings_kept) {
+	if (ddebug_rings_retained) {
 		ddebug_ring_free(new);
 		return -EBUSY;
 	}
@@ -136,13 +140,13 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	post_err = ddebug_post_stream(t, &new->stream);
 	err = ddebug_retire_stream(t, &old->stream);
 	if (err == -ENODEV) {
-		/* the device is being reset: ddebug_ring_given_back() */
+		/* the device is being reset: ddebug_ring_returned() */
 		err = 0;
 	} else if (err) {
 		/* the device may still read it, until it is reset */
-		old->kept = true;
-		ddebug_rings_kept++;
-		pr_warn("the host keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
+		old->retained = true;
+		ddebug_rings_retained++;
+		pr_warn("the device keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
 	} else {
 		ddebug_ring_hide(old);
 		list_add(&old->gone, gone);
@@ -150,13 +154,13 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 			post_err = ddebug_post_stream(t, &new->stream);	/* there is room now */
 	}
 	if (post_err)
-		pr_warn("the new ring of CPU %u cannot be given to the host: error %d\n", new->cpu, post_err);
-	/* a commit between its posting and ->posted was not told of */
+		pr_warn("cannot pass the new ring of CPU %u to the host: error %d\n", new->cpu, post_err);
+	/* a commit between posting and ->posted sent no notification */
 	ddebug_work_on(new->cpu);
 	return err;
 }
 
-/* All or none: returns 0 or -ENOMEM. */
+/* Make all or none: return 0 or -ENOMEM. */
 static int ddebug_ring_make_all(struct list_head *made)
 {
 	unsigned int cpu;
@@ -166,7 +170,7 @@ static int ddebug_ring_make_all(struct list_head *made)
 
 		if (!r || r->size == ddebug_ring_bytes(VIRTIO_DDEBUG_CTX_TASK))
 			continue;
-		/* where it was */
+		/* in the same memory */
 		r = ddebug_ring_new(cpu, VIRTIO_DDEBUG_CTX_TASK, r->home);
 		if (!r)
 			return -ENOMEM;
@@ -184,7 +188,7 @@ static void ddebug_ring_free_all(struct list_head *rings)
 }
 
 /**
- * ddebug_swap_lock() - no stream gets another ring by somebody else
+ * ddebug_swap_lock() - keep others from changing the ring of any stream
  *
  * Context: Process, outside of the CPU hotplug lock and ddebug_transport_lock().  Sleeps.
  */
@@ -202,7 +206,7 @@ void ddebug_swap_unlock(void)
 }
 
 /**
- * ddebug_rings_lock() - as ddebug_swap_lock(), and no CPU comes or goes
+ * ddebug_rings_lock() - ddebug_swap_lock(), and no CPU comes or goes
  *
  * Context: Process, without ddebug_transport_lock(), which may be taken inside.  Sleeps.
  */
@@ -221,16 +225,17 @@ void ddebug_rings_unlock(void)
 	ddebug_swap_unlock();
 }
 
-static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r, struct list_head *gone)
+static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r,
+			     struct list_head *gone)
 {
 	struct ddebug_ring *new;
 
-	/* one that the host does not take it would not find, either */
+	/* the host would not find one that it does not accept, either */
 	if (!r || r->home || !r->stream.posted)
 		return 0;
 	new = ddebug_ring_new(r->cpu, r->context, t);
 	if (!new) {
-		pr_warn("no room in the host's shared memory for the streams of CPU %u and up: they stay in the guest's; a larger shm-size helps\n",
+		pr_warn("no room in the host's shared memory for the rings of CPU %u and up: they stay in guest memory; try a larger shm-size\n",
 			r->cpu);
 		return -ENOMEM;
 	}
@@ -238,12 +243,12 @@ static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r, 
 }
 
 /**
- * ddebug_rings_share() - the streams go over to the host's shared memory
- * @t: the transport, to which they were posted
- * @gone: those that went, for ddebug_rings_free()
+ * ddebug_rings_share() - move the streams to the host's shared memory
+ * @t: the transport that they were posted to
+ * @gone: receives the old rings, for ddebug_rings_free()
  *
- * As many as there is room for; the others stay where they are, and are as good as
- * long as the host lives.
+ * Moves as many as there is room for; the others stay, and are as good as long as the
+ * host lives.
  *
  * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
  */
@@ -260,27 +265,27 @@ void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
 				return;
 }
 
-static void ddebug_ring_take_home(struct ddebug_ring *old, struct list_head *gone)
+static void ddebug_ring_unshare(struct ddebug_ring *old, struct list_head *gone)
 {
 	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
 
 	if (!new)
-		pr_warn("no memory for the streams of CPU %u: its messages will be lost\n", old->cpu);
+		pr_warn("no memory for the rings of CPU %u: its messages will be lost\n", old->cpu);
 	ddebug_ring_replace(old->cpu, old->context, new);
-	/* else it is freed when the device, which reads it to its head, is reset */
+	/* otherwise it is freed when the device, which reads it up to its head, is reset */
 	if (!old->stream.posted)
 		list_add(&old->gone, gone);
 }
 
 /**
- * ddebug_rings_take_home() - no stream is in the shared memory of @t any more
+ * ddebug_rings_unshare() - move all streams out of the shared memory of a transport
  * @t: a transport that is being detached
- * @gone: those that went, for ddebug_rings_free(); the others are the device's until
- *	it is reset
+ * @gone: receives the old rings, for ddebug_rings_free(); others belong to the device
+ *	until it is reset
  *
  * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
  */
-void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
+void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone)
 {
 	unsigned int cpu;
 	u8 i;
@@ -290,14 +295,14 @@ void ddebug_rings_take_home(struct ddebug_transport *t, struct list_head *gone)
 			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
 
 			if (r && r->home == t)
-				ddebug_ring_take_home(r, gone);
+				ddebug_ring_unshare(r, gone);
 		}
 	}
 }
 
 /**
  * ddebug_rings_free() - free rings that were replaced
- * @gone: which; nobody has them any more
+ * @gone: the rings; nobody refers to them any more
  *
  * Context: Process.  Sleeps.
  */
@@ -305,22 +310,22 @@ void ddebug_rings_free(struct list_head *gone)
 {
 	if (list_empty(gone))
 		return;
-	/* nobody looks at what was in a CPU's place before */
+	/* wait for those who look at a CPU's previous ring */
 	synchronize_rcu();
 	ddebug_ring_free_all(gone);
 }
 
 /**
- * ddebug_ring_resize() - change the size of the task streams' rings
+ * ddebug_ring_resize() - change the size of the rings for task context
  * @kb: KiB of each, rounded up to a whole number of sub-buffers
  *
- * While messages are written and a device reads them: none is lost that was not
- * already.  Without a device, what the old rings hold is gone.
+ * Works while messages are written and a device reads them, and loses none that was
+ * not lost already.  Without a device, the contents of the old rings are lost.
  *
  * Context: Process.  Sleeps.
- * Return: 0; -EINVAL if @kb is out of range, -ENOMEM, or -EBUSY if a device keeps a
- * ring from an earlier change, and then all is as before; or what kept a device from
- * giving a ring back, and then some CPUs have their new rings.
+ * Return: 0; -EINVAL if @kb is out of range, -ENOMEM, or -EBUSY if a device retains a
+ * ring from an earlier change, and then nothing has changed; or the error that kept a
+ * device from returning a ring, and then some CPUs have their new rings.
  */
 int ddebug_ring_resize(unsigned int kb)
 {
@@ -351,27 +356,27 @@ int ddebug_ring_resize(unsigned int kb)
 			ddebug_ring_set_size_kb(was);
 	}
 	cpus_read_unlock();
-	/* before the shared memory that they may lie in can go */
+	/* before the shared memory that they may lie in can go away */
 	ddebug_rings_free(&gone);
 	ddebug_swap_unlock();
 	return err;
 }
 
 /**
- * ddebug_ring_given_back() - the device has given back a ring after all
+ * ddebug_ring_returned() - free a retired ring that a reset device has returned
  * @s: a stream of a device that was reset
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: whether it was one that was to go, and is gone now.
+ * Return: true if its ring was retired, and is freed now.
  */
-bool ddebug_ring_given_back(struct ddebug_stream *s)
+bool ddebug_ring_returned(struct ddebug_stream *s)
 {
 	struct ddebug_ring *r = container_of(s, struct ddebug_ring, stream);
 
 	if (!r->retired)
 		return false;
-	ddebug_rings_kept -= r->kept;
-	/* nobody looks at what was in a CPU's place before */
+	ddebug_rings_retained -= r->retained;
+	/* wait for those who look at a CPU's previous ring */
 	synchronize_rcu();
 	ddebug_ring_free(r);
 	return true;

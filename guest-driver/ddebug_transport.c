@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The transport that is attached, if one is, and what is asked of it.
+ * The attached transport, if any: its lock, its own work, posting streams to it.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -12,9 +12,9 @@
 #include "ddebug_transport.h"
 
 /*
- * Serialises attach, detach, and what is asked of the transport in process
- * context.  Taken inside ddebug_lock and inside the CPU hotplug lock, so neither
- * may be taken inside it.
+ * Serialises attach, detach, and the operations of the transport that run in process
+ * context.  Nests inside ddebug_lock and inside the CPU hotplug lock, so neither may
+ * be taken with it held.
  */
 static DEFINE_MUTEX(ddebug_transport_mutex);
 struct ddebug_transport __rcu *ddebug_attached;
@@ -23,10 +23,10 @@ struct task_struct *ddebug_own_task;
 u64 ddebug_own_start;
 
 /**
- * ddebug_own_begin() - what this task logs from now on is the transport's own
+ * ddebug_own_begin() - start of the transport's own work in this task
  *
- * Such messages are counted and dropped: the transport would record its own
- * work.  One task at a time; the caller sees to that.
+ * Until ddebug_own_end(), messages of this task are counted and dropped: otherwise
+ * the transport would record its own work.  The caller serialises: one task at a time.
  *
  * Context: Process.
  */
@@ -34,12 +34,12 @@ void ddebug_own_begin(void)
 {
 	ddebug_own_start = current->start_time;
 	WRITE_ONCE(ddebug_own_task, current);
-	barrier();	/* this task alone asks who it is */
+	barrier();	/* only this task compares it with itself */
 }
 EXPORT_SYMBOL_GPL(ddebug_own_begin);
 
 /**
- * ddebug_own_end() - end of ddebug_own_begin()
+ * ddebug_own_end() - end of what ddebug_own_begin() started
  *
  * Context: Process.
  */
@@ -51,7 +51,7 @@ void ddebug_own_end(void)
 EXPORT_SYMBOL_GPL(ddebug_own_end);
 
 /**
- * ddebug_own_disown() - this task does not come to the end of its work
+ * ddebug_own_disown() - this task does not finish its work, should it have any
  *
  * Context: Task level, with preemption off.
  */
@@ -61,7 +61,12 @@ void ddebug_own_disown(void)
 		WRITE_ONCE(ddebug_own_task, NULL);
 }
 
-/* Returns the transport, which stays until the unlock, or NULL. */
+/**
+ * ddebug_transport_lock() - keep the transport from being attached or detached
+ *
+ * Context: Process.  Sleeps.
+ * Return: The attached transport, or NULL.
+ */
 struct ddebug_transport *ddebug_transport_lock(void)
 {
 	mutex_lock(&ddebug_transport_mutex);
@@ -69,6 +74,11 @@ struct ddebug_transport *ddebug_transport_lock(void)
 					 lockdep_is_held(&ddebug_transport_mutex));
 }
 
+/**
+ * ddebug_transport_unlock() - end of ddebug_transport_lock()
+ *
+ * Context: Process.
+ */
 void ddebug_transport_unlock(void)
 {
 	mutex_unlock(&ddebug_transport_mutex);
@@ -80,7 +90,7 @@ void ddebug_transport_unlock(void)
  * @s: the stream
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0 or -errno.  A stream that the host does not take is no error.
+ * Return: 0 or -errno.  It is not an error if the device accepts no such stream.
  */
 int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 {
@@ -90,7 +100,7 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 		return 0;
 	err = t->ops->post(t, s);
 	if (err == -ERANGE) {
-		pr_warn_once("the host takes no streams of CPU %u and up: their messages stay in the guest\n",
+		pr_warn_once("the device accepts no rings of CPU %u and up: their messages stay in the guest\n",
 			     s->id / VIRTIO_DDEBUG_NR_CTX);
 		return 0;
 	}
@@ -105,7 +115,7 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
  * @s: a stream whose ring nobody writes to any more
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0: it is ours; or -errno: it is the device's until that is reset.
+ * Return: 0: it is ours; or -errno: the device has it until it is reset.
  */
 int ddebug_retire_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 {

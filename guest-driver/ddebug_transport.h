@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Between ddebug_rb.ko, which has the streams and the dictionary, and a module
- * that carries them to a host.
+ * Between ddebug_rb.ko, which has the streams and the dictionary, and a module that
+ * passes them to a host.
  */
 #ifndef _DDEBUG_TRANSPORT_H
 #define _DDEBUG_TRANSPORT_H
@@ -42,16 +42,16 @@ struct ddebug_piece {
 /**
  * struct ddebug_stream - what a transport sees of a stream
  * @shared: readable by the device; its @hdr is in use only if there are pieces
- * @status: writable by the device; 64 bytes, aligned, in a page apart
+ * @status: writable by the device; 64 bytes, aligned, on cache lines of its own
  * @pieces: the ring, readable by the device
  * @nr_pieces: number of pieces, up to VIRTIO_DDEBUG_RING_PIECES_MAX; 0: header and
  *	ring lie in the transport's shared memory, at @shared->desc.shm_offset
  * @id: below 4 * nr_cpu_ids; the same as @shared->desc.stream
- * @queue: the transport's: streams of equal @queue are notified by one call
- * @posted: ddebug_rb's: the device has the stream
+ * @queue: for the transport: streams of equal @queue are notified by one call
+ * @posted: for ddebug_rb: the device has the stream
  *
- * A stream lives as long as ddebug_rb is loaded, which is longer than any
- * transport is; or until it is retired, when its memory is another's.
+ * A stream lives as long as ddebug_rb is loaded, which is longer than any transport
+ * lives; or until it is retired, when its memory is reused.
  */
 struct ddebug_stream {
 	struct ddebug_stream_shared *shared;
@@ -64,30 +64,30 @@ struct ddebug_stream {
 };
 
 /**
- * struct ddebug_transport_ops - what ddebug_rb asks of a transport
+ * struct ddebug_transport_ops - operations of a transport
  * @post: give a stream to the device, for good.  Process context; sleeps.
- *	Returns 0, -ERANGE if the device takes no stream of this id, or another
+ *	Returns 0, -ERANGE if the device accepts no stream of this id, or another
  *	-errno.
- * @retire: have the device read a stream to its end and give it back, within a
+ * @retire: have the device read a stream to its end and return it, within a
  *	bounded time; then its memory is ours.  Process context; sleeps.  Returns
  *	0 or -errno; on an error the device keeps it until it is reset.
  * @announce: send callsites (struct ddebug_callsite, one or more, @len bytes,
  *	at most @max_announce) and wait until the device has them, for a bounded
  *	time.  Process context; sleeps.  Returns 0 or -errno; -ENOSPC if the host
- *	has no room for them and asking again is of no use.
+ *	has no room for them and retrying is of no use.
  * @notify: wake the device.  Hard interrupt, interrupts off; or process
  *	context with preemption off.
- * @log_size: bytes that the host's log takes; 0 if the host does not tell.
+ * @log_size: size of the host's log in bytes; 0 if the host does not report it.
  *	Process context; sleeps.
- * @set_log_size: ask the host for a log of so many bytes, and wait until it has
- *	answered, for a bounded time.  Process context; sleeps.  Returns 0, -EPERM
- *	if the host does not let us ask, -EINVAL if the size is out of its bounds,
+ * @set_log_size: request a log of this size in bytes from the host, and wait for the
+ *	answer, for a bounded time.  Process context; sleeps.  Returns 0, -EPERM
+ *	if the host does not permit it, -EINVAL if the size is out of its bounds,
  *	-ENOSPC if its disk is full, or another -errno.
- * @shm_alloc: memory that the host keeps should it die, for a ring: @len bytes,
- *	aligned to VIRTIO_DDEBUG_SHM_ALIGN, whatever they hold; *@offset is for
+ * @shm_alloc: allocate memory for a ring that outlives the host: @len bytes,
+ *	aligned to VIRTIO_DDEBUG_SHM_ALIGN, not initialised; *@offset is for
  *	virtio_ddebug_stream_desc.shm_offset.  Returns NULL if there is no room.
- *	Any number of tasks; of a transport with @shm only.
- * @shm_free: give such memory back
+ *	Any number of tasks; only for a transport with @shm.
+ * @shm_free: free such memory
  *
  * @post, @retire, @announce, @log_size and @set_log_size are never called by two
  * tasks at once.
@@ -108,9 +108,9 @@ struct ddebug_transport_ops {
  * @ops: its operations
  * @max_announce: bytes that one @ops->announce takes; at least
  *	DDEBUG_CALLSITE_MAX
- * @kmsg: the host wants the kernel's log, too
- * @shm: the host offers memory that it keeps
- * @epoch: what the device has answered to ATTACH; for shared memory
+ * @kmsg: the host wants the kernel's log as well
+ * @shm: the host offers memory that outlives it
+ * @epoch: the device's answer to ATTACH; for shared memory
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
@@ -124,10 +124,10 @@ void ddebug_own_begin(void);
 void ddebug_own_end(void);
 
 /*
- * Inside ddebug_rb.ko.
+ * Inside ddebug_rb.ko only.
  *
- * The attached transport: changed with ddebug_transport_lock(); after synchronize_rcu()
- * nobody is in the old one's operations but who has that lock.
+ * The attached transport.  Changed with ddebug_transport_lock(); after synchronize_rcu(),
+ * only the holder of that lock can still be in an operation of the previous one.
  */
 extern struct ddebug_transport __rcu *ddebug_attached;
 
@@ -137,7 +137,7 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s);
 int ddebug_retire_stream(struct ddebug_transport *t, struct ddebug_stream *s);
 void ddebug_own_disown(void);
 
-/* The task that does the transport's work; its start time makes it unique. */
+/* The task that does the transport's work; with its start time it is unique. */
 extern struct task_struct *ddebug_own_task;
 extern u64 ddebug_own_start;
 

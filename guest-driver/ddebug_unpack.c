@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Packed records become texts again, for the readers in the guest: docs/log-format.md,
- * "Packed records".  What a conversion makes is left to the kernel's own snprintf(),
- * which would have made it when the message was written.
+ * From packed records back to text, for the readers in the guest: docs/log-format.md,
+ * "Packed records".  Conversions are left to the kernel's own snprintf(), which would
+ * have made them when the message was written.
  *
- * Formats are the dictionary's.  Arguments are checked against the end of their record,
- * since the memory of a ring is not trusted more than need be (ddebug_view.c).
+ * Formats come from the dictionary.  Arguments are checked against the end of their
+ * record, since the memory of a ring is not trusted more than necessary (ddebug_view.c).
  */
 #include <linux/kernel.h>
 #include <linux/minmax.h>
@@ -21,12 +21,12 @@
 #define DDEBUG_SPEC_MAX	16
 
 /**
- * struct ddebug_unpacking - a text that is being made
- * @args: what was not read yet of the arguments
+ * struct ddebug_unpacking - a text in the making
+ * @args: the arguments not read yet
  * @args_end: their end
  * @text: room for the text
- * @size: bytes of it
- * @len: bytes of text so far, below @size
+ * @size: its bytes
+ * @len: bytes of text so far, less than @size
  */
 struct ddebug_unpacking {
 	const u8 *args;
@@ -36,7 +36,7 @@ struct ddebug_unpacking {
 	size_t len;
 };
 
-/* The next @n bytes of the arguments, or NULL: there are not so many. */
+/* The next @n bytes of the arguments, or NULL if there are fewer. */
 static const u8 *ddebug_take(struct ddebug_unpacking *u, size_t n)
 {
 	const u8 *at = u->args;
@@ -56,7 +56,7 @@ static bool ddebug_take_int(struct ddebug_unpacking *u, int *value)
 	return at;
 }
 
-/* A le16 length, and so many bytes. */
+/* A le16 length, and that many bytes. */
 static const char *ddebug_take_string(struct ddebug_unpacking *u, size_t *len)
 {
 	const u8 *at = ddebug_take(u, sizeof(__le16));
@@ -75,8 +75,8 @@ static void ddebug_put_bytes(struct ddebug_unpacking *u, const char *bytes, size
 }
 
 /*
- * A width or a precision: what it is, or the argument that it stands for, which is
- * checked since snprintf() warns of great ones.
+ * A width or a precision: its value, or the argument that it stands for, which is
+ * checked because snprintf() warns about large ones.
  */
 static bool ddebug_unpack_field(struct ddebug_unpacking *u, short field, int *value)
 {
@@ -86,7 +86,7 @@ static bool ddebug_unpack_field(struct ddebug_unpacking *u, short field, int *va
 		*value <= DDEBUG_PACKED_TEXT_MAX);
 }
 
-/* The conversion with its numbers as asterisks; returns its end, where its letter is to stand. */
+/* Write the conversion with asterisks for its numbers; return where its letter goes. */
 static char *ddebug_spec(char *p, const struct ddebug_conv *c, bool precise)
 {
 	static const struct {
@@ -200,7 +200,7 @@ static bool ddebug_unpack_conversion(struct ddebug_unpacking *u, const struct dd
 	}
 }
 
-/* What @fmt makes of the arguments; false: they are not those of @fmt. */
+/* Format the arguments by @fmt; false: they do not match it. */
 static bool ddebug_unpack_format(struct ddebug_unpacking *u, const char *fmt, size_t len)
 {
 	struct ddebug_conv c;
@@ -223,7 +223,7 @@ static bool ddebug_unpack_format(struct ddebug_unpacking *u, const char *fmt, si
 	return u->args == u->args_end;
 }
 
-/* As printk() cuts it: returns the begin of what is left, of *@len bytes. */
+/* Cut as printk() does: return the start of what is left, *@len bytes. */
 static const char *ddebug_unpack_cut(const char *text, size_t *len)
 {
 	const char *end = text + *len;
@@ -238,14 +238,14 @@ static const char *ddebug_unpack_cut(const char *text, size_t *len)
 }
 
 /**
- * ddebug_unpack() - the text of a packed record
+ * ddebug_unpack() - get the text of a packed record
  * @m: a message of type DDEBUG_REC_PACKED
  * @buf: room for it
  * @size: bytes of @buf; DDEBUG_TEXT_MAX + 1 are enough for any
- * @len: set to the bytes of the text
+ * @len: set to the length of the text in bytes
  *
  * Context: Any.
- * Return: the text, in @buf and without a zero; NULL if the record makes no sense.
+ * Return: The text, in @buf, not zero-terminated; NULL if the record is invalid.
  */
 const char *ddebug_unpack(const struct ddebug_message *m, char *buf, size_t size, size_t *len)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Packed records become texts again.
+ * From packed records back to text.
  */
 #ifndef _DDEBUG_UNPACK_H
 #define _DDEBUG_UNPACK_H

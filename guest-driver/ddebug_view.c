@@ -1,53 +1,53 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The streams read from inside the guest, while they are written.
+ * Reading the streams from inside the guest, while they are written.
  *
- * A reader does what the device does (ddebug_ring.c, "Reading"): it copies, then
- * looks whether what it has copied may have been overwritten meanwhile.  It takes no
- * lock that a producer or the device knows of, and writes nothing that they read: so
- * it can hold up neither, and what it has read is still there for the host.
+ * A reader does what the device does (ddebug_ring.c, "Reading"): it copies, then checks
+ * whether the copied bytes may have been overwritten meanwhile.  It takes no lock that a
+ * producer or the device knows of, and writes nothing that they read: it can delay
+ * neither, and what it has read is still there for the host.
  *
- * A place in a stream is a cursor; a view is one of each stream there can be, with
- * the end up to which it goes.  Views are cheap: no record is in them, so what is
- * overwritten before it is read is lost to this reader, who is told how many
- * messages that were, in their place.
+ * A place in a stream is a cursor; a view has one for each possible stream, with the
+ * end that it may read up to.  Views are cheap because they hold no records: what is
+ * overwritten before it is read is lost to this reader, which gets the number of lost
+ * messages in their place.
  *
  * Order
  * -----
- * Within a stream messages are in the order of time.  A view gives out the oldest of
- * those that come next in its streams.  So it is in order throughout, as far as the
- * clocks of the CPUs agree.
+ * Within a stream, messages are in order of time.  A view returns the oldest of the
+ * next messages of its streams.  So all of it is in order, as far as the clocks of the
+ * CPUs agree.
  *
- * Heads cannot be loaded all at once: what one CPU commits in one stream and then in
- * another could be there without the former, if that one's head was loaded first.  So
- * they are loaded twice, one pass after the other.  A view gives out what is below the
- * heads of the first pass, and, of what is below those of the second, whatever is
- * older than some of that.  What is given out was stamped before the first pass
- * had ended, so that all that was committed before it was stamped is below the heads of
- * the second pass, and, being older, comes before it.  What remains is a message that
- * is still being written, though its time is older than the last ones in other
- * streams; that comes with the next view.
+ * Heads cannot be loaded all at once: of two messages that a CPU commits in two streams
+ * in turn, the second could be seen without the first, if the first one's head was loaded
+ * earlier.  So the heads are loaded twice, one pass after the other.  A view returns what
+ * is below the heads of the first pass and, of what is below those of the second, whatever
+ * is older than any of that.  What is returned was stamped before the first pass ended, so
+ * everything that was committed before it was stamped is below the heads of the second
+ * pass and, being older, is returned before it.  The only exception is a message that is
+ * still being written, though its time is older than the last ones in other streams; it
+ * comes with the next view.
  *
  * Which bytes count
  * -----------------
- * A record can be read by itself, given the header of its sub-buffer.  That one is
- * copied when a cursor enters the sub-buffer, and kept, since the ring may go on
- * over it before the cursor comes to the sub-buffer's end.
+ * A record can be read by itself, given the header of its sub-buffer.  The header is
+ * copied when a cursor enters the sub-buffer, and retained, since the ring may overwrite
+ * it before the cursor reaches the end of the sub-buffer.
  *
- * A ring that takes another's place goes on behind it: positions below ->begin are
- * not in it.  The old one's memory stays until synchronize_rcu(), and its head does
- * not move any more; so within one rcu_read_lock() a ring may be one that was
- * replaced, which is as if we had come a moment earlier.
+ * A ring that replaces another one continues after it: positions below ->begin are not in
+ * it.  The old ring's memory stays until synchronize_rcu(), and its head no longer moves;
+ * so within one rcu_read_lock() a ring may be one that was replaced, which is as if we
+ * had come a moment earlier.
  *
  * Barriers: those of the device, with the same pairs.
  *
- *   device:A  load-acquire of head; here in ddebug_view_to_now(), and what lies below
- *             this head is copied later
+ *   device:A  load-acquire of head; here in ddebug_view_to_now(), and what is below this
+ *             head is copied later
  *   device:B  read barrier between a copy and the load of reserve: ddebug_copy()
  *
  * The records were written by this kernel.  But a torn one is covered only when its
- * stream is written again, and memory that a device can reach is not trusted more
- * than need be: no length leads out of its sub-buffer, and each step goes forward.
+ * stream is written again, and memory that a device can reach is not trusted more than
+ * necessary: no length leads out of its sub-buffer, and each step goes forward.
  */
 #include <linux/compiler.h>
 #include <linux/cpumask.h>
@@ -61,24 +61,24 @@
 #include "ddebug_rb.h"
 #include "ddebug_view.h"
 
-/* Begin of no sub-buffer. */
+/* The start of no sub-buffer. */
 #define DDEBUG_NO_SUB	U64_MAX
 
 /**
  * struct ddebug_cursor - a place in a stream
  * @pos: position of what comes next
- * @due: what is below is given out
- * @end: what is below is given out if it is older than something that is due
- * @next: number that the next message has if none is missing
- * @seq_end: messages below @due, at least
- * @told: drops (recursed and torn) that were told of
- * @drops: drops up to @pos, at least
- * @drops_end: drops when @due was taken
- * @sub: position of the sub-buffer whose header the next two are of, or DDEBUG_NO_SUB
+ * @due: everything below is returned
+ * @end: what is below is returned if it is older than something that is due
+ * @next: number of the next message if none is missing
+ * @seq_end: at least so many messages are below @due
+ * @reported: drops (recursed and torn) that were reported
+ * @drops: at least so many drops up to @pos
+ * @drops_end: drops when @due was loaded
+ * @sub: position of the sub-buffer that the next two belong to, or DDEBUG_NO_SUB
  * @seq: number of its first message
  * @base: ns; its base
- * @from: ns; what the delta of the next record counts from
- * @found: @pos is at a message, and the rest is known:
+ * @from: ns; what the delta of the next record is relative to
+ * @found: @pos is at a message, and the rest is valid:
  * @time: ns; its time
  * @number: its number
  * @len: bytes of its record
@@ -90,7 +90,7 @@ struct ddebug_cursor {
 	u64 end;
 	u64 next;
 	u64 seq_end;
-	u64 told;
+	u64 reported;
 	u64 drops;
 	u64 drops_end;
 	u64 sub;
@@ -106,15 +106,15 @@ struct ddebug_cursor {
 
 /**
  * struct ddebug_view - a place in all streams
- * @nr: of @cursors; stream i is of CPU i / VIRTIO_DDEBUG_NR_CTX
- * @cursors: one for each stream that there can be
+ * @nr: number of @cursors; stream i is of CPU i / VIRTIO_DDEBUG_NR_CTX
+ * @cursors: one for each possible stream
  */
 struct ddebug_view {
 	unsigned int nr;
 	struct ddebug_cursor cursors[];
 };
 
-/* The stream's ring now, or NULL.  Within rcu_read_lock(). */
+/* Return the stream's current ring, or NULL.  Within rcu_read_lock(). */
 static const struct ddebug_ring *ddebug_view_ring(unsigned int i)
 {
 	unsigned int cpu = i / VIRTIO_DDEBUG_NR_CTX;
@@ -126,14 +126,14 @@ static const struct ddebug_ring *ddebug_view_ring(unsigned int i)
 }
 
 /*
- * Copies @len bytes at @pos, which is below a head that was loaded, and which do not
- * leave a sub-buffer.  Returns false if they are not there any more.
+ * Copy @len bytes at @pos, which are below a head that was loaded and within one
+ * sub-buffer.  Return false if they have been overwritten.
  */
 static bool ddebug_copy(const struct ddebug_ring *r, u64 pos, void *to, size_t len)
 {
 	if (pos < r->begin)
 		return false;
-	/* what a producer writes meanwhile is found below */
+	/* what a producer writes meanwhile is detected below */
 	data_race(memcpy(to, r->data + pos % r->size, len));
 	/* device:B pairs with producer:A: the copy before reserve */
 	smp_rmb();
@@ -141,7 +141,7 @@ static bool ddebug_copy(const struct ddebug_ring *r, u64 pos, void *to, size_t l
 	return le64_to_cpu(READ_ONCE(r->hdr->reserve)) - pos <= r->size;
 }
 
-/* @c goes to the begin of the next sub-buffer. */
+/* Move @c to the start of the next sub-buffer. */
 static void ddebug_cursor_leave(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	c->pos = round_down(c->pos, r->subbuf) + r->subbuf;
@@ -149,8 +149,8 @@ static void ddebug_cursor_leave(struct ddebug_cursor *c, const struct ddebug_rin
 }
 
 /*
- * What @c is at has been overwritten: it goes to the oldest sub-buffer that is whole.
- * That is behind @pos, so it comes to an end however fast the ring is written.
+ * What @c is at has been overwritten: move it to the oldest intact sub-buffer.  That
+ * is after @pos, so this terminates however fast the ring is written.
  */
 static void ddebug_cursor_lapped(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
@@ -162,7 +162,7 @@ static void ddebug_cursor_lapped(struct ddebug_cursor *c, const struct ddebug_ri
 	c->pos = max(c->pos, r->begin);
 }
 
-/* Knows the header of the sub-buffer that @c is in; false: @c has gone on to another. */
+/* Load the header of the sub-buffer that @c is in; false: @c was moved to another one. */
 static bool ddebug_cursor_enter(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	u64 sub = round_down(c->pos, r->subbuf);
@@ -188,13 +188,13 @@ static bool ddebug_cursor_enter(struct ddebug_cursor *c, const struct ddebug_rin
 	return true;
 }
 
-/* As many bytes of a record as say what it is. */
+/* As many bytes of a record as are needed to tell what it is. */
 union ddebug_rec_begin {
 	struct ddebug_rec_hdr hdr;
 	struct ddebug_rec_time time;
 };
 
-/* Is it one that ddebug_lines() shows? */
+/* Does ddebug_lines() show it? */
 static bool ddebug_is_message(u16 type, u16 len)
 {
 	if (type == DDEBUG_REC_PACKED)
@@ -204,7 +204,7 @@ static bool ddebug_is_message(u16 type, u16 len)
 	       len <= sizeof(struct ddebug_rec_text) + DDEBUG_TEXT_MAX;
 }
 
-/* @c is at the record @rec, a message of @len bytes: it is found. */
+/* @c is at the record @rec, a message of @len bytes: note it as found. */
 static void ddebug_cursor_found(struct ddebug_cursor *c, const union ddebug_rec_begin *rec,
 				u16 type, u16 len)
 {
@@ -213,24 +213,26 @@ static void ddebug_cursor_found(struct ddebug_cursor *c, const union ddebug_rec_
 	c->found = true;
 	c->type = type;
 	c->len = len;
-	/* the only number with these 16 bits that is not below seq, by less than 65536 */
+	/* the only number with these 16 bits that is at least seq, and by less than 65536 */
 	c->number = c->seq + (u16)(seq - (u16)c->seq);
 	c->time = c->from + le32_to_cpu(rec->hdr.delta);
 }
 
-/* Bytes to the next record, if the one at c->pos is no message; 0: it makes no sense. */
-static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_begin *rec, u16 type, u16 len)
+/* Bytes to the next record, if the one at c->pos is not a message; 0: it is invalid. */
+static u64 ddebug_cursor_step(struct ddebug_cursor *c, const union ddebug_rec_begin *rec,
+			      u16 type, u16 len)
 {
 	if (type == DDEBUG_REC_NONE || len < sizeof(rec->hdr))
 		return 0;
 	if (type == DDEBUG_REC_PAD)
 		return le32_to_cpu(rec->hdr.delta);
-	c->from = type == DDEBUG_REC_TIME && len == sizeof(rec->time) ? le64_to_cpu(rec->time.time) : c->base;
+	c->from = type == DDEBUG_REC_TIME && len == sizeof(rec->time) ?
+		  le64_to_cpu(rec->time.time) : c->base;
 	return ALIGN(len, DDEBUG_REC_ALIGN);
 }
 
-/* Looks at one record of the sub-buffer that @c is in: a message is found, others are passed. */
-static void ddebug_cursor_look(struct ddebug_cursor *c, const struct ddebug_ring *r)
+/* Scan one record of the sub-buffer that @c is in: note a message, pass over others. */
+static void ddebug_cursor_scan(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	u64 left = c->sub + r->subbuf - c->pos;
 	union ddebug_rec_begin rec = {};
@@ -254,16 +256,16 @@ static void ddebug_cursor_look(struct ddebug_cursor *c, const struct ddebug_ring
 	c->pos += step;
 }
 
-/* Finds the next message; false: there is none up to the end.  Within rcu_read_lock(). */
+/* Find the next message; false: there is none up to the end.  Within rcu_read_lock(). */
 static bool ddebug_cursor_find(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
 	while (!c->found && c->pos < c->end)
 		if (ddebug_cursor_enter(c, r) && c->pos < c->end)
-			ddebug_cursor_look(c, r);
+			ddebug_cursor_scan(c, r);
 	return c->found;
 }
 
-/* @c goes on behind the message that it has found. */
+/* Move @c past the message that it has found. */
 static void ddebug_cursor_pass(struct ddebug_cursor *c)
 {
 	c->next = c->number + 1;
@@ -272,7 +274,7 @@ static void ddebug_cursor_pass(struct ddebug_cursor *c)
 	c->found = false;
 }
 
-/* Copies the message that @c has found; false: it is not there any more. */
+/* Copy the message that @c has found; false: it has been overwritten. */
 static bool ddebug_cursor_take(struct ddebug_cursor *c, const struct ddebug_ring *r,
 			       struct ddebug_message *m)
 {
@@ -284,30 +286,30 @@ static bool ddebug_cursor_take(struct ddebug_cursor *c, const struct ddebug_ring
 	m->len = c->len;
 	m->time = c->time;
 	m->lost = c->number > c->next ? c->number - c->next : 0;
-	m->dropped = c->drops - c->told;
-	c->told = c->drops;
+	m->dropped = c->drops - c->reported;
+	c->reported = c->drops;
 	ddebug_cursor_pass(c);
 	return true;
 }
 
-/* At the end of @c: what is missing, and has no message behind it to be told with. */
+/* At the end of @c: what is missing, with no message after it to be reported with. */
 static bool ddebug_cursor_rest(struct ddebug_cursor *c, struct ddebug_message *m)
 {
 	c->drops = max(c->drops, c->drops_end);
 	m->type = DDEBUG_REC_NONE;
 	m->len = 0;
 	m->lost = c->seq_end > c->next ? c->seq_end - c->next : 0;
-	m->dropped = c->drops - c->told;
-	c->told = c->drops;
+	m->dropped = c->drops - c->reported;
+	c->reported = c->drops;
 	c->next += m->lost;
 	return m->lost || m->dropped;
 }
 
 /**
- * ddebug_view_new() - a view of nothing yet
+ * ddebug_view_new() - allocate an empty view
  *
  * Context: Process.  Sleeps.
- * Return: the view, at the begin of all streams and ending there; to be given to
+ * Return: The view, at the start of all streams and ending there, to be freed by
  * ddebug_view_free(); NULL if there is no memory.
  */
 struct ddebug_view *ddebug_view_new(void)
@@ -329,9 +331,9 @@ void ddebug_view_free(struct ddebug_view *v)
 }
 
 /**
- * ddebug_view_copy() - be where another view is
+ * ddebug_view_copy() - move a view to where another one is
  * @v: the view that changes
- * @from: the other one, which the caller keeps from being changed
+ * @from: the other one, which the caller keeps from changing
  */
 void ddebug_view_copy(struct ddebug_view *v, const struct ddebug_view *from)
 {
@@ -339,7 +341,7 @@ void ddebug_view_copy(struct ddebug_view *v, const struct ddebug_view *from)
 }
 
 /**
- * ddebug_view_to_now() - the view goes up to what is committed now
+ * ddebug_view_to_now() - extend a view up to what is committed now
  * @v: the view
  */
 void ddebug_view_to_now(struct ddebug_view *v)
@@ -353,7 +355,7 @@ void ddebug_view_to_now(struct ddebug_view *v)
 
 		if (!r)
 			continue;
-		/* seq is stored behind head: so many at least are below the head that is loaded next */
+		/* seq is stored after head: at least so many are below the head loaded next */
 		c->seq_end = le64_to_cpu(smp_load_acquire(&r->hdr->seq));
 		c->drops_end = le64_to_cpu(READ_ONCE(r->hdr->recursed)) +
 			       le64_to_cpu(READ_ONCE(r->hdr->torn));
@@ -372,8 +374,8 @@ void ddebug_view_to_now(struct ddebug_view *v)
 }
 
 /*
- * Its ring is gone, since there was no memory for one that the guest keeps when the
- * device left with the shared one: all up to the end is missing.
+ * The ring is gone, because there was no guest memory for another one when the device
+ * with the shared memory was detached: everything up to the end is missing.
  */
 static void ddebug_cursor_strand(struct ddebug_cursor *c)
 {
@@ -381,7 +383,7 @@ static void ddebug_cursor_strand(struct ddebug_cursor *c)
 	c->pos = c->end;
 }
 
-/* The stream whose next message is the oldest; v->nr if nothing is due any more. */
+/* Return the stream whose next message is the oldest; v->nr if nothing is due any more. */
 static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 {
 	unsigned int i, oldest = v->nr;
@@ -409,7 +411,7 @@ static unsigned int ddebug_view_oldest(struct ddebug_view *v)
 	return due ? oldest : v->nr;
 }
 
-/* All that was due is given out: what is missing at the end of each stream. */
+/* Everything due was returned: report what is missing at the end of each stream. */
 static bool ddebug_view_rest(struct ddebug_view *v, struct ddebug_message *m)
 {
 	unsigned int i;
@@ -425,7 +427,7 @@ static bool ddebug_view_rest(struct ddebug_view *v, struct ddebug_message *m)
 }
 
 /**
- * ddebug_view_next() - the next message of a view
+ * ddebug_view_next() - get the next message of a view
  * @v: the view
  * @m: filled in
  *
@@ -453,9 +455,9 @@ bool ddebug_view_next(struct ddebug_view *v, struct ddebug_message *m)
 }
 
 /*
- * @c goes to its end.  The number of the message there is known by those of the last
- * sub-buffer that are before it; if they are overwritten meanwhile, to within the one
- * that was being committed when the end was taken.
+ * Move @c to its end.  The number of the message there follows from those before it in
+ * the last sub-buffer; if these are overwritten meanwhile, it may be off by the one that
+ * was being committed when the end was loaded.
  */
 static void ddebug_cursor_skip(struct ddebug_cursor *c, const struct ddebug_ring *r)
 {
@@ -475,12 +477,12 @@ static void ddebug_cursor_skip(struct ddebug_cursor *c, const struct ddebug_ring
 	c->pos = max(c->pos, c->end);
 	c->next = max(c->next, c->seq_end);
 	c->drops = max(c->drops, c->drops_end);
-	c->told = c->drops;
+	c->reported = c->drops;
 }
 
 /**
- * ddebug_view_skip() - go to what is committed now
- * @v: the view; what it passes is not counted as lost
+ * ddebug_view_skip() - move a view to what is committed now
+ * @v: the view; what it skips is not counted as lost
  *
  * Context: Process, one task at a time.
  */
@@ -500,8 +502,8 @@ void ddebug_view_skip(struct ddebug_view *v)
 }
 
 /**
- * ddebug_view_is_behind() - is there anything committed behind a view?
- * @v: a view; another task may be at it: then the answer is of before or behind that
+ * ddebug_view_is_behind() - check whether anything is committed beyond a view
+ * @v: a view; if another task moves it, the answer is of before or after that
  *
  * Context: Any.
  */
@@ -513,7 +515,7 @@ bool ddebug_view_is_behind(const struct ddebug_view *v)
 	rcu_read_lock();
 	for (i = 0; i < v->nr && !behind; i++) {
 		const struct ddebug_ring *r = ddebug_view_ring(i);
-		/* whoever moves it has the same to ask again */
+		/* whoever moves it will check the same afterwards */
 		u64 pos = data_race(READ_ONCE(v->cursors[i].pos));
 
 		behind = r && le64_to_cpu(READ_ONCE(r->hdr->head)) > max(pos, r->begin);

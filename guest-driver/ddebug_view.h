@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The streams read from inside the guest.  How: ddebug_view.c.
+ * Reading the streams from inside the guest.  How: ddebug_view.c.
  */
 #ifndef _DDEBUG_VIEW_H
 #define _DDEBUG_VIEW_H
@@ -12,14 +12,14 @@ struct ddebug_view;
 
 /**
  * struct ddebug_message - a message that was copied out of its ring
- * @lost: messages of its stream that are missing before it: overwritten
+ * @lost: messages of its stream missing before it: overwritten
  * @dropped: messages of its stream that were never committed (recursed, torn), and
- *	not told of yet
+ *	have not been reported yet
  * @time: ns; of the message
  * @cpu: of the stream
  * @context: of the stream, VIRTIO_DDEBUG_CTX_*
- * @type: DDEBUG_REC_TEXT, _PACKED or _KMSG; DDEBUG_REC_NONE: there is no message, but what
- *	@lost and @dropped say, at the end of a stream
+ * @type: DDEBUG_REC_TEXT, _PACKED or _KMSG; DDEBUG_REC_NONE: there is no message, only
+ *	@lost and @dropped, at the end of a stream
  * @len: bytes of the record; at least those of its structure in ddebug_record.h
  * @rec: the record, as it is in the ring
  */

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * virtio_ddebug: gives the streams of ddebug_rb to a virtio-ddebug device.
+ * virtio_ddebug: the virtio transport, which passes the streams of ddebug_rb to a
+ * virtio-ddebug device.
  *
  * A stream is posted once and stays with the device until that is reset: the
  * device reads the ring while it is written.  So the memory must be the very
- * memory that the producers write, without a bounce buffer between, and the
- * device must be reset before anybody else gets that memory (remove, freeze,
- * kexec).
+ * memory that the producers write, without a bounce buffer in between, and the
+ * device must be reset before the memory is reused (remove, freeze, kexec).
  */
 #include <linux/bitmap.h>
 #include <linux/completion.h>
@@ -42,15 +42,15 @@
  * who has set a flag is waiting.
  */
 #define VIRTIO_DDEBUG_TIMEOUT	(10 * HZ)
-/* How often a waiting task asks whether the device is broken. */
+/* How often a waiting task checks whether the device is broken. */
 #define VIRTIO_DDEBUG_LOOK	(HZ / 10)
 
-/* Larger requests bring nothing. */
+/* Larger requests bring no benefit. */
 #define VIRTIO_DDEBUG_REQ_LEN_MAX	SZ_64K
 
 /**
  * struct virtio_ddebug_req - a control request
- * @hdr: what it is
+ * @hdr: its header
  * @payload: @hdr.len bytes
  */
 struct virtio_ddebug_req {
@@ -63,21 +63,21 @@ struct virtio_ddebug_req {
  * @vdev: the virtio device
  * @control: the control queue
  * @rings: the ring queues
- * @num_rings: how many these are
- * @max_streams: the device takes streams of ids below this
+ * @num_rings: their number
+ * @max_streams: the device accepts streams with ids below this
  * @req_len: bytes of @req
- * @lock: covers @control, @req, @resp, @req_out, and posting
+ * @lock: protects @control, @req, @resp, @req_out, and posting
  * @req: the request buffer
  * @resp: the response buffer
- * @req_out: the device has @req and @resp.  It may come to an end of a request
- *	long after we have given up waiting, so they are not touched until it
- *	returns them, or is reset.
+ * @req_out: the device has @req and @resp.  It may finish a request long after we
+ *	have given up waiting, so they are not touched until it returns them, or is
+ *	reset.
  * @done: completed by each interrupt of @control
  * @transport: what ddebug_rb sees of us
  * @shm: shared memory region 0, mapped; NULL: the device has none
- * @shm_pages: how many times VIRTIO_DDEBUG_SHM_ALIGN it has
- * @shm_used: of each of these: it belongs to a ring
- * @shm_lock: covers @shm_used
+ * @shm_pages: its size, in units of VIRTIO_DDEBUG_SHM_ALIGN
+ * @shm_used: a bit for each of these: it belongs to a ring
+ * @shm_lock: protects @shm_used
  * @reboot: resets the device before another kernel gets the memory
  * @running: the device has the streams
  */
@@ -104,7 +104,7 @@ struct virtio_ddebug {
 	bool running;
 };
 
-/* There is one set of streams, so there is one device. */
+/* There is one set of streams, so only one device. */
 static atomic_t virtio_ddebug_devices = ATOMIC_INIT(0);
 
 static void virtio_ddebug_control_done(struct virtqueue *vq)
@@ -114,7 +114,7 @@ static void virtio_ddebug_control_done(struct virtqueue *vq)
 	complete(&vd->done);
 }
 
-/* Waits up to @timeout jiffies until the device returns the request. */
+/* Wait up to @timeout jiffies until the device returns the request. */
 static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 {
 	unsigned long deadline = jiffies + timeout;
@@ -132,9 +132,9 @@ static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 }
 
 /*
- * Makes the request buffer ours.  If an earlier request has timed out, the device
- * is not waited for again before it has answered that one: else each flag that is
- * set would take the full time.
+ * Take ownership of the request buffer.  If an earlier request has timed out, do not
+ * wait for the device again before it has answered that one: otherwise each flag that
+ * is set would take the full time.
  */
 static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 {
@@ -146,7 +146,7 @@ static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 	ddebug_own_begin();
 	err = virtio_ddebug_wait(vd, 0);
 	ddebug_own_end();
-	/* what it says to the old request does not matter now */
+	/* its answer to the old request no longer matters */
 	return err == -EPROTO ? 0 : err;
 }
 
@@ -168,7 +168,7 @@ static int virtio_ddebug_status_to_errno(u32 status)
 	}
 }
 
-/* Sends vd->req, whose payload of @len bytes is filled in; waits for the answer. */
+/* Send vd->req, whose payload of @len bytes is filled in; wait for the answer. */
 static int virtio_ddebug_req_send(struct virtio_ddebug *vd, u16 type, size_t len)
 {
 	struct scatterlist out, in, *sgs[] = { &out, &in };
@@ -195,7 +195,7 @@ static int virtio_ddebug_req_send(struct virtio_ddebug *vd, u16 type, size_t len
 }
 
 /*
- * The number of this boot, which the kernel shows there only.  Zeros if there is no
+ * The id of this boot, which the kernel only shows there.  Zeros if there is no
  * /proc yet.  The path is the init task's: ours may have another root.
  */
 static void virtio_ddebug_boot_id(u8 *boot_id)
@@ -234,7 +234,7 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 		a->instance = cpu_to_le64(ddebug_rb_instance());
 		strscpy_pad((char *)a->release, init_utsname()->release, sizeof(a->release));
 		strscpy_pad((char *)a->driver, VIRTIO_DDEBUG_DRIVER, sizeof(a->driver));
-		/* next to each other: they pair two clocks */
+		/* adjacent: they pair two clocks */
 		a->clock = cpu_to_le64(local_clock());
 		a->realtime = cpu_to_le64(ktime_get_real_ns());
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_ATTACH, sizeof(*a));
@@ -242,7 +242,7 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 	}
 	mutex_unlock(&vd->lock);
 	if (err)
-		dev_err(&vd->vdev->dev, "the device does not accept this driver: error %d\n", err);
+		dev_err(&vd->vdev->dev, "the device rejected this driver: error %d\n", err);
 	return err;
 }
 
@@ -278,7 +278,7 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 		return -ERANGE;
 	s->queue = s->id % vd->num_rings;
 	vq = vd->rings[s->queue];
-	/* without indirect descriptors an element has to fit the queue */
+	/* without indirect descriptors an element must fit in the queue */
 	if (!virtio_has_feature(vd->vdev, VIRTIO_RING_F_INDIRECT_DESC) &&
 	    s->nr_pieces + 2 > vq->num_free)
 		return -ENOSPC;
@@ -358,8 +358,8 @@ static int virtio_ddebug_set_log_size(struct ddebug_transport *t, u64 bytes)
 }
 
 /*
- * Not virtqueue_kick(): that tells the device of new elements, of which there are
- * none.  A broken queue is of no interest here: the streams go on without a host.
+ * Not virtqueue_kick(): that announces new elements, of which there are none.  A
+ * broken queue does not matter here: the streams continue without a host.
  */
 static void virtio_ddebug_notify(struct ddebug_transport *t, struct ddebug_stream *s)
 {
@@ -411,7 +411,7 @@ static void virtio_ddebug_unmap_shm(struct virtio_ddebug *vd)
 		memunmap(vd->shm);
 }
 
-/* A device without its region is as one that never offered it. */
+/* A device without its region is like one that never offered it. */
 static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 {
 	struct virtio_shm_region region;
@@ -419,16 +419,16 @@ static int virtio_ddebug_map_shm(struct virtio_ddebug *vd)
 	if (!virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_SHM))
 		return 0;
 	if (!virtio_get_shm_region(vd->vdev, &region, VIRTIO_DDEBUG_SHM_REGION)) {
-		dev_warn(&vd->vdev->dev, "the device offers shared memory and has none: streams stay in the guest's\n");
+		dev_warn(&vd->vdev->dev, "the device offers shared memory but has none: the rings stay in guest memory\n");
 		return 0;
 	}
-	/* the host's RAM: cached, as ours is */
+	/* the host's RAM: cached, like ours */
 	vd->shm = memremap(region.addr, region.len, MEMREMAP_WB);
 	vd->shm_pages = region.len / VIRTIO_DDEBUG_SHM_ALIGN;
 	vd->shm_used = bitmap_zalloc(vd->shm_pages, GFP_KERNEL);
 	mutex_init(&vd->shm_lock);
 	if (!vd->shm || !vd->shm_used) {
-		dev_err(&vd->vdev->dev, "cannot map the %llu bytes of shared memory: start the VM with a smaller shm-size, or shm=off\n",
+		dev_err(&vd->vdev->dev, "cannot map %llu bytes of shared memory: start the VM with a smaller shm-size or shm=off\n",
 			region.len);
 		return -ENOMEM;
 	}
@@ -477,7 +477,7 @@ static void virtio_ddebug_del_vqs(struct virtio_ddebug *vd)
 	vd->rings = NULL;
 }
 
-/* The device is reset: everything is ours again. */
+/* The device has been reset: everything is ours again. */
 static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
 {
 	struct ddebug_stream *s;
@@ -485,12 +485,12 @@ static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
 
 	for (i = 0; i < vd->num_rings; i++)
 		while ((s = virtqueue_detach_unused_buf(vd->rings[i])))
-			ddebug_stream_taken_back(s);
+			ddebug_stream_returned(s);
 	virtqueue_detach_unused_buf(vd->control);
 	vd->req_out = false;
 }
 
-/* From "the device has the streams" to "has not"; the queues stay. */
+/* From "the device has the streams" to "it has not"; the queues stay. */
 static void virtio_ddebug_quiesce(struct virtio_ddebug *vd)
 {
 	ddebug_transport_detach(&vd->transport);
@@ -499,7 +499,7 @@ static void virtio_ddebug_quiesce(struct virtio_ddebug *vd)
 	vd->running = false;
 }
 
-/* May be called again: a restore that fails leaves a device that is stopped. */
+/* May be called again: a restore that fails leaves a stopped device. */
 static void virtio_ddebug_stop(struct virtio_ddebug *vd)
 {
 	if (vd->running)
@@ -514,7 +514,7 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 
 	err = virtio_ddebug_setup_vqs(vd);
 	if (err) {
-		dev_err(&vd->vdev->dev, "cannot set up the queues: error %d\n", err);
+		dev_err(&vd->vdev->dev, "cannot set up virtqueues: error %d\n", err);
 		return err;
 	}
 	virtio_device_ready(vd->vdev);
@@ -524,7 +524,7 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 	if (!err) {
 		err = ddebug_transport_attach(&vd->transport);
 		if (err)
-			dev_err(&vd->vdev->dev, "cannot give the streams to the device: error %d\n",
+			dev_err(&vd->vdev->dev, "cannot pass the rings to the device: error %d\n",
 				err);
 	}
 	if (err)
@@ -532,7 +532,7 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 	return err;
 }
 
-/* Can we and this device work together?  Says why, if not. */
+/* Can we and this device work together?  If not, log why. */
 static int virtio_ddebug_check(struct virtio_device *vdev)
 {
 	u32 version;
@@ -543,13 +543,13 @@ static int virtio_ddebug_check(struct virtio_device *vdev)
 	}
 	if (virtio_has_feature(vdev, VIRTIO_F_ACCESS_PLATFORM)) {
 		dev_err(&vdev->dev,
-			"the device may not read the rings directly (VIRTIO_F_ACCESS_PLATFORM): start the VM with iommu_platform=off for it\n");
+			"the device cannot read the rings directly (VIRTIO_F_ACCESS_PLATFORM): start the VM with iommu_platform=off for it\n");
 		return -EOPNOTSUPP;
 	}
 	virtio_cread_le(vdev, struct virtio_ddebug_config, abi_version, &version);
 	if (version != VIRTIO_DDEBUG_ABI_VERSION) {
 		dev_err(&vdev->dev,
-			"the device speaks version %u, this driver %u: install the driver that comes with the device\n",
+			"the device speaks version %u, this driver version %u: install the driver that comes with the device\n",
 			version, VIRTIO_DDEBUG_ABI_VERSION);
 		return -EOPNOTSUPP;
 	}
@@ -567,7 +567,7 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 	virtio_cread_le(vdev, struct virtio_ddebug_config, max_request_len, &req_len);
 	if (!num_rings || num_rings > 1022 || req_len < VIRTIO_DDEBUG_REQ_LEN_MIN) {
 		dev_err(&vdev->dev,
-			"faulty device: %u ring queues (1 to 1022), requests of %u bytes (at least %u)\n",
+			"invalid device configuration: %u ring queues (must be 1 to 1022), requests of %u bytes (at least %u)\n",
 			num_rings, req_len, VIRTIO_DDEBUG_REQ_LEN_MIN);
 		return -EINVAL;
 	}
@@ -580,10 +580,9 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 }
 
 /*
- * kexec stops bus mastering without a reset, and the next kernel allows it again:
- * the device would read, and write, memory that is somebody else's.  With
- * SYS_HALT and SYS_POWER_OFF nobody comes after us, so that the last messages
- * still get out.
+ * kexec stops bus mastering without a reset, and the next kernel enables it again:
+ * the device would read, and write, memory that has been reused.  After SYS_HALT and
+ * SYS_POWER_OFF no kernel follows, so the last messages still get out.
  */
 static int virtio_ddebug_reboot(struct notifier_block *nb, unsigned long event, void *cmd)
 {
@@ -626,7 +625,7 @@ static int virtio_ddebug_probe(struct virtio_device *vdev)
 	if (err)
 		return err;
 	if (atomic_cmpxchg(&virtio_ddebug_devices, 0, 1)) {
-		dev_err(&vdev->dev, "there is a virtio-ddebug device already, and one is all a VM can use: remove this one\n");
+		dev_err(&vdev->dev, "a VM can use only one virtio-ddebug device: remove this one\n");
 		return -EBUSY;
 	}
 	err = -ENOMEM;
@@ -711,6 +710,6 @@ static struct virtio_driver virtio_ddebug_driver = {
 };
 module_virtio_driver(virtio_ddebug_driver);
 
-MODULE_DESCRIPTION("Carries ddebug_rb's streams to a virtio-ddebug device");
+MODULE_DESCRIPTION("Virtio transport for ddebug_rb: lets a virtio-ddebug device read the rings");
 MODULE_VERSION(DDEBUG_VERSION);
 MODULE_LICENSE("GPL");

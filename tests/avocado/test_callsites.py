@@ -27,7 +27,7 @@ MODULES = """btrfs carl9170 ib_srp irdma wil6210 usbtmc at76c50x_usb nfit pn533_
 
 WARNING = re.compile(r"ddebug_rb: (\d+) of the callsites given 'r' cannot be recorded, "
                      r"their messages go to the kernel log: (\S+?:\d+)(, \.\.\.)?;")
-MISSED = "ddebug_rb: 2 calls of printing functions from within a kprobe could not be recorded"
+MISSED = "ddebug_rb: 2 print calls from within a kprobe handler could not be recorded"
 
 
 def is_dump(text):
@@ -165,7 +165,7 @@ class Callsites(DdebugTest):
         self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 0)
 
         logged, printed = self.odd(guest, "kprobe", "r")
-        self.assertEqual([r.text for r in printed if b"kprobe could not be" not in r.text], texts)
+        self.assertEqual([r.text for r in printed if b"kprobe handler could not be" not in r.text], texts)
         self.assertFalse(logged)
         stats = guest.stats()
         self.assertEqual((stats["missed___dynamic_pr_debug"], stats["missed_print_hex_dump"],
@@ -174,7 +174,7 @@ class Callsites(DdebugTest):
         self.assertEqual(guest.dmesg().count(MISSED), 1)
         self.odd(guest, "kprobe", "r")
         self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 2)
-        self.assertEqual(guest.dmesg().count("from within a kprobe could not"), 1)
+        self.assertEqual(guest.dmesg().count("from within a kprobe handler could not"), 1)
 
     # -- the driver's belief against the binaries ------------------------------
 

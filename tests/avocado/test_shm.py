@@ -57,7 +57,7 @@ class Rings(RingTest):
         self.assertEqual(stats["streams"], 16)
         self.assertGreater(stats["shared"], 4)
         self.assertLess(stats["shared"], 12)
-        self.assertIn("a larger shm-size helps", guest.dmesg())
+        self.assertIn("try a larger shm-size", guest.dmesg())
         log = guest.log()
         self.start_endless(guest, 2000)
         self.until("every CPU has logged", lambda: len({m.cpu for m in log.read().messages}) == 4)

@@ -260,7 +260,7 @@ def peers(where, trace_dat):
 ENTRIES = ("ddebug_pr_debug", "ddebug_emit")
 # Reached from the fast path, but not by a message as usual: the proof is in their callers.
 RARE = ("ddebug_slot_next", "ddebug_pad_torn", "ddebug_prefix", "ddebug_owner_died",
-        "ddebug_learn_ask")
+        "ddebug_dict_learn_ask")
 
 
 def functions_of(module):

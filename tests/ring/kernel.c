@@ -319,7 +319,7 @@ const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const cha
 	return sim_find_program ? sim_find_program(d, fmt) : NULL;
 }
 
-void ddebug_dict_untold(void)
+void ddebug_dict_unannounce(void)
 {
 }
 
