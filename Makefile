@@ -24,6 +24,7 @@ QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3
 .PHONY: help
 help:
 	@echo 'make demo          build and see a stock guest'\''s messages arrive on the host'
+	@echo 'make shell         build and boot a guest with the device and a root shell on this terminal'
 	@echo 'make check         build everything and run all tests: with guests on one variant, their smoke part on the others'
 	@echo 'make check-unit    only the unit tests (no guest)'
 	@echo 'make check-stress  models of the rings'\'' barriers; the rings for some minutes, outside of a guest and in one'
@@ -102,8 +103,8 @@ check-unit check-style check-overlay:
 	@$(MAKE) run-$@
 
 # These use one variant, and get and build no more than it needs.
-.PHONY: demo check-guest check-crash-guests
-demo check-guest check-crash-guests:
+.PHONY: demo shell check-guest check-crash-guests
+demo shell check-guest check-crash-guests:
 	@scripts/deps.sh $(if $(filter 6.12 loadable-10.0,$(KERNEL) $(QEMU)),backports) \
 		$(if $(filter overlay-%,$(QEMU)),overlay)
 	@$(MAKE) -j$(JOBS) ONE_VARIANT=yes parts $(if $(filter overlay-%,$(QEMU)),overlay)
@@ -171,12 +172,15 @@ include tests/readers/readers.mk
 include tests/log/log.mk
 include tests/debug-kernel/debug-kernel.mk
 include tests/libvirt/libvirt.mk
-.PHONY: venv run-demo $(CHECKS)
+.PHONY: venv run-demo run-shell $(CHECKS)
 venv:
 	@scripts/venv.sh
 
 run-demo: venv
 	@$(VENV_PYTHON) scripts/demo.py
+
+run-shell: venv
+	@$(VENV_PYTHON) scripts/shell.py
 
 $(CHECKS): venv
 	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS:%='%')

@@ -236,6 +236,15 @@ class Guest:
         return ("console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 printk.devkmsg=on " +
                 self.clock_parameters() + self.append)
 
+    def channels(self):
+        """Options: where the console, the agent and the monitor are."""
+        return ["-chardev", f"file,id=console,path={self.path('console.log')}",
+                "-serial", "chardev:console",
+                "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
+                "-serial", "chardev:agent",
+                "-chardev", f"socket,id=qmp,fd={self._qmp_pair[1].fileno()}",
+                "-mon", "chardev=qmp,mode=control"]
+
     def command_line(self):
         line = [
             # threads have names: test_load looks for the device's
@@ -243,13 +252,7 @@ class Guest:
             "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
-            "-append", self.kernel_command_line(),
-            "-chardev", f"file,id=console,path={self.path('console.log')}",
-            "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
-            "-serial", "chardev:agent",
-            "-chardev", f"socket,id=qmp,fd={self._qmp_pair[1].fileno()}",
-            "-mon", "chardev=qmp,mode=control",
+            "-append", self.kernel_command_line(), *self.channels(),
         ]
         if self.load_plugin:
             line += device_source()
