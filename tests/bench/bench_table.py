@@ -13,7 +13,7 @@ def mean(values):
 
 
 class Results:
-    """The numbers that the goals are about, from what was measured."""
+    """The figures of the goals, from the measurements."""
 
     def __init__(self, data):
         self.guest = data["guest"]
@@ -26,7 +26,7 @@ class Results:
         return mean(self.cost[variant][shape])
 
     def trap(self, variant, kind, shape="int3"):
-        """A message's traps of a kind."""
+        """The traps of a kind per message."""
         return self.traps[variant][shape][kind] / self.guest["traps"]["traps_count"]
 
     def kicks_per_1000(self, run):
@@ -63,7 +63,7 @@ def row_packed(other, what, goal):
 
 
 def exits_ratio(r, exits):
-    """Exits a message of the other over kicks a message of ours."""
+    """The other's exits per message over our kicks per message."""
     kicks = r.guest["cost"]["flood_icount"]
     ours = max(kicks["kicks"]["driver"], 1) / kicks["count"]
     return exits / ours
@@ -109,7 +109,7 @@ def row_g7(r):
 
 def row_g8(r):
     packed, text = (r.guest["cost"][name]["int3"] for name in ("packed_bytes", "bytes"))
-    # the headers of sub-buffers have their share in both; records are of whole eights
+    # both include their share of sub-buffer headers; records are multiples of eight
     return ("bytes of a three-int message: packed / text record",
             f"{packed / text:.2f} ({packed:.1f} / {text:.1f} bytes)", "≤ 0.4 (24 bytes)",
             verdict(packed / text <= 0.4))
@@ -130,7 +130,7 @@ def row_g10(r):
 
 
 def row_g11(r):
-    # what disturbs (other work of the kernel) only adds, so the least is taken
+    # disturbances (other work of the kernel) only add, so take the least
     ratios = {what: min(cpus["8"]) / min(cpus["1"]) for what, cpus in r.guest["cpus"].items()}
     known = min(r.guest["cpus"]["loop"]["1"]) / r.insns("loop")
     measured = (f"{ratios['emit']:.3f} (a loop that shares nothing: {ratios['loop']:.3f}, "
