@@ -30,7 +30,7 @@ choose_source() {
         version=$(resolve_source)
     fi
     [ -n "$version" ] || die "apt has no package $package" \
-        "is Debian's main archive among the apt sources?"
+        "check that Debian's main archive is among the apt sources"
 }
 
 source_folder() {
