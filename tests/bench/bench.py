@@ -16,7 +16,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [HERE, os.path.join(REPO, "tests", "avocado")]
+sys.path[:0] = [HERE, os.path.join(REPO, "tests", "avocado"), os.path.join(REPO, "tests", "style")]
 
 import bench_guest      # noqa: E402
 import bench_host       # noqa: E402

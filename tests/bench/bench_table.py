@@ -4,6 +4,7 @@
 import statistics
 
 from bench_guest import PAIR_TOLERANCE, SHAPES
+import prose
 
 MET, NOT_MET, NOT_BUILT, UNDECIDED = "met", "not met", "not built yet", "not decided"
 
@@ -215,7 +216,7 @@ TITLES = (
     ("+r, sink", "`+r`: ours, as text, called directly"),
     ("+r, packed", "`+r`: ours, packed, hook included"),
     ("+r, packed, sink", "`+r`: ours, packed, called directly"),
-    ("null sink", "a callsite that is on, and a sink that does nothing"),
+    ("null sink", "an enabled callsite and a sink that does nothing"),
     ("disabled", "disabled callsite"),
 )
 
@@ -228,18 +229,18 @@ def cell(values, ranged):
 
 def markdown_variants(data):
     r = Results(data)
-    lines = ["| instructions a message | static | three ints | `%s` 16 B | `%s` 200 B | `%pM` |",
+    lines = ["| instructions per message | static | three ints | `%s` 16 B | `%s` 200 B | `%pM` |",
              "|---|---|---|---|---|---|"]
     for name, title in TITLES:
         cells = [cell(r.cost[name][shape], name == "+p, hvc0") for shape in SHAPES]
         lines.append(f"| {title} | " + " | ".join(cells) + " |")
     hook = [f"{r.insns('+r', shape) - r.insns('+r, sink', shape):.0f}" for shape in SHAPES]
-    lines.append("| what the hook of a stock kernel adds | " + " | ".join(hook) + " |")
+    lines.append("| added by the hook of a stock kernel | " + " | ".join(hook) + " |")
     texts = [f"{r.guest['cost']['bytes'][shape]:.1f}" for shape in SHAPES]
-    lines.append("| bytes of a text record, its share of the sub-buffers' headers included | "
+    lines.append("| bytes of a text record, including its share of the sub-buffer headers | "
                  + " | ".join(texts) + " |")
     packed = [f"{r.guest['cost']['packed_bytes'][shape]:.1f}" for shape in SHAPES]
-    lines.append("| bytes of a packed record, the same | " + " | ".join(packed) + " |")
+    lines.append("| bytes of a packed record, likewise | " + " | ".join(packed) + " |")
     shm = r.guest["shm"]
     proof = r.guest["cost"]["instrument"]
     flood = r.guest["cost"]["flood_icount"]
@@ -257,14 +258,14 @@ def markdown_variants(data):
               f"{mean(shm['+r, sink']):.0f}.",
               "",
               f"With interrupts on, {flood['count']} three-int messages in a row cost "
-              f"{flood['insns']:.0f} instructions each, ticks of the kernel and our work in them "
-              f"included: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
+              f"{flood['insns']:.0f} instructions each, including kernel ticks and our work in "
+              f"them: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
               f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
               f"{flood['kicks']['device']}).",
               "",
               f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
-              f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times a 1000 "
-              "messages: after a look that found something it looks again by itself.",
+              f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times per "
+              "1000 messages: after a scan that found something it scans again by itself.",
               "",
               f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
               f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
@@ -278,4 +279,4 @@ def markdown_variants(data):
               f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
               f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
               + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
-    return "\n".join(lines)
+    return "\n".join(prose.wrapped(lines))

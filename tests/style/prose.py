@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""prose.py: check the Markdown of the tree: its width, its links, the files that it names"""
+"""prose.py: check the Markdown of the tree: its width, its links, the files that it names
+
+Scripts that make Markdown wrap it with wrapped().
+"""
 
 import glob
 import itertools
@@ -8,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import textwrap
 
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WIDTH = 100
@@ -26,14 +30,20 @@ class Page:
             self.lines = list(enumerate(file.read().split("\n"), 1))
 
     def prose(self):
-        """(number, line) of what is not between fences."""
-        fence = None
+        """(number, line) of what is not code: not between fences, and not indented after an empty
+        line.  An indented line of a list is prose."""
+        fence, before, text = None, "", ""
         for number, line in self.lines:
             mark = re.match(r"\s*(```+|~~~+)", line)
             if mark and (fence is None or mark.group(1).startswith(fence)):
                 fence = None if fence else mark.group(1)
             elif fence is None:
+                indented = line.startswith("    ") and not re.match(r" |[-*+] |\d+\. ", text)
+                if indented and before in ("", None):
+                    before = None       # so is the next line
+                    continue
                 yield number, line
+                before, text = line, line or text
 
     def too_wide(self):
         """Lines that could have been broken; tables cannot be, nor can addresses."""
@@ -73,6 +83,16 @@ class Page:
                     continue
                 if not known:
                     yield f"{self.path}: there is no {word}"
+
+
+def wrapped(lines):
+    """Lines of Markdown, paragraphs and items broken at the width."""
+    for line in lines:
+        if len(line) <= WIDTH or line.startswith(("|", " ")):
+            yield line
+        else:
+            yield from textwrap.wrap(line, WIDTH, break_long_words=False, break_on_hyphens=False,
+                                     subsequent_indent="  " if line.startswith("- ") else "")
 
 
 def expanded(word):

@@ -271,9 +271,17 @@ class Prose(Small):
         self.assertEqual(self.page(words + "s\n"), {check: ["docs/page.md:1: 101 columns"]})
         self.assertEqual(self.page(f"a\n\n- {words}\n"), {check: ["docs/page.md:3: 102 columns"]})
         for text in (f"| {words} |\n", f"```\n{words}s\n```\n", f"see https://example.org/{'x' * 100}\n",
-                     "x" * 120 + "\n"):
+                     "x" * 120 + "\n", f"code:\n\n    {words}\n    {words}\n"):
             self.assertEqual(self.page(text), {}, text)
-        self.assertEqual(list(self.page(f"```\ncode\n```\n{words}s\n")), [check])
+        for text in (f"```\ncode\n```\n{words}s\n", f"text\n    {words}\n", f"- item\n\n    {words}\n",
+                     f"code:\n\n    code\n\n{words}s\n"):
+            self.assertEqual(list(self.page(text)), [check], text)
+
+    def test_lines_are_wrapped(self):
+        lines = ["word " * 50, "- " + "word " * 50, "| " + "word " * 50 + "|", "short", ""]
+        found = list(prose.wrapped(lines))
+        self.assertEqual(self.page("\n".join(found)), {})
+        self.assertEqual(" ".join(found).split(), " ".join(lines).split())
 
     def test_links(self):
         check = "links of Markdown lead to files"

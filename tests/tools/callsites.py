@@ -19,6 +19,11 @@ import subprocess
 import sys
 import tempfile
 
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "tests", "style"))
+
+import prose    # noqa: E402
+
 # struct _ddebug of 6.1 and 6.12: four strings, line and flags, the static key.
 DESC_SIZE = 56
 DESC_KEY = 40
@@ -385,7 +390,6 @@ def load_from_disk(guest, names):
 
 # -- docs/callsites.md -----------------------------------------------------------
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = os.path.join(REPO, "docs", "callsites.md")
 # Around a generated part of the page.
 BEGIN, END = "<!-- {}: made by make callsites -->\n", "<!-- {}: end -->\n"
@@ -456,7 +460,7 @@ def facts(kernels):
     far = sum(1 for d in passed if d > 4096)
     return ["", f"Of {len(passed)} callsites that pass their descriptor, its address lies at most 64 bytes "
             f"from where the branch leads in {near} %, at most 4 KiB in all but {far}, at most "
-            f"{passed[-1]} bytes in all.",
+            f"{passed[-1]} bytes in all. "
             f"Callsites that do not pass it, in code that runs once: {runs_once}; that leave by a jump "
             f"instead of a call: {tails}."]
 
@@ -503,7 +507,7 @@ def replace_part(page, part, lines):
     begin, end = BEGIN.format(part), END.format(part)
     before, rest = page.split(begin)
     _, after = rest.split(end)
-    return before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after
+    return before + begin + "\n" + "\n".join(prose.wrapped(lines)) + "\n\n" + end + after
 
 
 def main():
