@@ -336,7 +336,7 @@ class Install(unittest.TestCase):
             self.make("uninstall-guest", *arguments)
             self.assertEqual(tree(self.path("root")), ({}, set()))
         output = self.make("install-guest", f"DESTDIR={self.path('root')}", "KERNEL=2.6", fails=True)
-        self.assertIn("KERNEL=2.6 is not known", output)
+        self.assertIn("KERNEL=2.6 is unknown", output)
 
     def test_the_source_for_dkms_builds_what_it_says(self):
         """Without dkms, which hooks into the machine's apt: its file is a shell script, whose commands
