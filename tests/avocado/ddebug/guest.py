@@ -328,7 +328,7 @@ class Guest:
             if status.get("status") == "completed":
                 return
             if status.get("status") == "failed":
-                raise GuestError(f"the guest cannot be saved, or restored: {status}; {self.qemu_output()}")
+                raise GuestError(f"the guest cannot be saved or restored: {status}; {self.qemu_output()}")
             time.sleep(0.01)
 
     def plug(self, bus):
@@ -337,11 +337,11 @@ class Guest:
         said = self.command("human-monitor-command", **{
             "command-line": f"device_add {self.device_option()},bus={bus}"})
         if said:
-            raise GuestError(f"the device cannot be plugged in: {said}")
+            raise GuestError(f"cannot plug in the device: {said}")
         deadline = time.monotonic() + PATIENCE
         while not self.stats()["attached"]:
             if time.monotonic() > deadline:
-                raise GuestError("the driver does not attach to the device that was plugged in")
+                raise GuestError("the driver does not attach to the plugged-in device")
             time.sleep(0.02)
 
     def connect_qmp(self):
@@ -355,7 +355,7 @@ class Guest:
         self._buffer = b""
         line = self._read_line(time.monotonic() + timeout)
         if line != b"agent ready":
-            raise GuestError(f"unexpected word of the agent: {line!r}")
+            raise GuestError(f"unexpected answer of the agent: {line!r}")
 
     def _expire(self):
         self._timed_out = True
@@ -376,7 +376,7 @@ class Guest:
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             self.process.wait()
-            raise GuestError(f"QEMU did not end in {timeout} s") from error
+            raise GuestError(f"QEMU did not exit within {timeout} s") from error
         self._timer.cancel()
         if self.qmp:
             try:
@@ -445,7 +445,7 @@ class Guest:
         self._send_script(script)
         match = re.fullmatch(rb"done (\d+) (\d+)", self._read_line(deadline))
         if not match:
-            raise GuestError("the agent's answer has no sense")
+            raise GuestError("malformed answer of the agent")
         length = int(match.group(2))
         while len(self._buffer) < length:
             self._receive(deadline)

@@ -176,7 +176,7 @@ class Machine(Guest):
         address = -(-self.free // align) * align
         self.free = address + size
         if self.free > RAM:
-            raise GuestError("the driver's memory is used up")
+            raise GuestError("the driver is out of memory")
         self.fill(address, size)
         return address
 
@@ -203,7 +203,7 @@ class Machine(Guest):
             if self.config(0) == DEVICE << 16 | VENDOR:
                 break
         else:
-            raise GuestError("there is no device")
+            raise GuestError("device not found")
         self._place_bars()
         at = self.config(0x34) & 0xff
         while at:
@@ -335,7 +335,7 @@ class Driver:
             self.set("driver_feature", self.features >> 32 * half & 0xffffffff)
         self.set("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK)
         if not self.status() & FEATURES_OK:
-            raise GuestError(f"the device does not take the features {self.features:#x}")
+            raise GuestError(f"the device refuses the features {self.features:#x}")
         (self.version, self.ring_queues, _, self.max_streams, self.max_request, self.log_size,
          _) = self.device_config()
         self.queues = [Queue(self, index, (sizes or {}).get(index))
@@ -399,7 +399,7 @@ class Driver:
         data = self.machine.peek(address, RESP.size + 64)
         status, reserved, value = RESP.unpack(data[:RESP.size])
         if reserved or data[RESP.size:] != bytes([FILL]) * 64:
-            raise GuestError(f"an answer of {data!r}")
+            raise GuestError(f"unexpected answer {data!r}")
         return status, value
 
     def request(self, kind, payload=b"", room=RESP.size):
@@ -410,7 +410,7 @@ class Driver:
             # answers to others may come first, and nobody waits for them any more
             found = dict(self.control.wait_returned())
         if found[mine] != RESP.size:
-            raise GuestError(f"an answer of {found[mine]} bytes")
+            raise GuestError(f"unexpected answer of {found[mine]} bytes")
         return self.answer(address)
 
     instances = itertools.count(1)
