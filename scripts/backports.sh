@@ -3,40 +3,39 @@
 #
 # backports.sh kernel|qemu
 #
-# Gets what the tests need of the distribution's backports: the kernel 6.12 with
-# its headers, or QEMU 10.0 with its source.  All of it is unpacked into the
-# cache, nothing is installed.  Called by deps.sh, which holds the lock.
+# Download from Debian's backports the kernel 6.12 with its headers, or QEMU 10.0 with its source.
+# All is unpacked into the cache, nothing is installed.  Called by deps.sh, which holds the lock.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
 lists=$cache/apt-backports
 
-# The archives of the system serve the backports as well.
+# The system's archives serve the backports as well.
 write_sources() {
     private_apt_folders "$lists"
     debian_archives |
         awk '$4 !~ /-/ { print "deb", $1, $4 "-backports", $3; print "deb-src", $1, $4 "-backports", $3 }' |
         sort -u >"$lists/sources.list"
-    [ -s "$lists/sources.list" ] || die "apt knows no archive of Debian over http or https" \
-        "name one in /etc/apt/sources.list, then apt-get update"
+    [ -s "$lists/sources.list" ] || die "apt has no http or https archive of Debian" \
+        "add one to /etc/apt/sources.list, then run apt-get update"
 }
 
-# Without the mode, lists that cannot be fetched are a warning only.
+# Without Error-Mode, lists that cannot be fetched are only a warning.
 refreshed=no
 refresh() {
     refreshed=yes
     run_logged backports-lists private_apt "$lists" -o APT::Update::Error-Mode=any update ||
-        die "Debian's backports cannot be reached" \
-            "is the network there? see build/logs/backports-lists.log"
+        die "cannot reach Debian's backports" \
+            "check the network; see build/logs/backports-lists.log"
 }
 
-# field PACKAGE FIELD: nothing if the lists do not have it
+# field PACKAGE FIELD: print nothing if the lists do not have it
 field() {
     { private_apt_cache "$lists" show --no-all-versions "$1" 2>/dev/null || true; } |
         sed -n "s/^$2: //p" | head -n 1
 }
 
-# The first of PACKAGE's dependencies that the expression fits.
+# dependency PACKAGE EXPRESSION: print the first dependency that matches
 dependency() {
     field "$1" Depends | tr ',|' '\n\n' | sed -n "s/^ *\($2\)\( .*\)\?\$/\1/p" | head -n 1
 }
@@ -50,8 +49,8 @@ megabytes() {
     echo $((sum / 1000000 + 1))
 }
 
-# obtain NAME WHAT RESOLVE: downloads the packages that the function RESOLVE
-# prints as "name=version" (none if the lists lack one) into the current folder.
+# obtain NAME WHAT RESOLVE: download into the current folder the packages that the function RESOLVE
+# prints as "name=version" (none if the lists lack one)
 obtain() {
     local name=$1 what=$2 resolve=$3
 
@@ -60,14 +59,14 @@ obtain() {
     if [ ${#packages[@]} -eq 0 ]; then
         refresh
         mapfile -t packages < <("$resolve")
-        [ ${#packages[@]} -gt 0 ] || die "Debian's backports do not have $what (any more)" \
-            "the tests of it cannot be run"
+        [ ${#packages[@]} -gt 0 ] || die "Debian's backports do not have $what" \
+            "its tests cannot be run"
     fi
-    say "Getting $what of Debian's backports, ${packages[0]#*=}: $(megabytes "${packages[@]}") MB (unpacked into the cache, not installed)"
+    say "Downloading $what from Debian's backports, ${packages[0]#*=}: $(megabytes "${packages[@]}") MB (unpacked into $cache, not installed)"
     if run_logged "$name" private_apt "$lists" download "${packages[@]}"; then
         return 0
     fi
-    # A list that is too old names files that the archive no longer has.
+    # Outdated lists name files that the archive no longer has.
     if [ "$refreshed" = no ]; then
         refresh
         mapfile -t packages < <("$resolve")
@@ -76,7 +75,7 @@ obtain() {
             return 0
         fi
     fi
-    die "cannot download $what of Debian's backports" "see build/logs/$name.log"
+    die "cannot download $what from Debian's backports" "see build/logs/$name.log"
 }
 
 unpack() {
@@ -88,7 +87,7 @@ unpack() {
     done
 }
 
-# A folder to work in, which only the complete result outlives.
+# Work in a temporary folder; keep() makes it the result.
 enter_scratch() {
     mkdir -p "$1"
     scratch=$(mktemp -d "$1/tmp.XXXXXX")
@@ -97,7 +96,7 @@ enter_scratch() {
     cd "$scratch"
 }
 
-# keep FOLDER: the result's place; last, so that it is complete or not there
+# keep FOLDER: move the result into place; last, so that it is complete or absent
 keep() {
     touch complete
     rm -rf "$1"
@@ -129,8 +128,7 @@ get_kernel() {
     release=${packages[0]%%=*}
     release=${release#linux-image-}
     run_logged backports-kernel-unpack unpack .
-    # It names the common headers where they would be if they were installed;
-    # kbuild's folders are relative links.
+    # It includes the common headers by their installed path; kbuild's folders are relative links.
     sed -i "s|^include /usr/src/|include $cache/kernel/$release/usr/src/|" \
         "usr/src/linux-headers-$release/Makefile"
     run_logged backports-kernel-depmod "$(command -v depmod || echo /sbin/depmod)" -b . "$release"
@@ -153,16 +151,15 @@ resolve_qemu() {
     fi
 }
 
-# Of a source package that its release has replaced the archive keeps the
-# upstream part at most.  The structures that the device uses are the same in
-# it; the build compares the version of QEMU itself.
+# Of a source package that has been superseded, the archive keeps the upstream part at most.  The
+# structures that the device uses are the same in it; the build compares QEMU's own version.
 get_qemu_source() {
     local version=$1
 
     if run_logged backports-qemu-source private_apt "$lists" -d source "qemu=$version" 2>/dev/null; then
         run_logged backports-qemu-unpack dpkg-source --no-check -x qemu_*.dsc source
     elif run_logged backports-qemu-source private_apt "$lists" --tar-only -d source "qemu=$version"; then
-        say "The archive has QEMU $version's upstream source only: taken without Debian's changes"
+        say "The archive only has the upstream source of QEMU $version: using it without Debian's changes"
         mkdir source
         run_logged backports-qemu-unpack tar -x --strip-components=1 -C source -f qemu_*.orig.tar.xz
     else
@@ -179,9 +176,9 @@ get_qemu() {
     obtain backports-qemu "QEMU 10.0" resolve_qemu
     version=${packages[0]#*=}
     run_logged backports-qemu-unpack unpack root
-    # All that it depends on, the QEMU of the release does as well.
+    # The release's QEMU depends on the same libraries.
     lacking=$(ldd root/usr/bin/qemu-system-x86_64 | sed -n 's/^\s*\(.*\) => not found.*/\1/p' | paste -sd ' ')
-    [ -z "$lacking" ] || die "QEMU $version lacks libraries: $lacking" "install the packages that have them"
+    [ -z "$lacking" ] || die "QEMU $version needs libraries that are missing: $lacking" "install their packages"
     get_qemu_source "$version"
     keep "$(qemu_folder "$version")"
     printf '%s\n' "$version" >"$cache/qemu/current-10.0"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Boots a stock guest with the device, turns on the flag 'r' for some of its
-drivers, makes them work, and shows what the host's tool streams meanwhile."""
+"""Boot a stock guest with the device, set the 'r' flag for some of its drivers, put them to work, and
+show what ddebug-host prints meanwhile."""
 
 import os
 import re
@@ -13,15 +13,15 @@ import time
 REPO = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
 
-from ddebug import workload                                     # noqa: E402
-from ddebug.guest import BUILD, Guest, GuestError, Log, tool    # noqa: E402
+from ddebug import workload                                                    # noqa: E402
+from ddebug.guest import BUILD, Guest, GuestError, Log, chosen_kernel, tool    # noqa: E402
 
 STEPS = (
-    ("network card (e1000e): load the driver, bring it up, ping the gateway", workload.NETWORK),
+    ("network card (e1000e): load the driver, bring the link up, ping the gateway", workload.NETWORK),
     ("USB (xhci_hcd, usbcore, usb_storage): load the drivers, mount ext4 on a stick, write to it",
      workload.USB),
-    ("squashfs: mount a file system, read all files", workload.SQUASHFS),
-    ("sctp: an association through the loopback interface", workload.SCTP),
+    ("squashfs: mount an image, read all its files", workload.SQUASHFS),
+    ("sctp: exchange messages over the loopback interface", workload.SCTP),
 )
 
 
@@ -30,7 +30,7 @@ def say(text):
 
 
 class Stream(threading.Thread):
-    """Shows the output of ddebug-host --pipe, and counts it."""
+    """Show and count the output of ddebug-host --pipe."""
 
     MESSAGE = re.compile(rb"\[ *\d+\.\d{6}\] ")
     LOSS = re.compile(rb"-- (\d+) messages? (?:lost|dropped) on cpu")
@@ -53,23 +53,23 @@ class Stream(threading.Thread):
                 self.lost += int(loss.group(1))
 
     def wait_for(self, count, timeout=10):
-        """Until so many are accounted for."""
+        """Wait until this many messages are received or reported lost."""
         deadline = time.monotonic() + timeout
         while self.received + self.lost < count and time.monotonic() < deadline:
             time.sleep(0.05)
 
     def finish(self):
-        """The tool ends by itself, since the VM has gone."""
+        """The tool exits by itself when the VM is gone: its exit status."""
         status = self.process.wait(20)
         self.join(5)
         return status
 
 
 def run(guest, stream):
-    say("Booting the stock kernel with the device virtio-ddebug")
+    say(f"Booting the stock kernel {chosen_kernel()['release']} with the virtio-ddebug device")
     guest.boot()
     for what, work in STEPS:
-        say(f"Guest: +r for {', '.join(work.modules)}")
+        say(f"Guest: set +r on {', '.join(work.modules)}")
         say(f"Guest: {what}")
         work.run(guest, "+r")
     guest.control("=_")
@@ -85,9 +85,10 @@ def run(guest, stream):
     print(f"lost: {stream.lost}")
     print(f"kicks: {kicks}")
     print(f"log: {guest.log_file}")
-    print(f"Look at it again with: {os.path.relpath(tool())} --callsite {os.path.relpath(guest.log_file)}")
+    print(f"Print it again with: {os.path.relpath(tool())} --callsite {os.path.relpath(guest.log_file)}")
+    print("Try it by hand with: make shell")
     if status or produced != stream.received + stream.lost:
-        print(f"demo: error: produced is not received + lost (ddebug-host: exit status {status})",
+        print(f"demo: error: produced differs from received + lost (exit status of ddebug-host: {status})",
               file=sys.stderr)
         return 1
     return 0

@@ -3,48 +3,47 @@
 #
 # deps.sh [backports] [overlay]
 #
-# Installs what building and testing need and the machine lacks, gets the
-# guest's kernel and QEMU's source into the cache, and writes what was chosen
-# to build/config.mk and build/config.json.
+# Install the packages that building and testing need, download the guest's kernel and QEMU's source
+# into the cache, and write what was chosen to build/config.mk and build/config.json.
 #
-# backports  also the kernel 6.12 and QEMU 10.0, unpacked into the cache
-# overlay    also what building QEMU itself needs
+# backports  also get the kernel 6.12 and QEMU 10.0, unpacked into the cache
+# overlay    also install what building QEMU itself needs
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-# package: what it is for
+# package: purpose
 packages='
 build-essential: compiler and make
 pkg-config: finds the libraries
-libglib2.0-dev: library of the tool and of QEMU
-libpixman-1-dev: headers that the QEMU device object needs
-libfdt-dev: headers that the QEMU device object needs
+libglib2.0-dev: library used by the tool and by QEMU
+libpixman-1-dev: headers for the device object
+libfdt-dev: headers for the device object
 meson: configures the QEMU headers
 ninja-build: generates the QEMU headers
-libjson-glib-dev: JSON of the tool
-libvirt-dev: headers of libvirt, whose domains the tool knows
+libjson-glib-dev: JSON output of the tool
+libvirt-dev: headers for the libvirt support of the tool
 libisal-dev: checksums of the log file
 dpkg-dev: unpacks the source of the QEMU package
 xz-utils: unpacks packages
 zstd: unpacks kernels
-ca-certificates: downloads
-python3-venv: the environment of the guest tests (Avocado)
+ca-certificates: downloads over https
+python3-venv: Python environment of the guest tests (Avocado)
 qemu-system-x86: runs the guests
 busybox-static: user space of the guests
-cpio: packs the image of the guests
-kmod: finds out which modules need which
+cpio: packs the guest image
+kmod: resolves module dependencies
 e2fsprogs: makes file systems for the guests
 squashfs-tools: makes file systems for the guests
-man-db: checks of the manual pages
-mandoc: checks of the manual pages
-strace: shows in tests which system calls the tool makes
-spin: searches the models of the barriers
-libfuse3-dev: a file system that fails, for tests
+man-db: checks the manual pages
+mandoc: checks the manual pages
+strace: traces system calls of the tool in tests
+spin: checks the models of the memory barriers
+libfuse3-dev: failing file system for tests
 '
 
 # Needed for "make qemu" only.
 overlay_packages='
-patch: puts the device into the source of QEMU
+patch: adds the device to the QEMU source
 libslirp-dev: user networking in our QEMU
 libattr1-dev: shared folders (virtfs) in our QEMU
 libcap-ng-dev: shared folders (virtfs) in our QEMU
@@ -54,14 +53,14 @@ libseccomp-dev: -sandbox in our QEMU
 
 check_host() {
     [ "$(uname -m)" = x86_64 ] || die "this machine is $(uname -m)" "only x86_64 is supported"
-    command -v apt-get >/dev/null || die "there is no apt-get" "use Debian 12"
+    command -v apt-get >/dev/null || die "apt-get not found" "use Debian 12"
     if ! grep -qs '^VERSION_CODENAME=bookworm' /etc/os-release; then
-        say "Note: this is not Debian 12 (bookworm), for which all this is made"
+        say "Note: this is not Debian 12 (bookworm), the only supported build host"
     fi
 }
 
-# The guest's kernel is the one that linux-image-amd64 stands for.  Once chosen
-# it stays, as long as its headers are installed: a new one means new downloads.
+# The guest's kernel is the one that linux-image-amd64 depends on.  Once chosen, it is used as long as
+# its headers are installed: a new one means new downloads.
 kernel_file() {
     printf '%s\n' "$cache/kernel/current"
 }
@@ -73,7 +72,7 @@ kernel_usable() {
         [ -d "/usr/src/linux-headers-$release" ]
 }
 
-# Prints nothing if apt does not know, which it may after an update of its lists.
+# Print nothing if apt does not know it; it may after updating its lists.
 resolve_kernel() {
     { apt-cache show --no-all-versions linux-image-amd64 2>/dev/null || true; } |
         sed -n 's/^Depends:.*\blinux-image-\([0-9][^ ,]*-amd64\)\b.*/\1/p' | head -n 1
@@ -89,8 +88,8 @@ choose_kernel() {
         apt_update_once
         kernel=$(resolve_kernel)
     fi
-    [ -n "$kernel" ] || die "apt knows no package linux-image-amd64" \
-        "is Debian's main archive among the apt sources?"
+    [ -n "$kernel" ] || die "apt has no package linux-image-amd64" \
+        "check that Debian's main archive is among the apt sources"
 }
 
 list_missing() {
@@ -100,26 +99,26 @@ list_missing() {
     while IFS= read -r line; do
         pkg=${line%%:*}
         if [ -n "$pkg" ] && ! pkg_installed "$pkg"; then
-            [ ${#missing[@]} -gt 0 ] || say "To be installed by apt-get:"
+            [ ${#missing[@]} -gt 0 ] || say "Missing packages, to be installed with apt-get:"
             printf '   %-28s %s\n' "$pkg" "${line#*: }"
             missing+=("$pkg")
         fi
     done <<<"$packages
-linux-headers-$kernel: builds the guest's modules"
+linux-headers-$kernel: for building the guest's modules"
 }
 
 install_missing() {
     list_missing
     [ ${#missing[@]} -gt 0 ] || return 0
     say "Installing ${#missing[@]} packages"
-    # A list that is too old names files that the archive no longer has.
+    # Outdated lists name files that the archive no longer has.
     if apt_install apt-install "${missing[@]}"; then
         return 0
     fi
-    apt_update_once || die "apt-get could not install the packages" "see build/logs/apt-install.log"
+    apt_update_once || die "apt-get cannot install the packages" "see build/logs/apt-install.log"
     choose_kernel
     list_missing
-    apt_install apt-install "${missing[@]}" || die "apt-get could not install the packages" "see build/logs/apt-install.log"
+    apt_install apt-install "${missing[@]}" || die "apt-get cannot install the packages" "see build/logs/apt-install.log"
 }
 
 download_kernel() {
@@ -129,12 +128,12 @@ download_kernel() {
         run_logged kernel-download apt-get -q download "linux-image-$kernel")
 }
 
-# Unpacked only, never installed: the machine's own kernel is left alone.
+# Unpack only, never install: the machine's own kernel is left alone.
 get_kernel() {
     local dir=$cache/kernel/$kernel tmp
 
     if ! [ -e "$dir/complete" ]; then
-        say "Getting the guest's kernel $kernel (unpacked into the cache, not installed)"
+        say "Downloading the guest's kernel $kernel (unpacked into $cache, not installed)"
         rm -rf "$dir"
         mkdir -p "$cache/kernel"
         tmp=$(mktemp -d "$cache/kernel/tmp.XXXXXX")
@@ -156,15 +155,15 @@ private_apt_sources() {
 
     private_apt_folders "$dir"
     debian_archives | awk '{ print "deb-src", $1, $2, $3 }' | sort -u >"$dir/sources.list"
-    [ -s "$dir/sources.list" ] || die "apt knows no archive of Debian over http or https" \
-        "name one in /etc/apt/sources.list, then apt-get update"
+    [ -s "$dir/sources.list" ] || die "apt has no http or https archive of Debian" \
+        "add one to /etc/apt/sources.list, then run apt-get update"
 }
 
 download_qemu() {
     (cd "$1" && run_logged qemu-download private_apt "$cache/apt" -d source "qemu=$2")
 }
 
-# The source must be that of the very package that is installed.
+# The source must be that of exactly the installed package.
 choose_qemu() {
     qemu_package=$(dpkg-query -W -f '${Version}' qemu-system-x86)
     qemu_version=$(dpkg-query -W -f '${source:Version}' qemu-system-x86)
@@ -177,22 +176,22 @@ get_qemu_source() {
     if [ -e "$qemu_dir/complete" ]; then
         return
     fi
-    say "Getting the source of QEMU's package, version $qemu_version"
+    say "Downloading the source of QEMU $qemu_version"
     rm -rf "$qemu_dir"
     mkdir -p "$cache/qemu"
     tmp=$(mktemp -d "$cache/qemu/tmp.XXXXXX")
     private_apt_sources
     run_logged qemu-lists private_apt "$cache/apt" update
     download_qemu "$tmp" "$qemu_version" || die "the archive has no source of qemu $qemu_version" \
-        "bring the package qemu-system-x86 up to date: apt-get update && apt-get install qemu-system-x86"
+        "upgrade qemu-system-x86: apt-get update && apt-get install qemu-system-x86"
     run_logged qemu-unpack dpkg-source --no-check -x "$tmp"/qemu_*.dsc "$tmp/source"
     rm -f "$tmp"/qemu_*
     touch "$tmp/complete"
     mv -T "$tmp" "$qemu_dir"
 }
 
-# get_backport WHAT: what cannot be got is not needed to build and test the rest.
-# The reason is kept for those who miss it.
+# get_backport WHAT: a failure is no error, as the rest builds and is tested without it; the reason is
+# kept for the tests that need it.
 get_backport() {
     local errors=$build/logs/backports-$1.err
 
@@ -208,7 +207,7 @@ why_absent() {
     local reason
 
     reason=$(sed -n 's/^[^ ]*: error: //p' "$build/logs/backports-$1.err" 2>/dev/null | tail -n 1 | tr -d '"\\')
-    printf '%s\n' "${reason:-not there yet: make deps}"
+    printf '%s\n' "${reason:-not downloaded yet: run make deps}"
 }
 
 get_backports() {
@@ -216,7 +215,7 @@ get_backports() {
     get_backport qemu
 }
 
-# They mostly wait for the network and the disk.
+# In parallel: they mostly wait for the network and the disk.
 get_all() {
     local job jobs=() rc=0
 
@@ -234,7 +233,7 @@ get_all() {
     return "$rc"
 }
 
-# The names by which make and the tests know the variants, the default first.
+# The variants, by the names that make and the tests use; the default comes first.
 kernel_mk() {
     local name=$1 release=$2 kdir=$3
 
@@ -285,8 +284,8 @@ write_config() {
         qemu_mk loadable-7.2 /usr/bin/qemu-system-x86_64 "$qemu_package" "$qemu_dir/source"
     } >"$mk.new"
     kernels=$(kernel_json 6.1 "$kernel" "/usr/src/linux-headers-$kernel")
-    # With thread=multi 7.2's vCPUs may go on seeing a breakpoint that the guest
-    # has taken away (mended in 8.1): a guest that patches its text can hang.
+    # With thread=multi, 7.2's vCPUs may keep seeing a breakpoint that the guest has removed (fixed in
+    # 8.1): a guest that patches its text can hang.
     qemus=$(qemu_json loadable-7.2 /usr/bin/qemu-system-x86_64 "$qemu_package" "$plugin" single '[]' '{}')
     qemus+=,$'\n'$(qemu_json overlay-7.2 "$build/qemu/qemu-system-x86_64" "$qemu_package" null single '[]' '{}')
 
@@ -332,18 +331,18 @@ for arg in "$@"; do
     case $arg in
         backports) want_backports=yes ;;
         overlay) packages+=$overlay_packages ;;
-        *) die "unknown word $arg" "usage: deps.sh [backports] [overlay]" ;;
+        *) die "unknown argument $arg" "usage: deps.sh [backports] [overlay]" ;;
     esac
 done
 check_host
-# Two at once would unpack to the same place.
+# Two runs at once would unpack to the same place.
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 choose_kernel
 install_missing
 choose_qemu
-# A function in a condition would go on after an error in it, so not "get_all ||".
+# Not "get_all ||": within a condition, set -e does not end a function on an error.
 get_all
 write_config
-say "There: kernel ${kernel_names[*]}; QEMU ${qemu_names[*]}"
+say "Using kernel ${kernel_names[*]}; QEMU ${qemu_names[*]}"

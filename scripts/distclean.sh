@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Removes what was built and what was downloaded.
+# Remove everything built and downloaded.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 

@@ -3,9 +3,8 @@
 #
 # guest-image.sh KERNEL_ROOT KERNEL_RELEASE OUT [KO...]
 #
-# Packs the guest's initramfs: busybox, the stock modules of
-# tests/guest/modules.txt, or of the list that $GUEST_MODULES names, the given
-# modules, and the tests' agent.
+# Pack the guest's initramfs: busybox, the tests' agent, the stock modules listed in
+# tests/guest/modules.txt or in the file $GUEST_MODULES, and the modules KO.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -25,20 +24,20 @@ install -m 755 /bin/busybox "$root/bin/busybox"
 /bin/busybox --list | while read -r applet; do
     [ "$applet" = busybox ] || ln -s busybox "$root/bin/$applet"
 done
-# the kernel asks for modules by this name
+# the kernel calls modprobe by this name
 ln -s ../bin/busybox "$root/sbin/modprobe"
 for source in "$repo"/tests/guest/*.c; do
     gcc -O2 -Wall -Wextra -Werror -static -o "$root/bin/$(basename "$source" .c)" "$source"
 done
 
-# "insmod PATH OPTIONS" a line, what a module needs before itself.
+# modprobe prints "insmod PATH OPTIONS", dependencies first.
 grep -v '^#' "${GUEST_MODULES:-$repo/tests/guest/modules.txt}" | while read -r module; do
     modprobe -d "$kernel_root" -S "$release" --show-depends "$module" ||
         die "the kernel $release has no module $module"
 done | sed -n 's/^insmod \([^ ]*\).*/\1/p' | sort -u | while read -r path; do
     rel=${path#"$kernel_root"/}
     mkdir -p "$root/$(dirname "$rel")"
-    # the image is small enough, and every tool reads these
+    # uncompressed: the image is small enough, and every tool can read it
     case $rel in
         *.xz) xz -dc "$path" >"$root/${rel%.xz}" ;;
         *) cp "$path" "$root/$rel" ;;

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make install, make install-guest, and their
-# opposites.  Whatever folder is changed must be given to make uninstall, too.
+# Included by the top Makefile: make install, make install-guest, and uninstalling both.  Give make
+# uninstall the same folders as make install.
 
 VERSION := $(shell sed -n 's/^\#define DDEBUG_VERSION "\(.*\)"$$/\1/p' include/ddebug_version.h)
 
@@ -15,9 +15,9 @@ MANDIR ?= $(DATADIR)/man
 DOCDIR ?= $(DATADIR)/doc/virtio-ddebug
 COMPLETIONDIR ?= $(DATADIR)/bash-completion/completions
 SRCDIR ?= $(PREFIX)/src
-# of the machine, where it is installed for the machine
+# the machine's, if the installation is the machine's
 SYSCONFDIR ?= $(if $(filter /usr /usr/local,$(PREFIX)),/etc,$(PREFIX)/etc)
-# strip the guest's modules of what only debuggers need; empty: leave it
+# strip debugging information from the guest's modules; empty: keep it
 INSTALL_MOD_STRIP ?= 1
 
 export_build = BUILD='$(BUILD)' DESTDIR='$(DESTDIR)'

@@ -1,27 +1,26 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# install.sh install|uninstall|install-guest|uninstall-guest: called by make,
-# which sets VERSION and the folders (install.mk).  Nothing is built here, so
-# that root builds nothing.
+# install.sh install|uninstall|install-guest|uninstall-guest: called by make, which sets VERSION and
+# the folders (install.mk).  Nothing is built here, so root builds nothing.
 #
-# What was installed on the host is written down in LIBDIR/virtio-ddebug/manifest, one a
-# line: "d" and a folder that had to be made, "f" and a file, without DESTDIR.
-# An uninstall, and an install of another version, takes away just that.
+# LIBDIR/virtio-ddebug/manifest lists what was installed on the host, one a line without DESTDIR: "d"
+# and a folder that was created, "f" and a file.  Uninstalling, or installing another version, removes
+# exactly that.
 set -euo pipefail
 shopt -s inherit_errexit
 . "$(dirname "$0")/lib.sh"
 build=$BUILD
 
-build_first="build first, as the user who is to own build/: make build"
+build_first="run make build first, as the user who shall own build/"
 
-# "MODE SOURCE TARGET", one a line, with tabs between.
+# Print "MODE SOURCE TARGET", one a line, separated by tabs.
 add() {
     local mode=$1 target=$2 file
     shift 2
     for file; do
         if [ ! -f "$file" ]; then
-            die "there is no ${file#"$repo/"}" "$build_first"
+            die "${file#"$repo/"} not found" "$build_first"
         fi
         case $target in
         */) printf '%s\t%s\t%s\n' "$mode" "$file" "$target${file##*/}" ;;
@@ -40,7 +39,7 @@ list_files() {
     add 644 "$apparmor/abstractions/virtio-ddebug" qemu-device/virtio-ddebug.apparmor
     add 644 "$COMPLETIONDIR/ddebug-host" host-tool/ddebug-host.bash-completion
     add 644 "$INCLUDEDIR/virtio-ddebug/" include/*.h
-    # as they lie in the repository: they refer to each other
+    # in the repository's layout: they link to each other
     add 644 "$DOCDIR/" README.md CONTRIBUTING.md CHANGELOG.md COPYING
     add 644 "$DOCDIR/docs/" docs/*.md docs/*.json docs/*.svg
     add 644 "$DOCDIR/docs/spec/" docs/spec/*.md
@@ -52,7 +51,7 @@ list_files() {
     add 644 "$source_tree/docs/licenses/" docs/licenses/*.txt
 }
 
-# The folders that have to be made for a file, outermost first.
+# Print the missing folders above a file, outermost first.
 list_missing_folders() {
     local folder=$1
 
@@ -67,8 +66,8 @@ make_folders() {
     while IFS=$'\t' read -r mode file target; do
         while IFS= read -r folder; do
             [ -n "$folder" ] || continue
-            mkdir -m 755 "$DESTDIR$folder" || die "cannot make the folder $DESTDIR$folder" \
-                "become root, or give a PREFIX or DESTDIR that you may write to"
+            mkdir -m 755 "$DESTDIR$folder" || die "cannot create $DESTDIR$folder" \
+                "become root, or give a PREFIX or DESTDIR that you can write to"
             printf 'd %s\n' "$folder"
         done <<<"$(list_missing_folders "$(dirname "$target")")"
     done
@@ -104,7 +103,7 @@ listed() {
     sed -n "s/^$1 //p" "$DESTDIR$manifest" 2>/dev/null || true
 }
 
-# What an older install has put there and this one does not, given its files.
+# Remove what an older version installed and this one does not; $1 lists this one's files.
 remove_stale() {
     local target
 
@@ -116,7 +115,7 @@ remove_stale() {
     remove_empty_folders "$(listed d)"
 }
 
-# Of those given, inner ones last.  What somebody else uses meanwhile stays.
+# Remove the given folders, listed outermost first; others' files in them keep them.
 remove_empty_folders() {
     local folder
 
@@ -125,8 +124,8 @@ remove_empty_folders() {
     done < <(tac <<<"$1")
 }
 
-# The file for what a site adds to libvirt's profiles is the machine's, so it is not touched
-# below a DESTDIR; the line does nothing while what it names is not there.
+# The file with a site's additions to libvirt's profiles belongs to the machine, so it is left alone
+# with DESTDIR.  The line has no effect while the file it includes is missing.
 rules='include if exists <abstractions/virtio-ddebug>'
 
 add_rules() {
@@ -149,7 +148,7 @@ remove_rules() {
 do_install() {
     local files before folder folders mode file target
 
-    # first of all, since something may be missing
+    # first, as it fails if something is not built
     files=$(list_files)
     [ -z "$DESTDIR" ] || mkdir -p "$DESTDIR"
     remove_stale "$files"
@@ -157,7 +156,7 @@ do_install() {
         [ ! -d "$DESTDIR$folder" ] || printf 'd %s\n' "$folder"
     done)
     folders=$(make_folders <<<"$files")
-    # before the files, so that an install that breaks off can be undone
+    # written before the files, so that an interrupted install can be undone
     {
         printf '%s\n' "$before" "$folders" | sed '/^$/d'
         cut -f 3 <<<"$files" | sed 's/^/f /'
@@ -174,14 +173,14 @@ do_install() {
 do_uninstall() {
     local count=0 folders target
 
-    [ -f "$DESTDIR$manifest" ] || die "nothing is installed: there is no $DESTDIR$manifest" \
-        "give the PREFIX, DESTDIR and folders that were given to make install"
+    [ -f "$DESTDIR$manifest" ] || die "nothing is installed: $DESTDIR$manifest not found" \
+        "use the PREFIX, DESTDIR and folders of make install"
     while IFS= read -r target; do
         rm -f -- "$DESTDIR$target"
         count=$((count + 1))
     done < <(listed f)
     remove_rules
-    # its folder is in the list
+    # read first: the manifest's folder is among them
     folders=$(listed d)
     rm -f -- "$DESTDIR$manifest"
     remove_empty_folders "$folders"
@@ -192,18 +191,18 @@ do_uninstall() {
 
 guest_modules=(ddebug_rb virtio_ddebug)
 
-# What they depend on and which device they are for, as modprobe and udev need it.
+# Update the dependencies and device aliases that modprobe and udev use.
 run_depmod() {
     "$(command -v depmod || echo /sbin/depmod)" ${DESTDIR:+-b "$DESTDIR"} "$KERNEL_RELEASE"
 }
 
-# By the kernel's own makefile, which signs and compresses as that kernel wants
-# it, of a folder that does not have those for tests.
+# Use the kernel's own makefile, which signs and compresses as that kernel wants it, on a folder
+# without the modules for tests.
 do_install_guest() {
     local built=$build/guest-driver/$KERNEL module folder log key sign=()
 
     for module in "${guest_modules[@]}"; do
-        [ -f "$built/$module.ko" ] || die "there is no ${built#"$repo/"}/$module.ko" "$build_first"
+        [ -f "$built/$module.ko" ] || die "${built#"$repo/"}/$module.ko not found" "$build_first"
     done
     scratch=$(mktemp -d)
     trap 'rm -rf "$scratch"' EXIT
@@ -212,7 +211,7 @@ do_install_guest() {
         # .ko until 6.1, then .o
         sed -n "s|^$built/\($module\.k\?o\)$|$scratch/\1|p" "$built/modules.order"
     done >"$scratch/modules.order"
-    # distributions keep their keys to themselves
+    # distributions do not publish their signing keys
     key=$(sed -n 's/^CONFIG_MODULE_SIG_KEY="\(.*\)"$/\1/p' "$KDIR/.config" 2>/dev/null || true)
     case $key in
     pkcs11:* | /*) ;;
@@ -222,16 +221,16 @@ do_install_guest() {
     make -s -C "$KDIR" M="$scratch" INSTALL_MOD_PATH="$DESTDIR" INSTALL_MOD_DIR=updates \
         INSTALL_MOD_STRIP="$INSTALL_MOD_STRIP" "${sign[@]}" modules_install >"$log" 2>&1 || {
         cat "$log" >&2
-        die "the modules could not be installed" "become root, or give a DESTDIR that you may write to"
+        die "cannot install the modules" "become root, or give a DESTDIR that you can write to"
     }
-    # headers come without a System.map; depmod is run here, with less
+    # the headers package has no System.map; depmod is run below
     grep -v "missing 'System.map'" "$log" || true
     folder=$DESTDIR/lib/modules/$KERNEL_RELEASE
     say "Installed ${guest_modules[*]} in $folder/updates"
     if [ -e "$folder/modules.order" ]; then
         run_depmod
     else
-        say "There is no kernel in $folder: run depmod $KERNEL_RELEASE where there is one"
+        say "No kernel in $folder: run depmod $KERNEL_RELEASE on the system that has it"
     fi
 }
 
@@ -254,7 +253,7 @@ check_folders() {
     for name in BINDIR LIBDIR INCLUDEDIR MANDIR DOCDIR COMPLETIONDIR SRCDIR SYSCONFDIR; do
         case ${!name} in
         /*) ;;
-        *) die "$name=${!name} is not an absolute path" "give one, as in PREFIX=/usr/local" ;;
+        *) die "$name=${!name} is not an absolute path" "example: PREFIX=/usr/local" ;;
         esac
     done
     pkglib=$LIBDIR/virtio-ddebug
@@ -270,7 +269,7 @@ install | uninstall)
     ;;
 install-guest | uninstall-guest)
     [ -n "$KERNEL_RELEASE" ] || die "nothing is built for KERNEL=$KERNEL" "$build_first" \
-        "or give another KERNEL; make help names them"
+        "or choose another KERNEL, see make help"
     "do_${1/-/_}"
     ;;
 *)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-# What the other scripts share: messages, the cache folder, apt.
-# To be sourced by bash, with -euo pipefail set by the caller.
+# Shared by the other scripts: messages, the cache folder, apt.  Sourced by bash; the caller sets -euo
+# pipefail.
 
 repo=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 
-# Where downloads, unpacked sources and the Python environment are kept.
-# Continuous integration may run without HOME.
+# Downloads, unpacked sources and the Python environments go here.  HOME may be unset in continuous
+# integration.
 default_cache_root() {
     local home=${HOME:-}
 
@@ -29,9 +29,8 @@ die() {
     exit 1
 }
 
-# run_logged NAME COMMAND...: the output goes to build/logs/NAME.log; every
-# ten seconds a line says that it still runs; on failure the end of the log is
-# shown.
+# run_logged NAME COMMAND...: send the output to build/logs/NAME.log, print a line of progress every
+# ten seconds, and on failure the end of the log
 run_logged() {
     local log=$build/logs/$1.log start=$SECONDS pid rc=0 waited=0
     shift
@@ -66,7 +65,7 @@ as_root() {
     fi
 }
 
-# Lists are fetched at most once a run, and only when something was not found.
+# Fetch the package lists at most once a run, and only when something was not found.
 apt_updated=no
 apt_update_once() {
     if [ "$apt_updated" = yes ]; then
@@ -74,9 +73,9 @@ apt_update_once() {
     fi
     apt_updated=yes
     say "Refreshing the package lists (apt-get update)"
-    # One archive out of reach need not be the one that is needed.
+    # An archive that cannot be reached may not be the one we need.
     run_logged apt-update as_root apt-get -q -o DPkg::Lock::Timeout=300 update ||
-        say "apt-get update had errors; going on with what it got"
+        say "apt-get update failed in part; continuing with the lists it fetched"
 }
 
 pkg_installed() {
@@ -93,8 +92,8 @@ apt_install() {
         -o DPkg::Lock::Timeout=300 install "$@"
 }
 
-# An apt of our own, for what the system's does not look at: the archives are
-# those of the system, lists and state lie in the folder that is named first.
+# A private apt, for what the system's does not look at: it uses the system's archives, and keeps
+# lists and state in the folder given first.
 private_apt_folders() {
     mkdir -p "$1/lists/partial" "$1/cache/archives/partial" "$1/state"
 }
@@ -117,18 +116,18 @@ private_apt_cache() {
     run_private_apt apt-cache "$@"
 }
 
-# "URI suite component codename" a line.
+# Print "URI suite component codename", one a line.
 debian_archives() {
     apt-get indextargets --format '$(ORIGIN) $(REPO_URI) $(RELEASE) $(COMPONENT) $(CODENAME)' \
         'Identifier: Packages' | sed -n 's/^Debian \(https\?:.*\)/\1/p'
 }
 
-# Where the source of this version of QEMU's package lies, or the whole QEMU.
+# The folder of a version of QEMU's package: its source, or all of QEMU.
 qemu_folder() {
     printf '%s\n' "$cache/qemu/${1//[:~]/_}"
 }
 
-# What was chosen of the backports, if it is there: the kernel's release, QEMU's version.
+# Print what was chosen of the backports, if it is complete: the kernel's release, QEMU's version.
 backports_kernel() {
     local release
 

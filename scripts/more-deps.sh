@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# more-deps.sh TARGET PACKAGE...: installs what "make TARGET" needs beyond deps.sh.
+# more-deps.sh TARGET PACKAGE...: install what "make TARGET" needs beyond deps.sh
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -12,7 +12,7 @@ for pkg in "$@"; do
     pkg_installed "$pkg" || missing+=("$pkg")
 done
 [ ${#missing[@]} -gt 0 ] || exit 0
-say "To be installed by apt-get for make $target: ${missing[*]}"
+say "make $target needs ${#missing[@]} more packages; installing with apt-get: ${missing[*]}"
 log=apt-install-$target
 apt_install "$log" "${missing[@]}" || { apt_update_once && apt_install "$log" "${missing[@]}"; } ||
-    die "apt-get could not install the packages" "see build/logs/$log.log"
+    die "apt-get cannot install the packages" "see build/logs/$log.log"

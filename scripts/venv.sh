@@ -3,8 +3,8 @@
 #
 # venv.sh [NAME REQUIREMENTS]
 #
-# A Python environment in the cache, by default that of the guest tests; made
-# once for each content of its requirements.txt.
+# Create a Python environment in the cache, by default that of the guest tests, unless there is one
+# for the same requirements.txt.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
@@ -17,10 +17,10 @@ flock 9
 if cmp -s "$wanted" "$venv/requirements.txt"; then
     exit 0
 fi
-say "Python environment of ${wanted#"$repo/"}"
+say "Creating the Python environment for ${wanted#"$repo/"} (packages from PyPI)"
 rm -rf "$venv"
-# the one that the package python3-venv belongs to, whatever PATH says
+# the python3 that python3-venv belongs to, whatever PATH says
 run_logged "${1-venv}" /usr/bin/python3 -m venv "$venv"
 run_logged "${1-venv}-pip" "$venv/bin/pip" install --disable-pip-version-check -r "$wanted"
-# Only a whole environment gets this file.
+# Copied last: it marks a complete environment.
 cp "$wanted" "$venv/requirements.txt"

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that 'r' records every callsite that it can, and says so of the others:
-hex dumps, which do not tell who prints them, are in the log as dmesg would have
-them; what the driver believes of each callsite is what the binaries say; and a
-message that the hook cannot get hold of is printed and counted."""
+"""Proves that 'r' records every callsite that it can, and names the others: hex dumps, which do not
+say who prints them, are in the log as in dmesg; what the driver believes of each callsite matches
+the binaries; and a message that the hook cannot catch is printed and counted."""
 
 import collections
 import glob
@@ -19,8 +18,7 @@ import callsites    # noqa: E402
 ODD = "/sys/kernel/debug/ddebug_odd/run"
 UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"
 
-# Modules that load without hardware, with callsites of all kinds that Debian's
-# modules have, and much else.
+# Modules that load without hardware, with all kinds of callsites that Debian's modules have, and much else.
 MODULES = """btrfs carl9170 ib_srp irdma wil6210 usbtmc at76c50x_usb nfit pn533_usb rts5208
              dlm stmmac usb_storage usbhid xhci_pci ehci_pci sctp squashfs ubifs e1000e nfsd
              snd_hda_intel cifs""".split()
@@ -38,7 +36,7 @@ class Callsites(DdebugTest):
     timeout = 900
 
     def odd(self, guest, request, flags, query="module ddebug_odd"):
-        """What is logged, and what our modules print, when this is done with these flags."""
+        """What a script logs, and what our modules print, with these flags."""
         log = guest.log()
         guest.control(f"{query} ={flags}")
         before, last = len(log.settled().messages), guest.kmsg()[-1].seq
@@ -49,7 +47,7 @@ class Callsites(DdebugTest):
         return logged, [r for r in guest.kmsg() if r.seq > last and b"ddebug_" in r.text]
 
     def by_context(self, texts, addresses=True):
-        """A dump from a hardirq may be stamped by another CPU's clock."""
+        """A dump from a hardirq may carry the time of another CPU's clock."""
         found = collections.defaultdict(list)
         for text in texts:
             if not addresses:
@@ -95,7 +93,7 @@ class Callsites(DdebugTest):
             self.assertFalse(logged)
             self.assertEqual(self.by_context([r.text for r in printed]), expect if least else {})
 
-        # loaded again, probably to the same place
+        # loaded again, probably at the same address
         for flags in ("pr", "r"):
             before, last = len(guest.log().settled().messages), guest.kmsg()[-1].seq
             guest.must(f"rmmod ddebug_odd; modprobe ddebug_odd dyndbg=+{flags}")
@@ -123,7 +121,7 @@ class Callsites(DdebugTest):
         self.assertFalse(self.warnings(guest, last))
         self.assertEqual(guest.stats()["callsites_r_uncaptured"], 0)
 
-        # once for each write, also of several queries
+        # once per write, also with several queries
         guest.control("module ddebug_odd func odd_shared +r; module ddebug_odd func odd_own_way +r")
         said, = self.warnings(guest, last)
         self.assertEqual((said.group(1), said.group(3)), ("3", ", ..."))
@@ -140,7 +138,7 @@ class Callsites(DdebugTest):
         said, = self.warnings(guest, last)
         self.assertEqual((said.group(1), said.group(3)), ("1", None))
 
-        # with r they print as with p, and nobody else's dump is taken for theirs
+        # with r they print as with p, and no other dump is attributed to them
         texts = {}
         for flags in ("r", "p"):
             logged, printed = self.odd(guest, "others", flags)
@@ -170,7 +168,7 @@ class Callsites(DdebugTest):
         stats = guest.stats()
         self.assertEqual((stats["missed___dynamic_pr_debug"], stats["missed_print_hex_dump"],
                           stats["missed___dynamic_dev_dbg"]), (1, 1, 0))
-        # said when the statistics are asked for, or within seconds; once
+        # reported once, when the statistics are read or within seconds
         self.assertEqual(guest.dmesg().count(MISSED), 1)
         self.odd(guest, "kprobe", "r")
         self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 2)
@@ -179,7 +177,7 @@ class Callsites(DdebugTest):
     # -- the driver's belief against the binaries ------------------------------
 
     def survey(self, guest):
-        """What the binaries say of the callsites that the guest has: modules, kernel."""
+        """What the binaries say about the guest's callsites: modules and kernel."""
         kernel = chosen_kernel()
         loaded = set(re.findall(r"^(\S+)", guest.read("/proc/modules"), re.M))
         files = callsites.module_files(os.path.join(kernel["root"], "lib")) + \
@@ -205,7 +203,7 @@ class Callsites(DdebugTest):
         self.log.info("%d callsites, %d of them not recorded, %d hex dumps", len(sites), len(odd),
                       sum(1 for site in sites if site.recorded and not site.passed))
         self.assertGreater(len(sites), 5000, "not a test")
-        # nothing is said of __init code, nor has to be
+        # __init code is not reported, nor need be
         self.assertFalse([site for site in sites if site.init and not site.recorded])
         self.assertLessEqual({"btrfs", "ib_srp", "carl9170", "page_alloc", "ddebug_odd"},
                              {site.module for site in odd}, "not a test")

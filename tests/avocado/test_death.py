@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the last message lands, whatever the guest, its QEMU or the tool dies of: what
-the CPUs had committed is known from the guest's memory, and all of it is in the log, or
-reported lost; that a kernel which dies says so in its own words; and that the log says what
-happened.  Where not all can land, since QEMU was killed and the memory with it, how much is
-missing is measured.
+"""Proves that the last message arrives, whatever the guest, its QEMU or the tool dies of: the guest's
+memory says what the CPUs had committed, and all of it is in the log or reported lost; that a dying
+kernel's own words are recorded; and that the log says what happened.  Where not all can arrive,
+because QEMU and the memory were killed, the tests measure how much is missing.
 
-DDEBUG_DEATHS is how often each kind of death is died (1).  The first guest of a kind boots with
-the device.  The others go on from the state of one that has booted without, and it is plugged in:
-a death takes two seconds then, and not eight.
+DDEBUG_DEATHS is the number of deaths for each cause (1).  The first guest of a cause boots with the
+device.  The others resume a guest that has booted without it, and it is plugged in: a death then
+takes two seconds instead of eight.
 
-A kind is a method that has one guest die, and returns a list of what is worth to be kept of each
-death, and a test that calls died() with it (ddebug/tally.py)."""
+A cause is a method that lets one guest die and returns the values to record, and a test that calls
+died() with it (ddebug/tally.py).
+"""
 
 import os
 import random
@@ -28,25 +28,25 @@ from ddebug.tally import Tally
 DEATHS = int(os.environ.get("DDEBUG_DEATHS", "1"))
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu (\d+), ")
 
-# What ends QEMU by itself here, with -no-reboot and panic=-1.
+# These end QEMU by themselves here, with -no-reboot and panic=-1.
 PANICS = {"panic-task": "task", "panic-hardirq": "hardirq", "panic-nmi": "NMI"}
 
-# How late the host may have what a guest has committed that does not help: the device looks once
-# a second, and as much again is for a host that is busy.
+# How late the host may have what an unhelpful guest has committed: the device polls once a second,
+# and a busy host gets as much again.
 HELPLESS_MS = 2000
 
-# Consumers of one guest's log that are killed.
+# Consumers of one guest's log to kill.
 CONSUMERS = 50
-# What a consumer that is killed may have printed and not recorded: ddebug-host(1), and a line.
+# What a killed consumer may have printed without recording it: ddebug-host(1), and a line.
 BATCH_BYTES = 65536 + 100
 
 
 class Death(DeathTest):
     timeout = 300 + 60 * DEATHS
-    booted = False              # the next guest goes on from the state of one
+    booted = False              # the next guest resumes a saved state
 
     def died(self, kind, once):
-        """Of this kind, as often as it is to be."""
+        """Let a guest die of this cause, DDEBUG_DEATHS times."""
         tally = Tally(kind, DEATHS)
         while tally.left:
             for numbers in once(tally.left):
@@ -110,10 +110,10 @@ class Death(DeathTest):
     def test_a_triple_fault(self):
         self.died("triple-fault", self.triple_fault)
 
-    # -- a guest that does not help -----------------------------------------
+    # -- an unhelpful guest --------------------------------------------------
 
     def quit(self, guest):
-        """Of a guest that logs no more: it is all still there at the end of QEMU."""
+        """Check that the log of a guest that has stopped logging is still complete when QEMU has ended."""
         memory = Memory(self.ram)
         guest.command("quit")
         self.assertEqual(guest.wait(), 0)
@@ -122,11 +122,11 @@ class Death(DeathTest):
         return [(name, args[0]) for name, args in found.events]
 
     def arrives(self, guest, event=None):
-        """Of a guest that logs no more: what has come to the host is all.  If an event is to be there as
-        well, it is the last that is.  (its log, numbers)"""
+        """Check that all of a guest that has stopped logging has arrived, with an expected event as
+        the last one: (its log, counts)."""
         log = Log(guest.log_file)
         memory = Memory(self.ram)
-        # the delay is held against its bound by the log's own stamps; this ends the wait
+        # the delay is checked by the log's own stamps; this only ends the wait
         deadline = time.monotonic() + PATIENCE
         while True:
             found = log.read()
@@ -152,7 +152,7 @@ class Death(DeathTest):
         self.died("hang", lambda left: self.hang("hang", "log"))
 
     def test_all_cpus_hang_that_have_just_spoken(self):
-        """The device is asleep, and nobody can wake it up."""
+        """The device is asleep, and nothing can wake it."""
         self.died("hang-telling", lambda left: self.hang("hang-telling", "log-slowly"))
 
     def pause(self, _):
@@ -186,8 +186,8 @@ class Death(DeathTest):
     # -- QEMU ---------------------------------------------------------------
 
     def sigkill_qemu(self, load):
-        """What the guest committed last is in its memory alone.  How much it is, in messages and
-        in the guest's time."""
+        """What the guest committed last is only in its memory.  Measure how much, in messages and in
+        the guest's time."""
         guest = self.logging(load)
         guest.kill()
         log = Log(guest.log_file)
@@ -196,14 +196,14 @@ class Death(DeathTest):
         last = {m.cpu: m.time for m in found.messages}
         since = max(memory.when[cpu] - time for cpu, time in last.items())
         numbers["ms_missing"] = round(max(since, 0) / 1e6, 2)
-        # What the device says that it has is in the file, save for one copy on its way there.
+        # What the device says that it has is in the file, except for one copy under way.
         ends = {stream: found.ends.get((found.instance(), stream), 0) for stream in memory.streams}
         behind = [ring for stream, ring in memory.streams.items() if ring.consumed > ends[stream]]
         self.assertLessEqual(len(behind), 1)
         for ring in behind:
             end, subbuf = ends[ring.stream], 1 << ring.subbuf_shift
-            # Where the ring has come round, the copy may begin anywhere behind.  It has not if what is
-            # being written is in front of the sub-buffer in which the log ends.
+            # If the ring has wrapped, the copy may start anywhere further on.  It has not if what
+            # is being written is before the sub-buffer in which the log ends.
             if ring.head - end <= ring.ring_size - 2 * subbuf:
                 self.assertLessEqual(ring.consumed - end, subbuf)
         self.assertEqual({name for name, _ in found.events} & {"stop", "shutdown", "close"}, set())
@@ -217,8 +217,8 @@ class Death(DeathTest):
         self.died("sigkill-qemu-slow", lambda left: self.sigkill_qemu("log-slowly"))
 
     def sigkill_qemu_shared(self, props=""):
-        """With the rings in the log nothing is missing: not now, and not when the next QEMU has put
-        what was in them into chunks."""
+        """With the rings in the log nothing is missing: neither now nor when the next QEMU has moved
+        their contents to chunks."""
         guest = self.logging(props="shm=on,size=256M" + props)
         self.assertEqual(guest.stats()["shared"], 8)
         guest.kill()
@@ -266,8 +266,8 @@ class Death(DeathTest):
     # -- the tool -----------------------------------------------------------
 
     def take(self, output, upto):
-        """Account for a consumer's output, which goes on where those before have come to: upto,
-        {cpu: number of the next message}.  Returns (messages, bytes of those that came again)."""
+        """Account for a consumer's output, which continues where its predecessors stopped: upto is
+        {cpu: number of the next message}.  Returns (messages, bytes of repeated ones)."""
         with open(output, "rb") as file:
             lines = parse_lines(file.read())
         following, gap = {}, {}
@@ -291,7 +291,7 @@ class Death(DeathTest):
             if number < upto.get(cpu, 0):
                 again += len(line.raw) + 1
         for cpu in {*following, *gap}:
-            # a gap may be the last that it came to say
+            # a gap may be the last that it managed to print
             reached = following.get(cpu, upto.get(cpu, 0)) + gap.get(cpu, 0)
             upto[cpu] = max(upto.get(cpu, 0), reached)
         return messages, again
@@ -303,7 +303,7 @@ class Death(DeathTest):
         upto, deaths = {}, []
         for run in range(min(left, CONSUMERS)):
             if run % 4 == 0:
-                # more than it prints at once, so that it is killed in the midst of that as well
+                # more than it prints at once, so that it is also killed while printing
                 self.request(guest, "log")
                 self.request(guest, "log-slowly")
             consumer = log.start("--pipe", output=output)
@@ -348,7 +348,7 @@ class Death(DeathTest):
         self.assertTrue(self.last_words(found, KMSG_PANIC))
 
     def test_an_oops_that_is_a_panic(self):
-        """The oops asks for a capture kernel before panic() has said why."""
+        """The oops asks for a capture kernel before panic() has printed the reason."""
         guest = self.logging()
         guest.must("echo 1 > /proc/sys/kernel/panic_on_oops")
         guest.send(f"echo oops > {DIE}")
@@ -368,7 +368,7 @@ class Death(DeathTest):
         guest.control("module ddebug_test +r")
         guest.must("for i in $(seq 20); do echo ddebug words $i > /dev/kmsg; "
                    "echo solitary > /sys/kernel/debug/ddebug_test/run; done")
-        # recorded as a message, and not once more as a line
+        # recorded as a message, and not again as a line
         guest.control("module ddebug_test +p")
         guest.load("threads=1 count=40 context=all shape=mixed")
         found = log.settled()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that what cannot be used as a log is refused before the guest starts,
-with an error that names it, and that nothing already there is lost by it."""
+"""Proves that an unusable log is refused before the guest starts, with an error that names it, and
+that existing data is not lost."""
 
 import ctypes
 import os
@@ -15,14 +15,14 @@ from ddebug.guest import (PATIENCE, Log, child_dies_with_us, chosen_qemu, config
 from ddebug.logfile import crc32c
 
 
-# of linux/capability.h and linux/prctl.h
+# from linux/capability.h and linux/prctl.h
 CAP_DAC_OVERRIDE = 1
 CAP_DAC_READ_SEARCH = 2
 PR_CAPBSET_DROP = 24
 
 
 def drop_capabilities(*capabilities):
-    """What this process execs does not get them."""
+    """Drop these capabilities from what this process execs."""
     libc = ctypes.CDLL(None, use_errno=True)
     for capability in capabilities:
         if libc.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0):
@@ -33,9 +33,10 @@ class DeviceErrors(DdebugTest):
     timeout = 300
 
     def qemu(self, *options, plugin_file=None, modes_hold=False, timeout=PATIENCE):
-        """Start a QEMU that ends at once if it is not refused: (status, words).
+        """Start a QEMU that exits at once if it is not refused: (status, output).
 
-        modes_hold  files' modes hold for root as well"""
+        modes_hold  file modes apply to root as well
+        """
         def prepare():
             child_dies_with_us()
             if modes_hold and os.geteuid() == 0:
@@ -86,10 +87,11 @@ class DeviceErrors(DdebugTest):
                          ["open", "machine-reset", "shutdown", "close"] * 2)
 
     def objects_copy(self):
-        """A folder with the stub, this QEMU's object there, and its version as QEMU says it.
+        """A folder with the loader and this QEMU's object, and QEMU's version as it prints it.
 
-        A QEMU that has the device inside has no object: that of Debian's, which is made from
-        the same source, bears its name."""
+        A QEMU with the device built in has no object: Debian's, which is made from the same source,
+        takes its name.
+        """
         def version(qemu):
             said = subprocess.run([qemu["binary"], "--version"], check=True, text=True,
                                   stdout=subprocess.PIPE, env=qemu_environment()).stdout
@@ -139,7 +141,7 @@ class DeviceErrors(DdebugTest):
         self.assertEqual(self.device(log, plugin_file=stub), (0, ""))
         os.unlink(log)
 
-        # objects of other versions only, as after an update of QEMU
+        # only objects of other versions, as after an update of QEMU
         number = version.split(" ")[0]
         others = [built.replace(number, other) for other in ("7.1.9", "9.9.9")]
         shutil.copy(built, others[0])
@@ -154,7 +156,7 @@ class DeviceErrors(DdebugTest):
         other = shutil.move(others[0], self.scratch("other"))
         self.plugin_refused(stub, "not built for this QEMU", "There is:      none", command)
 
-        # one that has the right name and says it is of another version
+        # one with the right name that says it is of another version
         data = self.contents(other)
         mark = version.encode() + b"\0"
         self.assertIn(mark, data)
@@ -162,7 +164,7 @@ class DeviceErrors(DdebugTest):
             file.write(data.replace(mark, b"0" + mark[1:]))
         self.plugin_refused(stub, "built for QEMU 0", version, "build the object anew", command)
 
-        # and ones that are not even that
+        # and files that are no such object
         with open(built, "wb") as file:
             file.write(b"not an object")
         self.plugin_refused(stub, "cannot load the object", built, "build the object anew", command)
@@ -172,14 +174,14 @@ class DeviceErrors(DdebugTest):
     def test_an_object_built_from_other_structures_is_refused(self):
         stub, built, _ = self.objects_copy()
         if not plugin():
-            # not even opened, which would end in words of the dynamic linker
+            # not even opened, which would print an error of the dynamic linker
             self.plugin_refused_by_a_qemu_with_the_device(stub)
             self.plugin_refused(built, "undefined symbol")
             return
         data = self.contents(built)
         moved = "is not where the object, which was built from other sources, has it"
-        # The object has the names of what it compares with this QEMU.  Given the name of another
-        # field or type in their place, it finds what it would in a QEMU of other structures.
+        # The object names the types and fields that it compares with this QEMU.  Given the name of
+        # another field or type instead, it finds what it would in a QEMU with other structures.
         for name, other, words in (("acpi-index", "addr", moved), ("use-started", "event_idx", moved),
                                    ("acpi-index", "no-such", moved),
                                    ("pci-device", "virtio-bus", "in the object, which was built from"),
@@ -242,7 +244,7 @@ class DeviceErrors(DdebugTest):
         guest.launch()
         guest.connect_qmp()
         self.refused(guest.log_file, "in use", str(guest.process.pid))
-        # a second device in the same VM, too
+        # a second device in the same VM, as well
         status, said = self.qemu("-device", f"virtio-ddebug-pci,file={self.scratch('a')}",
                                  "-device", f"virtio-ddebug-pci,file={self.scratch('a')}")
         self.assertEqual(status, 1)
@@ -286,14 +288,14 @@ class DeviceErrors(DdebugTest):
         before = self.contents(new)
         self.refused(new, "2097152 bytes for shared rings", more=",shm=on,shm-size=4M")
         self.assertEqual(self.contents(new), before)
-        # as it is, with and without; as a device of a port as well
+        # as it is, with and without it; as a device of a port as well
         self.assertEqual(self.device(new, ",shm=on"), (0, ""))
         self.assertEqual(self.device(new), (0, ""))
         self.assertEqual(self.qemu("-device", "pcie-root-port,id=port1", "-device",
                                    f"virtio-ddebug-pci,bus=port1,file={new},shm=on"), (0, ""))
 
     def test_no_space(self):
-        # where the disk has more than the 1 TiB that a log may take, memory has not
+        # where the disk has room for more than the 1 TiB of a log, memory has not
         with tempfile.TemporaryDirectory(dir="/dev/shm") as shm:
             folders = [folder for folder in (self.outputdir, shm)
                        if shutil.disk_usage(folder).free < 1 << 40]
@@ -323,7 +325,7 @@ class DeviceErrors(DdebugTest):
         guest.control("module ddebug_test +r")
         log = Log(guest.log_file)
         for _ in range(4):
-            # no more than a ring holds, however late the host looks
+            # no more than a ring holds, however late the host polls
             guest.load("threads=2 count=1000")
             log.wait_quiet()
         before = [m.number for m in log.settled().messages]

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that what happens to the log's file hurts no VM: while it cannot be
-written, is full, hangs, is cut short, removed or replaced, the guest floods on and
-QEMU answers; it is said once; what is lost is counted; and when the fault ends the
-log goes on, with the gap where it is.
+"""Proves that nothing that happens to the log file hurts a VM: while the file cannot be written, is
+full, hangs, is truncated, removed or replaced, the guest floods on and QEMU answers; the error is
+reported once; losses are counted; and when the fault ends the log continues, with the gap in its
+place.
 
-The disk that fails is tests/faults/faultfs.c, that which is full a small tmpfs; both
-are mounted where only the test and what it starts see them, which takes root."""
+The failing disk is tests/faults/faultfs.c, the full one a small tmpfs; both are mounted where only
+the test and its children see them, which needs root.
+"""
 
 import os
 import time
@@ -21,13 +22,13 @@ class Faults(FailingDisk, FloodTest):
     timeout = 400
 
     def flooded_on(self, disk, props="size=32M"):
-        """A guest that logs without end into a file there."""
+        """A guest that logs without end to a file there."""
         guest = self.flooded(RATE, log=os.path.join(disk, "vm.ddl"), props=props)
         self.progress(guest)
         return guest
 
     def progress(self, guest, seconds=0.5):
-        """The guest logs on, and QEMU answers."""
+        """Check that the guest logs on, and QEMU answers."""
         before = self.produced(guest)
         begin = time.monotonic()
         guest.command("query-status")
@@ -35,11 +36,11 @@ class Faults(FailingDisk, FloodTest):
         answered = time.monotonic() - begin
         time.sleep(seconds)
         self.assertGreater(self.produced(guest), before)
-        # a machine may be busy, but not for so long as a disk hangs here
+        # a machine may be busy, but not for as long as a disk hangs here
         self.assertLess(answered, 30)
 
     def said(self, guest, words):
-        """QEMU has said it once, and nothing else."""
+        """Check that QEMU has reported it once, and nothing else."""
         output = guest.qemu_output()
         self.log.info("%s", output)
         for word in words:
@@ -53,7 +54,7 @@ class Faults(FailingDisk, FloodTest):
             self.fault(word)
             self.until("it is counted", lambda: guest.counter("io-lost") > before)
             self.progress(guest)
-            # a tool is told, and so is who asks QEMU
+            # the tool is told, and so is whoever asks QEMU
             done = Log(guest.log_file).tool("--size=64M", check=False, timeout=60)
             self.assertNotEqual(done.returncode, 0)
             self.assertIn(b"cannot be changed", done.stderr)
@@ -96,8 +97,8 @@ class Faults(FailingDisk, FloodTest):
     def test_a_disk_that_hangs_for_seconds(self):
         guest = self.hang(8)
         self.said(guest, ["s for a write"])
-        # when it hangs at the end of QEMU, QEMU gives up; what is left of the process is the
-        # kernel's call for the disk, which nobody can end but the disk
+        # If it hangs when QEMU ends, QEMU gives up; what is left of the process is the kernel's
+        # call to the disk, which only the disk can end.
         guest.start_load(f"threads=2 count=1000000000 rate={RATE} shape=int3")
         self.fault("block")
         time.sleep(1)
@@ -122,7 +123,7 @@ class Faults(FailingDisk, FloodTest):
         self.until("the resize has failed", lambda: guest.counter("resize-status").startswith("failed: "))
         self.assertIn("No space left on device", guest.counter("resize-status"))
         self.goes_on(guest)
-        # what it has taken is taken away from it
+        # the space that it has is taken away
         os.truncate(guest.log_file, 1 << 20)
         filler = os.path.join(disk, "filler")
         with open(filler, "wb", buffering=0) as file:
@@ -148,13 +149,13 @@ class Faults(FailingDisk, FloodTest):
         guest = self.flooded_on(folder)
         size = os.stat(guest.log_file).st_size
 
-        # behind the dictionary, which is what is written first
+        # after the dictionary, which is written first
         os.truncate(guest.log_file, 2 << 20)
         self.until("the file is whole", lambda: os.stat(guest.log_file).st_size == size)
         self.goes_on(guest)
         self.progress(guest)
 
-        # who takes the right to write away does not take it from who has the file
+        # removing write permission does not affect an open file
         os.chmod(guest.log_file, 0o400)
         self.goes_on(guest)
         os.chmod(guest.log_file, 0o640)
@@ -165,7 +166,7 @@ class Faults(FailingDisk, FloodTest):
         self.assertEqual((os.stat(guest.log_file).st_size, os.stat(guest.log_file).st_mode & 0o777),
                          (size, 0o640))
 
-        # a file that is not ours is not touched
+        # a file that is not ours is left alone
         other = os.path.join(folder, "other")
         with open(other, "wb") as file:
             file.write(b"the only copy of a thesis")
@@ -180,7 +181,7 @@ class Faults(FailingDisk, FloodTest):
         # requests reach the new one
         Log(guest.log_file).tool("--size=16M")
         found, _ = self.account(guest, self.end(guest))
-        # it has its dictionary, and the numbers go on
+        # it has its dictionary, and the numbers continue
         self.assertTrue(all(m.callsite for m in found.messages))
         self.assertGreater(found.total_lost, 0)
         output = guest.qemu_output()

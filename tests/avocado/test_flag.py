@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the flag 'r' is like any other flag of dynamic debug: all query
-forms, all operators, both control files, module parameters, errors explained,
-writers at the same time, and nothing left of it after rmmod."""
+"""Proves that the flag 'r' is like any other flag of dynamic debug: all query forms, all operators,
+both control files, module parameters, explained errors, concurrent writers, and no trace of it
+after rmmod."""
 
 import re
 import string
@@ -68,7 +68,7 @@ class Flag(DdebugTest):
         return {site for site, (_, flags) in guest.flags().items() if flag in flags}
 
     def apply(self, guest, query):
-        """The callsites that the query gives +p, and those it gives +r."""
+        """The callsites that the query gives +p, and those that it gives +r."""
         found = []
         for flag in "pr":
             guest.control("=_")
@@ -133,7 +133,7 @@ class Flag(DdebugTest):
                 self.assertNotEqual(status, 0, letter)
                 self.assertIn("Invalid argument", output)
                 self.assertIn(f"unknown flag '{letter}'", said[0])
-        # those that were refused have changed nothing, those that were not have
+        # refused queries have changed nothing, the others have
         for module, flags in (found for site, found in guest.flags().items() if site[2] == "hub_port_init"):
             self.assertEqual((module, set(flags)), ("usbcore", set("pr" + PREFIX_LETTERS)))
 
@@ -146,14 +146,14 @@ class Flag(DdebugTest):
                 plain = guest.must(f"grep -c 'squashfs.*=r ' {read}")
                 self.assertGreater(int(plain), 20)
                 guest.control("=_")
-        # without the letter, what is shown is as the kernel shows it
+        # without the letter, the output is the kernel's
         guest.control("module squashfs =r")
         shown = guest.read(CONTROL)
         guest.must("rmmod virtio_ddebug; rmmod ddebug_rb")
         self.assertEqual(shown.replace(" =r ", " =_ "), guest.read(CONTROL))
 
     def explained(self, guest, query):
-        """Exit status of the write, what the shell said, and what the kernel said."""
+        """Exit status of the write, the shell's output, and the kernel's messages."""
         last = guest.kmsg()[-1].seq
         status, output = guest.write(CONTROL, query)
         said = [r.text.decode() for r in guest.kmsg()
@@ -181,7 +181,7 @@ class Flag(DdebugTest):
             self.assertEqual(said, [re.sub(r"(?<=[+= ])p\b", "r", s) for s in like], query)
         self.assertFalse(self.sites(guest, "r") | self.sites(guest, "p"))
 
-        # of several, those that are good are carried out, as with p
+        # of several queries, the good ones are carried out, as with p
         for flag in "pr":
             status, output = guest.write(
                 CONTROL, f"module squashfs +{flag}; module usbcore +{flag}q; func hub_port_init +{flag}")
@@ -217,7 +217,7 @@ class Flag(DdebugTest):
                     for line in guest.read(CONTROL).splitlines() if " class:TEST_" in line}
 
         def said():
-            """Numbers of the classes that were printed, and of those that were recorded."""
+            """Numbers of the printed and of the recorded classes."""
             last, before = guest.kmsg()[-1].seq, len(log.settled().messages)
             guest.write(f"{LOAD}/run", "classes")
             printed = [r.text for r in guest.kmsg() if r.seq > last and b"ddebug_test: t902" in r.text]
@@ -265,7 +265,7 @@ class Flag(DdebugTest):
         self.assertNotRegex(guest.dmesg(), r"BUG:|WARNING:|Oops|stall")
 
     def foreign_flags(self, guest):
-        """The flags of all but the virtio modules, some of which come with ours."""
+        """The flags of all modules but virtio's, some of which are loaded with ours."""
         return {site: found for site, found in guest.flags().items()
                 if not found[0].startswith("virtio")}
 

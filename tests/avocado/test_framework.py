@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the tests can believe what they see of a guest: exit statuses,
-output, the kernel's log, and that no guest outlives its time."""
+"""Proves that the tests can trust what they see of a guest: exit statuses, output and the kernel's
+log; and that no guest outlives its time limit."""
 
 import signal
 

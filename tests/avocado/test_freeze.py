@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that what led to a panic is kept, whole, when the guest has booted again and floods the
-log many times over, and takes no more of the log than it may; and is not kept where it is not to be."""
+"""Proves that what led to a panic is retained, whole, when the guest has rebooted and floods the log
+many times over, and takes no more of the log than allowed; and that it is not retained with freeze-
+on-panic=off."""
 
 from ddebug.death import DIE, DeathTest
 from ddebug.guest import Log
@@ -16,15 +17,15 @@ class Freeze(DeathTest):
     timeout = 500
 
     def flood(self, guest, times):
-        """All CPUs log until the log would have been full so often."""
+        """Let all CPUs log until the log would have been filled this often."""
         self.start_load(guest)
         end = guest.counter("bytes") + times * SIZE
         self.until("the log is full", lambda: guest.counter("bytes") >= end)
 
     def panic_and_flood(self, props):
-        """(the log, what the memory said of the guest that panicked, and of the one after it)"""
+        """(the log, and what the memory said of the guest that panicked and of the next one)"""
         guest = self.guest_in_file(props=f"size={SIZE}{props}").boot()
-        # between the panic and the next boot its memory is read: QEMU waits
+        # QEMU waits between the panic and the next boot, so that its memory can be read
         guest.command("set-action", reboot="shutdown", shutdown="pause")
         self.flood(guest, 1)
         guest.send(f"echo panic-task > {DIE}")
@@ -56,7 +57,7 @@ class Freeze(DeathTest):
         kept = {seq for seq in found.segments if first <= seq <= last}
         self.assertEqual(kept, set(range(first, last + 1)))
         self.assertEqual(len(kept), found.nr_segs // 4)
-        # all the rest is the living guest's, and is as whole
+        # the rest is the living guest's, and as whole
         self.assertEqual({epoch for seq, epoch in found.segments.items() if seq not in kept}, {2})
         self.account(found, lives, epoch=2)
         self.assertGreater(len([m for m in found.messages if m.epoch == 2]), numbers["sum_received"])

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the files in the guest show what its rings hold, with a device and without:
-trace as dmesg and ddebug-host would, at any pace and under flood, whole and with what is
-lost in its place; trace_pipe each message once, to those who wait as to those who do not;
-that neither takes anything from the host; that sizes are what their names say, and the log's
-is the host's to give."""
+"""Proves that the files in the guest show what its rings hold, with and without a device: trace as
+dmesg and ddebug-host would, at any pace and under flood, whole and with losses in their place;
+trace_pipe each message once, to blocking and non-blocking readers; that neither takes anything from
+the host; that sizes are what their names say, and that the log's size is controlled by the host."""
 
 import collections
 import os
@@ -23,7 +22,7 @@ TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace|possible circ
 
 LOST = re.compile(r"-- (\d+) messages? (lost|dropped) on cpu (\d+), (task|softirq|hardirq|nmi): .* --")
 STAMP = re.compile(r"\[ *(\d+)\.(\d{6})\] (.*)", re.S)
-# What ddebug_test says, up to its end: a line that is cut or mixed does not fit.
+# The text of ddebug_test, to its end: a cut or mixed line does not match.
 WORDS = re.compile(
     r"(?:platform ddebug_test: |platform ddebug_test ddtest \(uninitialized\): |"
     r"\(NULL ib_device\): )?ddebug_test: t(\d+) n(\d+) "
@@ -70,7 +69,7 @@ def lost(lines):
 
 
 class Shared:
-    """The tests; the classes below say with which guest."""
+    """The tests; the classes below choose the guest."""
 
     timeout = 300
     device = None
@@ -93,7 +92,7 @@ class Shared:
         return parse(guest.must(f"tracefile drain {file}"))
 
     def host_has(self, guest):
-        """Messages that the host has received, or knows that it has lost: it may be busy."""
+        """The number of messages that the host has received or reported lost: it may be busy."""
         found = guest.log().settled()
         return len(found.messages) + found.total_lost
 
@@ -104,7 +103,7 @@ class Shared:
         return [line.raw.decode() for line in log.trace() if line.stamp]
 
     def is_ordered(self, lines):
-        """Each thread's messages come in its order, and without repetition."""
+        """Check that each thread's messages come in order, and without repetition."""
         last = {}
         for line in messages(lines):
             thread, number = line.words()
@@ -121,21 +120,21 @@ class Shared:
         guest = self.boot_files()
         self.assertEqual(guest.read(TRACE), "")
         guest.control("module ddebug_test +rp")
-        # the rings for NMIs hold 12 KiB at least
+        # the rings for NMIs hold at least 12 KiB
         guest.load("threads=4 count=100 context=all shape=mixed")
         text = guest.read(TRACE)
         lines = parse(text)
         self.assertEqual(len(messages(lines)), 400)
         self.assertEqual(lost(lines), 0)
         self.is_ordered(lines)
-        # nobody wrote any more: in order of time, too
+        # nobody was writing any more: in order of time, too
         micros = [line.micros for line in lines]
         self.assertEqual(micros, sorted(micros))
         printed = [record.text.decode() for record in guest.kmsg() if b"ddebug_test: t" in record.text]
         self.assertEqual(collections.Counter(line.text for line in lines), collections.Counter(printed))
         if self.device:
             self.assertEqual(self.host(guest), text.splitlines())
-        # it was not consumed, and pieces and places do not matter
+        # it was not consumed, and sizes and places of reads do not matter
         self.assertEqual(guest.read(TRACE), text)
         for size in (1, 7, 4095, 4096, 4097, 1 << 20):
             guest.must(f"cat {TRACE} > /tmp/whole; tracefile pieces {TRACE} {size} > /tmp/pieces; "
@@ -157,12 +156,12 @@ class Shared:
             self.assertEqual(self.drain(guest), [])
             if self.device:
                 self.assertEqual(self.host_has(guest), 600 * (number + 1))
-        # opening it for writing alone does nothing
+        # opening it only for writing does nothing
         guest.load("threads=2 count=5")
         guest.must(f": >> {TRACE}")
         lines = self.trace(guest)
         self.assertEqual([line.lost for line in lines], [0] * 10)
-        # full rings, cleared: what is gone is not lost
+        # full rings, cleared: what is cleared is not lost
         guest.load("threads=4 count=20000 context=all shape=mixed")
         self.assertGreater(lost(self.trace(guest)), 0)
         guest.must(f"> {TRACE}")
@@ -182,7 +181,7 @@ class Shared:
             self.assertEqual(len(messages(lines)) + lost(lines), committed + dropped)
             self.assertGreater(lost(lines), 0)
             self.is_ordered(lines)
-            # the oldest of each stream are gone: what is missing comes before what is there
+            # the oldest of each stream are gone: losses come before what is there
             seen = set()
             for before, line in zip(lines, lines[1:]):
                 if line.lost and before.lost == 0:
@@ -243,17 +242,17 @@ class Shared:
             self.assertEqual(len(self.drain(guest)), 1)
         self.assertEqual(guest.must(f"tracefile drain {PIPE}"), "")
         guest.must(f"tracefile signal {PIPE}")
-        # a reader that blocks gets the message when it comes, one after the other
+        # a blocking reader gets each message as it comes
         guest.must(f"cat {PIPE} > /tmp/out & echo $! > /tmp/pid")
         for count in range(1, 6):
             guest.must(f"echo solitary > {LOAD}/run")
             self.until(f"message {count} is read",
                        lambda: int(guest.must("wc -l < /tmp/out")) == count)
         guest.must("kill $(cat /tmp/pid)")
-        # memory that is not there costs no message
+        # an invalid buffer costs no message
         guest.load("threads=2 count=50")
         self.assertEqual(len(parse(guest.must(f"tracefile fault {PIPE}"))), 100)
-        # byte by byte, and many of one descriptor, of whom others block meanwhile
+        # byte by byte, and many on one descriptor, while others block
         guest.load("threads=2 count=50")
         text = guest.read(TRACE)
         self.assertEqual(guest.must(f"tracefile drain {PIPE} 1"), text)
@@ -266,13 +265,13 @@ class Shared:
 
     def test_nobody_waits_for_a_reader_that_blocks_or_dies(self):
         guest = self.boot_files()
-        # four that block; each of the others' works goes on
+        # four that block; each of the others' works continues
         guest.must(f"for i in 1 2 3 4; do cat {PIPE} > /dev/null & done; sleep 0.5")
         guest.must(f"cat {TRACE}; > {TRACE}; echo 64 > {SIZE}; tracefile drain {PIPE}; "
                    "cat /sys/kernel/debug/dynamic_debug_rb/stats")
         guest.load("threads=4 count=1000 context=all")
         guest.must("kill -9 $(pidof cat)")
-        # killed in the midst of it, again and again
+        # killed while reading, again and again
         self.start_endless(guest, 0)
         guest.must("for i in $(seq 30); do "
                    f"cat {PIPE} > /dev/null & a=$!; tracefile pieces {PIPE} 3 > /dev/null & b=$!; "
@@ -294,7 +293,7 @@ class Shared:
             self.assertNotEqual(status, 0, rubbish)
             self.assertIn("Invalid argument", said)
         self.assertEqual(guest.must(f"cat {SIZE}"), "256\n")
-        # 256 MiB, which the guest does not have: the old rings are there, with what they hold
+        # 256 MiB, which the guest does not have: the old rings and their contents stay
         guest.must("mkdir -p /mnt; mount -t tmpfs -o size=100% none /mnt; "
                    "head -c 157286400 /dev/zero > /mnt/full")
         status, said = guest.write(SIZE, "65408")
@@ -303,7 +302,7 @@ class Shared:
         self.assertIn("Cannot allocate memory", said)
         self.assertEqual(guest.must(f"cat {SIZE}"), "256\n")
         self.assertEqual(guest.read(TRACE), text)
-        # live, while messages come, and a reader waits
+        # live, while messages come and a reader waits
         guest.must(f"> {TRACE}")
         self.start_endless(guest, 4000)
         guest.must(f"cat {PIPE} > /tmp/out & echo $! > /tmp/pid")
@@ -325,7 +324,7 @@ class Shared:
             lines = self.trace(guest)
             self.assertEqual(len(messages(lines)) + lost(lines), kb * 60)
             self.assertGreater(lost(lines), 0)
-            # a record of a text is a header of 16 bytes and the text, in whole words of 8
+            # a text record is a header of 16 bytes and the text, in whole words of 8
             held = sum(16 + (len(line.text) + 7) // 8 * 8 for line in messages(lines))
             self.assertLessEqual(held, kb * 1024)
             # one sub-buffer of 16 KiB is being overwritten; each has a header, and a rest
@@ -347,7 +346,7 @@ class Shared:
         self.is_ordered(lines)
         stats = guest.stats()
         self.assertEqual(len(messages(lines)) + lost(lines) + stats["own"] + stats["nostream"], sent)
-        # while a file is open the module stays
+        # an open file pins the module
         status, said = guest.run("rmmod ddebug_test; rmmod virtio_ddebug; rmmod ddebug_rb")
         self.assertNotEqual(status, 0)
         guest.must("kill $(cat /tmp/pid)")
@@ -361,7 +360,7 @@ class Shared:
         self.no_trouble(guest)
 
     def test_a_text_is_shown_as_the_tool_shows_it(self):
-        # the kernel tells what a module is given, with the string as it is
+        # the kernel prints a module's parameters, with the string as it is
         guest = self.boot_files(parameters="kmsg=1")
         guest.control('file kernel/params.c format "parsing ARGS" +r')
         texts = [b"%s%n%p%%d \\x41 \\ \\xzz \x1b[31mred \x07 \x7f \xc3\xa4 \xff",
@@ -372,10 +371,10 @@ class Shared:
             guest.must(f"> {TRACE}; modprobe ddebug_odd \"$(printf '%b' '{quoted}')\"; rmmod ddebug_odd")
             found = [line.text for line in self.trace(guest)
                      if line.text.startswith("doing ddebug_odd, parsing")]
-            # modprobe puts a blank behind them
+            # modprobe appends a blank
             expected = shown(b"doing ddebug_odd, parsing ARGS: '" + text + b" '")
             self.assertEqual([line.encode() for line in found], [expected])
-        # the kernel's log, as it is printed, and what it had before
+        # the kernel's log, as it is printed and from before
         guest.must(f"> {TRACE}; echo '<4>printed \x1b with a %d and more' > /dev/kmsg")
         self.assertEqual([line.text for line in self.trace(guest)], ["printed \\x1b with a %d and more"])
         if not self.device:
@@ -397,7 +396,7 @@ class Shared:
         lines = self.trace(guest)
         self.assertEqual([line.words() for line in lines], [(0, number) for number in range(7)])
         self.assertEqual(sum("ddebug_test: t0 n" in text for text in guest.dmesg().splitlines()), 7)
-        # to the ring buffer alone, with what the other flags put before it
+        # to the ring buffer only, with the prefixes of the other flags
         guest.must(f"cd {FOLDER}; echo -n 'module ddebug_test -p+{PREFIX_LETTERS[0]}' > control; "
                    "echo -n 'func test_* +mf' > control; echo -n 'module ddebug_test -p' > control")
         guest.load("threads=1 count=1 shape=static")
@@ -438,7 +437,7 @@ class FilesWithDevice(Shared, BusyTest):
             self.refused(guest, kb, "Operation not permitted")
         for rubbish in ("", "4M", "0x1000", "-1", "9" * 30):
             self.refused(guest, rubbish, "Invalid argument")
-        # what the host changes is shown
+        # changes by the host are shown
         guest.command("qom-set", path=DEVICE, property="log-size", value=8 << 20)
         self.until("it is shown", lambda: self.log_kb(guest) > 7 * 1024)
 
@@ -457,7 +456,7 @@ class FilesWithDevice(Shared, BusyTest):
             self.refused(guest, 8193, "Invalid argument")
             self.refused(guest, 0, "Invalid argument")
             self.refused(guest, 4294967295, "Invalid argument")
-        # the host's word counts, too, and moves the bound
+        # the host's setting counts as well, and moves the bound
         guest.command("qom-set", path=DEVICE, property="log-size", value=4 << 20)
         self.until("it was resized", lambda: guest.counter("resize-status") == "done")
         self.refused(guest, 4095, "Invalid argument")

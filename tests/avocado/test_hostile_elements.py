@@ -12,7 +12,7 @@ from ddebug.qtest import (BARS, FILL, HEAP, INDIRECT, NEXT, NOWHERE, RAM, RING_O
 
 
 class Elements(Hostile):
-    """The elements of ring queues, and their chains."""
+    """Elements of ring queues, and their chains."""
 
     def with_field(self, head=0, **fields):
         def act(driver):
@@ -22,7 +22,7 @@ class Elements(Hostile):
         return act
 
     def with_pieces(self, change):
-        """A stream whose pieces, readable and writable, were changed."""
+        """Post a stream after changing its readable and writable pieces."""
         def act(driver):
             stream = Stream(driver)
             readable, writable = stream.readable(), stream.writable()
@@ -31,14 +31,14 @@ class Elements(Hostile):
         return act
 
     def elsewhere(self, address, which=1, length=None):
-        """A readable piece, or the status (None), at another place."""
+        """Move a readable piece, or the status (None)."""
         def change(_, readable, writable):
             pieces, at = (writable, 0) if which is None else (readable, which)
             pieces[at] = (address, length or pieces[at][1])
         return self.with_pieces(change)
 
     def test_a_stream_that_cannot_be(self):
-        """Its descriptor is out of range, or it is there already."""
+        """Its descriptor is out of range, or its stream is already posted."""
         machine = self.machine()
 
         def twice(driver):
@@ -66,7 +66,7 @@ class Elements(Hostile):
             ("ring_size", (0, 8, 4096, 4097, 6144, 16380, 16392, 20480, 12288, 64 * MIB, 64 * MIB + 4096,
                            1 << 31, 0xfffff000, 0xffffffff)),
             ("start", (1, 4, 12, 8193, ALL_ONES)),
-            # in a header, and behind the head
+            # in a header, and after the head
             ("start", (8, 24, 4096 + 8, 4096 + 24, 8192 + 16, 64, 4096, (1 << 63) - 4096, ALL_ONES - 7)),
             ("flags", (2, 3, 0x100, 1 << 31, 0xffffffff, STREAM_F_SHM)),
         ) for value in values]
@@ -77,7 +77,7 @@ class Elements(Hostile):
         for name, act in cases:
             with self.case(name):
                 self.breaks(machine, act)
-        # but for the borders
+        # all but the bounds
         for start, head in ((32, 32), (32, 64), (4096, 4096), (4096 + 32, 8192), (8192 - 8, 8192)):
             with self.case(f"start is {start}, head is {head}"):
                 driver = self.attached(machine)
@@ -88,7 +88,7 @@ class Elements(Hostile):
         self.ends_clean(machine)
 
     def test_pieces_that_cannot_be(self):
-        """Too short, too many, unaligned, not in memory, or not all of them."""
+        """Too short, too many, unaligned, not in memory, or incomplete."""
         machine = self.machine()
 
         def set_piece(which, offset, length, of="readable"):
@@ -215,7 +215,7 @@ class Elements(Hostile):
         for at in range(driver.event.size):
             driver.event.add([(room, 16)], [(room + 64 * at, 64)])
         Stream(driver, 3).post(queue=driver.event)
-        # nor looked at
+        # nor read
         driver.event.describe(0, (NOWHERE, 0, NEXT, 0xffff))
         driver.event.available(0xffff, 0x4000)
         stream = self.good_stream(driver)
@@ -229,7 +229,7 @@ class Elements(Hostile):
         self.ends_clean(machine)
 
     def test_chains_that_are_none(self):
-        """Loops, numbers out of range, tables that are none, on the control queue and a ring queue."""
+        """Loops, indices out of range, invalid tables, on the control queue and a ring queue."""
         machine = self.machine()
         data = HEAP + 128 * MIB     # of no driver
 

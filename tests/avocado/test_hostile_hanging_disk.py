@@ -14,7 +14,7 @@ from ddebug.qtest import (DRIVER_OK, FEATURES, F_LOG_SIZE, F_RING_RESET, F_SHM, 
 
 
 class HangingDisk(FailingDisk, Hostile):
-    """What is asked for while the disk hangs is carried out when much has changed."""
+    """Requests made while the disk hangs are carried out when much has changed."""
 
     def on_disk(self, props):
         return self.machine(props, log=os.path.join(self.failing_disk(), "vm.ddl"))
@@ -23,13 +23,13 @@ class HangingDisk(FailingDisk, Hostile):
         machine.command("qom-set", path=DEVICE, property="log-size", value=size)
 
     def resized(self, machine, size, outcome="done"):
-        """The host gives the log a size; what was asked for before is over and answered then."""
+        """The host sets the log's size; the request before it is finished and answered then."""
         self.resize(machine, size)
         self.until("the resize is over", lambda: machine.counter("resize-status") != "pending")
         self.assertIn(outcome, machine.counter("resize-status"))
 
     def hangs(self, stream):
-        """The thread is in a write, for what this stream says, until the fault ends."""
+        """The thread is in a write, of this stream's message, until the fault ends."""
         self.fault("block")
         self.says(stream, 1)
         stream.wait_consumed()
@@ -51,7 +51,7 @@ class HangingDisk(FailingDisk, Hostile):
         self.assertEqual(driver.answer(answer), (S_INVAL, 0))
         self.assertEqual(machine.counter("resize-status"), "done")
         self.assertGreater(machine.counter("log-size"), 3 * MIB)
-        # what the host could not have does not bind the guest
+        # a size that the host could not have does not bind the guest
         self.fault("enospc")
         self.resized(machine, 16 * MIB, "failed")
         self.fault("ok")
@@ -60,8 +60,8 @@ class HangingDisk(FailingDisk, Hostile):
         self.ends_clean(machine)
 
     def on_their_way(self, machine):
-        """A driver with requests that wait for the disk: it, the addresses of the answers, and what else
-        the answers change in its memory."""
+        """A driver whose requests wait for the disk: the driver, the addresses of the answers, and
+        what else the answers change in its memory."""
         driver = self.attached(machine, FEATURES | 1 << F_SHM)
         stream = self.good_stream(driver, shm=0)
         driver.control.returned()
@@ -77,7 +77,7 @@ class HangingDisk(FailingDisk, Hostile):
         return driver, answers, found
 
     def test_answers_that_come_too_late(self):
-        """What the driver had taken away by then stays as it was; while the VM is stopped all does."""
+        """What the driver had withdrawn by then stays unchanged; while the VM is stopped everything does."""
         machine = self.on_disk("size=4M,shm=on,shm-size=1M,ioeventfd=off")
 
         def without_driver_ok(driver):
@@ -92,7 +92,7 @@ class HangingDisk(FailingDisk, Hostile):
             without_mastering(driver)
 
         def goes_on(found):
-            """The disk does: what is there before it."""
+            """The disk responds again: everything before is served."""
             before = found()
             self.fault("ok")
             self.resized(machine, 4 * MIB)
@@ -136,7 +136,7 @@ class HangingDisk(FailingDisk, Hostile):
             self.ends(machine)
 
     def test_retired_without_end(self):
-        """RETIREs whose queues are reset before they are answered are not kept without a limit."""
+        """RETIREs whose queues are reset before they are answered are not retained without limit."""
         machine = self.on_disk("size=16M,shm=on,shm-size=1M,ioeventfd=off")
         driver = self.attached(machine, FEATURES | 1 << F_SHM, sizes={0: 1024})
         if not driver.features >> F_RING_RESET & 1:
@@ -158,7 +158,7 @@ class HangingDisk(FailingDisk, Hostile):
                 driver.set("queue_reset", 1)
             machine.free = heap
             driver.control, driver.ring = Queue(driver, VQ_CONTROL, 1024), Queue(driver, VQ_RING, 1024)
-        # a driver that keeps the rules is not made to pay for it
+        # a well-behaved driver does not pay for it
         driver = Driver(machine, FEATURES)
         self.assertFalse(driver.needs_reset())
         self.fault("ok")
@@ -166,7 +166,7 @@ class HangingDisk(FailingDisk, Hostile):
         self.ends_clean(machine)
 
     def test_more_jobs_than_are_kept(self):
-        """What is given up is counted all the same."""
+        """What is given up is still counted."""
         machine = self.on_disk("size=2M,ioeventfd=off")
         driver = self.attached(machine, sizes={0: 1024})
         if not driver.features >> F_RING_RESET & 1:

@@ -11,7 +11,7 @@ from ddebug.qtest import (COMMON, FILL, F_RING_RESET, NOWHERE, PCI_MASTER, PCI_M
 
 
 class Life(Hostile):
-    """What a driver does with the device as a whole, and with its queues."""
+    """What a driver does to the device as a whole, and to its queues."""
 
     def test_the_device_leaves_memory_alone(self):
         """Once DRIVER_OK or bus mastering is cleared, the device neither reads streams nor writes."""
@@ -51,7 +51,7 @@ class Life(Hostile):
         self.ends_clean(machine)
 
     def test_queues_that_are_reset(self):
-        """Streams and requests of a queue are forgotten with it, and can come again."""
+        """Streams and requests of a queue are forgotten with it, and can be posted again."""
         machine = self.machine()
         driver = Driver(machine, sizes={0: 256})
         if not driver.features >> F_RING_RESET & 1:
@@ -60,7 +60,7 @@ class Life(Hostile):
         stream = self.good_stream(driver)
         for at in range(5):
             for queue in (driver.ring, driver.control):
-                # requests are on their way
+                # requests are under way
                 self.says(stream)
                 answers = [driver.send(hdr(REQ_DICT, len(callsite())) + callsite(), kick=False)
                            for _ in range(20)]
@@ -90,8 +90,8 @@ class Life(Hostile):
         self.ends_clean(machine)
 
     def test_queues_that_cannot_be(self):
-        """Their parts lie nowhere, in ROM, in the device's own registers, and so do answers: what is made
-        of it is harmless."""
+        """Their parts are nowhere, in ROM or in the device's own registers, and so are answers: the
+        result is harmless."""
         machine = self.machine()
         for part in ("desc", "avail", "used"):
             for where in (NOWHERE, RAM - 16, (1 << 64) - 16384, machine.common, machine.device,
@@ -110,7 +110,7 @@ class Life(Hostile):
                 self.assertEqual(Driver(machine, sizes={0: size}).attach()[0], S_OK)
                 self.good(machine)
 
-        # answers reset the device, and notify it of its queues, while it gives them
+        # answers reset the device, and notify it of its queues, while it writes them
         status = machine.common + 20
         requests = (hdr(REQ_CLOCK, 0), hdr(REQ_DICT, len(callsite())) + callsite(),
                     hdr(REQ_RETIRE, 8) + RETIRE.pack(0, 0))
@@ -126,7 +126,7 @@ class Life(Hostile):
                     self.good(machine)
         for at, request in enumerate(requests):
             with self.case(f"each answer to request {at} is a notification"):
-                # as many as there are registers for: of the queues' own, and of others that are not there
+                # as many as there are registers for: of existing queues and of others
                 driver = Driver(machine, sizes={0: 256})
                 self.assertEqual(driver.attach()[0], S_OK)
                 queue = Queue(driver, 0, 256, used=machine.notify)
@@ -140,8 +140,8 @@ class Life(Hostile):
         self.ends_clean(machine)
 
     def test_more_requests_than_the_device_keeps(self):
-        """A thousand of the greatest length at once: each is answered, in what order the specification
-        says, and none is waited for."""
+        """A thousand of the greatest length at once: each is answered, in the order that the
+        specification says, and none is waited for."""
         machine = self.machine()
         driver = Driver(machine, sizes={0: 1024})
         self.assertEqual(driver.attach()[0], S_OK)
@@ -163,12 +163,12 @@ class Life(Hostile):
         self.log.info("%s", {status: statuses.count(status) for status in range(5)})
         self.assertLessEqual(set(statuses), {S_OK, S_NOSPC, S_IOERR})
         self.assertLessEqual({S_OK, S_NOSPC}, set(statuses))
-        # those that it has no room for are refused at once, the others are answered one after the other
+        # those that there is no room for are refused at once, the others are answered one by one
         order = [(head - first) % 1024 for head, _ in returned]
         carried_out = [at for at in order if statuses[at] != S_IOERR]
         self.assertEqual(carried_out, sorted(carried_out))
         self.good(machine)
-        # and nobody comes for the answers
+        # and nobody fetches the answers
         driver = Driver(machine, sizes={0: 1024})
         self.assertEqual(driver.attach()[0], S_OK)
         request = driver.place(hdr(REQ_DICT, len(payload)) + payload)
@@ -180,7 +180,7 @@ class Life(Hostile):
         self.ends_clean(machine)
 
     def test_registers_at_random(self):
-        """Status, features, queues and notifications in no order, over memory that is garbage."""
+        """Status, features, queues and notifications in random order, over garbage in memory."""
         machine = self.machine()
         rng = random.Random(SEED)
         for _ in range(10):
@@ -218,7 +218,7 @@ class Life(Hostile):
             self.until("the machine was reset", lambda: not machine.config(4) & PCI_MEMORY)
             machine.find_device()
             self.good(machine)
-        # and QEMU's end finds the same
+        # and QEMU ends in the same state
         driver = self.attached(machine)
         self.says(self.good_stream(driver))
         Stream(driver, 1).post().words(head=ALL_ONES, reserve=1)

@@ -9,24 +9,24 @@ from ddebug.qtest import HDR_OFF, PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, S_OK, 
 
 
 class Positions(Hostile):
-    """What a producer may not do with its stream, done while another one keeps the rules."""
+    """What a producer must not do with its stream, while another one keeps the rules."""
 
     def looked(self, driver, good):
-        """The device has looked at all streams since this was called."""
+        """Wait until the device has polled all streams since this call."""
         driver.ring.kick()
         for _ in range(2):
             self.says(good, 1)
             good.wait_consumed()
 
     def filled(self, driver, data=b"", post=True, **words):
-        """A stream with such bytes in its ring, such a header, from its begin on."""
+        """A stream with these bytes in its ring and this header, from its start."""
         stream = Stream(driver, 1, size=8192)
         driver.machine.poke(stream.ring, data)
         stream.words(**words)
         return stream.post() if post else stream
 
     def copies_are_of(self, machine, epoch, ring):
-        """What is in the log of a hostile stream is what was in its ring, each byte in its place."""
+        """Check that what the log has of a hostile stream is what was in its ring, each byte in its place."""
         copied = 0
         for chunk in self.evidence(machine).foreign:
             if chunk.epoch == epoch:
@@ -39,7 +39,7 @@ class Positions(Hostile):
         return copied
 
     def test_positions_that_make_it_stop(self):
-        """The device reads the stream no more until it is posted again, and goes on with the others."""
+        """The device does not read the stream until it is posted again, and continues with the others."""
         machine = self.machine()
         content = random.Random(SEED).randbytes(8192)
 
@@ -82,15 +82,15 @@ class Positions(Hostile):
                 stream, consumed = act(driver)
                 self.looked(driver, good)
                 self.assertEqual(stream.consumed(), consumed)
-                # it does not come back by being right again
+                # becoming right again does not bring it back
                 stream.words(reserve=4096, head=4096)
                 self.looked(driver, good)
                 self.assertEqual(stream.consumed(), consumed)
                 self.assertEqual(driver.retire(1), S_OK)
-                # with which everything is in the log
+                # after this everything is in the log
                 self.assertEqual(driver.dictionary(), S_OK)
                 self.assertEqual(self.copies_are_of(machine, driver.epoch, content), consumed)
-                # but by being posted again
+                # but being posted again does
                 again = Stream(driver, 1, generation=1).post()
                 again.say(b"read again")
                 again.wait_consumed()
@@ -103,7 +103,7 @@ class Positions(Hostile):
         self.assertEqual(len([text for text in others if b"read again" in text]), len(cases))
 
     def test_words_without_sense(self):
-        """What is wild and breaks no rule is copied, byte for byte, and nothing else."""
+        """Wild words that break no rule: exactly the ring's bytes are copied."""
         machine = self.machine()
         rng = random.Random(SEED)
         content = rng.randbytes(8192)
@@ -176,7 +176,7 @@ class Positions(Hostile):
         good.wait_consumed()
         self.assertFalse(driver.needs_reset())
         self.good(machine)
-        # it is told of, but not without end
+        # it is reported, but not without limit
         self.assertLessEqual(machine.qemu_output().count("is not read any more"), 16)
         self.ends(machine)
 

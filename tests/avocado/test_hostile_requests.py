@@ -75,7 +75,7 @@ class Requests(Hostile):
         self.assertEqual([driver.answer(at)[0] for at in answers], [S_OK, S_INVAL])
         driver.epoch = driver.answer(answers[0])[1]
 
-        # behind it
+        # after it
         for kind in unknown:
             refused(S_UNSUPP, kind)
         self.assertEqual(driver.attach(), (S_INVAL, 0))
@@ -93,7 +93,7 @@ class Requests(Hostile):
         self.assertEqual(driver.retire(0), S_OK)
         refused(S_INVAL, REQ_RETIRE, RETIRE.pack(0, 0))
 
-        # of the greatest length that may be, and much greater than memory
+        # of the greatest length allowed, and much greater than memory
         entry = callsite(fmt=b"%s".ljust(2000, b"."))
         payload = entry * ((driver.max_request - 8) // len(entry))
         rest = driver.max_request - 8 - len(payload)
@@ -107,7 +107,7 @@ class Requests(Hostile):
         driver.control.wait_returned()
         self.assertEqual(driver.answer(answer), (S_INVAL, 0))
 
-        # in pieces of a byte, and with more room than is needed
+        # in pieces of a byte, and with more room than needed
         request = hdr(REQ_DICT, len(callsite())) + callsite()
         for data, status in ((request, S_OK), (hdr(REQ_DICT, 0), S_INVAL), (hdr(9, 0), S_UNSUPP)):
             machine.fill(answer, RESP.size + 64, FILL)
@@ -120,7 +120,7 @@ class Requests(Hostile):
         self.ends_clean(machine)
 
     def test_requests_that_are_none(self):
-        """The device says that it needs a reset, answers nothing any more, and is as ever after it."""
+        """The device needs a reset, answers nothing more, and works as before after the reset."""
         machine = self.machine()
 
         def sends(data, room=RESP.size):

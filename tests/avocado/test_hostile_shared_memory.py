@@ -15,7 +15,7 @@ class SharedMemory(Hostile):
     SHM = FEATURES | 1 << F_SHM
 
     def element(self, offset, **fields):
-        """The element of a stream there, of which nothing is in the region."""
+        """An element of a stream in the region, without pieces of memory for it."""
         def act(driver):
             stream = Stream(driver, **{"flags": STREAM_F_SHM, "epoch": driver.epoch, "shm_offset": offset,
                                        "size": 8192, **fields})
@@ -27,7 +27,7 @@ class SharedMemory(Hostile):
         self.assertEqual(machine.shm_size, MIB)
 
         def in_the_element(pieces):
-            """What is not to be there, since it is in the region."""
+            """Pieces that must not be there, as they are in the region."""
             def act(driver):
                 stream = Stream(driver, flags=STREAM_F_SHM, epoch=driver.epoch)
                 stream.post(readable=pieces(stream))
@@ -58,7 +58,7 @@ class SharedMemory(Hostile):
         self.ends_clean(machine)
 
     def hostile_rings(self, machine, rng):
-        """Streams over streams, over garbage, and one that keeps the rules behind them."""
+        """Streams over streams, over garbage, and one that keeps the rules after them."""
         driver = self.attached(machine, self.SHM)
         good = self.good_stream(driver, 0, shm=MIB - 65536)
         machine.poke(machine.shm, rng.randbytes(MIB - 65536))
@@ -79,7 +79,7 @@ class SharedMemory(Hostile):
         return driver
 
     def test_rings_over_rings(self):
-        """What is said in such a region is garbage; that of a stream that keeps apart is not."""
+        """A region of such streams has garbage; a stream of its own place has not."""
         machine = self.machine(self.PROPS.replace("4M", "16M"))
         rng = random.Random(SEED)
         for _ in range(12):
@@ -94,7 +94,7 @@ class SharedMemory(Hostile):
         self.ends(machine)
 
     def test_what_it_leaves_behind(self):
-        """QEMU is killed: the tool, and the next QEMU, read what a hostile driver has in the region."""
+        """QEMU is killed: the tool, and the next QEMU, read what a hostile driver left in the region."""
         machine = self.machine(self.PROPS.replace("4M", "16M"))
         rng = random.Random(SEED)
         said, good = [], set()

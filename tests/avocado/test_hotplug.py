@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that nothing goes unaccounted for when four vCPUs log in all contexts at
-once, and the VM is stopped, the log resized, the device reset, unplugged and
-plugged in again meanwhile; and that the device works in a QEMU that management
-runs: daemonized, sandboxed, looked into."""
+"""Proves that everything is accounted for when four vCPUs log in all contexts at once while the VM is
+stopped, the log resized, the device reset, unplugged and plugged in again; and that the device
+works in a managed QEMU: daemonized, sandboxed, introspected."""
 
 import os
 import signal
@@ -25,7 +24,7 @@ class Hotplug(BusyTest):
     timeout = 500
 
     def account(self, guest, log, sent):
-        """Received + reported lost = sent, by the driver, the log and the tool."""
+        """Check received + reported lost = sent, by the driver, the log and the tool."""
         found = log.settled()
         self.log.info("driver: %s", guest.stats())
         received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
@@ -57,7 +56,7 @@ class Hotplug(BusyTest):
             log.tool(f"--size={size}")
             log.tool("--trace")
         sent = self.stop_endless(guest)
-        # one more of each stream: the newest in the log are those that it has just got
+        # one more of each stream: the newest in the log are those just sent
         guest.load("threads=16 count=40 context=all rate=500")
         self.account(guest, log, sent + 640)
         self.ends_well(guest)
@@ -93,7 +92,7 @@ class Hotplug(BusyTest):
     def test_daemonized(self):
         pidfile = self.scratch("pid")
         ours, its = socket.socketpair()
-        # a path that is meant from where QEMU was started; the daemon goes to /
+        # a path relative to where QEMU was started; the daemon changes to /
         subprocess.run([*qemu_command(), "-S", "-daemonize", "-pidfile", pidfile,
                         "-chardev", f"socket,id=qmp,fd={its.fileno()}", "-mon", "chardev=qmp,mode=control",
                         *device_source(), "-device", "virtio-ddebug-pci,file=log,size=2M"],
@@ -109,7 +108,7 @@ class Hotplug(BusyTest):
         log = Log(self.scratch("log"))
         self.assertEqual([(name, args[0]) for name, args in log.settled().events],
                          [("open", pid), ("machine-reset", 0)])
-        # served by the thread, so it lives in the daemon
+        # served by the thread, so it runs in the daemon
         log.tool("--size=4M")
         self.assertGreater(os.stat(log.path).st_size, 3 << 20)
         qmp = QEMUMonitorProtocol(ours)

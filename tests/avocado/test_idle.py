@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that nothing is polled: an idle guest costs neither a kick nor a
-wake-up of the device's thread, a solitary message costs one kick, and a tool
-that waits makes no system call."""
+"""Proves that nothing polls: an idle guest costs neither a kick nor a wake-up of the device's thread,
+a single message costs one kick, and a waiting tool makes no system call."""
 
 import os
 import re
@@ -18,7 +17,7 @@ class Idle(DdebugTest):
         return {name: guest.counter(name) for name in ("kicks", "wakeups")}
 
     def thread(self, guest):
-        """What the host says of the device's thread: how often it slept, and its time on a CPU, ns."""
+        """The host's figures of the device's thread: how often it slept, and its time on a CPU, ns."""
         for task in os.listdir(f"/proc/{guest.process.pid}/task"):
             folder = f"/proc/{guest.process.pid}/task/{task}"
             if "ddebug" in self.contents(f"{folder}/comm"):
@@ -42,7 +41,7 @@ class Idle(DdebugTest):
         self.assertGreater(before["wakeups"], 0, "the counters count nothing: not a test")
         thread = self.thread(guest)
         self.assertGreater(min(thread), 0, "the host counts nothing: not a test")
-        guest.load("threads=2 count=100000")    # callsites without r are no business of ours
+        guest.load("threads=2 count=100000")    # callsites without r do not matter
         guest.must("sleep 60", timeout=90)
         self.assertEqual(self.counters(guest), before)
         # not even a thread that counts nothing
@@ -83,7 +82,7 @@ class Idle(DdebugTest):
         guest.start_load("solitary")
         time.sleep(5)
         before = {option: self.lines(calls) for option, (_, calls, _) in tools.items()}
-        # the device looks once a second, and writes nothing
+        # the device polls once a second, and writes nothing
         time.sleep(20)
         for option, (_, calls, _) in tools.items():
             self.assertGreater(len(before[option]), 20, "strace saw nothing: not a test")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that a kernel which panics has said all before its capture kernel takes over the machine,
-that the capture kernel, with a driver of its own, does not overwrite it, and that a kernel which
-hands over by kexec takes its rings back first.  Both kernels are the stock one."""
+"""Proves that a panicking kernel's messages are complete before its capture kernel takes over the
+machine, that the capture kernel, with a driver of its own, does not overwrite them, and that a
+kernel which hands over by kexec takes its rings back first.  Both kernels are the stock one."""
 
 import re
 
@@ -19,12 +19,12 @@ class Kexec(DeathTest):
     timeout = 500
 
     def boot_with_another(self, append=""):
-        """A guest that has a kernel and an image to load as files; and the words for them."""
+        """A guest that has a kernel and an image to load as files, and their kernel parameters."""
         guest = self.guest_in_file(
             memory=1024, append=append, props=f"size={SIZE}",
             args=[word for file in (chosen_kernel()["image"], initrd())
                   for word in ("-drive", f"file={file},format=raw,if=virtio,readonly=on")])
-        # a log that is as large does not fit the memory that is set aside
+        # the full-sized kernel log does not fit the reserved memory
         words = re.sub(rf"{append}|log_buf_len=\S+ ", "", guest.kernel_command_line())
         guest.boot()
         guest.must("modprobe virtio_blk; until [ -b /dev/vdb ]; do sleep 0.1; done; "
@@ -32,7 +32,7 @@ class Kexec(DeathTest):
         return guest, f"/tmp/kernel /tmp/initrd '{words}'"
 
     def fill(self, guest, times):
-        """All CPUs log until the log would have been full so often."""
+        """Let all CPUs log until the log would have been filled this often."""
         self.start_load(guest)
         end = guest.counter("bytes") + times * SIZE
         self.until("the log is full", lambda: guest.counter("bytes") >= end)
@@ -44,11 +44,11 @@ class Kexec(DeathTest):
         self.start_load(guest)
         guest.send(f"echo panic-task > {DIE}")
         guest.wait_ready()
-        # It runs apart from the other's memory, and the device has not heard of it yet.
+        # It runs in memory of its own, and the device does not know of it yet.
         died = Memory(self.ram)
         found = log.read()
         self.account(found, died, epoch=1)
-        # where the kernel has the bus of the device built in, that resets it
+        # if the bus of the device is built into the kernel, probing it resets the device
         events = [(name, args[0]) for name, args in found.events if name != "reset"]
         self.assertEqual(events[-1], ("notice", 3))
         words = self.last_words(found, KMSG_PANIC)

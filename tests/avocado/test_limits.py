@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the log keeps to what its device was told, while a guest floods it: the
-size, changed by QOM in both directions; mode=drop, which keeps the oldest; rate-limit;
-the file's mode and group; and that a file of somebody else is not taken."""
+"""Proves that the log keeps to its limits while a guest floods it: the size, changed by QOM in both
+directions; mode=drop, which retains the oldest; rate-limit; the file's mode and group; and that
+somebody else's file is not used."""
 
 import os
 import re
@@ -32,7 +32,7 @@ class Limits(FloodTest):
         with self.assertRaisesRegex(Exception, "too large"):
             self.set(guest, "log-size", 1 << 41)
         self.assertEqual(guest.counter("resize-status"), "done")
-        # what is asked for may be right, and yet not be had: segments of this log have 256 KiB
+        # a valid size may still be impossible: segments of this log have 256 KiB
         self.set(guest, "log-size", MIB)
         self.until("it was refused", lambda: guest.counter("resize-status").startswith("failed: "))
         self.assertIn("too few", guest.counter("resize-status"))
@@ -40,7 +40,7 @@ class Limits(FloodTest):
         self.account(guest, self.end(guest))
 
     def test_drop_keeps_the_oldest(self):
-        # slow enough for the rings, however late the host looks
+        # slow enough for the rings, however late the host polls
         guest = self.flooded(2000, props="size=1M,mode=drop")
         log = Log(guest.log_file)
         self.until("the log is full", lambda: guest.counter("full-lost") > 1000)
@@ -55,7 +55,7 @@ class Limits(FloodTest):
         self.assertEqual(found.events[-1][0], "full-lost")
         text = log.tool("--trace").stdout
         self.assertIn(b"given up: the log was full and kept its oldest", text)
-        # it goes on when it gets room, and the gap is where it is
+        # it continues when it gets room, with the gap in its place
         self.set(guest, "log-size", 4 * MIB)
         self.until("there is room", lambda: guest.counter("resize-status") == "done")
         self.goes_on(guest)
@@ -84,7 +84,7 @@ class Limits(FloodTest):
         sent = self.end(guest, more=0)
         self.set(guest, "rate-limit", 0)
         found, notices = self.account(guest, sent)
-        # the last one that was committed is there
+        # the last committed message is there
         self.assertEqual(found.committed, guest.committed())
         self.assertTrue([n for n in notices if "lost on cpu" in n and "they exceeded the rate limit" in n])
         self.assertEqual(guest.qemu_output().count("more than rate-limit"), 1)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the rings are really shared: what was committed is read whatever
-became of the guest, and that the driver does without the device, and goes and
-comes, without harm."""
+"""Proves that the rings are really shared: what was committed is read whatever became of the guest;
+and that the driver works without the device, and can be loaded and unloaded."""
 
 import re
 import time
@@ -26,8 +25,7 @@ class Live(DdebugTest):
         guest.send(f"echo spin > {LOAD}/run; echo wake up")
         wanted = {b"ddebug_test: t%d n0 the last message of this CPU" % (1000 + cpu)
                   for cpu in range(smp)}
-        # the CPUs may share one host thread and spin until all have met; then the
-        # device looks by itself once a second
+        # the CPUs may share one host thread and spin until all have met; then the device polls once a second
         deadline = time.monotonic() + PATIENCE
         while not wanted <= set(self.texts(log)) and time.monotonic() < deadline:
             time.sleep(1)
@@ -57,11 +55,11 @@ class Live(DdebugTest):
         self.assertIn(b"ddebug_test: t901 n2 the task that oopsed dies", texts)
         self.assertFalse([t for t in texts if t.startswith(b"ddebug_test: t901 n1 ")])
         before = guest.committed()
-        # slow enough for the smallest ring, the NMIs', however late the host looks
+        # slow enough for the smallest ring, the NMIs', however late the host polls
         for context in ("task", "softirq", "hardirq", "nmi"):
             guest.load(f"threads=4 count=250 context={context} rate=500")
         self.assertEqual(guest.committed() - before, 4000)
-        # found by the next task that logs on the CPU of the oops; the dying one may have moved on
+        # found by the next task that logs on the CPU of the oops; the dying one may have migrated
         self.assertEqual(guest.stats()["task_torn"], 1)
         found = log.settled()
         self.assertEqual(len(found.messages), guest.committed())

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the accounts are exact: what was sent has been received or is
-reported lost, also flat out; that at a usual rate nothing is lost; and that
-messages of all contexts and shapes arrive as they were made."""
+"""Proves that the accounts are exact: what was sent has been received or is reported lost, also flat
+out; that nothing is lost at a normal rate; and that messages of all contexts and shapes arrive
+unchanged."""
 
 import collections
 import os
@@ -15,13 +15,12 @@ from ddebug.guest import LOAD, PATIENCE
 
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
 
-# What a task's ring holds at least of the messages used here, which take up to
-# 88 bytes each of 256 KiB.
+# What a task's ring of 256 KiB holds at least of the messages used here, of up to 88 bytes.
 RING_MESSAGES = 2900
 
 
 def numbered(messages):
-    """{thread: [number]} of ddebug_test's messages, in their order."""
+    """{thread: [number]} of ddebug_test's messages, in order."""
     found = collections.defaultdict(list)
     for message in messages:
         match = NUMBERED.search(message.text)
@@ -30,7 +29,7 @@ def numbered(messages):
 
 
 class Scheduling(threading.Thread):
-    """Watches how long the host let QEMU's threads wait for a CPU."""
+    """Measures how long the host lets QEMU's threads wait for a CPU."""
 
     def __init__(self, pid):
         super().__init__(daemon=True)
@@ -58,7 +57,7 @@ class Load(DdebugTest):
     timeout = 500
 
     def account(self, guest, found, sent):
-        """Received + reported lost = sent, by the log and by the tool."""
+        """Check received + reported lost = sent, by the log and by the tool."""
         stats = guest.stats()
         self.log.info("driver: %s", stats)
         dropped = guest.dropped()
@@ -74,7 +73,7 @@ class Load(DdebugTest):
         self.log.info("tool: %s", info)
         self.assertEqual(info["received"], len(found.messages))
         self.assertEqual(info["received"] + info["lost"] + info["dropped"], sent)
-        # the notices say the same, each where it happened
+        # the notices say the same, each in its place
         lines = log.trace()
         notices = [int(match.group(1)) for match in
                    (re.match(rb"-- (\d+) messages? (?:lost|dropped) on cpu", line.raw) for line in lines)
@@ -93,7 +92,7 @@ class Load(DdebugTest):
         self.account(guest, found, 1000000)
         self.account_tool(log, found, 1000000)
 
-        # the newest that fit are all there: the file is full, the end has no gap
+        # the newest that fit are all there: the file is full, and its end has no gap
         size = os.stat(guest.log_file).st_size
         self.assertLessEqual(size, 16 << 20)
         bytes_in_log = sum(16 + 8 + len(m.text) for m in found.messages)
@@ -114,8 +113,8 @@ class Load(DdebugTest):
         self.assertEqual(len(streams), 2)
 
     def one_minute(self, guest, log):
-        """A minute at 10,000 messages a second: how long it took, and the longest
-        that the drain thread waited."""
+        """A minute at 10,000 messages a second: how long it took, and the longest wait of the drain
+        thread."""
         before = guest.committed()
         watch = Scheduling(guest.process.pid)
         watch.start()
@@ -145,7 +144,7 @@ class Load(DdebugTest):
             got = [line for line in lines if NUMBERED.search(line)]
             self.log.info("attempt %d: sent %d, --pipe got %d; the drain thread waited up to %.3f s "
                           "for a CPU, the ring holds %.3f s", attempt, sent, len(got), worst, holds)
-            # a guest that the host does not run at this rate is no test
+            # no test if the host does not run the guest at this rate
             if seconds < 66 and (len(got) == sent or worst < holds):
                 break
         self.assertLess(seconds, 66)
@@ -166,7 +165,7 @@ class Load(DdebugTest):
         expect = collections.Counter()
         for context in ("task", "softirq", "hardirq", "nmi", "all"):
             before = len(log.settled().messages)
-            # slow enough for the smallest ring, the NMIs', however late the host looks
+            # slow enough for the smallest ring, the NMIs', however late the host polls
             guest.load(f"threads=3 count=800 context={context} shape=mixed rate=500")
             messages = log.settled().messages[before:]
             self.assertEqual(len(messages), 2400)
@@ -196,7 +195,7 @@ class Load(DdebugTest):
             status, output = guest.write(f"{LOAD}/run", request)
             self.assertNotEqual(status, 0, request)
             self.assertIn("Invalid argument", output)
-            # the kernel may have to say something of its own meanwhile
+            # the kernel may print messages of its own meanwhile
             said = [r.text.decode() for r in guest.kmsg() if r.text.startswith(b"ddebug_test: ")]
             self.assertIn(word, said[-1], request)
         guest.start_load("threads=2 count=1000000 rate=100")

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the manuals name all that driver and device show, and nothing else:
-statistics, parameters, files; properties, counters."""
+"""Proves that the manuals name everything that driver and device show, and nothing else: statistics,
+parameters, files; properties, counters."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from ddebug.guest import REPO, STATS
 DRIVER = "guest-driver/ddebug-rb.4"
 DEVICE = "qemu-device/virtio-ddebug.7"
 
-# What the pages put for one of several words.
+# The pages' placeholders for one of several words.
 PLACEHOLDERS = {"CONTEXT": "(task|softirq|hardirq|nmi)", "FUNCTION": r"\w+"}
 
 
 def entries(page, section):
-    """The heads of a section's list, without fonts: ["rb_size_kb=N", …]"""
+    """The headings of a section's list, without fonts: ["rb_size_kb=N", …]"""
     with open(os.path.join(REPO, page), encoding="utf-8") as file:
         text = file.read()
     body = re.search(rf'^\.SH "?{section}"?\n(.*?)^\.SH ', text, re.M | re.S).group(1)
@@ -25,7 +25,7 @@ def entries(page, section):
 
 
 def names(page, section):
-    """Heads of the kind NAME=VALUE, without the value."""
+    """Headings of the form NAME=VALUE, without the value."""
     return [head.split("=")[0] for head in entries(page, section)]
 
 
@@ -66,7 +66,7 @@ class Manual(DdebugTest):
                          set(names(DRIVER, "PARAMETERS")))
 
     def properties(self, guest):
-        """Those that the device has and another virtio device has not."""
+        """The properties that another virtio device does not have."""
         ours, others = (
             {found["name"] for found in guest.command("qom-list", path=f"/machine/peripheral/{name}")
              if not found["type"].startswith(("child<", "link<"))}

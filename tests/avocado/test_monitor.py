@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves what QEMU's own means say of the device, whichever way it came into it:
-its properties are explained, its status can be queried, it is in the tree of
-devices, and where it is a part of QEMU, it can be traced."""
+"""Proves what QEMU's own means show of the device, however it was loaded: its properties have
+descriptions, its status can be queried, it is in the device tree, and where it is built into QEMU,
+it can be traced."""
 
 import re
 import subprocess
@@ -9,7 +9,7 @@ import subprocess
 from ddebug.case import DdebugTest
 from ddebug.guest import PATIENCE, Log, child_dies_with_us, plugin, qemu_command, qemu_environment
 
-# Word for word what users find: name, type, what it is.
+# Exactly what users find: name, type, description.
 PROPERTIES = {
     "file": ("str", "log file"),
     "size": ("size", "1M to 1T"),
@@ -78,7 +78,7 @@ class Monitor(DdebugTest):
         self.assertRegex(self.help_of("-device", "help"), r'"virtio-ddebug-pci", .*alias "virtio-ddebug"')
 
     def virtio_status(self, guest):
-        """What x-query-virtio-status says of the device that x-query-virtio lists."""
+        """The output of x-query-virtio-status for the device that x-query-virtio lists."""
         listed = [device for device in guest.command("x-query-virtio") if device["name"] == "virtio-ddebug"]
         self.assertEqual([device["path"] for device in listed],
                          ["/machine/peripheral/ddebug0/virtio-backend"])
@@ -101,7 +101,7 @@ class Monitor(DdebugTest):
         self.assertEqual(status["num-vqs"], 3)
         for side in ("guest-features", "host-features"):
             self.assertTrue([word for word in status[side]["transports"] if "VIRTIO_F_VERSION_1:" in word])
-            # bits 0 to 23 are the device's; of the others 7.2 does not know all
+            # bits 0 to 23 are the device's; 7.2 does not know all of the others
             unknown = status[side].get("unknown-dev-features", 0) & 0xffffff
             self.assertEqual((status[side]["dev-features"], unknown), ([], 1 << 5) if plugin() else (
                 ["VIRTIO_DDEBUG_F_NOTICE: Notices of oopses and panics supported"], 0))
@@ -117,8 +117,8 @@ class Monitor(DdebugTest):
         self.assertIn("1af4:107c", devices)
 
     def cannot_be_traced(self):
-        """The events of a QEMU are listed when it is built: it has none of what it loads, says so when
-        it is asked for one by name, and the device works all the same."""
+        """A QEMU's events are fixed when it is built: it has none of a plugin's, says so when asked
+        for one by name, and the device still works."""
         log = self.scratch("log")
         said = self.help_of("-plugin", plugin(), "-device", f"virtio-ddebug-pci,file={log},size=2M",
                             "-trace", "virtio_ddebug_*", "-trace", "virtio_ddebug_kick",

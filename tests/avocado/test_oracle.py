@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that a message in the log is the message that dmesg would have had:
-with +pr each is in both, text for text, with the same time, in the same order
-for each thread; with r alone the log has the same and dmesg nothing."""
+"""Proves that a message in the log is the message that dmesg would have had: with +pr each is in both,
+with the same text and time, in the same order for each thread; with r alone the log has the same
+and dmesg nothing."""
 
 import collections
 import itertools
@@ -11,24 +11,22 @@ from ddebug.case import DdebugTest
 from ddebug.guest import PREFIX_LETTERS, shown
 from ddebug import workload
 
-# A thread's message is stamped for the log after its last one was stamped for
-# dmesg, and before it is stamped for dmesg itself.  This holds to the resolution
-# of dmesg (1 us) and of the clocks of two CPUs between which a thread changes.
+# A thread's message is stamped for the log after its previous one was stamped for dmesg, and before
+# it is stamped for dmesg itself.  This holds to the resolution of dmesg (1 us) and of the clocks of
+# two CPUs between which a thread migrates.
 CLOCKS = 0.001              # seconds
-# How far apart the two are depends on whether a virtual CPU loses its host CPU
-# in between.
+# The distance of the two depends on whether a virtual CPU loses its host CPU in between.
 USUAL_TOLERANCE = 0.001     # seconds; for at least half of the messages
 TOLERANCE = 1.0             # for all
 
-# What the kernel says when a virtual CPU did not run for a while: no message of
-# the work, with any flag.
+# What the kernel prints when a virtual CPU did not run for a while: no message of the work, with any flag.
 SLOW_HOST = re.compile(rb"INFO: NMI handler .* took too long|hrtimer: interrupt took |perf: interrupt took ")
 
 THREAD = re.compile(rb"(\[\d+\]|<intr>) ")
 
 
 def by_thread(messages):
-    """{prefix that the flag t made: [message]}, in order."""
+    """{prefix made by the flag t: [message]}, in order."""
     threads = collections.defaultdict(list)
     for message in messages:
         threads[THREAD.match(message.text).group(1)].append(message)
@@ -36,8 +34,8 @@ def by_thread(messages):
 
 
 def by_work(texts):
-    """What each thread said, in order, whatever its number is, as {texts: threads};
-    of interrupts, and where the kernel does not say who (NULL devices), {text: times}."""
+    """Each thread's messages, in order, whatever its number is, as {texts: threads}; of interrupts,
+    and where the kernel does not name the thread (NULL devices), {text: times}."""
     threads = collections.defaultdict(list)
     work = collections.Counter()
     for text in texts:
@@ -64,7 +62,7 @@ class Oracle(DdebugTest):
         if workload.SQUASHFS in works:
             workload.make_squashfs(squash)
             args += workload.squashfs_disk(squash)
-        # what is compared is what comes, not how much the rings hold of a burst
+        # the contents are compared, not how much of a burst the rings hold
         return self.boot(args=args, props="size=128M",
                          modules=("ddebug_rb rb_size_kb=16384", "virtio_ddebug"))
 
@@ -127,7 +125,7 @@ class Oracle(DdebugTest):
         self.compare_tool(log, found)
 
     def compare_tool(self, log, found):
-        """The tool shows just these messages, in the order of time."""
+        """Check that the tool shows exactly these messages, in the order of time."""
         lines = log.trace("--quiet")
         stamps = [line.micros for line in lines]
         self.assertEqual(stamps, sorted(stamps))
@@ -178,7 +176,7 @@ class Oracle(DdebugTest):
             before = len(log.settled().messages)
             last = guest.kmsg()[-1].seq
             guest.control(f"module squashfs {flags}; module ddebug_test {flags}")
-            # not through a pipe: how full that is decides what is read ahead
+            # not through a pipe, whose fill level decides what is read ahead
             guest.must("mount -r -t squashfs /dev/vda /mnt && find /mnt -type f | sort > /tmp/files"
                        " && xargs md5sum < /tmp/files > /tmp/sums && umount /mnt", timeout=120)
             guest.load("threads=1 count=800 context=all shape=mixed rate=1000")

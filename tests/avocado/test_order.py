@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the output is in the order of time, over CPUs and contexts, and that a
-message of a virtual CPU that the host did not run, between its time and its end, is
-printed where it comes, marked and counted."""
+"""Proves that the output is in the order of time, over CPUs and contexts, and that a message of a
+virtual CPU that the host did not run, between its time and its commit, is printed where it arrives,
+marked and counted."""
 
 import os
 import re
@@ -12,14 +12,14 @@ from ddebug.case import DdebugTest
 import ddebug.gdb
 from ddebug.guest import PATIENCE, parse_lines
 
-# At so many moments a CPU is held, until the other one can do without it; which it cannot if it
-# logs nothing for so many seconds.
+# The number of times that a CPU is held until the other can do without it, and the seconds without
+# a message after which it cannot.
 MOMENTS = 5
 STANDSTILL = 20
 
 LATE = re.compile(rb"-- late on cpu (\d+), task: "
                   rb"the next message is (\d+\.\d{6}) s older than one before it --")
-# What may happen on a busy host, to the rings that are lapped soonest.
+# What may happen on a busy host, to the rings that are lapped first.
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu \d+, \w+: "
                   rb"overwritten in the guest before the host took them --")
 
@@ -28,8 +28,8 @@ class Order(DdebugTest):
     timeout = 300
 
     def check(self, output, committed):
-        """Each message is there or said to be lost, and is marked if and only if a younger one was before it;
-        the marks."""
+        """Check that each message is there or reported lost, and is marked if and only if a younger
+        one came before it: the number of marks."""
         newest, marks, messages, mark = 0, [], 0, None
         for line in parse_lines(output):
             if line.stamp is None:
@@ -42,7 +42,7 @@ class Order(DdebugTest):
                 marks.append((int(mark.group(1)), float(mark.group(2))))
                 continue
             messages += 1
-            # stamps are cut to microseconds
+            # stamps are truncated to microseconds
             self.assertEqual(line.micros < newest, mark is not None and line.micros != newest, line.raw)
             newest, mark = max(newest, line.micros), None
         self.assertEqual(messages, committed)
@@ -61,7 +61,7 @@ class Order(DdebugTest):
         self.assertEqual(log.info()["late"], 0)
 
     def test_a_message_of_a_cpu_that_was_held_back_is_marked_and_counted(self):
-        # a socket's path may not be as long as those of the test's results
+        # paths of test results are too long for a socket
         with tempfile.TemporaryDirectory() as folder:
             self.hold_back(os.path.join(folder, "gdb"))
 
@@ -69,8 +69,8 @@ class Order(DdebugTest):
         return max(message.time for message in log.read().messages)
 
     def runs_alone(self, log):
-        """Whether a CPU logs while the other is held, by the guest's clock for longer than the tool waits
-        for anybody.  It does not if it waits itself for the other one to answer an IPI."""
+        """Whether a CPU logs while the other is held, for longer by the guest's clock than the tool
+        waits for anybody.  It does not if it waits itself for the other one to answer an IPI."""
         before = newest = self.newest(log)
         deadline = time.monotonic() + STANDSTILL
         while newest < before + 2.5e9:

@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that a packed record says what dmesg has, byte for byte, whatever the
-format: a module prints by all flags, widths, precisions and sizes; that messages
-are packed where they can be, also of a module that is loaded again; and that they
-are readable whatever becomes of the device."""
+"""Proves that a packed record says what dmesg has, byte for byte, whatever the format: a module prints
+with all flags, widths, precisions and sizes; that messages are packed where possible, also after a
+module is reloaded; and that they are readable whatever becomes of the device."""
 
 import collections
 
@@ -13,10 +12,10 @@ ODD = "/sys/kernel/debug/ddebug_odd/run"
 TRACE = "/sys/kernel/debug/dynamic_debug/trace"
 PACKED = "/sys/module/ddebug_rb/parameters/packed"
 
-# What the odd module prints as text, by function: what is too long or has something in it
-# that is not for packed records, and formats that are not what they were.
+# What the corner-case module prints as text, by function: too long, or not suited for packed
+# records, or with formats that have changed.
 TEXT_ONLY = {"odd_texts", "odd_pointers", "odd_change", "odd_buffer", "odd_own_buffer"}
-# How many of the messages of these can be packed.
+# How many messages of these functions can be packed.
 LEAST_PACKED = 0.9
 
 
@@ -59,7 +58,7 @@ class Packed(DdebugTest):
                          collections.Counter((m.time // 1000, shown(m.text)) for m in log.read().messages))
 
     def assert_trace_shows(self, guest):
-        """The readers in the guest make the same lines."""
+        """The readers in the guest print the same lines."""
         told = guest.log().tool("--trace", "--quiet").stdout.decode()
         self.assertEqual(collections.Counter(guest.read(TRACE).splitlines()),
                          collections.Counter(told.splitlines()))
@@ -107,7 +106,7 @@ class Packed(DdebugTest):
         self.assert_tool_shows(guest.log())
 
     def test_messages_of_all_contexts_are_packed(self):
-        """What a callsite prints by is learnt wherever it prints first, in NMIs, too."""
+        """A callsite's format is learnt wherever it prints first, also in NMIs."""
         guest = self.boot_odd()
         log = guest.log()
         guest.must("modprobe ddebug_test")
@@ -116,7 +115,7 @@ class Packed(DdebugTest):
             before, last = len(log.settled().messages), guest.kmsg()[-1].seq
             guest.load(f"threads=1 count=128 context={context} shape=mixed")
             logged = sorted(log.settled().messages[before:], key=lambda m: m.time)
-            # the kernel may have words of its own, of NMIs that took long
+            # the kernel may report NMIs that took long
             self.assert_same(logged, [r.text for r in guest.kmsg()
                                       if r.seq > last and b"ddebug_test: " in r.text])
             self.assertEqual(len(logged), 128)
@@ -124,7 +123,7 @@ class Packed(DdebugTest):
         self.assertEqual({m.context for m in logged}, {"task", "softirq", "hardirq", "NMI"})
 
     def test_without_a_device_messages_are_text(self):
-        """They would be read by a host that has not heard of their callsites."""
+        """They would be read by a host that does not know their callsites."""
         guest = self.boot_odd()
         self.formats(guest, "r")
         devices = guest.must(f"cd {DRIVER}; ls -d virtio*").split()

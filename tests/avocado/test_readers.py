@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that many readers of a log that a guest floods each see all messages or an
-exact gap, and that consumers share them without duplicate or loss.  The same without
-a guest, far faster: tests/readers."""
+"""Proves that many readers of a flooded log each see all messages or an exact gap, and that consumers
+share them without duplicate or loss.  The same without a guest, far faster: tests/readers."""
 
 import re
 import signal
@@ -18,7 +17,7 @@ class Readers(DdebugTest):
     timeout = 300
 
     def account(self, output, ended=True):
-        """(what messages there are, how many notices say are missing)"""
+        """(the messages, how many are missing according to notices)"""
         lines = parse_lines(output)
         numbers = (NUMBERED.match(line.text) for line in lines)
         found = [(int(match.group(1)), int(match.group(2))) for match in numbers if match]
@@ -92,7 +91,7 @@ class Readers(DdebugTest):
             self.assertEqual(missing, 0)
             repeated = [message for message in found if message in printed]
             again += len(repeated)
-            # ddebug-host(1): one batch; a line is of 40 bytes and more
+            # ddebug-host(1): one batch; a line has 40 bytes or more
             self.assertLessEqual(len(repeated), 65536 // 40 + 1)
             printed.update(found)
         self.log.info("%d runs, %d messages printed again", runs, again)

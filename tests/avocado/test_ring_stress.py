@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that each record is whole and in its place when four vCPUs write from
-tasks, softirqs, hardirqs and NMIs that interrupt each other in the middle of
-messages, into rings so small that the device is lapped all the time: of every
-message that was made, the text is as it was made, or it is counted as lost.
+"""Proves that each record is whole and in its place when four vCPUs write from tasks, softirqs,
+hardirqs and NMIs that interrupt each other in the middle of messages, into rings so small that the
+device is lapped all the time: every message is in the log unchanged, or counted as lost.
 
-DDEBUG_STRESS_SECONDS says how long the flood is, in all."""
+DDEBUG_STRESS_SECONDS is the duration of the flood, in all.
+"""
 
 import os
 import re
@@ -13,10 +13,10 @@ from ddebug.case import BusyTest
 from ddebug.guest import LOAD, STATS
 
 SECONDS = int(os.environ.get("DDEBUG_STRESS_SECONDS", "3"))
-# After each round what the log holds is read.
+# The log is read after each round.
 ROUND_SECONDS = min(SECONDS, 20)
 THREADS = 16
-# So many messages at a time are of one context; of NMIs, more than their ring holds.
+# The number of consecutive messages of one context; of NMIs, more than their ring holds.
 BURST = {"any": 256, "own": 1}
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
@@ -39,7 +39,7 @@ class RingStress(BusyTest):
     timeout = 300 + 20 * SECONDS
 
     def check_records(self, messages, target):
-        """Every record by itself, and in its stream and its thread: which there are."""
+        """Check every record by itself, and in its stream and its thread: which there are."""
         last = {}       # of a stream: time; of a thread and stream: number
         seen = set()
         for message in messages:
@@ -57,14 +57,14 @@ class RingStress(BusyTest):
         return seen
 
     def missed(self, guest):
-        """Calls that the kernel did not hand to us, since an NMI came into the handler of a probe:
-        they print."""
+        """The number of calls that the kernel did not pass to us, since an NMI interrupted the handler
+        of a probe: they print."""
         return sum(value for name, value in guest.numbers(STATS).items()
                    if name.startswith("missed___dynamic"))
 
     def run_load(self, guest, log, target, rate, seconds):
-        """Messages for some time, all of which are accounted for: those that the log has got, how
-        many it has lost so far, and the load's report."""
+        """Messages for some time, all accounted for: those in the log, the number lost so far, and the
+        load's report."""
         before = guest.committed(), self.missed(guest)
         guest.start_load(f"threads={THREADS} count=1000000000 rate={rate} context=all target={target} "
                          "shape=mixed")

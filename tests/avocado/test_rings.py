@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the rings' size changes while messages are written and read, in all sizes
-there are, without a message lost that is not reported, also while CPUs and the device come and
-go; and that bad sizes change nothing."""
+"""Proves that the rings can be resized while messages are written and read, to all sizes, without an
+unreported loss, also while CPUs and the device come and go; and that invalid sizes change nothing."""
 
 from ddebug.case import RING_SIZE, RING_TROUBLE, RingTest
 from ddebug.guest import LOAD, one_thread
@@ -29,7 +28,7 @@ class Rings(RingTest):
                 guest.must(f"echo {kb} > {RING_SIZE}")
         guest.must(f"echo > {LOAD}/stop")
         sent = guest.numbers(f"{LOAD}/status")["produced"]
-        # one more of each stream: the newest in the log are those that it has just got
+        # one more of each stream: the newest in the log are those just sent
         guest.load("threads=16 count=40 context=all rate=500")
         self.account(guest, log, sent + 640)
         self.assertEqual(guest.counter("streams"), 16)
@@ -76,7 +75,7 @@ class Rings(RingTest):
                    "for i in $(seq 30); do echo $device > unbind; echo $device > bind; done; "
                    "touch /tmp/stop; wait", timeout=200)
         guest.must(f"echo > {LOAD}/stop")
-        # nothing was kept: sizes can still be changed, and the streams are whole
+        # nothing was retained: sizes can still be changed, and the streams are whole
         self.resize(guest, 128)
         guest.load("threads=2 count=1000 rate=2000")
         found = guest.log().settled()

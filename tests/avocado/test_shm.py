@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that rings go to shared memory and back, in other sizes and with CPUs that come and
-go, without a message lost that is not reported; that tools read to the end what a QEMU that was
-killed had left there; and what becomes of a VM whose log is cut short.  (That all is there which
-the guest had committed when QEMU was killed: test_death.)"""
+"""Proves that rings move to shared memory and back, in other sizes and with CPUs that come and go,
+without an unreported loss; that tools read completely what a killed QEMU has left there; and what
+becomes of a VM whose log is truncated.  (That everything committed is there when QEMU is killed:
+test_death.)"""
 
 import os
 import random
@@ -120,8 +120,8 @@ class Rings(RingTest):
     # -- QEMU is killed -----------------------------------------------------
 
     def test_killed_while_rings_change(self):
-        """Whatever the rings were doing, what is in the file is whole, and read once.  (Not all is:
-        each second time they are in the guest's memory.)"""
+        """Whatever the rings were doing, what is in the file is whole, and read once.  (Not everything
+        is: every other time they are in the guest's memory.)"""
         guest = self.boot(accel=one_thread(), modules=("virtio_ddebug", "ddebug_test"),
                           props="shm=on,shm-size=4M,size=64M,rate-limit=256K")
         guest.control("module ddebug_test +r")
@@ -161,7 +161,7 @@ class Rings(RingTest):
                 text = file.read()
             self.assertEqual(text.count(b" ddebug_test: t"), len(found.messages), output)
             self.assertEqual(text.count(b"no checksum covers it"), 1, output)
-        # consumed is consumed, also once it is in chunks
+        # consumed stays consumed, also once it is in chunks
         self.assertEqual(log.tool("--pipe").stdout, b"")
         heir = self.new_guest(log=guest.log_file, props="shm=on").launch()
         heir.connect_qmp()
@@ -172,7 +172,7 @@ class Rings(RingTest):
         self.assertEqual(len(whole.messages), len(found.messages))
         self.assertIn("recovered", [name for name, _ in whole.events])
 
-    # -- the file is cut short ----------------------------------------------
+    # -- the file is truncated ------------------------------------------------
 
     def test_a_file_cut_behind_the_rings_is_mended(self):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on")
@@ -186,8 +186,8 @@ class Rings(RingTest):
         self.assertEqual(guest.shut_down(), 0)
 
     def test_a_file_cut_within_the_rings_ends_the_vm(self):
-        """Nothing else can be done: the guest stores to memory that is no more.  Where the device happens
-        to write to the file before that, it is there again."""
+        """Nothing else can be done: the guest stores to memory that no longer exists.  If the device
+        happens to write to the file before that, it exists again."""
         for _ in range(3):
             guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="shm=on")
             guest.control("module ddebug_test +r")
@@ -195,7 +195,7 @@ class Rings(RingTest):
             os.truncate(guest.log_file, 0)
             self.until("QEMU ends or says something",
                        lambda: guest.process.poll() is not None or "was cut short" in guest.qemu_output())
-            # it may say that and end all the same
+            # it may report that and end all the same
             time.sleep(2)
             if guest.process.poll() is not None:
                 self.assertEqual(guest.wait(), -signal.SIGBUS)

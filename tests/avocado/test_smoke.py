@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves for whatever QEMU and kernel are chosen what all other tests rely on:
-they are the right ones, the flag is set and seen, messages stream while the
-guest runs, the accounts are exact flat out, and the modules go without a trace."""
+"""Proves, for any chosen QEMU and kernel, what all other tests rely on: they are the right ones, the
+flag is set and seen, messages stream while the guest runs, the accounts are exact flat out, and the
+modules unload without a trace."""
 
 import re
 import signal
@@ -45,7 +45,7 @@ class Smoke(DdebugTest):
             guest.must(f"echo 'module ddebug_test -r' > {control}")
             self.assertEqual(self.callsites(guest, control, "r"), 0)
 
-        # live: one message arrives while the guest waits to be told to go on
+        # live: one message arrives while the guest waits to continue
         guest.control("module ddebug_test +r")
         output = self.scratch("pipe.txt")
         pipe = log.start("--pipe", output=output)
@@ -78,7 +78,7 @@ class Smoke(DdebugTest):
         self.assertEqual(guest.shut_down(), 0)
 
     def piped(self, output):
-        """[(thread, number)] of what --pipe has written."""
+        """[(thread, number)] of the output of --pipe."""
         with open(output, "rb") as file:
             return [(int(m.group(1)), int(m.group(2)))
                     for m in re.finditer(rb"ddebug_test: t(\d+) n(\d+) ", file.read())]

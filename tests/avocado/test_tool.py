@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that ddebug-host works on a log that is being written: it streams,
-waits, shares with other readers, ends well, picks boots and messages, and changes
-size and contents of a live log without losing what it should keep."""
+"""Proves that ddebug-host works on a log that is being written: it streams, waits, shares with other
+readers, ends cleanly, selects boots and messages, and changes size and contents of a live log
+without losing what it must retain."""
 
 import os
 import re
@@ -65,7 +65,7 @@ class Tool(DdebugTest):
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.wait(PATIENCE), -signal.SIGINT)
             self.assertEqual(process.stderr.read(), b"")
-        # a third goes on where they were
+        # a third continues where they stopped
         guest.load("threads=1 count=10")
         third = log.start("--pipe", output=self.scratch("third"))
         self.assertEqual(self.wait_for(self.scratch("third"), 10), [(0, n) for n in range(10)])
@@ -156,7 +156,7 @@ class Tool(DdebugTest):
         found = log.settled()
         self.assertEqual([name for name, _ in found.events if name in ("size", "clear")], ["clear"])
         self.assertGreater(len(found.messages), 0)
-        # what was cleared is gone, but for what another CPU had not delivered; what came since stays
+        # what was cleared is gone, except what another CPU had not delivered; what came since stays
         self.assertGreater(min(m.time for m in found.messages), cleared - 10**9)
         self.assertTrue(seen)
         self.assertLessEqual(set(seen), {m.time // 1000 for m in found.messages})

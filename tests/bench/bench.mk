@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make bench, which measures what the goals name
-# and writes build/bench/performance.{md,json,svg}.
+# Included by the top Makefile: make bench measures what the goals name and writes
+# build/bench/performance.{md,json,svg}.
 
 BENCH := tests/bench
 BENCH_OUT := $(BUILD)/bench
-# The instrument, and the peers.
+# For measuring, and for comparison.
 BENCH_PACKAGES := valgrind binutils trace-cmd babeltrace2 lttng-tools liblttng-ust-dev
 
-# Figures are compared from run to run, so all are of one variant.
+# One variant for all figures, as they are compared from run to run.
 BENCH_VARIANT := QEMU=loadable-7.2 KERNEL=6.1 ACCEL=tcg
 
 .PHONY: bench bench-docs bench-repeat
@@ -30,7 +30,7 @@ bench-module:
 $(BENCH_OUT):
 	@mkdir -p $@
 
-# Headers as the device was compiled with; the checksum is QEMU's.
+# The headers that the device was compiled with; the checksum is QEMU's.
 BENCH_QEMU = $(firstword $(wildcard $(BUILD)/qemu-device/7.2*))
 BENCH_QEMU_CONF = $(BENCH_QEMU)/qemu
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \

@@ -16,7 +16,7 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 REPO = os.path.dirname(os.path.dirname(HERE))
-sys.path[:0] = [HERE, os.path.join(REPO, "tests", "avocado")]
+sys.path[:0] = [HERE, os.path.join(REPO, "tests", "avocado"), os.path.join(REPO, "tests", "style")]
 
 import bench_guest      # noqa: E402
 import bench_host       # noqa: E402
@@ -26,7 +26,7 @@ from ddebug.guest import BUILD, GuestError, chosen_kernel, chosen_qemu      # no
 
 OUT = os.path.join(BUILD, "bench")
 DOC = os.path.join(REPO, "docs", "performance.md")
-# in two pieces: this is the licence of what is written, not of this file
+# in two pieces: this is the licence of the output, not of this file
 LICENSE = "SPDX-License-" + "Identifier: GPL-2.0-or-later"
 TOLERANCE = 0.01
 # hvc0 waits for the host in a loop, so it has a range.
@@ -75,7 +75,7 @@ def into_docs(data):
 
 
 def counts(data):
-    """{name: instructions} of everything that is counted in instructions."""
+    """{name: instructions} of everything counted in instructions."""
     found = {}
     for variant, shapes in data["guest"]["cost"].items():
         for shape, values in shapes.items():
@@ -91,7 +91,7 @@ def counts(data):
 
 
 def counted():
-    """A run of what is counted in instructions, and no more."""
+    """A run of what is counted in instructions, and nothing else."""
     image = bench_guest.bench_image()
     where = bench_host.folder("host")
     return counts({"guest": bench_guest.cost_boot(image), "shm": bench_guest.shm_boot(image),

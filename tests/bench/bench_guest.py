@@ -35,7 +35,7 @@ INT3 = 3
 
 SHAPES = ("static", "int3", "str16", "str200", "mac")
 
-# How many messages: enough that reading the counter twice does not show.
+# The number of messages: enough that reading the counter twice does not show.
 COUNT = 2000
 COUNT_CONSOLE = 300
 COUNT_TRAPS = 100
@@ -49,7 +49,7 @@ PAIR_TOLERANCE = 0.03
 
 
 class BenchError(Exception):
-    """The instrument is not to be trusted, or a part did not work."""
+    """The measurement cannot be trusted, or a part failed."""
 
 
 def copy_program(path, root):
@@ -61,7 +61,7 @@ def copy_program(path, root):
 
 
 def bench_image():
-    """The tests' image, and an archive more with what the bench needs."""
+    """The tests' image, with another archive of what the bench needs."""
     kernel = chosen_kernel()
     root = os.path.join(BENCH, "root")
     shutil.rmtree(root, ignore_errors=True)
@@ -121,17 +121,17 @@ class BenchGuest(Guest):
             raise BenchError(f"cannot choose the console {name}: {output}")
 
     def messages(self, what, shape="int3", count=COUNT, threads=0, irqs="off"):
-        """Make them; {name: number} of what ddebug_bench says of it."""
+        """Run ddebug_bench: {name: number} of its report."""
         self.must(f"echo '{what} {shape} {count} {threads} {irqs}' > {RUN}", timeout=300)
         return self.numbers(RUN)
 
     def insns(self, what, shape="int3", **more):
-        """Instructions a message."""
+        """Instructions per message."""
         found = self.messages(what, shape, **more)
         return found["ticks"] / found["count"]
 
     def wait_disarmed(self):
-        """Until the probes of the print side are off, as nobody has 'r'."""
+        """Wait until the probes on the print functions are off, as nobody has 'r'."""
         for _ in range(60):
             if "DISABLED" in self.must("grep __dynamic_pr_debug /sys/kernel/debug/kprobes/list"):
                 return
@@ -139,7 +139,7 @@ class BenchGuest(Guest):
         raise BenchError("the print probes stay armed though no callsite has 'r'")
 
     def traps(self, what, shape, count=COUNT_TRAPS):
-        """A message's traps: {"int3", "port", "notify"}: exact counts over @count."""
+        """The traps per message: {"int3", "port", "notify"}: exact counts over @count."""
         self.command("human-monitor-command", **{
             "command-line": "log int,trace:memory_region_ops_write,trace:memory_region_ops_read"})
         before = os.path.getsize(self.trace_log)
@@ -161,7 +161,7 @@ class BenchGuest(Guest):
 # -- variants ------------------------------------------------------------------
 
 class Variant:
-    """A way for a message to go: what ddebug_bench does, and what is set up before."""
+    """A way of a message: what ddebug_bench does, and how it is set up."""
 
     def __init__(self, name, what, query=None, console="none", count=COUNT, shapes=SHAPES,
                  armed=False, packed=True):
@@ -172,7 +172,7 @@ class Variant:
         self.count = count
         self.shapes = shapes
         self.armed = armed      # another callsite has 'r', so the probes are on
-        self.packed = packed    # records of arguments, where they can be
+        self.packed = packed    # records of arguments, where possible
 
     def set_up(self, guest):
         guest.control("module ddebug_bench =_")
@@ -216,7 +216,7 @@ VARIANTS = (
 
 
 def measure_cost(guest):
-    """{variant: {shape: [instructions a message: there, back]}}"""
+    """{variant: {shape: [instructions per message: there, back]}}"""
     found = {variant.name: {shape: [] for shape in variant.shapes} for variant in VARIANTS}
     for order in (VARIANTS, tuple(reversed(VARIANTS))):
         for variant in order:
@@ -229,7 +229,7 @@ def measure_cost(guest):
 
 
 def check_instrument(found, loop_insns):
-    """The canned loop: what is counted is what was executed."""
+    """The canned loop: check that as many instructions were counted as executed."""
     empty = statistics.mean(found["empty"]["int3"])
     loop = statistics.mean(found["loop"]["int3"]) - empty
     if abs(loop - loop_insns) > 0.005 * loop_insns:
@@ -239,12 +239,12 @@ def check_instrument(found, loop_insns):
 
 
 def measure_bytes(guest, packed):
-    """Bytes of the ring that a record takes, by shape."""
+    """The bytes of a record in the ring, by shape."""
     guest.must(f"echo {'Y' if packed else 'N'} > {PACKED}")
     guest.control("module ddebug_bench func loop_pr_* +r")
     found = {}
     for shape in SHAPES:
-        # begins a new sub-buffer: one that was begun long ago costs a TIME record a message
+        # starts a new sub-buffer: in one that was started long ago each message costs a TIME record
         guest.messages("pr", shape)
         before = guest.stats()
         guest.messages("pr", shape)
@@ -271,7 +271,7 @@ def kicks_during(guest, action):
 
 
 def flood(guest, count):
-    """As fast as it goes, interrupts on: rate by the guest's clock, kicks, cost."""
+    """As fast as possible, interrupts on: rate by the guest's clock, kicks, cost."""
     guest.control("module ddebug_bench func loop_pr_int3 +r")
     guest.messages("pr", "int3", 1000, irqs="on")
     result = {}
@@ -322,8 +322,8 @@ def shm_boot(image):
 
 
 def cpus_messages(guest, threads):
-    """{what: instructions a message, twice}, @threads CPUs at it at once."""
-    # the loop is short: more of it, so that it takes about as long
+    """{what: instructions per message, twice}, with @threads CPUs at once."""
+    # the loop is short: more rounds of it, to take about as long
     counts = {"loop": 10 * COUNT_CPUS, "emit": COUNT_CPUS}
     return {what: [guest.insns(what, count=count, threads=threads) / (1 << CPUS_SHIFT)
                    for _ in range(2)]
@@ -333,8 +333,8 @@ def cpus_messages(guest, threads):
 def cpus_boot(image):
     """G11: eight CPUs that log at once, against one CPU while it is the only one."""
     guest = BenchGuest(image, "cpus", icount=f"shift={CPUS_SHIFT}", smp=8)
-    # Under icount a CPU that waits for another one waits a whole slice, so code
-    # is patched while there is only one.
+    # Under icount a CPU that waits for another one waits a whole slice, so code is patched while
+    # there is only one.
     guest.append += " maxcpus=1"
     try:
         guest.boot()
@@ -357,7 +357,7 @@ def traps_boot(image):
     guest = BenchGuest(image, "traps", hvc_ioeventfd=False, trace=True)
     try:
         guest.boot()
-        known = COUNT_TRAPS + 1     # one is made before the counting begins
+        known = COUNT_TRAPS + 1     # one is created before counting starts
         found = {"port proof": {"port": guest.traps("port", "int3")["port"], "known": known}}
         if found["port proof"]["port"] != known:
             raise BenchError(f"{known} writes to a port are counted as {found['port proof']['port']}")
@@ -373,7 +373,7 @@ def traps_boot(image):
 
 
 def quiet_rounds(guest):
-    """rounds(), again if the machine was too noisy for them to mean anything."""
+    """rounds(), repeated if the machine was too noisy for a result."""
     for _ in range(ROUNDS_ATTEMPTS):
         found = rounds(guest)
         pair = statistics.median(a / b for a, b in zip(found["ours again"], found["ours"]))
@@ -383,7 +383,7 @@ def quiet_rounds(guest):
 
 
 def rounds(guest):
-    """Nanoseconds a message of the three-int shape, round by round, interleaved."""
+    """Nanoseconds per message of the three-int shape, round by round, interleaved."""
     ways = {
         "ttyS0": ("+p", "ttyS", 100),
         "hvc0": ("+p", "hvc", 100),
@@ -406,7 +406,7 @@ def rounds(guest):
 
 
 def compare_code(guest):
-    """Whether a callsite's code is the stock one, by what has happened to the kernel."""
+    """{state of the callsite: whether its code is the stock one}"""
     def code():
         return guest.must(f"od -v -t x1 {CODE}")
 
@@ -426,7 +426,7 @@ def record_trace(guest, drive):
     """The three-int message through trace_printk(), as a trace.dat."""
     guest.must("modprobe virtio_blk && mount -t tracefs trace /sys/kernel/tracing && "
                "echo 32768 > /sys/kernel/tracing/buffer_size_kb && echo > /sys/kernel/tracing/trace")
-    # one is made before the counting begins
+    # one is created before counting starts
     guest.messages("trace", "int3", COUNT_PEERS - 1, irqs="on")
     guest.must("cd /tmp && trace-cmd extract -o trace.dat && tar -cf /dev/vda trace.dat && sync",
                timeout=200)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The host's side: instructions by callgrind, and the tools that others have."""
+"""The host's side: instructions by callgrind, and other projects' tools."""
 
 import os
 import re
@@ -16,19 +16,19 @@ BENCH = os.path.join(BUILD, "bench")
 ROUNDS = 15
 PINGS = 51
 
-# Two sizes: their difference is what the messages cost, without start and end.
+# Two sizes: their difference is the cost of the messages, without start and end.
 SMALL, LARGE = 50000, 150000
-# How often the drain thread naps meanwhile is the machine's affair, and a message costs it little.
+# How often the drain thread sleeps meanwhile depends on the machine, and costs a message little.
 DRAIN_SMALL, DRAIN_LARGE = 10 * SMALL, 10 * LARGE
 PEER_EVENTS = 100000
 NATIVE_EVENTS = 300000
 
-# A long rep movsb counts once a byte: glibc is told to copy by plain moves.
+# A long rep movsb counts once per byte: have glibc copy by plain moves.
 TUNABLES = {"GLIBC_TUNABLES": "glibc.cpu.x86_rep_movsb_threshold=0x40000000"}
 
 
 class HostError(Exception):
-    """A program of the bench did not do what it must."""
+    """A program of the bench failed."""
 
 
 def folder(name):
@@ -49,7 +49,7 @@ def run(command, **more):
 
 
 def callgrind(command, out, toggle=None):
-    """Instructions: {"total": n, function: n including what it calls}."""
+    """Instructions: {"total": n, function: n including its callees}."""
     options = [f"--toggle-collect={toggle}"] if toggle else []
     run(["valgrind", "--tool=callgrind", f"--callgrind-out-file={out}", *options, *command],
         env={**os.environ, **TUNABLES, "LC_ALL": "C"})
@@ -80,7 +80,7 @@ def drain(where):
 
 
 def canned(where, count):
-    """A log of so many three-int messages, made once; its path."""
+    """A log of `count` three-int messages, created once: its path."""
     log = os.path.join(where, f"text{count}.log")
     if os.path.exists(log):
         return log
@@ -89,7 +89,7 @@ def canned(where, count):
 
 
 def tool_cost(where):
-    """The tool over canned logs: merge only, merge and format."""
+    """The tool on canned logs: merge only, and merge and format."""
     logs = [canned(where, count) for count in (SMALL, LARGE)]
     ways = {"merge": [os.path.join(BENCH, "bench-merge")], "format": [tool(), "--trace"]}
     found = {}
@@ -106,7 +106,7 @@ def tool_cost(where):
 
 
 def beside(where):
-    """What callgrind does not tell of the tool: time, system calls, memory."""
+    """What callgrind does not say about the tool: time, system calls, memory."""
     log = canned(where, LARGE)
     calls = os.path.join(where, "strace.txt")
     run(["strace", "-f", "-qq", "-o", calls, tool(), "--trace", log], stdout=subprocess.DEVNULL)
@@ -123,7 +123,7 @@ def beside(where):
 
 
 def known_loop(where):
-    """The instrument on the host: twice the input, twice the instructions of what is linear."""
+    """Check the measurement on the host: twice the input, twice the instructions of what is linear."""
     source = os.path.join(where, "known.c")
     with open(source, "w", encoding="utf-8") as file:
         file.write('int main(int c, char **v) { (void)v; unsigned long n = c * 1000000ul;\n'
@@ -139,7 +139,7 @@ def known_loop(where):
 
 
 def ping(where):
-    """A solitary message to the output of --pipe, against a bare thread and pipe, ns."""
+    """From a single message to the output of --pipe, against a bare thread and pipe, ns."""
     log = os.path.join(where, "ping.log")
     out = run([os.path.join(BENCH, "bench-drain"), "ping", log, str(PINGS), tool(), "--pipe", log])
     pairs = [tuple(map(int, line.split())) for line in out.stdout.decode().splitlines()]
@@ -148,15 +148,16 @@ def ping(where):
             "ratio": statistics.median(pair[0] / pair[1] for pair in pairs)}
 
 
-# -- the tools of others ---------------------------------------------------------
+# -- other projects' tools --------------------------------------------------------
 
 def native(env):
-    """The ring natively against LTTng-UST: ns an event, medians, and of the ratios to theirs.
+    """The ring natively against LTTng-UST: ns per event, medians, also of the ratios to theirs.
 
-    Ours again beside it, for what the ratio of equals is on this machine."""
+    Ours is run twice, for the ratio of equals on this machine.
+    """
     programs = {"ust": "bench-ust", "ours": "bench-ring", "again": "bench-ring"}
     rounds = {name: [] for name in programs}
-    # the oldest are overwritten, as in our rings: an event that finds no room would cost less
+    # the oldest are overwritten, as in our rings: an event without room would cost less
     for words in (["create", "native", "--snapshot"],
                   ["enable-channel", "-u", "--subbuf-size=64K", "--num-subbuf=4", "c"],
                   ["enable-event", "-u", "ddebug_bench:urb", "-c", "c"], ["start"]):
@@ -227,7 +228,7 @@ def cpu_seconds(command):
 
 
 def peers(where, trace_dat):
-    """Messages a CPU second of each tool: medians, and of the ratios to ours."""
+    """Messages per CPU second of each tool: medians, also of the ratios to ours."""
     ctf, rates = record_lttng(where)
     log = canned(where, PEER_EVENTS)
     ways = {
@@ -258,7 +259,7 @@ def peers(where, trace_dat):
 # -- the fast path's code ----------------------------------------------------------
 
 ENTRIES = ("ddebug_pr_debug", "ddebug_emit")
-# Reached from the fast path, but not by a message as usual: the proof is in their callers.
+# Reached from the fast path, but not by a normal message: see their callers for the proof.
 RARE = ("ddebug_slot_next", "ddebug_pad_torn", "ddebug_prefix", "ddebug_owner_died",
         "ddebug_dict_learn_ask")
 
@@ -278,7 +279,7 @@ def functions_of(module):
 
 
 def fast_path():
-    """G12: what the processor is slowed by, in all that a message runs through in the module."""
+    """G12: what slows the processor down, in everything that a message runs through in the module."""
     functions = functions_of(os.path.join(BUILD, "guest-driver", "6.1", "ddebug_rb.ko"))
     todo, seen, outside = list(ENTRIES), set(), set()
     marks = {"lock": [], "fence": [], "indirect": []}

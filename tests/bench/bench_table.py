@@ -5,6 +5,7 @@ import statistics
 import textwrap
 
 from bench_guest import PAIR_TOLERANCE, SHAPES
+import prose
 
 # of documents
 PAGE_WIDTH = 100
@@ -16,7 +17,7 @@ def mean(values):
 
 
 class Results:
-    """The numbers that the goals are about, from what was measured."""
+    """The figures of the goals, from the measurements."""
 
     def __init__(self, data):
         self.guest = data["guest"]
@@ -29,7 +30,7 @@ class Results:
         return mean(self.cost[variant][shape])
 
     def trap(self, variant, kind, shape="int3"):
-        """A message's traps of a kind."""
+        """The traps of a kind per message."""
         return self.traps[variant][shape][kind] / self.guest["traps"]["traps_count"]
 
     def kicks_per_1000(self, run):
@@ -66,7 +67,7 @@ def row_packed(other, what, goal):
 
 
 def exits_ratio(r, exits):
-    """Exits a message of the other over kicks a message of ours."""
+    """The other's exits per message over our kicks per message."""
     kicks = r.guest["cost"]["flood_icount"]
     ours = max(kicks["kicks"]["driver"], 1) / kicks["count"]
     return exits / ours
@@ -112,7 +113,7 @@ def row_g7(r):
 
 def row_g8(r):
     packed, text = (r.guest["cost"][name]["int3"] for name in ("packed_bytes", "bytes"))
-    # the headers of sub-buffers have their share in both; records are of whole eights
+    # both include their share of sub-buffer headers; records are multiples of eight
     return ("bytes of a three-int message: packed / text record",
             f"{packed / text:.2f} ({packed:.1f} / {text:.1f} bytes)", "≤ 0.4 (24 bytes)",
             verdict(packed / text <= 0.4))
@@ -133,7 +134,7 @@ def row_g10(r):
 
 
 def row_g11(r):
-    # what disturbs (other work of the kernel) only adds, so the least is taken
+    # disturbances (other work of the kernel) only add, so take the least
     ratios = {what: min(cpus["8"]) / min(cpus["1"]) for what, cpus in r.guest["cpus"].items()}
     known = min(r.guest["cpus"]["loop"]["1"]) / r.insns("loop")
     measured = (f"{ratios['emit']:.3f} (a loop that shares nothing: {ratios['loop']:.3f}, "
@@ -248,37 +249,37 @@ def markdown_variants(data):
     flood = r.guest["cost"]["flood_icount"]
     native = r.host["peers"]["native"]
     trusted = abs(native["again"] - 1) <= PAIR_TOLERANCE
-    prose = ["",
-             f"Instrument: a loop of {proof['loop_known']} instructions is counted as "
-             f"{proof['loop_counted']:.2f}; {r.guest['traps']['traps']['port proof']['known']} writes to a "
-             f"port as {r.guest['traps']['traps']['port proof']['port']} traps; "
-             f"{r.host['known']['known']} instructions on the host as {r.host['known']['counted']}. "
-             f"Alone: `local_clock()` {r.insns('local_clock'):.0f}, `rdtsc` {r.insns('rdtsc'):.0f}, "
-             f"`memcpy` of 200 bytes {r.insns('memcpy 200'):.0f}, empty loop {r.insns('empty'):.0f}.",
-             "",
-             f"With `shm=on` a message of three ints costs {mean(shm['+r']):.0f}, called directly "
-             f"{mean(shm['+r, sink']):.0f}.",
-             "",
-             f"With interrupts on, {flood['count']} three-int messages in a row cost "
-             f"{flood['insns']:.0f} instructions each, including kernel ticks and our work in "
-             f"them: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
-             f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
-             f"{flood['kicks']['device']}).",
-             "",
-             f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
-             f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times per "
-             "1000 messages: after a scan that found something it scans again by itself.",
-             "",
-             f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
-             f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
-             f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
-             "",
-             f"Natively, three ints, {native['events']} in a row, medians of "
-             f"{native['rounds']} interleaved rounds: LTTng-UST "
-             f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
-             f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our packed record "
-             f"{native['packed_ns']:.0f} ns ({native['packed_ratio']:.2f}); our text record "
-             f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
-             f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
-             + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
-    return "\n".join(lines + [textwrap.fill(line, PAGE_WIDTH) for line in prose])
+    lines += ["",
+              f"Instrument: a loop of {proof['loop_known']} instructions is counted as "
+              f"{proof['loop_counted']:.2f}; {r.guest['traps']['traps']['port proof']['known']} writes to a "
+              f"port as {r.guest['traps']['traps']['port proof']['port']} traps; "
+              f"{r.host['known']['known']} instructions on the host as {r.host['known']['counted']}. "
+              f"Alone: `local_clock()` {r.insns('local_clock'):.0f}, `rdtsc` {r.insns('rdtsc'):.0f}, "
+              f"`memcpy` of 200 bytes {r.insns('memcpy 200'):.0f}, empty loop {r.insns('empty'):.0f}.",
+              "",
+              f"With `shm=on` a message of three ints costs {mean(shm['+r']):.0f}, called directly "
+              f"{mean(shm['+r, sink']):.0f}.",
+              "",
+              f"With interrupts on, {flood['count']} three-int messages in a row cost "
+              f"{flood['insns']:.0f} instructions each, including kernel ticks and our work in "
+              f"them: {flood['kicks']['works_now']} immediate and {flood['kicks']['works_lazy']} lazy "
+              f"irq_works, {flood['kicks']['driver']} kicks (by the device's own count "
+              f"{flood['kicks']['device']}).",
+              "",
+              f"At {r.time['rate1k']['rate']:.0f} messages a second the device's thread wakes up "
+              f"{1000 * r.time['rate1k']['kicks']['wakeups'] / r.time['rate1k']['count']:.0f} times per "
+              "1000 messages: after a scan that found something it scans again by itself.",
+              "",
+              f"The tool over a log of {r.host['beside']['messages']} messages, merge and format: "
+              f"{r.host['beside']['seconds']:.2f} CPU seconds, {r.host['beside']['syscalls']} system calls, "
+              f"{r.host['beside']['rss_kib'] / 1024:.1f} MiB at most.",
+              "",
+              f"Natively, three ints, {native['events']} in a row, medians of "
+              f"{native['rounds']} interleaved rounds: LTTng-UST "
+              f"{native['ust_ns']:.0f} ns an event; our ring with the same three ints "
+              f"{native['ring_ns']:.0f} ns ({native['ring_ratio']:.2f} of theirs); our packed record "
+              f"{native['packed_ns']:.0f} ns ({native['packed_ratio']:.2f}); our text record "
+              f"{native['text_ns']:.0f} ns ({native['text_ratio']:.2f}), of which glibc's vsnprintf() takes "
+              f"{native['format_ns']:.0f} ns. A/A {native['again']:.2f}"
+              + ("." if trusted else ": the machine was disturbed, conclude nothing.")]
+    return "\n".join(prose.wrapped(lines))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a debug kernel has to say: reports of its sanitisers, and leaks."""
+"""The reports of a debug kernel: of its sanitisers, and leaks."""
 
 import re
 
@@ -7,20 +7,20 @@ from ddebug.guest import KERNEL
 
 # For each guest.
 OPTIONS = {
-    # The reports are in the kernel's log: the driver of a console takes locks that lockdep
-    # forbids to whoever prints from an interrupt, and after one report lockdep is off.
+    # Reports are read from the kernel's log: a console driver takes locks that lockdep forbids in
+    # interrupt context, and after one report lockdep is off.
     "kasan": "loglevel=1 ",
     # One access in a thousand is watched, not one in four thousand, and for longer than on a
     # machine that is not emulated.
     "kcsan": "kcsan.skip_watch=1000 kcsan.udelay_task=200 kcsan.udelay_interrupt=40 ",
 }[KERNEL]
-# MiB of each guest: looking for leaks takes as long as there is memory to look through.
+# MiB of each guest: looking for leaks takes time in proportion.
 MEMORY = 512
 
 OUR_MODULES = ("ddebug_rb", "virtio_ddebug", "ddebug_test", "ddebug_odd", "ddebug_bug")
 
-# How all reports of trouble begin, or what is in the middle of them: a stack that is
-# shown is one, too, whatever was said before it.
+# How reports of trouble start, or what is within them: a stack trace is one, too, whatever was
+# printed before it.
 TROUBLE = re.compile(
     r"BUG:|WARNING:|UBSAN:|ODEBUG:|Oops:|Kernel panic|general protection fault|invalid opcode"
     r"|INFO: (?:possible|trying|suspicious|rcu|task|HARDIRQ|SOFTIRQ)|detected stall|soft lockup"
@@ -30,7 +30,7 @@ TROUBLE = re.compile(
 SHOWN_LINES = 60
 RACE = "BUG: KCSAN: "
 FENCE = "=" * 60
-# How the stack of each side begins; and the frames below which is what was interrupted.
+# How the stack of each side starts; and the frames below which the interrupted code is.
 ACCESS = re.compile(r"(?:read|write|assert).* (?:by task|by interrupt)")
 INTERRUPT = re.compile(r" *(?:asm_sysvec_|asm_common_interrupt|asm_exc_nmi|__do_softirq)")
 OURS = re.compile(rf"\[(?:{'|'.join(OUR_MODULES)})\b")
@@ -46,9 +46,9 @@ class Report:
 
     @property
     def ours(self):
-        """Is it about our modules?  All reports are, but for data races with none of their code on
-        either stack: those are the kernel's own.  What an interrupt has interrupted has no part in
-        the access, so it does not count as being on the stack."""
+        """Whether it is about our modules.  All reports are, except data races with none of their code
+        on either stack: those are the kernel's own.  Interrupted code has no part in the access, so
+        it does not count as being on the stack."""
         if not self.is_race:
             return True
         interrupted = False
@@ -76,7 +76,7 @@ def reports(guest):
     while at < len(lines):
         title = lines[at]
         end = at + 1
-        shown = at + SHOWN_LINES    # for those who read it: the end is marked of races only
+        shown = at + SHOWN_LINES    # for readers: the end is marked for races only
         if title.startswith(RACE):
             while end < len(lines) and not lines[end].startswith(FENCE):
                 end += 1
@@ -88,14 +88,13 @@ def reports(guest):
 
 
 def leaks(guest):
-    """What nothing points to any more; the report of each object of ours.  Needs a kernel
-    with kmemleak."""
-    # what has changed since the scan before, or is younger than 5 s, does not count
+    """Objects of ours that nothing points to: the report of each.  Needs a kernel with kmemleak."""
+    # what has changed since the previous scan, or is younger than 5 s, does not count
     output = guest.must("cd /sys/kernel/debug && sleep 6 && echo scan > kmemleak && echo scan > kmemleak && "
                         "cat kmemleak", timeout=900)
     return [text for text in re.split(r"^(?=unreferenced object)", output, flags=re.M) if OURS.search(text)]
 
 
 def watches_locks(guest):
-    """Is lockdep on?  It ends with its first report, or when it has seen more than it has room for."""
+    """Whether lockdep is on.  It stops with its first report, or when its tables are full."""
     return re.search(r"^ debug_locks: +1$", guest.must("cat /proc/lockdep_stats"), re.M) is not None

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-debug-kernel, the guest's modules in
-# kernels that look for faults by themselves.
+# Included by the top Makefile: make check-debug-kernel runs the guest's modules in
+# kernels that detect faults themselves.
 
 DEBUG_KERNELS := kasan kcsan
 
-# The kernels are not among KERNELS, so that nothing else builds anything for them.
+# These kernels are not in KERNELS, so nothing else builds for them.
 .PHONY: check-debug-kernel
 check-debug-kernel:
 	@scripts/deps.sh backports
@@ -14,7 +14,7 @@ check-debug-kernel:
 	@$(MAKE) -j$(JOBS) KERNELS='$(DEBUG_KERNELS)' parts
 	@$(MAKE) run-$@
 
-# $(call debug_kernel_rules,KERNEL): the module of faults goes into the image as well
+# $(call debug_kernel_rules,KERNEL): the module with deliberate faults goes into the image as well
 define debug_kernel_rules
 $(BUILD)/guest-bug/$(1)/ddebug_bug.ko: tests/debug-kernel/guest/ddebug_bug.c
 	@$$(MAKE) -s -C tests/debug-kernel/guest KDIR='$(KDIR_$(1))' O='$$(@D)' $(MODULE_OPTIONS_$(1))

@@ -3,11 +3,10 @@
 #
 # kernel.sh NAME...
 #
-# Builds kernels for guests that find faults by themselves, from the source of
-# Debian's kernel: for each NAME, with common.config and NAME.config.  They lie in
-# the cache, by version and configuration, with what modules are built against;
-# nothing is installed on the machine.  Writes which there are to
-# build/debug-kernel.mk and build/debug-kernel.json.
+# Build kernels that detect faults themselves from the source of Debian's kernel: for each NAME, with
+# common.config and NAME.config.  They are kept in the cache, by version and configuration, with what
+# modules are built against; nothing is installed on the machine.  List them in build/debug-kernel.mk
+# and build/debug-kernel.json.
 set -euo pipefail
 . "$(dirname "$0")/../../scripts/lib.sh"
 
@@ -19,7 +18,7 @@ resolve_source() {
     apt-cache policy "$package" 2>/dev/null | sed -n 's/^ *Candidate: \([0-9].*\)/\1/p'
 }
 
-# A version once chosen stays: a new one means an hour of building.
+# Once chosen, a version is used from then on: a new one means an hour of building.
 choose_source() {
     version=$(cat "$top/current" 2>/dev/null || true)
     if [ -n "$version" ] && [ -e "$(source_folder)/complete" ]; then
@@ -30,8 +29,8 @@ choose_source() {
         apt_update_once
         version=$(resolve_source)
     fi
-    [ -n "$version" ] || die "apt knows no package $package" \
-        "is Debian's main archive among the apt sources?"
+    [ -n "$version" ] || die "apt has no package $package" \
+        "check that Debian's main archive is among the apt sources"
 }
 
 source_folder() {
@@ -52,7 +51,7 @@ get_source() {
 
     dir=$(source_folder)
     if ! [ -e "$dir/complete" ]; then
-        say "Getting the source of Debian's kernel, $version (unpacked into the cache)"
+        say "Downloading the source of Debian's kernel $version (unpacked into $cache)"
         rm -rf "$dir"
         tmp=$(mktemp -d "$top/tmp.XXXXXX")
         if ! download_source "$tmp"; then
@@ -67,12 +66,12 @@ get_source() {
     printf '%s\n' "$version" >"$top/current"
 }
 
-# What is asked for, a line each.
+# Print the wanted options, one a line.
 wanted() {
     grep -hv -e '^#' -e '^$' "$here/common.config" "$here/$1.config"
 }
 
-# Two that differ in anything have different folders.
+# Kernels that differ in anything have different folders.
 kernel_folder() {
     local key
 
@@ -85,15 +84,15 @@ kmake() {
         KBUILD_BUILD_USER=virtio-ddebug KBUILD_BUILD_HOST=localhost LOCALVERSION="-$2" -j"$(nproc)" "${@:3}"
 }
 
-# What an option needs may change from one kernel to the next: then it is dropped
-# without a word, and a fault would not be found.
+# The dependencies of an option may change from one kernel to the next: it is then dropped silently,
+# and a fault would not be found.
 check_config() {
     local tree=$1 line lost=()
 
     while read -r line; do
         grep -qxF "$line" "$tree/.config" || lost+=("$line")
     done < <(wanted "$2")
-    [ ${#lost[@]} -eq 0 ] || die "the configuration $2 of kernel $version lacks what was asked for:" "${lost[@]}"
+    [ ${#lost[@]} -eq 0 ] || die "the configuration $2 of kernel $version lacks wanted options:" "${lost[@]}"
 }
 
 build_kernel() {
@@ -107,18 +106,18 @@ build_kernel() {
     run_logged "debug-kernel-$name-modules" kmake "$dir" "$name" INSTALL_MOD_PATH="$dir/root" modules_install
     mkdir -p "$dir/root/boot"
     cp "$dir/arch/x86/boot/bzImage" "$dir/root/boot/vmlinuz-$release"
-    # of the rest modules need no more than headers and tools
+    # modules only need headers and tools of the rest
     find "$dir" \( -path "$dir/scripts" -o -path "$dir/tools" -o -path "$dir/root" \) -prune -o \
         \( -name '*.o' -o -name '*.a' -o -name '.*.cmd' -o -name vmlinux.bin \) -type f -exec rm -f {} +
 }
 
-# What was broken off goes on where it was.
+# An interrupted build is resumed.
 get_kernel() {
     local name=$1 dir
 
     dir=$(kernel_folder "$name")
     if ! [ -e "$dir/complete" ]; then
-        say "Building the kernel $name of Debian's source $version (some minutes)"
+        say "Building the kernel $name from Debian's source $version (some minutes)"
         mkdir -p "$dir"
         build_kernel "$name" "$dir"
         touch "$dir/complete"
@@ -145,10 +144,10 @@ END
 
 [ $# -gt 0 ] || die "usage: kernel.sh NAME..."
 for name in "$@"; do
-    [ -e "$here/$name.config" ] || die "there is no configuration $name" "those there are: $(cd "$here" && echo *.config)"
+    [ -e "$here/$name.config" ] || die "there is no configuration $name" "choose one of: $(cd "$here" && echo *.config)"
 done
 mkdir -p "$top"
-# Two at once would build in the same place.
+# Two runs at once would build in the same place.
 exec 9>"$top/lock"
 flock 9
 choose_source

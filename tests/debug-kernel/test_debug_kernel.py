@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that kernels which look for faults by themselves (KASAN, lockdep and more in
-one, KCSAN in the other) have nothing to report while four vCPUs log in all contexts
-and flags change, modules and CPUs come and go, the device is reset, unplugged and
-plugged in, and a task dies inside a message."""
+"""Proves that kernels which detect faults themselves (KASAN, lockdep and more in one, KCSAN in the
+other) report nothing while four vCPUs log in all contexts and flags change, modules and CPUs come
+and go, the device is reset, unplugged and plugged in, and a task dies in a message."""
 
 import os
 import sys
@@ -17,8 +16,8 @@ ODD = "/sys/kernel/debug/ddebug_odd/run"
 UNCAPTURED = "/sys/kernel/debug/dynamic_debug_rb/uncaptured"
 FOLDER = "/sys/kernel/debug/dynamic_debug"
 
-# Those who write to the control file, right and wrong, read all files, wait for messages, and
-# change the rings' size, until told to stop.
+# They write to the control file, right and wrong, read all files, wait for messages, and resize the
+# rings, until told to stop.
 MEDDLERS = f"""
 rm -f /tmp/stop /tmp/meddlers
 meddle() {{ while [ ! -e /tmp/stop ]; do "$@"; done > /dev/null 2>&1 & echo $! >> /tmp/meddlers; }}
@@ -39,7 +38,7 @@ CALM = "touch /tmp/stop; for p in $(cat /tmp/meddlers); do while [ -e /proc/$p ]
 
 
 class DebugKernel(BusyTest):
-    """Avocado does not find the base class where it is.
+    """Avocado does not find the base class in its folder.
 
     :avocado: enable
     """
@@ -50,7 +49,7 @@ class DebugKernel(BusyTest):
         return super().new_guest(append=OPTIONS, memory=MEMORY, **options)
 
     def sound(self, guest):
-        """The guest ends, and there has been nothing to report."""
+        """End the guest, and check that nothing was reported."""
         found = reports(guest)
         self.log.info("%d reports, %d of them of the kernel alone", len(found),
                       sum(not report.ours for report in found))
@@ -66,7 +65,7 @@ class DebugKernel(BusyTest):
         found = log.settled()
         self.log.info("driver: %s", guest.stats())
         self.assertEqual(found.damaged + found.skipped, 0)
-        # the driver knows of the rings that it has now
+        # the driver knows the rings that it has now
         now = found.instance()
         self.assertEqual(sum(message.instance == now for message in found.messages) +
                          sum(lost for (instance, _), lost in found.lost.items() if instance == now),
@@ -99,7 +98,7 @@ class DebugKernel(BusyTest):
                        f"echo 'module ddebug_test +r' > {CONTROL} && modprobe ddebug_odd dyndbg=+r && "
                        f"echo dumps > {ODD} && echo kprobe > {ODD} && rmmod ddebug_odd && "
                        "rmmod virtio_ddebug && rmmod ddebug_rb", timeout=200)
-        # one that goes while its callsites have the flag, and its threads log
+        # a module is unloaded while its callsites have the flag, and its threads log
         guest.must(f"echo > {LOAD}/stop; modprobe virtio_ddebug")
         for _ in range(4):
             guest.control("module ddebug_test +r")

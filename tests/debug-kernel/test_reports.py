@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the other tests here would see a fault: one of each kind is made, and its
-report is found where they look for it."""
+"""Proves that the other tests here would see a fault: one of each kind is made, and its report is
+found where they look for it."""
 
 import os
 import sys
@@ -14,7 +14,7 @@ from ddebug_reports import MEMORY, OPTIONS, leaks, reports    # noqa: E402
 
 BUG = "/sys/kernel/debug/ddebug_bug/run"
 
-# By kernel: faults for one guest each, [(what to ask for, what the report's title has)].  Lockdep
+# By kernel: faults for one guest each, [(what to trigger, what the report's title has)].  Lockdep
 # and KASAN report once in a guest's life.
 FAULTS = {
     "kasan": [
@@ -40,7 +40,7 @@ FAULTS = {
 
 
 class Reports(DdebugTest):
-    """Avocado does not find the base class where it is.
+    """Avocado does not find the base class in its folder.
 
     :avocado: enable
     """
@@ -71,7 +71,7 @@ class Reports(DdebugTest):
         lost = 3
         guest.must(f"for i in $(seq {lost}); do echo leak > {BUG}; done")
         if KERNEL == "kasan":
-            # the last pointer may still be in some stack
+            # the last pointer may still be on some stack
             self.assertGreaterEqual(len(leaks(guest)), lost - 1)
         # KCSAN sees the kernel's own races at any time
         self.assertFalse([report for report in reports(guest) if report.ours])

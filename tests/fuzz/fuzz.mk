@@ -6,7 +6,7 @@ FUZZ_PACKAGES := clang libclang-rt-14-dev afl++
 COVERAGE_PACKAGES := gcovr
 
 .PHONY: fuzz fuzz-long coverage check-damage check-packages
-# make check runs both, the fuzzers for some seconds.
+# make check runs both fuzzers for some seconds.
 check: check-packages
 check-packages: build qemu
 	@scripts/more-deps.sh check $(FUZZ_PACKAGES) $(COVERAGE_PACKAGES)

@@ -1,8 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that what make install puts somewhere works from there, that it is
-what the manuals say, and that make uninstall leaves nothing of it behind.
-No guest is booted.  Output is TAP."""
+"""Proves that what make install installs works from there and is what the manuals say, and that make
+uninstall leaves nothing behind.  No guest is booted.  Output is TAP."""
 
 import glob
 import json
@@ -26,10 +25,10 @@ PAGES = ("man1/ddebug-host.1", "man4/ddebug-rb.4", "man7/virtio-ddebug.7")
 
 
 def run(*command, **options):
-    """(exit status, both outputs as one text)"""
+    """Run a command: (exit status, both outputs as one text)."""
     options.setdefault("cwd", REPO)
     options.setdefault("stdin", subprocess.DEVNULL)
-    # where modprobe and its like are
+    # where modprobe and the like are
     options.setdefault("env", {**os.environ, "PATH": os.environ["PATH"] + ":/usr/sbin:/sbin"})
     done = subprocess.run(command, check=False, text=True, errors="replace",
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
@@ -42,12 +41,12 @@ def config():
 
 
 def qemus():
-    """Those that load the device."""
+    """The QEMUs that load the device."""
     return [qemu for qemu in config()["qemus"].values() if qemu["plugin"]]
 
 
 def kernels():
-    """{name: {"release", "root", "kdir"}} of those that modules were built for."""
+    """{name: {"release", "root", "kdir"}} of the kernels that modules were built for."""
     known = config()["kernels"]
     return {name: known[name] for name in known
             if os.path.exists(os.path.join(BUILD, "guest-driver", name, "virtio_ddebug.ko"))}
@@ -88,7 +87,7 @@ class Install(unittest.TestCase):
         return os.path.join(self.top, *names_below)
 
     def make(self, *arguments, fails=False):
-        # what the caller of the tests has set is not for these
+        # the caller's settings are not for these tests
         environment = {name: value for name, value in os.environ.items()
                        if name not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "DESTDIR", "PREFIX")}
         status, output = run("make", "--no-print-directory", *arguments, env=environment)
@@ -99,7 +98,7 @@ class Install(unittest.TestCase):
         self.make("install", f"PREFIX={self.top}")
 
     def qemu(self, qemu, *options):
-        """A QEMU that ends at once: (status, words)."""
+        """A QEMU that exits at once: (status, output)."""
         return run(qemu["binary"], *qemu["args"], "-nodefaults", "-no-user-config", "-display", "none", "-S",
                    "-machine", "q35", "-accel", "tcg", "-qmp", "stdio",
                    "-plugin", self.path("lib/virtio-ddebug/virtio-ddebug.so"), *options,
@@ -131,7 +130,7 @@ class Install(unittest.TestCase):
 
     def test_a_staged_install_is_complete_and_goes_away(self):
         arguments = (f"DESTDIR={self.path('stage')}", "PREFIX=/usr", "LIBDIR=/usr/lib/a-b/c")
-        # below /usr the configuration is the machine's, in /etc; here, for a tree of its own
+        # below /usr the configuration is the machine's, in /etc; here, of a separate tree
         arguments += ("SYSCONFDIR=/usr/etc",)
         self.make("install", *arguments)
         expected = {name.replace("lib/", "lib/a-b/c/", 1) if name.startswith("lib/") else name: mode
@@ -141,7 +140,7 @@ class Install(unittest.TestCase):
         for folder in folders:
             self.assertEqual(stat.S_IMODE(os.stat(self.path("stage/usr", folder)).st_mode), 0o755, folder)
 
-        # nothing names the stage; pages and the list name the folders that were given
+        # nothing names the stage; pages and the list name the given folders
         for name in files:
             with open(self.path("stage/usr", name), "rb") as file:
                 self.assertNotIn(self.path("stage").encode(), file.read(), name)
@@ -197,7 +196,7 @@ class Install(unittest.TestCase):
         mapped = self.path("lib/virtio-ddebug/virtio-ddebug.so")
         with open(mapped, "rb") as running:
             self.install()
-            # a QEMU that runs has its file still, unchanged
+            # a running QEMU still has its file, unchanged
             self.assertNotEqual(os.fstat(running.fileno()).st_ino, os.stat(mapped).st_ino)
             self.assertEqual(os.fstat(running.fileno()).st_nlink, 0)
             with open(mapped, "rb") as new:
@@ -264,7 +263,7 @@ class Install(unittest.TestCase):
             # found as users find it
             name, section = os.path.basename(page).rsplit(".", 1)
             self.assertEqual(run("man", "-M", man, "-w", section, name), (0, path + "\n"))
-            # and so are those of ours that it refers to
+            # and so are those of our pages that it refers to
             for other, number in re.findall(r"\b((?:virtio-)?ddebug(?:-[a-z]+)?)\((\d)\)",
                                             re.sub(r".\x08", "", output)):
                 self.assertIn(f"man{number}/{other}.{number}", PAGES, page)
@@ -290,7 +289,7 @@ class Install(unittest.TestCase):
     # -- the guest's modules ------------------------------------------------
 
     def module_tree(self, kernel):
-        """A root that has nothing but the modules of the guest's kernel."""
+        """A root with nothing but the modules of the guest's kernel."""
         there = os.path.join(kernel["root"], "lib", "modules", kernel["release"])
         here = self.path("root/lib/modules", kernel["release"])
         os.makedirs(here)
@@ -314,7 +313,7 @@ class Install(unittest.TestCase):
             self.assertEqual(status, 0, output)
             paths = [line.split()[1] for line in output.splitlines() if line.startswith("insmod ")]
             self.assertEqual([os.path.basename(path).split(".")[0] for path in paths[-2:]], [*MODULES])
-            # before them what the kernel itself has of virtio, which may be built in
+            # before them the kernel's own virtio modules, which may be built in
             for path in paths[:-2]:
                 self.assertTrue(path.startswith(folder + "/kernel/drivers/virtio/"), path)
             # as the kernel names the device: virtio id 60 of any vendor
@@ -337,15 +336,15 @@ class Install(unittest.TestCase):
             self.make("uninstall-guest", *arguments)
             self.assertEqual(tree(self.path("root")), ({}, set()))
         output = self.make("install-guest", f"DESTDIR={self.path('root')}", "KERNEL=2.6", fails=True)
-        self.assertIn("KERNEL=2.6 is not known", output)
+        self.assertIn("KERNEL=2.6 is unknown", output)
 
     def test_the_source_for_dkms_builds_what_it_says(self):
-        """Without dkms, which hooks itself into the machine's apt: its file is a
-        shell script, whose commands are carried out here."""
+        """Without dkms, which hooks into the machine's apt: its file is a shell script, whose commands
+        are run here."""
         self.install()
         source = self.path("src", f"virtio-ddebug-{version()}")
         for kernel in kernels().values():
-            # dkms builds in a copy, at this place
+            # dkms builds in a copy, at this path
             place = self.path("dkms/virtio-ddebug", version(), "build")
             shutil.copytree(source, place)
             script = f"""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-libvirt, domains of a real libvirt.  make check
-# has a short form of it.
+# Included by the top Makefile: make check-libvirt tests domains of a real libvirt.
+# make check runs a short form.
 
 .PHONY: check-libvirt libvirt-packages
 libvirt-packages:

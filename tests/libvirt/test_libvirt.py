@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that operators need no names of files: domains of a real libvirt get the
-device, are started, read, resized, die, are read again and lose the device, at
-the system's URI, and at the session's by a user without rights.
+"""Proves that operators need no file names: domains of a real libvirt get the device, are started,
+read, resized, die, are read again and lose the device, at the system's URI, and at the session's by
+an unprivileged user.
 
-The daemons are started and stopped here, in namespaces of their own: folders,
-processes and network of the machine's libvirt, if there is one, are not
-seen.  Guests run under TCG.  Output is TAP.
+The daemons are started and stopped here, in namespaces of their own, which hide the folders,
+processes and network of the machine's libvirt.  Guests run under TCG.  Output is TAP.
 
-test_libvirt.py [TEST...]"""
+test_libvirt.py [TEST...]
+"""
 
 import json
 import os
@@ -31,7 +31,7 @@ import tap      # noqa: E402
 INSIDE = "DDEBUG_LIBVIRT_NAMESPACE"
 UNSHARE = ("unshare", "--mount", "--pid", "--net", "--fork", "--kill-child", "--mount-proc")
 
-# All below is of file systems in memory, which end with the namespace.
+# All of these are on file systems in memory, which end with the namespace.
 TOP = "/run/ddebug"
 TOOL = TOP + "/bin/ddebug-host"
 PLUGIN = TOP + "/lib/virtio-ddebug/virtio-ddebug.so"
@@ -45,7 +45,7 @@ RULES = SYSCONF + "/apparmor.d/abstractions/virtio-ddebug"
 TEMPLATE = "/etc/apparmor.d/libvirt/TEMPLATE.qemu"
 APPARMOR = "/sys/module/apparmor/parameters/enabled"
 
-# Debian's packages make it, with this number.
+# Debian's packages create it, with this number.
 QEMU_USER = 64055
 NOBODY = 65534
 
@@ -74,7 +74,7 @@ def write(path, text):
 
 
 def must(*command, **options):
-    """The output of what has to succeed."""
+    """The output of a command that must succeed."""
     done = subprocess.run(command, check=False, text=True, errors="replace", stdin=subprocess.DEVNULL,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     if done.returncode:
@@ -93,7 +93,7 @@ def wait_until(what, condition, seconds=PATIENCE):
 # -- the namespaces ----------------------------------------------------------
 
 def why_not():
-    """What keeps these tests from being run, or None."""
+    """Why these tests cannot be run, or None."""
     if os.geteuid() != 0:
         return "only root can give libvirt folders of its own"
     for program in ("libvirtd", "virsh", "unshare", "setpriv"):
@@ -105,7 +105,7 @@ def why_not():
 
 
 def add_user(path, line):
-    """The file of users or groups with QEMU's in it, here only."""
+    """The file of users or groups with QEMU's added, only in this namespace."""
     text = read(path)
     if not re.search("^libvirt-qemu:", text, re.M):
         copy = os.path.join("/run", os.path.basename(path))
@@ -114,7 +114,7 @@ def add_user(path, line):
 
 
 def furnish():
-    """Empty folders for libvirt, its configuration, the tool as it is installed, the guest's kernel."""
+    """Set up empty folders for libvirt, its configuration, the installed tool, and the guest's kernel."""
     for folder in ("/etc/libvirt", "/var/lib", "/var/log", "/var/cache", "/run"):
         must("mount", "-t", "tmpfs", "-o", "mode=755", "tmpfs", folder)
     add_user("/etc/passwd", f"libvirt-qemu:x:{QEMU_USER}:{QEMU_USER}::/var/lib/libvirt:/usr/sbin/nologin")
@@ -124,7 +124,7 @@ def furnish():
         # rules are added to a copy
         shutil.copytree("/etc/apparmor.d", "/run/apparmor.d", symlinks=True)
         must("mount", "--bind", "/run/apparmor.d", "/etc/apparmor.d")
-    # neither a daemon for consoles nor one for locks, and no cgroups of the machine's
+    # no daemons for consoles or locks, and none of the machine's cgroups
     write("/etc/libvirt/qemu.conf", 'stdio_handler = "file"\ncgroup_controllers = [ ]\nremember_owner = 0\n')
     write("/etc/libvirt/libvirtd.conf", 'auth_unix_ro = "none"\nauth_unix_rw = "none"\n'
                                         'unix_sock_rw_perms = "0700"\n')
@@ -140,7 +140,7 @@ def furnish():
 
 
 class Daemon:
-    """A libvirtd, and its clients: of the system, or of a user without rights."""
+    """A libvirtd, of the system or of an unprivileged user, and its clients."""
 
     def __init__(self, uri, home=None):
         self.uri = uri
@@ -172,7 +172,7 @@ class Daemon:
             self.process = None
 
     def run(self, *command, **options):
-        """(exit status, both outputs as one text)"""
+        """Run a command: (exit status, both outputs as one text)."""
         options.setdefault("cwd", "/")
         options.setdefault("stdin", subprocess.DEVNULL)
         done = subprocess.run([*self.prefix, *command], check=False, text=True, errors="replace",
@@ -232,7 +232,7 @@ class Guest:
         return self.daemon.virsh("domuuid", self.name).strip()
 
     def start(self):
-        """Up to the driver, with the messages of the load for the host."""
+        """Load everything up to the driver, and send the load's messages to the host."""
         self.daemon.virsh("start", self.name)
         self.agent = socket.socket(socket.AF_UNIX)
         self.agent.settimeout(PATIENCE)
@@ -266,7 +266,7 @@ class Guest:
         return output.decode(errors="replace")
 
     def say(self, count=COUNT):
-        """That many messages, numbered from 0."""
+        """Make this many messages, numbered from 0."""
         self.must(f"cd /sys/kernel/debug/ddebug_test && echo threads=1 count={count} > run && cat wait")
 
     def wait_for_end(self):
@@ -288,7 +288,7 @@ class Tool:
         return read(self.path)
 
     def count(self, before=""):
-        """Messages of the load, in lines that begin so."""
+        """Messages of the load, in lines that begin with `prefix`."""
         line = rf"^{re.escape(before)}\[[ \d.]+\] .*ddebug_test: t\d+ n\d+ "
         return len(re.findall(line, self.text(), re.M))
 
@@ -296,7 +296,7 @@ class Tool:
         wait_until(f"{count} messages: {self.text()[-500:]}", lambda: self.count(before) >= count)
 
     def end(self, status=0):
-        """It ends by itself, or, with the status -SIGTERM, by that signal."""
+        """Wait for it to exit by itself or, with the status -SIGTERM, by that signal."""
         if status < 0:
             self.process.send_signal(-status)
         got = self.process.wait(PATIENCE)
@@ -346,10 +346,10 @@ class Libvirt(unittest.TestCase):
         return output
 
     def objects(self, daemon, *arguments):
-        """What it prints as JSON."""
+        """Its JSON output."""
         return [json.loads(line) for line in self.tool(daemon, "--output=json", *arguments).splitlines()]
 
-    # -- a life ---------------------------------------------------------------
+    # -- from attach to detach ------------------------------------------------
 
     def whole_life(self, daemon, log, uid):
         guest = Guest(daemon, "vm, one")
@@ -362,7 +362,7 @@ class Libvirt(unittest.TestCase):
         self.assertIn(PLUGIN, daemon.xml(guest.name))
         self.assertIn(f"&quot;file&quot;:&quot;{log}&quot;,&quot;size&quot;:4194304,", daemon.xml(guest.name))
 
-        # not started yet: nothing is there, and it can be waited for
+        # not started yet: no log exists, and it can be waited for
         self.assertIn("no such file", self.tool(daemon, guest.name, status=4))
         follow = Tool(daemon, "--wait", "--follow", guest.name)
         guest.start()
@@ -371,7 +371,7 @@ class Libvirt(unittest.TestCase):
         stat = os.stat(log)
         self.assertEqual((stat.st_uid, stat.st_mode & 0o777), (uid, 0o600))
 
-        # name, id and UUID; what the commands say of one that runs
+        # name, id and UUID; the commands' output for a running one
         number = daemon.virsh("domid", guest.name).strip()
         for name in (guest.name, number, guest.uuid(), "domain:" + guest.name):
             self.assertEqual(self.tool(daemon, "--size", name), self.tool(daemon, "--size", log))
@@ -401,7 +401,7 @@ class Libvirt(unittest.TestCase):
         self.assertEqual([(boot["vm"], boot["death"]) for boot in boots], [(guest.name, "panic")])
         self.assertRegex(self.tool(daemon, "--size=2M", guest.uuid()), r"^\d+ \([\d.]+ MiB\)\n")
 
-        # QEMU is killed: the next start goes on with the log
+        # QEMU is killed: the next start continues the log
         guest.start()
         guest.say()
         pid = int(read((daemon.environment.get("XDG_RUNTIME_DIR", "/run") + "/libvirt/qemu/" +
@@ -447,7 +447,7 @@ class Libvirt(unittest.TestCase):
         follow.expect(COUNT, "one: ")
         pipe.expect(COUNT, "one: ")
 
-        # one that comes while it is running, and whose libvirt was away meanwhile
+        # one that appears while it is running, and whose libvirt was away meanwhile
         daemon.stop()
         wait_until("the tool has noticed", lambda: "libvirt has gone" in follow.text() + pipe.text())
         one.say()
@@ -464,7 +464,7 @@ class Libvirt(unittest.TestCase):
             reader.expect(2 * COUNT, "one: ")
             reader.expect(COUNT, "two: ")
 
-        # the VM ends, and is started anew: nothing is shown twice
+        # the VM ends, and is restarted: nothing is shown twice
         daemon.virsh("destroy", one.name)
         one.wait_for_end()
         one.start()
@@ -478,7 +478,7 @@ class Libvirt(unittest.TestCase):
             reader.expect(2 * COUNT, "two: ")
             self.assertEqual((reader.count("one: "), reader.count("two: ")), (3 * COUNT, 2 * COUNT))
             reader.end(-signal.SIGTERM)
-        # what was consumed is not shown again; --trace shows those that are left, and JSON has the names
+        # what was consumed is not shown again; --trace shows the rest, and JSON has the names
         messages = [thing for thing in self.objects(daemon, "--all", "--trace") if thing["type"] == "message"]
         self.assertEqual({thing["vm"] for thing in messages}, {"two"})
         self.assertEqual(len(messages), 2 * COUNT)
@@ -537,14 +537,14 @@ class Libvirt(unittest.TestCase):
         os.rmdir(LOGS)
         self.assertEqual(daemon.xml("vm"), before)
 
-        # one whose folder is there, twice
+        # one whose folder exists, twice
         os.makedirs("/var/log/own", exist_ok=True)
         os.chown("/var/log/own", QEMU_USER, QEMU_USER)
         self.tool(daemon, "--attach", "vm", "--yes", "--log=/var/log/own/vm.ddl", f"--plugin={PLUGIN}")
         self.assertIn("has the device already", self.tool(daemon, "--attach", "vm", "--yes", status=5))
         self.assertIn("/var/log/own/vm.ddl: no such file", self.tool(daemon, guest.uuid(), status=4))
 
-        # transient ones, and other machines
+        # transient ones, and other machine types
         path = f"{TOP}/other.xml"
         write(path, daemon.xml("vm").replace("<type arch='x86_64'", "<type arch='i686'"))
         daemon.virsh("define", path)
@@ -623,8 +623,8 @@ def main():
             print(f"ok - {name} # SKIP {reason}")
         return 0
     if INSIDE not in os.environ:
-        # What is left over ends with the namespace.  Its first process is to be one that waits for
-        # children of others: libvirt's QEMUs leave their parents, and are waited for until they are gone.
+        # Leftovers end with the namespace.  Its first process must reap other processes' children:
+        # libvirt's QEMUs leave their parents, and libvirt waits until they are gone.
         return subprocess.run([*UNSHARE, "bash", "-c", '"$@"; exit $?', "bash", sys.executable, *sys.argv],
                               check=False, env={**os.environ, INSIDE: "yes"}).returncode
     furnish()

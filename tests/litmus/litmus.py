@@ -18,13 +18,13 @@ import tempfile
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
-# A model that has not been searched to its end after that has grown too large.
+# A model whose search has not ended after this time has grown too large.
 SECONDS_MAX = 600
 STEPS_MAX = 100000
 
 HOLDS, FAILS = True, False
 
-# model, options, what is to come of it, in words
+# model, options, expected outcome, in words
 CASES = [
     ("copy", "TSO", HOLDS, "x86: what is handed out was committed, and is whole"),
     ("copy", "WEAK", HOLDS, "arm64: what is handed out was committed, and is whole"),
@@ -85,7 +85,7 @@ def run(command, cwd):
 
 
 def verdict(output):
-    """What the search has found: holds (True), fails (False), or neither (None)."""
+    """The outcome of the search: holds (True), fails (False), or neither (None)."""
     errors = re.search(r"errors: (\d+)", output)
     if not errors or re.search(r"max search depth too small|out of memory|aborting", output):
         return None
@@ -98,7 +98,7 @@ def verdict(output):
 
 
 def search(case):
-    """Return (what has come of it, the output)."""
+    """Run a model: (its outcome, the output)."""
     model, options, _, _ = case
     with tempfile.TemporaryDirectory(prefix="ddebug-litmus-") as folder:
         for path in glob.glob(os.path.join(HERE, "*.pml")):

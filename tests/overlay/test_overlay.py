@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the device goes into the source of QEMU 7.2 as qemu-device/overlay/
-says, that a tree it does not fit is refused and left as it was, and that make qemu
-deletes nothing that it has not made.  Nothing is compiled.  Output is TAP."""
+"""Proves that the device is added to the source of QEMU 7.2 as qemu-device/overlay/ says, that a tree
+it does not fit is refused and left unchanged, and that make qemu deletes nothing that it has not
+made.  Nothing is compiled.  Output is TAP."""
 
 import glob
 import os
@@ -40,7 +40,7 @@ def edit(old, new, *path):
 
 
 def qemu_source():
-    """Where QEMU 7.2 is unpacked."""
+    """The unpacked source of QEMU 7.2."""
     return re.search(r"^QEMU_SRC_loadable-7\.2 := (.+)$", read(REPO, "build/config.mk"), re.M).group(1)
 
 
@@ -49,13 +49,13 @@ def patches():
 
 
 def patched():
-    """Files of QEMU that the patches change."""
+    """The files of QEMU that the patches change."""
     return sorted({name for patch in patches()
                    for name in re.findall(r"^\+\+\+ b/(\S+)$", read(patch), re.M)})
 
 
 def changes(patch):
-    """The lines that it adds and takes away, by file, in order."""
+    """The lines that a patch adds and removes, by file, in order."""
     found, name = {}, None
     for line in read(patch).splitlines():
         if line.startswith("+++ b/"):
@@ -66,7 +66,7 @@ def changes(patch):
 
 
 def snapshot(top):
-    """{path: what it is} of all below top: mode, and text or target."""
+    """{path: kind} of everything below top: mode, and text or target."""
     found = {}
     for where, folders, names in os.walk(top):
         for name in folders + names:
@@ -89,7 +89,7 @@ class Overlay(unittest.TestCase):
         return os.path.join(self.top, *names)
 
     def tree(self, name="a tree"):
-        """What the overlay looks at of QEMU's source; the path has a blank."""
+        """The part of QEMU's source that the overlay looks at; the path has a blank."""
         for file in ("VERSION", *patched()):
             os.makedirs(os.path.dirname(self.path(name, file)), exist_ok=True)
             shutil.copy(os.path.join(qemu_source(), file), self.path(name, file))
@@ -107,7 +107,7 @@ class Overlay(unittest.TestCase):
         return done.stdout
 
     def refused(self, tree, *words, options=()):
-        """... and nothing of the tree has changed."""
+        """... and nothing in the tree has changed."""
         before = snapshot(tree)
         said = self.apply(*options, tree, refused=True)
         for word in words:
@@ -116,15 +116,16 @@ class Overlay(unittest.TestCase):
         return said
 
     def own_repo(self):
-        """A copy of what apply.sh takes, to add to and to change."""
+        """A copy of what apply.sh needs, to be changed."""
         for name in ("qemu-device", "log", "include"):
             shutil.copytree(os.path.join(REPO, name), self.path("repo", name))
         return self.path("repo")
 
     def expected(self, repo=REPO):
-        """{new file of QEMU: the file that it is} as the overlay is meant."""
+        """{new file of QEMU: its source} as the overlay is meant."""
         files = {f"{FOLDER}/{os.path.basename(path)}": path
-                 for pattern in ("qemu-device/*.[ch]", "qemu-device/trace-events", "log/*.[ch]", "include/*.h")
+                 for pattern in ("qemu-device/*.[ch]", "qemu-device/trace-events",
+                                 "log/*.[ch]", "include/*.h")
                  for path in glob.glob(os.path.join(repo, pattern))}
         for name in ("ddebug-loader.c", "ddebug-object.c"):
             del files[f"{FOLDER}/{name}"]
@@ -136,7 +137,7 @@ class Overlay(unittest.TestCase):
         return {name for name, what in snapshot(tree).items()
                 if name not in before and not stat.S_ISDIR(what[0])}
 
-    # -- what becomes of a tree ---------------------------------------------
+    # -- the resulting tree -------------------------------------------------
 
     def test_copies_and_patches_are_put_into_a_tree(self):
         tree = self.tree()
@@ -147,7 +148,7 @@ class Overlay(unittest.TestCase):
             self.assertFalse(os.path.islink(os.path.join(tree, name)), name)
             self.assertEqual(read(tree, name), read(origin), name)
 
-        # each file is changed by just the lines of its patches
+        # each file is changed by exactly the lines of its patches
         wanted = {}
         for patch in patches():
             for name, lines in changes(patch).items():
@@ -162,7 +163,7 @@ class Overlay(unittest.TestCase):
                                   stdout=subprocess.PIPE).stdout.splitlines()[2:]
             self.assertEqual(sorted(line for line in diff if not line.startswith("@@")), sorted(lines), name)
 
-        # all that is compiled is there, and all that there is to compile is
+        # everything compiled is there, and nothing else is there to be compiled
         built = re.findall(r"'(\S+\.c)'", read(tree, FOLDER, "meson.build"))
         self.assertEqual(sorted(built), sorted(name for name in os.listdir(os.path.join(tree, FOLDER))
                                                if name.endswith(".c")))
@@ -171,7 +172,7 @@ class Overlay(unittest.TestCase):
         tree = self.tree()
         self.apply(tree)
         shutil.rmtree(os.path.join(tree, FOLDER))
-        # the includes alone, of which only the device's are to be found or not
+        # the includes alone, of which only the device's must be found
         text = re.sub(r"^#include (?!\"ddebug|CONFIG_DEVICES).*", "", read(tree, "hw/virtio/virtio.c"),
                       flags=re.M)
         write("", tree, "devices.h")
@@ -185,7 +186,7 @@ class Overlay(unittest.TestCase):
     def test_links_lead_to_what_is_edited(self):
         tree = self.tree()
         before = snapshot(tree)
-        self.apply("--link", os.path.basename(tree))        # from where it lies, too
+        self.apply("--link", os.path.basename(tree))        # also from its place in the repository
         self.assertEqual(self.new_files(tree, before), set(self.expected()))
         for name, origin in self.expected().items():
             self.assertTrue(os.path.samefile(os.readlink(os.path.join(tree, name)), origin), name)
@@ -201,7 +202,7 @@ class Overlay(unittest.TestCase):
 
         write("", repo, "qemu-device/ddebug-new.c")
         os.unlink(os.path.join(repo, "log/ddebug-log-append.c"))
-        write("kept\n", tree, FOLDER, "notes")              # of another's
+        write("kept\n", tree, FOLDER, "notes")              # another's
         self.apply("--relink", tree, repo=repo)
         self.assertEqual(set(os.listdir(os.path.join(tree, FOLDER))) - {"notes"},
                          {os.path.basename(name) for name in self.expected(repo) if name.startswith(FOLDER)})
@@ -220,7 +221,7 @@ class Overlay(unittest.TestCase):
             self.apply(*options, tree)
             for again in ((), ("--link",)):
                 self.refused(tree, f"{tree}/{FOLDER}/", "is there already", "fresh copy", options=again)
-        # files of these names that somebody else has put there
+        # files of these names from somebody else
         tree = self.tree("other")
         os.makedirs(os.path.dirname(os.path.join(tree, PAGE)), exist_ok=True)
         write("mine\n", tree, PAGE)
@@ -284,7 +285,7 @@ class Overlay(unittest.TestCase):
     # -- what make qemu deletes ---------------------------------------------
 
     def make(self, folder):
-        """Begin to build a source that has nothing to build: the status is an error's."""
+        """Start building a source that has nothing to build: the status is an error's."""
         source = self.path("package")
         if not os.path.exists(source):
             os.makedirs(source + "/debian")
@@ -321,7 +322,7 @@ class Overlay(unittest.TestCase):
             self.assertEqual(set(os.listdir(folder)), {"begun", "source", "obj"})
             self.assertEqual(os.listdir(os.path.join(folder, "source")), ["debian"])
             write("half\n", folder, "source", "half")
-        # one that was built, of another source
+        # one that was built, from another source
         os.rename(os.path.join(folder, "begun"), os.path.join(folder, "ready-0123456789abcdef"))
         write("", folder, "qemu-system-x86_64")
         write("mine\n", folder, "notes")

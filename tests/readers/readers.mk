@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-readers, readers of a log that never rests,
-# for some minutes.  make check has some seconds of it.
+# Included by the top Makefile: make check-readers reads a log under constant load for some
+# minutes; make check does so for some seconds.
 
 .PHONY: check-readers
 check-readers:

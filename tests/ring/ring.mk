@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-stress, the rings outside of a guest and in
-# one, for some minutes.  make check has some seconds of it.
+# Included by the top Makefile: make check-stress stresses the rings for some minutes,
+# outside and inside a guest; make check does so for some seconds.
 
 .PHONY: check-stress
 check-stress:

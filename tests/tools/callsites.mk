@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# make callsites: which callsites print through what, into docs/callsites.md
+# make callsites: write to docs/callsites.md which callsites print through which function
 
 .PHONY: callsites run-callsites
 callsites: build

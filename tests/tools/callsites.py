@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Through which function does each dynamic debug callsite of a kernel print?
 
-A survey of the binaries: modules as files with relocations, the kernel itself as
-the ELF file inside of vmlinuz, with the symbols that its /proc/kallsyms shows when
-it is booted with nokaslr.  For docs/callsites.md, whose examples are what the driver
-says in that guest, and for tests.
+A survey of the binaries: modules as files with relocations, the kernel itself as the ELF file in
+vmlinuz, with the symbols of its /proc/kallsyms when booted with nokaslr.  It makes
+docs/callsites.md, whose examples are the driver's reports in that guest, and serves tests.
 """
 
 import bisect
@@ -21,14 +20,19 @@ import sys
 import tempfile
 import textwrap
 
+REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+sys.path.insert(0, os.path.join(REPO, "tests", "style"))
+
+import prose    # noqa: E402
+
 # struct _ddebug of 6.1 and 6.12: four strings, line and flags, the static key.
 DESC_SIZE = 56
 DESC_KEY = 40
 DESC_LINE = 32
 LINE_MASK = (1 << 18) - 1
 
-# struct jump_entry: code and target relative to themselves, the key relative too;
-# bit 0 of the key says that the code jumps over the body when the key is off.
+# struct jump_entry: code, target and key, all relative; bit 0 of the key says that the code jumps
+# over the body when the key is off.
 JUMP_SIZE = 16
 JUMP_SKIPS = 1
 
@@ -38,9 +42,9 @@ PRINTERS = ("__dynamic_pr_debug", "__dynamic_dev_dbg", "__dynamic_netdev_dbg",
 # This one too; it calls __dynamic_pr_debug() with it.
 ACPI = "__acpi_handle_debug"
 
-# This one does not; the driver knows its callsites by where the call returns to.
+# This one does not; the driver knows its callsites by their return addresses.
 HEX_DUMP = "print_hex_dump"
-# How far behind the branch the driver looks for that call.
+# How far after the branch the driver looks for that call.
 CALL_NEAR = 128
 
 R_PC32, R_PLT32 = 2, 4
@@ -50,7 +54,7 @@ Place = collections.namedtuple("Place", "section offset")
 
 
 class Site:
-    """A callsite: what the descriptor says, and what the code does with it."""
+    """A callsite: its descriptor, and what the code does with it."""
 
     def __init__(self, module, function, file, line):
         self.module = module
@@ -63,28 +67,28 @@ class Site:
         self.printer = None     # the function that it prints through
         self.tail = False       # ... which it jumps to
         self.calls = []         # Places of its calls of print_hex_dump()
-        self.shared = False     # one of them is another callsite's, too
+        self.shared = False     # one of them also belongs to another callsite
 
     @property
     def passed(self):
-        """The descriptor is known to what the callsite calls."""
+        """Whether what the callsite calls knows the descriptor."""
         return bool(self.refs)
 
     @property
     def recorded(self):
-        """The driver can record it."""
+        """Whether the driver can record it."""
         return self.passed or (len(self.calls) == len(self.jumps) and not self.shared)
 
     @property
     def distance(self):
-        """From where a branch leads to the descriptor's address."""
+        """The place from which a branch leads to the descriptor's address."""
         return min(abs(ref.offset - place.offset)
                    for ref in self.refs for jump in self.jumps for place in jump[:2]
                    if ref.section == place.section)
 
 
 class Elf:
-    """What there is to know in a 64-bit little-endian ELF file."""
+    """What can be read from a 64-bit little-endian ELF file."""
 
     def __init__(self, data):
         self.data = data
@@ -132,7 +136,7 @@ def judge(sites, next_call):
 
 
 class Module(Elf):
-    """A module: everything refers to everything by relocations."""
+    """A module: everything is referred to by relocations."""
 
     def __init__(self, data):
         super().__init__(data)
@@ -242,7 +246,7 @@ class Kernel(Elf):
         return self.sections[self.names.index(name)][3]
 
     def at(self, address):
-        """Offset in the file."""
+        """The offset in the file."""
         for _, kind, _, start, offset, size, *_ in self.sections:
             if kind == 1 and start and start <= address < start + size:
                 return offset + address - start
@@ -336,12 +340,12 @@ UNPACKERS = {b"\xfd7zXZ\0": ["xz", "-dc", "--single-stream"], b"\x28\xb5\x2f\xfd
 
 
 def vmlinux(vmlinuz):
-    """The ELF file that is packed in a vmlinuz."""
+    """The ELF file packed in a vmlinuz."""
     with open(vmlinuz, "rb") as file:
         data = file.read()
     for magic, command in UNPACKERS.items():
         for match in re.finditer(re.escape(magic), data):
-            # what follows the packed file is not for the unpacker, and it says so
+            # the unpacker complains about the data after the packed file
             result = subprocess.run(command, input=data[match.start():], check=False,
                                     stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
             if result.stdout.startswith(b"\x7fELF"):
@@ -353,11 +357,11 @@ def survey_kernel(vmlinuz, kallsyms):
     return Kernel(vmlinux(vmlinuz), kallsyms).survey()
 
 
-# -- modules that the guests' image has not --------------------------------------
+# -- modules that are not in the guests' image ------------------------------------
 
 def disk_of_modules(kernel, names, folder):
-    """A disk with modules and what they need, made in a folder: the options that QEMU
-    wants for it, the files' names in the order in which they can be loaded."""
+    """Create in a folder a disk with modules and their dependencies: QEMU's options for it, and the
+    names of the files in the order of loading."""
     tree, image = os.path.join(folder, "modules"), os.path.join(folder, "modules.img")
     os.mkdir(tree)
     order = {}
@@ -387,12 +391,11 @@ def load_from_disk(guest, names):
 
 # -- docs/callsites.md -----------------------------------------------------------
 
-REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PAGE = os.path.join(REPO, "docs", "callsites.md")
-# Around a part of the page that is made.
+# Around a generated part of the page.
 BEGIN, END = "<!-- {}: made by make callsites -->\n", "<!-- {}: end -->\n"
 
-# (what callsites of a class are written with, what they print through, recorded)
+# (how callsites of a class are written, what they print through, whether recorded)
 CLASSES = {
     "__dynamic_pr_debug": ("`pr_debug()`, `net_dbg_ratelimited()` and such", "`__dynamic_pr_debug()`", "yes"),
     "__dynamic_dev_dbg": ("`dev_dbg()`, `pci_dbg()` and such", "`__dynamic_dev_dbg()`", "yes"),
@@ -410,7 +413,7 @@ CLASSES = {
 
 
 def class_of(site):
-    """Which of the rows of the table."""
+    """The row of the table."""
     if site.passed:
         return site.printer if site.printer in CLASSES else "far"
     if site.calls:
@@ -471,8 +474,8 @@ def facts(kernels):
 
 
 def ask_guest(name, kernel):
-    """Of a guest: its /proc/kallsyms, and what its driver says of callsites that it cannot
-    record, parts of the page."""
+    """From a guest: its /proc/kallsyms, and the driver's report of callsites that it cannot record, as
+    parts of the page."""
     sys.path.insert(0, os.path.join(REPO, "tests", "avocado"))
     os.environ["DDEBUG_KERNEL"] = name
     import ddebug.guest     # pylint: disable=import-outside-toplevel
@@ -498,9 +501,9 @@ def ask_guest(name, kernel):
 
 
 def survey_all(name, kernel):
-    """Of a kernel of build/config.json: callsites of the image, and of all modules; what its
-    driver says."""
-    # in a process of its own: the kernel is chosen once for each
+    """Of a kernel in build/config.json: callsites of the image and of all modules, and the driver's
+    report."""
+    # in a process of its own: the kernel is chosen once per process
     with multiprocessing.Pool(1) as pool:
         symbols, said = pool.apply(ask_guest, (name, kernel))
     return (survey_kernel(kernel["image"], symbols),
@@ -508,11 +511,11 @@ def survey_all(name, kernel):
 
 
 def replace_part(page, part, lines):
-    """The page with new lines in one of its parts that are made."""
+    """The page with new lines in one of its generated parts."""
     begin, end = BEGIN.format(part), END.format(part)
     before, rest = page.split(begin)
     _, after = rest.split(end)
-    return before + begin + "\n" + "\n".join(lines) + "\n\n" + end + after
+    return before + begin + "\n" + "\n".join(prose.wrapped(lines)) + "\n\n" + end + after
 
 
 def main():
@@ -525,7 +528,7 @@ def main():
         print(f"== Callsites of {kernel['release']}", flush=True)
         kernels[name], said[name] = survey_all(name, kernel)
     releases = " and ".join(kernel["release"] for kernel in config["kernels"].values())
-    # for an example the newest of the kernels is enough
+    # the newest kernel is enough for an example
     parts = said[list(said)[-1]]
     parts["survey"] = [f"Debian's {releases}, all modules:", "", *table(kernels),
                        *facts(kernels), *listing(kernels)]

@@ -1,37 +1,37 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""check.py TARGET [TEST...]: run test suites and count
+"""check.py TARGET [TEST...]: run test suites and count the results
 
-check         style, unit, install and overlay tests, the branches of the codec, the fuzz
-              targets for some seconds, readers of a flooded log for some seconds, models of
-              the rings' barriers, the rings under stress for some seconds, the log writer
-              killed some hundred times, the guest tests on the chosen variant but for those
-              that are long, their smoke part on all other variants
-check-style   the source text
+check         style, unit, install and overlay tests, branch coverage of the codec, each fuzz target
+              for seconds, readers of a flooded log for seconds, models of the memory barriers, the
+              rings under stress for seconds, the log writer killed some hundred times, the guest
+              tests on the chosen variant except the long ones, smoke tests on all other variants
+check-style   the source text, and which file may depend on which
 check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
 check-install the tests of make install
-check-overlay the tests of what puts the device into the source of QEMU
-check-stress  the models, and the rings under stress for some minutes, in a guest as well
-check-readers readers of a flooded log, and consumers that are killed, for some minutes
-check-debug-kernel  the guest's modules in kernels that find faults by themselves
+check-overlay the tests of adding the device to the QEMU source
+check-libvirt the tests with domains of a private libvirt, or TEST...
+check-stress  the models, and the rings under stress for minutes, also in a guest
+check-readers readers of a flooded log, and killed consumers, for minutes
+check-debug-kernel  the guest's modules in kernels that detect faults themselves
 check-damage  a log damaged in every place
 check-log-crash  the log writer killed more than 10,000 times
 check-faults  guests whose log cannot be written, or hangs for a minute
-check-crash-guests  guests, QEMUs, tools that die DDEBUG_DEATHS times (200) of each kind; one that was
-              broken off goes on, from build/deaths
+check-crash-guests  guests, QEMUs and tools that die DDEBUG_DEATHS times (200) for each cause; an
+              interrupted run resumes from build/deaths
 fuzz          the fuzz targets by libFuzzer and AFL++
-fuzz-long     the fuzz targets by libFuzzer, until there were 10^8 executions in all
-coverage      the branches of the codec that the unit tests take
+fuzz-long     the fuzz targets by libFuzzer, until FUZZ_TOTAL (10^8) executions are reached
+coverage      the branch coverage of the codec by the unit tests
 check-guest-files  the files in the guest that show its rings, on both kernels
-check-guest   the guest tests, or those of the files TEST, on the chosen variant; here
-              too, those that are long are left out
-check-smoke   the smoke part of the guest tests on all variants
+check-guest   the guest tests on the chosen variant except the long ones, or those in the files
+              that match TEST..., as in "test_flag test_hostile_*"
+check-smoke   the smoke tests of guests on all variants
 check-matrix  the guest tests on all variants
 
 A variant is a QEMU and a kernel; DDEBUG_QEMU, DDEBUG_KERNEL and DDEBUG_ACCEL
-choose it.  DDEBUG_PARALLEL tests with guests run at a time (1).  The last line
-is "N passed, N failed, N skipped" over all suites.  The exit
-status is 0 only if nothing failed and every suite has run something.
+choose it.  DDEBUG_PARALLEL guest tests run at a time (1).  The last line is
+"N passed, N failed, N skipped" over all suites.  The exit status is 0 only if
+nothing failed and every suite ran at least one test.
 """
 
 import collections
@@ -61,27 +61,27 @@ import ddebug.tally     # noqa: E402
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
 CHOSEN = (ddebug.guest.QEMU, ddebug.guest.KERNEL)
-# Where vCPUs run at once, so that races can happen.
+# The one whose vCPUs run in parallel, so that races can happen.
 PARALLEL_QEMU = "loadable-10.0"
 DEBUG_KERNELS = ("kasan", "kcsan")
-# Of tests/libvirt, what make check runs.
+# The tests of tests/libvirt that make check runs.
 LIBVIRT_SMOKE = ("test_system_from_attach_to_detach", "test_names_of_files_and_of_domains",
                  "test_the_rules_for_apparmor_name_what_a_confined_qemu_opens")
-# How long the rings of a guest are flooded by make check-stress.
+# How long make check-stress floods the rings of a guest.
 STRESS_SECONDS = 180
 
-# How often the guests of make check-crash-guests die of each kind, and how often that is told.
+# Deaths per cause of make check-crash-guests, and seconds between reports of progress.
 DEATHS = int(os.environ.get("DDEBUG_DEATHS", "200"))
 DEATHS_PROGRESS = 60
 
-# A job that hangs as a whole; each test has a limit of its own, far below.
+# For a job that hangs as a whole; each test has its own, far lower limit.
 GUEST_JOB_TIMEOUT = 2 * 3600
-# Until the agent of a guest under KVM speaks; it takes a few seconds.
+# For the agent of a guest under KVM to answer, which takes a few seconds.
 KVM_PROBE_TIMEOUT = 30
 
 
 class Count:
-    """Results of a suite; those that failed are kept by name."""
+    """Results of a suite; failed and skipped tests by name."""
 
     def __init__(self):
         self.passed = 0
@@ -89,7 +89,7 @@ class Count:
         self.failed = []
 
     def check(self, name, problems):
-        """Count a check that yields a list of complaints."""
+        """Count a check, given its list of complaints."""
         if problems:
             print(f"not ok - {name}")
             for problem in problems[:20]:
@@ -131,7 +131,7 @@ def lacks_spdx(name):
     if name.endswith(".md") or name.startswith("docs/licenses/") or \
        os.path.basename(name) in ("COPYING", ".gitignore", "requirements.txt"):
         return False
-    # an interpreter's line or an XML head may come first
+    # an interpreter line or an XML head may come first
     return not any("SPDX-License-Identifier:" in line for line in read(name).split("\n")[:3])
 
 
@@ -143,7 +143,7 @@ def style():
 
     count.check("every file begins with its licence",
                 [name for name in names if lacks_spdx(name)])
-    # an empty line of a patch's context begins, and so ends, with a blank
+    # an empty context line of a patch is a single blank
     count.check("no line ends with blanks, every file ends with a newline", [
         name for name in names if not name.startswith("docs/licenses/") and not name.endswith(".patch") and
         (re.search(r"[ \t]$", read(name), re.M) or not (read(name) or "\n").endswith("\n"))])
@@ -160,7 +160,7 @@ def style():
 
 
 def tap(name, *command):
-    """Run tests that print TAP."""
+    """Run tests that print TAP, and count them."""
     count = Count()
     process = subprocess.Popen(
         command, cwd=REPO, text=True, errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
@@ -182,7 +182,7 @@ def tap(name, *command):
 
 
 def made(folder, target):
-    """The function that runs what a Makefile of the tests makes and runs."""
+    """A function that runs a target of a Makefile of tests, which prints TAP."""
     return lambda: tap(f"make -C tests/{folder} {target}",
                        "make", "--no-print-directory", "-C", f"tests/{folder}", target,
                        f"O={BUILD}/{folder}", f"UNIT={BUILD}/unit")
@@ -205,7 +205,7 @@ def litmus():
 
 
 def end_of_log(path, lines=20):
-    """The last lines of a test's log, without dates and the marks under tracebacks."""
+    """The last lines of a test's log, without dates and traceback markers."""
     try:
         with open(path, encoding="utf-8", errors="replace") as file:
             stripped = (re.sub(r"^\[stdlog\] (\S+ \S+ avocado\.test test +\S+ \w+ *\| ?)?", "", line)
@@ -217,22 +217,22 @@ def end_of_log(path, lines=20):
 
 
 def why_not(qemu, kernel):
-    """What keeps the tests of a variant from being run, though they should be."""
+    """Why the tests of a variant cannot be run, though they should be; None if they can."""
     chosen = ddebug.guest.config()
     for name, known in ((qemu, chosen["qemus"]), (kernel, chosen["kernels"])):
         if name not in known:
-            return chosen["absent"].get(name, f"{name} is not known")
+            return chosen["absent"].get(name, f"{name} is unknown")
     binary = chosen["qemus"][qemu]["binary"]
     if not os.path.exists(binary):
-        return f"there is no {binary}: make qemu"
+        return f"{binary} not found: run make qemu"
     return None
 
 
 def why_no_kvm(qemu, kernel):
-    """Why guests cannot run under KVM on this machine: what can be seen of the
-    device, then a guest of the stock kernel without anything of ours."""
+    """Why guests cannot run under KVM on this machine, by /dev/kvm and then by a guest of the stock
+    kernel without anything of ours; None if they can."""
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
-        return "no KVM: /dev/kvm is not there, or not for this user"
+        return "no KVM: /dev/kvm is missing or not accessible"
     folder = os.path.join(BUILD, "kvm-probe", f"{qemu}-kernel-{kernel}")
     shutil.rmtree(folder, ignore_errors=True)
     probe = subprocess.run([sys.executable, "-m", "ddebug.kvm_probe", folder, str(KVM_PROBE_TIMEOUT)],
@@ -241,7 +241,7 @@ def why_no_kvm(qemu, kernel):
     if probe.returncode == 0:
         return None
     print(probe.stdout, end="", flush=True)
-    return f"no KVM: a guest of the stock kernel did not come up under it, see {folder}"
+    return f"no KVM: a guest of the stock kernel did not boot under it, see {folder}"
 
 
 def variant_environment(qemu, kernel):
@@ -256,8 +256,8 @@ def avocado(command, *arguments, smoke, files, long=False, **options):
 
 
 def test_files(folder, wanted=()):
-    """The files of tests that these shell patterns name, with or without .py; by default all.
-    A pattern that matches no file stays as it is, for Avocado to fail on."""
+    """The test files that match these shell patterns, with or without .py; by default all.
+    A pattern without a match is passed on, so that Avocado fails."""
     files = []
     for pattern in wanted or ("test_*",):
         path = os.path.join(folder, re.sub(r"(\.py)?$", ".py", pattern, count=1))
@@ -267,13 +267,13 @@ def test_files(folder, wanted=()):
 
 def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, environment=None,
           timeout=GUEST_JOB_TIMEOUT):
-    """The tests with guests on a variant, by Avocado."""
+    """Run the guest tests of a variant with Avocado."""
     count = Count()
     files = test_files(folder, wanted)
     which = {"smoke": smoke, "long": long, "files": files}
     reason = why_not(qemu, kernel)
     if reason:
-        count.failed.append(f"no test could be run: {reason}")
+        count.failed.append(f"cannot run any test: {reason}")
         return count
     reason = why_no_kvm(qemu, kernel) if ddebug.guest.ACCEL == "kvm" else None
     if reason:
@@ -291,7 +291,7 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, envi
         with open(os.path.join(results, "latest", "results.json"), encoding="utf-8") as file:
             tests = json.load(file)["tests"]
     except (OSError, ValueError) as error:
-        count.failed.append(f"avocado left no results (exit status {status}): {error}")
+        count.failed.append(f"no results from avocado (exit status {status}): {error}")
         return count
     for test in tests:
         name = re.sub(r".*/", "", test["name"])
@@ -310,7 +310,7 @@ def guest(qemu, kernel, wanted=(), smoke=False, long=False, folder=AVOCADO, envi
 
 
 def fingerprint(qemu):
-    """Of all that deaths are a test of: results of another are not gone on from."""
+    """A hash of everything that the deaths test: a run of something else is not resumed."""
     digest = hashlib.sha256(ddebug.guest.config()["qemus"][qemu]["package"].encode())
     for path in sorted([ddebug.guest.tool(), ddebug.guest.initrd(),
                         *glob.glob(f"{AVOCADO}/**/*death*.py", recursive=True),
@@ -321,8 +321,8 @@ def fingerprint(qemu):
 
 
 def deaths(qemu, kernel):
-    """The tests of deaths, each kind as often as it is to be.  What comes of each is kept, so that a run
-    that was broken off goes on, and told while it goes on."""
+    """Run the tests of deaths, DDEBUG_DEATHS times for each cause.  The results are recorded as they come, so
+    that an interrupted run resumes, and the progress is printed."""
     folder = os.path.join(BUILD, "deaths", f"{qemu}-kernel-{kernel}")
     mark = os.path.join(folder, "fingerprint")
     now = fingerprint(qemu)
@@ -333,20 +333,20 @@ def deaths(qemu, kernel):
             file.write(now)
     over = threading.Event()
 
-    def tell():
+    def report():
         while not over.wait(DEATHS_PROGRESS):
             print(f"   ... of {DEATHS}: {ddebug.tally.progress(folder)}", flush=True)
 
-    teller = threading.Thread(target=tell)
-    teller.start()
+    reporter = threading.Thread(target=report)
+    reporter.start()
     try:
         count = guest(qemu, kernel, wanted=("test_death",),
                       environment={"DDEBUG_DEATHS": str(DEATHS), "DDEBUG_TALLY": folder},
-                      # of a dozen kinds, each as long as a test of one may last
+                      # a dozen causes, a minute for each death
                       timeout=GUEST_JOB_TIMEOUT + 12 * 60 * DEATHS)
     finally:
         over.set()
-        teller.join()
+        reporter.join()
     print("\n".join(ddebug.tally.summary(folder)), flush=True)
     return count
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Python's unittest with TAP for output, as tests/tools/check.py counts it."""
+"""Python's unittest with TAP output, which tests/tools/check.py counts."""
 
 import sys
 import traceback
@@ -7,7 +7,7 @@ import unittest
 
 
 class Tap(unittest.TestResult):
-    """One line a test."""
+    """Print one line a test."""
 
     def addSuccess(self, test):
         print(f"ok - {test.id().split('.')[-1]}", flush=True)
@@ -31,7 +31,7 @@ class Tap(unittest.TestResult):
 
 
 def main(case):
-    """Run the tests of a class, or those that the command line names: the exit status."""
+    """Run the tests of a class, or those named on the command line: the exit status."""
     loader = unittest.defaultTestLoader
     suite = loader.loadTestsFromNames(sys.argv[1:], case) if sys.argv[1:] else \
         loader.loadTestsFromTestCase(case)

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Sourced by scripts that run programs as tests, each with its output in $log.  Output is TAP; bad is 1 once
-# something has failed.  The script has a function summary, which says in "#" lines what one that is ok has found.
+# Sourced by scripts that run programs as tests, with a program's output in $log.  Prints TAP; bad is 1 once a
+# test has failed.  The script defines summary(), which prints what a passed test found, in "#" lines.
 
 number=0
 bad=0
 
-# result NAME yes|no, of what has written the log
+# result NAME yes|no: report the program that wrote the log
 result() {
     number=$((number + 1))
     if [ "$2" = yes ]; then

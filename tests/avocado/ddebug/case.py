@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests with guests have in common."""
+"""Base classes of the guest tests."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ DRIVER = "/sys/bus/virtio/drivers/virtio_ddebug"
 
 
 class DdebugTest(avocado.Test):
-    """A test that boots guests; whatever happens, none is left behind."""
+    """A test that boots guests, and leaves none behind."""
 
     timeout = 300
 
@@ -30,7 +30,7 @@ class DdebugTest(avocado.Test):
             guest.close()
 
     def new_guest(self, **options):
-        """A guest that is not started yet; its files lie among the test's results."""
+        """A guest that is not started yet; its files are among the test's results."""
         options.setdefault("life", self.timeout - 5)
         guest = Guest(self.outputdir, name=f"guest{len(self.guests)}", **options)
         self.guests.append(guest)
@@ -46,7 +46,8 @@ class DdebugTest(avocado.Test):
         return os.path.join(self.outputdir, name)
 
     def until(self, what, condition, timeout=None):
-        """The host may be slow: without a timeout only the test's own limit ends the wait."""
+        """Wait for a condition.  The host may be slow: without a timeout only the test's own limit
+        ends it."""
         self.log.info("waiting until %s", what)
         deadline = time.monotonic() + (timeout or self.timeout)
         while not condition():
@@ -54,12 +55,12 @@ class DdebugTest(avocado.Test):
             time.sleep(0.05)
 
     def produced(self, guest):
-        """Messages that the threads of a load have made."""
+        """The number of messages that the threads of a load have made."""
         return guest.numbers(f"{LOAD}/status")["produced"]
 
 
 class FloodTest(DdebugTest):
-    """Does something to the log of a guest that floods it."""
+    """A test that acts on the log of a guest that floods it."""
 
     def flooded(self, rate, **options):
         guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), **options)
@@ -68,17 +69,17 @@ class FloodTest(DdebugTest):
         return guest
 
     def set(self, guest, name, value):
-        """A property of the device."""
+        """Set a property of the device."""
         guest.command("qom-set", path=DEVICE, property=name, value=value)
 
     def goes_on(self, guest):
-        """Chunks are written again."""
+        """Wait until chunks are written again."""
         before = guest.counter("chunks")
         self.until("the log goes on", lambda: guest.counter("chunks") > before)
 
     def end(self, guest, more=200):
-        """Stops the flood; the messages that were sent, with so many more, some of each stream at the
-        very end."""
+        """Stop the flood: the number of messages sent, including `more` further ones, some of them the
+        last of their stream."""
         guest.must(f"echo > {LOAD}/stop")
         sent = self.produced(guest)
         if more:
@@ -86,8 +87,8 @@ class FloodTest(DdebugTest):
         return sent + more
 
     def account(self, guest, sent):
-        """Received + reported lost = sent, by the log and by the tool, and where it is missing
-        the tool says so: what the log has, and the tool's notices."""
+        """Check received + reported lost = sent, by the log and by the tool, and return the log's
+        contents and the tool's notices of losses."""
         log = Log(guest.log_file, guest)
         found = log.settled()
         received, lost, dropped = len(found.messages), found.total_lost, guest.dropped()
@@ -101,7 +102,7 @@ class FloodTest(DdebugTest):
 
 
 class BusyTest(DdebugTest):
-    """Changes a guest while it logs all the time."""
+    """A test that changes a guest under constant load."""
 
     def boot_with_port(self, **options):
         """A guest with a port that the device can be plugged into."""
@@ -122,12 +123,12 @@ class BusyTest(DdebugTest):
         self.assertEqual(guest.stats()["attached"], 0)
 
     def reset(self, guest):
-        """The driver leaves the device, which resets it, and takes it again."""
+        """Unbind and bind the driver, which resets the device."""
         guest.must(f"cd {DRIVER}; for d in virtio*; do echo $d > unbind; echo $d > bind; done")
         self.until("the driver has attached", lambda: guest.stats()["attached"] == 1)
 
     def replace_under_load(self, guest, rate):
-        """Plugs the device in, resets it, replaces it and stops the VM while the guest logs: how many
+        """Plug the device in, reset it, replace it and stop the VM while the guest logs: the number of
         messages it has made.  The device stays."""
         self.plug(guest)
         self.start_endless(guest, rate)
@@ -144,7 +145,7 @@ class BusyTest(DdebugTest):
         guest.start_load(f"threads=8 count=1000000000 rate={rate} context=all shape=mixed")
 
     def stop_endless(self, guest):
-        """Ends it: how many messages it has made."""
+        """Stop the load: the number of messages it has made."""
         guest.must(f"echo > {LOAD}/stop")
         report = guest.numbers(f"{LOAD}/status")
         self.log.info("%s", report)
@@ -155,7 +156,7 @@ class BusyTest(DdebugTest):
 
 
 class RingTest(BusyTest):
-    """Changes the rings of a guest."""
+    """A test that changes the rings of a guest."""
 
     def resize(self, guest, kb):
         status, said = guest.write(RING_SIZE, str(kb))
@@ -164,7 +165,7 @@ class RingTest(BusyTest):
         self.assertEqual(int(guest.must(f"cat {RING_SIZE}")), (kb + 15) // 16 * 16)
 
     def account(self, guest, log, sent):
-        """Received + reported lost = sent, by the driver, the log and the tool."""
+        """Check received + reported lost = sent, by the driver, the log and the tool."""
         found = log.settled()
         dropped = guest.dropped()
         self.assertEqual(guest.committed() + dropped, sent)
@@ -176,8 +177,8 @@ class RingTest(BusyTest):
         return found
 
     def in_other_sizes(self, guest, rounds):
-        """Messages while the rings change, to the sizes of each round: so few in one that all of it fits
-        into the smallest ring, however late the host looks.  So none is lost."""
+        """Resize the rings under load, to the sizes of each round; the few messages of a round fit
+        into the smallest ring, however late the host drains it, so none is lost."""
         log = guest.log()
         guest.control("module ddebug_test +r")
         sent = 0

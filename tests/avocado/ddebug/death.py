@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the tests of deaths have in common: guests whose memory is a file of the host, which
-log numbered messages, and the accounts of what their logs must have."""
+"""Shared by the tests of deaths: guests that log numbered messages and whose memory is a file of the
+host, and the accounts of what their logs must have."""
 
 import os
 import random
@@ -17,7 +17,7 @@ LOAD = re.compile(rb"ddebug_die: c(\d+) n(\d+) of a load")
 
 
 class DeathTest(DdebugTest):
-    """`ram` is the memory of the guest that runs, or ran last."""
+    """`ram` is the memory file of the current or last guest."""
 
     def setUp(self):
         super().setUp()
@@ -27,7 +27,7 @@ class DeathTest(DdebugTest):
 
     def tearDown(self):
         super().tearDown()
-        # not by addCleanup(), which Avocado does not carry out
+        # not by addCleanup(), which Avocado does not run
         shutil.rmtree(self.folder)
 
     # -- guests -------------------------------------------------------------
@@ -42,7 +42,7 @@ class DeathTest(DdebugTest):
             "-device", "pcie-root-port,id=port1,chassis=1", *args], **options)
 
     def restored(self, **options):
-        """A guest that has booted before, and the device is plugged in now."""
+        """A guest restored after its boot, with the device plugged in."""
         if not os.path.exists(self.saved):
             guest = self.guest_in_file(log=None, load_plugin=True).boot()
             guest.save(self.saved)
@@ -50,7 +50,7 @@ class DeathTest(DdebugTest):
             os.rename(self.ram, self.saved + ".ram")
         guest = self.guest_in_file(log=None, load_plugin=True, **options)
         guest.log_file = None
-        # what the guest has not touched yet stays a hole
+        # memory that the guest has not touched stays a hole
         subprocess.run(["cp", "--sparse=always", self.saved + ".ram", self.ram], check=True)
         guest.restore(self.saved)
         guest.log_file = guest.path("ddebug.log")
@@ -58,7 +58,7 @@ class DeathTest(DdebugTest):
         return guest
 
     def start_load(self, guest, load="log"):
-        """All CPUs log, for a random while at least."""
+        """Let all CPUs log, for at least a random time."""
         guest.control("module ddebug_die +r")
         self.request(guest, load)
         time.sleep(random.uniform(0.05, 0.3))
@@ -70,8 +70,7 @@ class DeathTest(DdebugTest):
     # -- accounts -----------------------------------------------------------
 
     def load_of(self, messages):
-        """{cpu: numbers of the load's messages}.  Whatever else is no line of the kernel's log
-        is torn."""
+        """{cpu: numbers of the load's messages}.  Any other line that is not of the kernel's log is torn."""
         numbers = {}
         for message in messages:
             if message.kmsg is None:
@@ -82,14 +81,14 @@ class DeathTest(DdebugTest):
         return numbers
 
     def is_there(self, found, memory, epoch=None):
-        """Whether the log has whatever the rings of an epoch, the newest by default, have had."""
+        """Whether the log has everything that an epoch's rings had; by default of the newest epoch."""
         instance = found.instance(epoch)
         return all(found.ends.get((instance, stream), 0) == ring.head
                    for stream, ring in memory.streams.items())
 
     def account(self, found, memory, epoch=None, cut=False):
-        """Of an epoch, the newest by default: each message that is known to be committed is in the
-        log, or reported lost; the last ones need not be if it was cut.  What there was, in numbers."""
+        """Check of an epoch, by default the newest, that each message known to be committed is in the
+        log or reported lost; if it was cut, except for the last ones.  Return the counts."""
         instance = found.instance(epoch)
         numbers = self.load_of(m for m in found.messages if m.instance == instance)
         missing = 0
@@ -102,16 +101,16 @@ class DeathTest(DdebugTest):
             got = numbers[cpu]
             self.assertEqual(got, sorted(set(got)))
             last = got[-1] + 1
-            # one more may be committed than the CPU came to tell the witness of
+            # one more may be committed than the CPU could report to the witness
             self.assertLessEqual(last, committed + 1)
             missing = max(missing, committed - last)
             lost = found.lost.get((instance, 4 * cpu), 0)
-            # lines of the kernel's log may be among those lost
+            # lines of the kernel's log may be among the lost
             self.assertLessEqual(last - len(got), lost, f"CPU {cpu}: committed {committed}")
             reported += lost
         if not cut:
             self.assertEqual(missing, 0, f"committed: {memory.committed}")
-            # not of the load alone
+            # not only of the load
             self.assertTrue(self.is_there(found, memory, epoch))
         return {"sum_committed": sum(memory.committed.values()),
                 "sum_received": sum(len(got) for got in numbers.values()),
@@ -119,8 +118,8 @@ class DeathTest(DdebugTest):
                 **({"messages_missing_of_a_CPU": missing} if cut else {})}
 
     def delay_ms(self, found):
-        """How long the last messages of the CPUs were on their way, from the guest's clock to the
-        disk; beyond what the quickest of all messages took, since the clocks have no common zero."""
+        """The time that the last messages of the CPUs took from the guest's clock to the disk, beyond
+        what the fastest of all messages took, as the clocks have no common zero."""
         last, quickest = {}, None
         for message in found.messages:
             if message.kmsg is None:

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A disk that fails or hangs when a test says so (tests/faults/faultfs.c), mounted where only
-the test and what it starts see it, which takes root."""
+"""A disk that fails or hangs on demand (tests/faults/faultfs.c), mounted where only the test and its
+children see it; needs root."""
 
 import ctypes
 import os
@@ -9,7 +9,7 @@ import time
 
 from .guest import BUILD, PATIENCE, child_dies_with_us
 
-# of linux/sched.h and linux/mount.h
+# from linux/sched.h and linux/mount.h
 CLONE_NEWNS = 0x20000
 MS_REC = 0x4000
 MS_PRIVATE = 1 << 18
@@ -31,7 +31,7 @@ def mount(source, target, kind, flags=0, data=None):
 
 
 class FailingDisk:
-    """Beside DdebugTest, and before it."""
+    """A mixin for DdebugTest; name it first."""
 
     def setUp(self):
         super().setUp()
@@ -58,7 +58,7 @@ class FailingDisk:
         return path
 
     def fault(self, word):
-        """From now on; "ok" ends it."""
+        """Set the fault from now on; "ok" clears it."""
         self.log.info("fault: %s", word)
         with open(self.scratch("control.new"), "w", encoding="ascii") as file:
             file.write(word)

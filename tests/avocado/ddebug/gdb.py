@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What tests need of QEMU's GDB server: to stop a guest at an address, and to have
-one virtual CPU stand still there while the others run."""
+"""A client of QEMU's GDB server: stop a guest at an address, and keep one virtual CPU stopped while
+the others run."""
 
 import os
 import socket
@@ -10,7 +10,7 @@ from .guest import PATIENCE
 
 
 class GdbServer:
-    """The remote serial protocol, as far as we use it.  The guest stops when it is connected."""
+    """The remote serial protocol, as far as needed.  Connecting stops the guest."""
 
     def __init__(self, path, timeout=PATIENCE):
         self._socket = socket.socket(socket.AF_UNIX)
@@ -48,14 +48,14 @@ class GdbServer:
 
     def must(self, command):
         reply = self.request(command)
-        # that the guest has stopped is said when it has, be it asked or not
+        # the guest reports a stop when it has stopped, whether asked or not
         while reply.startswith("T"):
             reply = self._packet()
         if reply != "OK":
             raise RuntimeError(f"QEMU's answer to {command}: {reply!r}")
 
     def stop_at(self, address):
-        """Let the guest run until a virtual CPU comes to the address, first of all; its number, from 0."""
+        """Run the guest until a virtual CPU reaches the address for the first time: its number, from 0."""
         self.must(f"Z1,{address:x},1")
         self.send("vCont;c")
         reply = self._packet()
@@ -64,11 +64,11 @@ class GdbServer:
         return int(fields["thread"].split(".")[-1], 16) - 1
 
     def run_only(self, *cpus):
-        """Let these virtual CPUs run, and no other."""
+        """Run these virtual CPUs only."""
         self.send("vCont" + "".join(f";c:{cpu + 1:x}" for cpu in cpus))
 
     def run_all(self, seconds):
-        """Let the guest run for a while; then it has stopped."""
+        """Run the guest for a while, then stop it."""
         self.send("vCont;c")
         time.sleep(seconds)
         self.stop()
@@ -78,13 +78,13 @@ class GdbServer:
         self._packet()
 
     def close(self):
-        """All run on, as if nobody had been here."""
+        """Detach: all CPUs run on."""
         self.request("D")
         self._socket.close()
 
 
 def connect(path, patience=10):
-    """The server, when QEMU has made its socket."""
+    """Connect to the server once QEMU has created its socket."""
     deadline = time.monotonic() + patience
     while not os.path.exists(path) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -29,36 +29,36 @@ PROC_CONTROL = "/proc/dynamic_debug/control"
 STATS = "/sys/kernel/debug/dynamic_debug_rb/stats"
 LOAD = "/sys/kernel/debug/ddebug_test"
 
-# Seconds that are waited for what is due at once: no test finds fault with a host that is busy.
+# Seconds to wait for what is due at once: a busy host must not fail a test.
 PATIENCE = 120
 
 PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-# The variant that is used; tests/tools/check.py goes through them.
+# The variant; tests/tools/check.py runs all of them.
 QEMU = os.environ.get("DDEBUG_QEMU", "loadable-7.2")
 KERNEL = os.environ.get("DDEBUG_KERNEL", "6.1")
 ACCEL = os.environ.get("DDEBUG_ACCEL", "tcg")
 
-# What the kernel puts before a message if asked to, by flags in this order.
+# The kernel's message prefixes, by flags in this order.
 PREFIX_LETTERS = "mfslt" if KERNEL == "6.12" else "mflt"
 
 
 def config():
-    """What `make` has chosen: kernels, QEMUs, where things are built."""
+    """What `make` chose: kernels, QEMUs, build folders."""
     with open(os.path.join(BUILD, "config.json"), encoding="utf-8") as file:
         found = json.load(file)
     try:
         with open(os.path.join(BUILD, "debug-kernel.json"), encoding="utf-8") as file:
             found["kernels"].update(json.load(file))
     except FileNotFoundError:
-        pass    # they are built when they are asked for
+        pass    # built on demand
     return found
 
 
 def chosen_kernel():
-    """The guests' kernel: its release, image, root, kdir."""
+    """The guest's kernel: its release, image, root, kdir."""
     return config()["kernels"][KERNEL]
 
 
@@ -68,17 +68,17 @@ def chosen_qemu():
 
 
 def plugin():
-    """The object that brings the device; None if it is part of QEMU."""
+    """The object that provides the device; None if it is built into QEMU."""
     return chosen_qemu()["plugin"]
 
 
 def loadable():
-    """What brings the device to Debian's QEMUs, whichever QEMU is chosen."""
+    """The object that provides the device to Debian's QEMUs, whichever QEMU is chosen."""
     return config()["qemus"]["loadable-7.2"]["plugin"]
 
 
 def device_source(file=None):
-    """The options by which QEMU learns the device: none where it is built in."""
+    """The options that load the device: none where it is built in."""
     return ["-plugin", file or plugin()] if file or plugin() else []
 
 
@@ -87,7 +87,7 @@ def initrd():
 
 
 def qemu_command(accel=None):
-    """How every command line begins: the binary, and what it needs to be told."""
+    """The start of every command line: the binary and its basic options."""
     qemu = chosen_qemu()
     if accel is None:
         accel = f"tcg,thread={qemu['threads']}" if ACCEL == "tcg" else ACCEL
@@ -114,24 +114,24 @@ def tool():
 
 
 def child_dies_with_us():
-    """For preexec_fn: no process that a test started outlives it.
+    """For preexec_fn: no process that a test starts outlives it.
 
-    A shell starts background jobs with SIGINT ignored, and so would be what the
-    tests start, were they such a job."""
+    A shell starts background jobs with SIGINT ignored, which the tests' processes would inherit.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @functools.cache
 def tsc_khz():
-    """The rate of this CPU's time stamp counter, which is that of guests under TCG."""
+    """The rate of this CPU's time stamp counter, which guests under TCG see."""
     # rdtsc; shl $32, %rdx; or %rdx, %rax; ret
     code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     code.write(bytes.fromhex("0f31 48c1e220 4809d0 c3"))
     read = ctypes.CFUNCTYPE(ctypes.c_uint64)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
 
     def sample():
-        """(ns, counter): the pair that was disturbed the least."""
+        """(ns, counter): the least disturbed sample."""
         best = None
         for _ in range(50):
             before, counter, after = time.monotonic_ns(), read(), time.monotonic_ns()
@@ -146,11 +146,11 @@ def tsc_khz():
 
 
 class GuestError(Exception):
-    """The guest or its QEMU did not do what it must for any test to go on."""
+    """The guest or its QEMU failed in a way that ends any test."""
 
 
 class CommandFailed(GuestError):
-    """A command in the guest that must succeed has failed."""
+    """A command in the guest failed that must succeed."""
 
 
 class KmsgRecord:
@@ -227,8 +227,8 @@ class Guest:
         return option + ("," + self.props if self.props else "")
 
     def clock_parameters(self):
-        """Its clocks are right, on a busy host too: there the kernel has been seen to take
-        its time stamp counter for one of a fortieth of its rate."""
+        """Keep the guest's clocks right on a busy host, where the kernel has been seen to misjudge its
+        time stamp counter by a factor of forty."""
         rate = f"tsc_early_khz={tsc_khz()} " if ACCEL == "tcg" and "-icount" not in self.args else ""
         return "tsc=reliable no_timer_check " + rate
 
@@ -236,20 +236,23 @@ class Guest:
         return ("console=ttyS0 loglevel=5 log_buf_len=32M panic=-1 printk.devkmsg=on " +
                 self.clock_parameters() + self.append)
 
+    def channels(self):
+        """The options for the console, the agent and the monitor."""
+        return ["-chardev", f"file,id=console,path={self.path('console.log')}",
+                "-serial", "chardev:console",
+                "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
+                "-serial", "chardev:agent",
+                "-chardev", f"socket,id=qmp,fd={self._qmp_pair[1].fileno()}",
+                "-mon", "chardev=qmp,mode=control"]
+
     def command_line(self):
         line = [
-            # threads have names: test_load looks for the device's
+            # named threads: test_load looks for the device's
             *qemu_command(self.accel), "-name", "debug-threads=on",
             "-cpu", "host" if ACCEL == "kvm" else "max",
             "-smp", str(self.smp), "-m", str(self.memory), "-no-reboot",
             "-kernel", chosen_kernel()["image"], "-initrd", initrd(),
-            "-append", self.kernel_command_line(),
-            "-chardev", f"file,id=console,path={self.path('console.log')}",
-            "-serial", "chardev:console",
-            "-chardev", f"socket,id=agent,fd={self._sockets[1].fileno()}",
-            "-serial", "chardev:agent",
-            "-chardev", f"socket,id=qmp,fd={self._qmp_pair[1].fileno()}",
-            "-mon", "chardev=qmp,mode=control",
+            "-append", self.kernel_command_line(), *self.channels(),
         ]
         if self.load_plugin:
             line += device_source()
@@ -276,7 +279,7 @@ class Guest:
         return self
 
     def expire_in(self, seconds):
-        """From now on; instead of what was said before."""
+        """Set the time limit anew, from now on."""
         if self._timer:
             self._timer.cancel()
         self._timer = threading.Timer(seconds, self._expire)
@@ -291,25 +294,25 @@ class Guest:
         return self.load_modules()
 
     def load_modules(self):
-        """Ours; of a guest whose agent is ready."""
+        """Load our modules; the guest's agent is ready."""
         self.must("modprobe virtio_pci")    # as udev would
         for module in self.modules:
             self.must(f"modprobe {module}")
         return self
 
-    # x-ignore-shared: what is in a file that others share is not moved, it is there
+    # x-ignore-shared: shared memory is not migrated, it stays in its file
     SHARED_MEMORY = [{"capability": "x-ignore-shared", "state": True}]
 
     def save(self, state):
-        """Stop a guest whose memory is a file (memory-backend-file, share=on), and save
-        what else it is to the file `state`.  No device of ours may be plugged in."""
+        """Stop a guest whose memory is a file (memory-backend-file, share=on), and save the rest of
+        its state to the file `state`.  No device of ours may be plugged in."""
         self.command("migrate-set-capabilities", capabilities=self.SHARED_MEMORY)
         self.command("stop")
         self.command("migrate", uri=f"exec:cat > {state}")
         self._wait_migrated()
 
     def restore(self, state):
-        """Instead of boot(): go on as what was saved, with a copy of its memory."""
+        """Instead of boot(): resume a saved guest, with a copy of its memory."""
         self.args += ["-incoming", "defer"]
         self.launch()
         self.connect_qmp()
@@ -325,20 +328,20 @@ class Guest:
             if status.get("status") == "completed":
                 return
             if status.get("status") == "failed":
-                raise GuestError(f"the guest cannot be saved, or restored: {status}; {self.qemu_output()}")
+                raise GuestError(f"the guest cannot be saved or restored: {status}; {self.qemu_output()}")
             time.sleep(0.01)
 
     def plug(self, bus):
-        """Plug the device into a bus, and wait until the driver has it."""
-        # the monitor for humans takes the words of the command line
+        """Plug the device into a bus, and wait until the driver has attached."""
+        # the human monitor takes the command line's syntax
         said = self.command("human-monitor-command", **{
             "command-line": f"device_add {self.device_option()},bus={bus}"})
         if said:
-            raise GuestError(f"the device cannot be plugged in: {said}")
+            raise GuestError(f"cannot plug in the device: {said}")
         deadline = time.monotonic() + PATIENCE
         while not self.stats()["attached"]:
             if time.monotonic() > deadline:
-                raise GuestError("the driver does not attach to the device that was plugged in")
+                raise GuestError("the driver does not attach to the plugged-in device")
             time.sleep(0.02)
 
     def connect_qmp(self):
@@ -352,20 +355,20 @@ class Guest:
         self._buffer = b""
         line = self._read_line(time.monotonic() + timeout)
         if line != b"agent ready":
-            raise GuestError(f"unexpected word of the agent: {line!r}")
+            raise GuestError(f"unexpected answer of the agent: {line!r}")
 
     def _expire(self):
         self._timed_out = True
         self.process.kill()
 
     def kill(self, sig=signal.SIGKILL):
-        """End QEMU; harmless when it has ended."""
+        """End QEMU; harmless if it has ended."""
         if self.process and self.process.poll() is None:
             self.process.send_signal(sig)
         return self.wait()
 
     def wait(self, timeout=PATIENCE):
-        """Wait for QEMU's end and return its exit status."""
+        """Wait for QEMU to end and return its exit status."""
         if not self.process:
             return None
         try:
@@ -373,29 +376,29 @@ class Guest:
         except subprocess.TimeoutExpired as error:
             self.process.kill()
             self.process.wait()
-            raise GuestError(f"QEMU did not end in {timeout} s") from error
+            raise GuestError(f"QEMU did not exit within {timeout} s") from error
         self._timer.cancel()
         if self.qmp:
             try:
                 self.qmp.close()
             except Exception:   # pylint: disable=broad-except
-                pass            # it has lost its peer, which is what we want
+                pass            # its peer is gone, as intended
             self.qmp = None
         self._agent.close()
         return status
 
     def close(self):
-        """For tearDown: nothing is left behind."""
+        """For tearDown: leave nothing behind."""
         if self.process:
             self.kill()
 
     def shut_down(self):
-        """End the guest as a user would, QEMU exits by itself."""
+        """Power the guest off, as a user would; QEMU exits by itself."""
         self.send("poweroff -f")
         return self.wait()
 
     def qemu_output(self):
-        """What QEMU said, without the command line."""
+        """QEMU's output, without the command line."""
         with open(self.path("qemu.log"), encoding="utf-8", errors="replace") as file:
             return "".join(file.readlines()[1:])
 
@@ -433,8 +436,7 @@ class Guest:
         self._agent.sendall(b"run %d\n" % len(data) + data)
 
     def send(self, script):
-        """Have a shell script run that may never end, or kills the guest; nothing
-        can be run after it."""
+        """Start a shell script that may never end, or kills the guest; nothing can be run after it."""
         self._send_script(script)
 
     def run_raw(self, script, timeout=PATIENCE):
@@ -443,7 +445,7 @@ class Guest:
         self._send_script(script)
         match = re.fullmatch(rb"done (\d+) (\d+)", self._read_line(deadline))
         if not match:
-            raise GuestError("the agent's answer has no sense")
+            raise GuestError("malformed answer of the agent")
         length = int(match.group(2))
         while len(self._buffer) < length:
             self._receive(deadline)
@@ -456,26 +458,26 @@ class Guest:
         return status, output.decode(errors="replace")
 
     def must(self, script, timeout=PATIENCE):
-        """Run what has to succeed; its output."""
+        """Run a script that must succeed: its output."""
         status, output = self.run(script, timeout)
         if status:
             raise CommandFailed(f"`{script}` in the guest: exit status {status}: {output}")
         return output
 
     def write(self, path, text):
-        """Write a line to a file of the guest: (exit status, what the shell said)."""
+        """Write a line to a file of the guest: (exit status, the shell's output)."""
         quoted = text.replace("'", "'\\''")
         return self.run(f"echo '{quoted}' > {path}")
 
     def control(self, query):
-        """A dyndbg query that must be taken."""
+        """Write a dyndbg query that must be accepted."""
         status, output = self.write(CONTROL, query)
         if status:
             raise CommandFailed(f"query '{query}': {output}")
 
     def read(self, path, timeout=PATIENCE):
-        """What is in a file of the guest, as text."""
-        # The serial line is slow; such texts shrink to a tenth.
+        """The contents of a file of the guest, as text."""
+        # The serial line is slow; such texts compress to a tenth.
         status, output = self.run_raw(f"set -o pipefail; cat {path} | gzip -1", timeout)
         if status:
             raise CommandFailed(f"cannot read {path} in the guest: {output!r}")
@@ -510,7 +512,7 @@ class Guest:
     # -- QEMU ---------------------------------------------------------------
 
     def command(self, command, **arguments):
-        """A QMP command; its result."""
+        """Run a QMP command: its result."""
         return self.qmp.cmd(command, **arguments)
 
     def counter(self, name):
@@ -532,27 +534,27 @@ class Guest:
         return self.numbers(STATS)
 
     def committed(self):
-        """Messages that the driver has put into its rings, all contexts."""
+        """The number of messages that the driver has put into its rings, all contexts."""
         return sum(value for name, value in self.stats().items() if name.endswith("_committed"))
 
     def log(self):
-        """Its log, which settles when all is there that the driver has committed: for
-        a guest that runs, and has not made ddebug_rb anew without a device since."""
+        """Its log, which settles once it has all that the driver has committed: for a guest that runs,
+        and has not reloaded ddebug_rb without a device since."""
         return Log(self.log_file, self)
 
     def dropped(self):
-        """Messages that the driver has counted instead."""
+        """The number of messages that the driver has dropped."""
         return sum(value for name, value in self.stats().items()
                    if name.endswith(("_recursed", "_torn")) or name in ("own", "nostream"))
 
     def start_load(self, request):
-        """Give ddebug_test something to do; see tests/guest/modules/ddebug_test.c."""
+        """Start a load of ddebug_test; see ddebug_test.c."""
         status, output = self.write(f"{LOAD}/run", request)
         if status:
             raise CommandFailed(f"load '{request}': {output}")
 
     def finish_load(self, timeout=PATIENCE):
-        """Wait for its end; its report."""
+        """Wait for the load to end: its report."""
         self.must(f"cat {LOAD}/wait > /tmp/report", timeout)
         report = self.numbers("/tmp/report")
         if report["state"] != "done":
@@ -565,7 +567,7 @@ class Guest:
 
 
 class Log:
-    """A log on the host, through the tool and by its format's description."""
+    """A log on the host, read by the tool and, independently, by its format's description."""
 
     def __init__(self, path, guest=None):
         self.path = path
@@ -575,7 +577,7 @@ class Log:
         return LogFile(self.path, rings)
 
     def wait_quiet(self, quiet=1.0, timeout=PATIENCE):
-        """Until nothing was written for a while: the device has all there is."""
+        """Wait until nothing was written for a while, and the device has drained everything."""
         deadline = time.monotonic() + timeout
         while time.time() - os.stat(self.path).st_mtime < quiet:
             if time.monotonic() > deadline:
@@ -583,11 +585,12 @@ class Log:
             time.sleep(0.05)
 
     def settled(self):
-        """What is in the log once the device has nothing more to write.
+        """The contents of the log once the device has nothing more to write.
 
-        That nothing was written for a while does not say that nothing is on its way: so
-        if the guest can be asked, what it has committed by now is waited for.  Should it
-        not come, the log is returned as it is, for the test to complain of."""
+        That nothing was written for a while does not prove that nothing is under way: if the guest
+        can be asked, wait for what it has committed by now.  If that does not come, return the log
+        as it is, for the test to complain.
+        """
         wanted = self.guest.committed() if self.guest else 0
         deadline = time.monotonic() + PATIENCE
         while True:
@@ -598,7 +601,7 @@ class Log:
             time.sleep(0.1)
 
     def tool(self, *options, check=True, timeout=PATIENCE, **more):
-        """Run ddebug-host on the log; the completed process, output as bytes."""
+        """Run ddebug-host on the log: the completed process, output as bytes."""
         more.setdefault("env", {**os.environ, "LC_ALL": "C"})
         done = subprocess.run([tool(), *options, self.path], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
@@ -609,30 +612,30 @@ class Log:
         return done
 
     def info(self):
-        """The numbers that --info gives for the whole log: {name: number}."""
+        """The numbers that --info prints for the whole log: {name: number}."""
         text = self.tool("--info").stdout.decode()
         return {match.group(1): int(match.group(2))
                 for match in re.finditer(r"^(\w+): +(\d+)\b", text, re.M)}
 
     def trace(self, *options):
-        """What --trace prints: [Line]."""
+        """The output of --trace: [Line]."""
         return parse_lines(self.tool("--trace", *options).stdout)
 
     def start(self, *options, output, wrapper=()):
-        """The tool in the background, its output in a file."""
+        """Start the tool in the background, its output in a file."""
         with open(output, "wb") as out:
             return subprocess.Popen([*wrapper, tool(), *options, self.path],
                                     stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.PIPE,
                                     preexec_fn=child_dies_with_us)
 
     def stream(self, *options):
-        """The tool in the background, its output through a pipe."""
+        """Start the tool in the background, its output through a pipe."""
         return subprocess.Popen([tool(), *options, self.path], stdin=subprocess.DEVNULL,
                                 stdout=subprocess.PIPE, preexec_fn=child_dies_with_us)
 
 
 class Line:
-    """What the tool prints for a message, or a notice (stamp None)."""
+    """A message, or a notice (stamp None), as the tool prints it."""
 
     def __init__(self, raw):
         match = re.match(rb"\[ *(\d+\.\d{6})\] (.*)$", raw, re.S)
@@ -649,13 +652,12 @@ class Line:
 
 
 def parse_lines(output):
-    """The messages and notices of an output of the tool.  Further lines of a
-    message are indented."""
+    """The messages and notices in the tool's output.  Further lines of a message are indented."""
     return [Line(raw) for raw in re.split(rb"\n(?! )", output)[:-1]]
 
 
 def shown(text):
-    """How the tool shows a text in the C locale: escaped, further lines indented."""
+    """A text as the tool shows it in the C locale: escaped, further lines indented."""
     out = b""
     for at, byte in enumerate(text):
         if byte == 10:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Proves that the device trusts no driver: one that breaks each rule of docs/spec/virtio-ddebug.md,
-and of virtqueues, gets the answers that are said there, or DEVICE_NEEDS_RESET, and nothing else
-happens: QEMU goes on and ends as ever, other streams lose nothing, a driver that keeps the rules
-has its messages in the log afterwards, and what is copied of the others was in their rings.
+"""Shared by the tests of hostile drivers (test_hostile_*.py): the device trusts no driver.
 
-There is no guest: the drivers are in here (ddebug/qtest.py)."""
+A driver that breaks a rule of docs/spec/virtio-ddebug.md, or of virtqueues, gets the answer that
+the specification says, or DEVICE_NEEDS_RESET, and nothing else happens: QEMU continues and ends
+normally, other streams lose nothing, a well-behaved driver's messages are in the log afterwards,
+and what is copied of the others was in their rings.
+
+There is no guest: the drivers are Python (ddebug/qtest.py).
+"""
 
 import contextlib
 
@@ -18,18 +21,18 @@ MIB = 1 << 20
 
 
 class Hostile(DdebugTest):
-    """Drivers that break the rules, and behind each of them one that keeps them."""
+    """Drivers that break the rules, each followed by one that keeps them."""
 
     timeout = 200
 
     def machine(self, props="size=4M,ioeventfd=off", **options):
-        """A QEMU; without ioeventfd a notification is served when the store is done that it is."""
+        """Start a QEMU; without ioeventfd a notification is served before its store completes."""
         machine = Machine(self.outputdir, name=f"machine{len(self.guests)}", life=self.timeout - 5,
                           props=props, **options)
         self.guests.append(machine)
         machine.start()
-        machine.good = set()        # (epoch, stream) of those that keep the rules
-        machine.texts = []          # what they have said
+        machine.good = set()        # (epoch, stream) of well-behaved drivers
+        machine.texts = []          # their messages
         return machine
 
     def attached(self, machine, features=FEATURES, **options):
@@ -39,20 +42,20 @@ class Hostile(DdebugTest):
         return driver
 
     def good_stream(self, driver, stream=0, **more):
-        """One that is posted, and whose messages are known."""
+        """Post a stream whose messages are known."""
         found = Stream(driver, stream, **more).post()
         driver.machine.good.add((driver.epoch, stream))
         return found
 
     def says(self, stream, count=2):
-        """Messages that the log must have."""
+        """Add messages that the log must have."""
         machine = stream.machine
         texts = [b"good message %d " % (len(machine.texts) + at) for at in range(count)]
         machine.texts += [text.ljust(900, b".") for text in texts]
         stream.say(*machine.texts[-count:])
 
     def evidence(self, machine):
-        """The log: every message that was said is there once, and nothing is damaged."""
+        """The log: check that every message is there once, and nothing is damaged."""
         found = Evidence(machine.log_file, machine.good)
         self.assertEqual(sorted(message.text for message in found.messages), sorted(machine.texts))
         self.assertEqual((found.damaged, found.skipped, found.total_lost, found.tail_lost), (0, 0, 0, 0))
@@ -61,7 +64,7 @@ class Hostile(DdebugTest):
         return found
 
     def good(self, machine, shm=None):
-        """A driver that keeps the rules is served as if nothing had been."""
+        """Check that a well-behaved driver is served as if nothing had happened."""
         driver = self.attached(machine, FEATURES | (0 if shm is None else 1 << F_SHM))
         stream = self.good_stream(driver, size=8192, shm=shm)
         while stream.position < stream.size:
@@ -72,14 +75,14 @@ class Hostile(DdebugTest):
         self.assertEqual(driver.retire(0), S_OK)
         self.assertEqual(driver.ring.returned(), [(stream.descriptor, 64)])
         self.assertEqual(stream.consumed(), stream.position)
-        # behind what was copied before
+        # after what was copied before
         self.assertEqual(driver.dictionary(), S_OK)
         self.assertFalse(driver.needs_reset())
         self.assertEqual(machine.command("query-status")["running"], True)
         return self.evidence(machine)
 
     def tool_reads(self, machine):
-        """The tool shows each message that was said once, and no other that has its looks."""
+        """Check that the tool shows each message once, and no other that looks like one."""
         log = Log(machine.log_file)
         self.log.info("%s", log.tool("--info").stdout.decode())
         shown = [line.text for line in log.trace() if line.stamp is not None]
@@ -88,7 +91,7 @@ class Hostile(DdebugTest):
         return log.info(), [text for text in shown if b"good message" not in text]
 
     def ends(self, machine):
-        """QEMU ends as ever: what the tool says of the log, and shows that no good driver wrote."""
+        """Check that QEMU ends normally: the tool's --info, and the messages that no good driver wrote."""
         machine.command("quit")
         self.assertEqual(machine.wait(), 0, machine.qemu_output())
         self.assertNotRegex(machine.qemu_output(), "(?i)assert|abort|CRITICAL|sanitizer")
@@ -96,14 +99,14 @@ class Hostile(DdebugTest):
         return self.tool_reads(machine)
 
     def ends_clean(self, machine):
-        """The same, where there is nothing else to show."""
+        """The same, with nothing else to show."""
         info, others = self.ends(machine)
         self.assertEqual(others, [])
         self.assertEqual((info["received"], info["lost"]), (len(machine.texts), 0))
 
     @contextlib.contextmanager
     def case(self, name):
-        """Names the row of a table, should it fail."""
+        """Name the row of a table if it fails."""
         self.log.info("case: %s", name)
         try:
             yield
@@ -111,20 +114,20 @@ class Hostile(DdebugTest):
             raise self.failureException(f"case '{name}': {error!r}") from error
 
     def broken(self, driver, *queues):
-        """The device says that it needs a reset, and has returned nothing."""
+        """Check that the device needs a reset, and has returned nothing."""
         self.assertTrue(driver.needs_reset())
         for queue in queues or driver.queues:
             self.assertEqual(queue.returned(), [])
 
     def breaks(self, machine, act, shm=None):
-        """What a driver does makes the device need a reset, and costs another of its streams nothing."""
+        """Check that what a driver does makes the device need a reset, and costs its other stream nothing."""
         driver = self.attached(machine, FEATURES | (0 if shm is None else 1 << F_SHM))
         driver.control.returned()
         companion = self.good_stream(driver, 1, shm=shm)
         self.says(companion)
         act(driver)
         self.broken(driver)
-        # it does nothing more for the driver, who has not seen it yet
+        # it does nothing more for the driver, which has not noticed yet
         driver.send(hdr(REQ_CLOCK, 0))
         Stream(driver, 2).post()
         self.broken(driver)

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""python3 -m ddebug.kvm_probe FOLDER SECONDS: whether a guest of the stock kernel, without
-anything of ours, comes up under KVM; QEMU's and the guest's words go to FOLDER."""
+"""python3 -m ddebug.kvm_probe FOLDER SECONDS: check whether a guest of the stock kernel, without
+anything of ours, boots under KVM; the output of QEMU and guest goes to FOLDER."""
 
 import sys
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A second reader of the log file, written from docs/log-format.md alone.
 
-It shares nothing with the tool, so that a test can tell a fault of the tool
-from one of the device or the driver, and check one against the other.
+It shares nothing with the tool, so that a test can tell a fault of the tool from one of the device
+or the driver, and check one against the other.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ import struct
 
 SUPER_SIZE = 4096
 SHM_OFF = 65536
-# of the log, and of what driver and device speak
+# of the log, and of the protocol between driver and device
 VERSION = 1
 INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
@@ -40,11 +40,11 @@ EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
 
 
 class BadLog(Exception):
-    """The file is not what the format's description says."""
+    """The file does not match the format's description."""
 
 
 def _load_crc():
-    """CRC32C by a library, since logs are large."""
+    """CRC32C, by a library since logs are large."""
     function = ctypes.CDLL("libisal.so.2").crc32_iscsi
     function.argtypes = (ctypes.c_char_p, ctypes.c_int, ctypes.c_uint)
     function.restype = ctypes.c_uint
@@ -58,7 +58,7 @@ def crc32c(data):
     return _crc(bytes(data), len(data), 0xffffffff) ^ 0xffffffff
 
 
-# the check value of the checksum's definition
+# the check value in the checksum's definition
 assert crc32c(b"123456789") == 0xe3069283
 
 
@@ -68,7 +68,7 @@ LEVELS = re.compile(rb"(?:\x01[0-7c])*")
 
 
 class Arguments:
-    """Those of a packed record, taken one after the other."""
+    """Reader of a packed record's arguments, one after the other."""
 
     def __init__(self, data):
         self.data = data
@@ -86,7 +86,7 @@ class Arguments:
         return self.take(self.number(2))
 
     def field(self, text):
-        """A width or a precision: None if there is none."""
+        """A width or a precision; None if there is none."""
         if text != b"*":
             return None if text is None else int(text)
         return self.number(4, signed=True)
@@ -133,7 +133,7 @@ def _conversion(arguments, flags, width, precision, size, kind, pointer):
 
 @functools.lru_cache(maxsize=None)
 def _pieces(fmt):
-    """What a format is made of: bytes that stand for themselves, tuples of what a conversion has."""
+    """The parts of a format: literal bytes, and a tuple for each conversion."""
     pieces, at = [], 0
     while at < len(fmt):
         if fmt[at:at + 1] != b"%":
@@ -163,7 +163,7 @@ def unpack(head, fmt, data):
 
 
 class Message:
-    """A message, and all that the log says of it."""
+    """A message, and everything that the log says about it."""
 
     __slots__ = ("instance", "epoch", "stream", "cpu", "context", "number", "time", "written",
                  "callsite", "kmsg", "pid", "text", "packed")
@@ -181,7 +181,7 @@ class Message:
         self.kmsg = kmsg            # of a line of the kernel's log: KMSG_* flags; else None
         self.pid = pid
         self.text = text            # bytes
-        self.packed = packed        # the text was made of a packed record
+        self.packed = packed        # the text was rendered from a packed record
 
     def __repr__(self):
         return (f"<{self.context}{self.cpu} #{self.number} {self.time / 1e9:.6f} "
@@ -206,14 +206,14 @@ class Callsite:
 class Span:
     """What is left in a shared ring, up to the end of a sub-buffer."""
 
-    monotonic = None            # the host has not seen it
+    monotonic = None            # not seen by the host
 
     def __init__(self, epoch, stream, cpu, context, counters, end, payload):
         self.seq = "of a ring"
         self.len = len(payload)
         self.epoch, self.stream, self.cpu, self.context = epoch, stream, cpu, context
         self.produced, self.recursed, self.torn = counters
-        self.end = end              # the position behind it
+        self.end = end              # the position after it
         self.payload = payload
 
 
@@ -229,7 +229,7 @@ class Chunk:
 
     @property
     def end(self):
-        """The position behind a DATA chunk."""
+        """The position after a DATA chunk."""
         copied = SUBBUF.size if self.pos % (1 << self.subbuf_shift) else 0
         return self.pos + self.len - copied
 
@@ -352,7 +352,7 @@ class LogFile:
                         self.events.append((EVENTS.get(event, str(event)), args))
 
     def _rings(self):
-        """(offset, fields of the descriptor, of the header, drained) of the newest epoch's."""
+        """(offset, fields of the descriptor, of the header, drained) of each ring of the newest epoch."""
         area = memoryview(self.data)[SHM_OFF:SHM_OFF + self.shm_size]
         at = 0
         while at + SHM_PAGE <= self.shm_size:
@@ -366,7 +366,7 @@ class LogFile:
             at += SHM_PAGE
 
     def _leftover(self):
-        """Spans of the rings that no chunk has: "Shared rings" of the description."""
+        """Spans of the rings that are in no chunk: "Shared rings" of the description."""
         for at, desc, hdr, drained in self._rings():
             (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
             reserve, head, *counters = hdr[:5]
@@ -448,7 +448,7 @@ class LogFile:
             at += (length + 7) // 8 * 8
 
     def instance(self, epoch=None):
-        """The rings of an epoch; of the newest one by default."""
+        """The rings of an epoch; by default of the newest one."""
         return self.epochs[epoch or max(self.epochs)]["instance"]
 
     def _text(self, epoch, kind, record):
@@ -471,13 +471,13 @@ class LogFile:
 
     @property
     def committed(self):
-        """Messages that the newest rings have had, by the numbers of their last ones."""
+        """The number of messages that the newest rings have had, by the numbers of their last ones."""
         instance = self.epochs[max(self.epochs)]["instance"] if self.epochs else None
         return sum(expected for (life, _), expected in self.expected.items() if life == instance)
 
     @property
     def tail_lost(self):
-        """Messages that were committed behind the last one that is there."""
+        """The number of messages committed after the last one in the log."""
         return sum(max(0, produced - self.expected.get(key, 0)) for key, produced in self.produced.items())
 
     @property

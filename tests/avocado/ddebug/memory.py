@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What a guest's memory, in a file of the host, says of what was committed: the witness of
-tests/guest/modules/ddebug_die.c, and the streams' own words (docs/spec/virtio-ddebug.md)."""
+"""What a guest's memory, in a file of the host, says was committed: the witness of ddebug_die.c, and
+the streams' own words (docs/spec/virtio-ddebug.md)."""
 
 import mmap
 import struct
@@ -17,7 +17,7 @@ DESC = struct.Struct("<IIIIBBHIQ")
 # virtio_ddebug_stream_hdr: reserve, head, seq
 HDR = struct.Struct("<QQQ")
 HDR_OFF = 64
-# virtio_ddebug_status: consumed; where ddebug_ring_mem.c has it (struct ddebug_stream_page)
+# virtio_ddebug_status: consumed; at its place in struct ddebug_stream_page
 STATUS = struct.Struct("<Q")
 STATUS_OFF = 2048
 

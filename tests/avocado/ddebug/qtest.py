@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A driver of the device that is no guest: it speaks to a QEMU over the qtest protocol, and can break
-any rule of docs/spec/virtio-ddebug.md that it likes.
+"""A driver of the device without a guest: it uses QEMU's qtest protocol, and can break any rule of
+docs/spec/virtio-ddebug.md.
 
-Names and offsets are those of the specification, and of virtio's."""
+Names and offsets are those of the specification, and of virtio's.
+"""
 
 import base64
 import itertools
@@ -41,7 +42,7 @@ RETIRE = struct.Struct("<II")
 ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES_OK, NEEDS_RESET = 1, 2, 4, 8, 64
 VDESC = struct.Struct("<QIHH")
 NEXT, WRITE, INDIRECT = 1, 2, 4
-# where virtio_pci_common_cfg has what, and how it is accessed
+# the fields of virtio_pci_common_cfg: offset and access
 COMMON = {"device_feature_select": (0, "l"), "device_feature": (4, "l"), "driver_feature_select": (8, "l"),
           "driver_feature": (12, "l"), "num_queues": (18, "w"), "device_status": (20, "b"),
           "queue_select": (22, "w"), "queue_size": (24, "w"), "queue_enable": (28, "w"),
@@ -52,7 +53,7 @@ CAP_COMMON, CAP_NOTIFY, CAP_DEVICE, CAP_SHM = 1, 2, 4, 8
 PCI_COMMAND, PCI_MEMORY, PCI_MASTER = 4, 2, 4
 
 RAM = 256 << 20
-# what the driver has of it; BARs lie above all of it, the processor's program is at the end of 4 GiB
+# the driver's memory; BARs are above all of it, the processor's program is at the end of 4 GiB
 HEAP = 16 << 20
 BARS = 0xe0000000
 NOWHERE = 1 << 40
@@ -106,7 +107,7 @@ class Machine(Guest):
             *device_source(), "-device", self.device_option(), *self.args]
 
     def start(self):
-        """QEMU runs, and the device's registers are to be found."""
+        """Start QEMU, and find the device's registers."""
         self.launch()
         self.connect_qmp()
         self._agent.settimeout(PATIENCE)
@@ -116,7 +117,7 @@ class Machine(Guest):
     # -- the protocol -------------------------------------------------------
 
     def ask(self, line):
-        """A command of the protocol, behind those that were posted; what is answered."""
+        """Run a command of the protocol after those posted: its answer."""
         lines, self.posted = [*self.posted, line], []
         self._agent.sendall("".join(one + "\n" for one in lines).encode())
         for one in lines:
@@ -126,13 +127,13 @@ class Machine(Guest):
         return words[-1]
 
     def post(self, line):
-        """A command whose answer nobody waits for; QEMU sees it before the next that is asked."""
+        """Post a command without waiting for the answer; QEMU runs it before the next command()."""
         self.posted.append(line)
         if len(self.posted) > 200:
             self.flush()
 
     def flush(self):
-        """All that was posted is done."""
+        """Wait for everything posted."""
         if self.posted:
             self.ask(self.posted.pop())
 
@@ -159,30 +160,30 @@ class Machine(Guest):
         self.post(f"write{size} {address:#x} {value:#x}")
 
     def poke(self, address, data):
-        """Into memory."""
+        """Write to memory."""
         if data:
             self.post(f"b64write {address:#x} {len(data):#x} {base64.b64encode(data).decode()}")
 
     def peek(self, address, size):
-        """From memory."""
+        """Read from memory."""
         return base64.b64decode(self.ask(f"b64read {address:#x} {size:#x}"))
 
     def fill(self, address, size, byte=0):
         self.post(f"memset {address:#x} {size:#x} {byte:#x}")
 
     def alloc(self, size, align=4096):
-        """Memory of zeros, until the next driver begins."""
+        """Allocate zeroed memory, until the next driver starts."""
         address = -(-self.free // align) * align
         self.free = address + size
         if self.free > RAM:
-            raise GuestError("the driver's memory is used up")
+            raise GuestError("the driver is out of memory")
         self.fill(address, size)
         return address
 
     # -- PCI ----------------------------------------------------------------
 
     def config(self, offset, value=None):
-        """A word of 32 bits of the device's PCI configuration, read or written."""
+        """Read or write a 32-bit word of the device's PCI configuration."""
         self.post(f"outl 0xcf8 {1 << 31 | self.slot << 11 | offset:#x}")
         if value is not None:
             self.post(f"outl 0xcfc {value:#x}")
@@ -194,7 +195,7 @@ class Machine(Guest):
         return struct.pack(f"<{len(words)}I", *words)[offset - first:][:size]
 
     def command_word(self, bits):
-        """The PCI command register."""
+        """Write the PCI command register."""
         self.config(PCI_COMMAND, bits)
 
     def find_device(self):
@@ -202,7 +203,7 @@ class Machine(Guest):
             if self.config(0) == DEVICE << 16 | VENDOR:
                 break
         else:
-            raise GuestError("there is no device")
+            raise GuestError("device not found")
         self._place_bars()
         at = self.config(0x34) & 0xff
         while at:
@@ -260,11 +261,11 @@ class Queue:
         self.offered = self.seen = 0
 
     def describe(self, at, *descriptors):
-        """Descriptors (address, length, flags, next) into the queue's own table."""
+        """Write descriptors (address, length, flags, next) to the queue's own table."""
         self.machine.poke(self.desc + 16 * at, b"".join(VDESC.pack(*one) for one in descriptors))
 
     def available(self, head, jump=1):
-        """Makes the chain that begins there available, and notifies the device."""
+        """Make the chain that starts there available, and notify the device."""
         self.machine.poke(self.avail + 4 + 2 * (self.offered % self.size), struct.pack("<H", head))
         self.offered = (self.offered + jump) & 0xffff
         self.machine.poke(self.avail + 2, struct.pack("<H", self.offered))
@@ -274,7 +275,7 @@ class Queue:
         self.machine.put(self.doorbell, self.index, "w")
 
     def add(self, readable, writable, kick=True):
-        """An element of pieces (address, length) by an indirect table: its descriptor."""
+        """Add an element of pieces (address, length) by an indirect table: its descriptor."""
         head = self.offered % self.size
         self.describe(head, self.indirect(readable, writable))
         self.machine.poke(self.avail + 4 + 2 * head, struct.pack("<H", head))
@@ -307,7 +308,7 @@ class Queue:
         return found
 
     def wait_returned(self):
-        """The same, but waits until there is something."""
+        """The same, but wait until there is something."""
         deadline = time.monotonic() + PATIENCE
         while True:
             found = self.returned()
@@ -334,7 +335,7 @@ class Driver:
             self.set("driver_feature", self.features >> 32 * half & 0xffffffff)
         self.set("device_status", ACKNOWLEDGE | DRIVER | FEATURES_OK)
         if not self.status() & FEATURES_OK:
-            raise GuestError(f"the device does not take the features {self.features:#x}")
+            raise GuestError(f"the device refuses the features {self.features:#x}")
         (self.version, self.ring_queues, _, self.max_streams, self.max_request, self.log_size,
          _) = self.device_config()
         self.queues = [Queue(self, index, (sizes or {}).get(index))
@@ -380,13 +381,13 @@ class Driver:
     # -- requests -----------------------------------------------------------
 
     def place(self, data, align=64):
-        """Bytes in memory of the driver: their address."""
+        """Put bytes into the driver's memory: their address."""
         address = self.machine.alloc(max(len(data), 1), align)
         self.machine.poke(address, data)
         return address
 
     def send(self, data, room=RESP.size, kick=True):
-        """A request of these bytes, and so many for the answer, whose address is returned."""
+        """Send a request of these bytes with room for the answer: the answer's address."""
         answer = self.machine.alloc(max(room, 1) + 64, 64)
         self.machine.fill(answer, room + 64, FILL)
         self.control.add([(self.place(data), len(data))] if data else [], [(answer, room)] if room else [],
@@ -394,28 +395,28 @@ class Driver:
         return answer
 
     def answer(self, address):
-        """(status, value) that the device has written; nothing else it has."""
+        """(status, value) that the device has written; check that it wrote nothing else."""
         data = self.machine.peek(address, RESP.size + 64)
         status, reserved, value = RESP.unpack(data[:RESP.size])
         if reserved or data[RESP.size:] != bytes([FILL]) * 64:
-            raise GuestError(f"an answer of {data!r}")
+            raise GuestError(f"unexpected answer {data!r}")
         return status, value
 
     def request(self, kind, payload=b"", room=RESP.size):
-        """A request, answered: (status, value)."""
+        """Send a request and wait: (status, value)."""
         address = self.send(REQ_HDR.pack(kind, 0, len(payload)) + payload, room)
         mine, found = (self.control.offered - 1) % self.control.size, {}
         while mine not in found:
-            # others may come before it, and nobody wants them any more
+            # answers to others may come first, and nobody waits for them any more
             found = dict(self.control.wait_returned())
         if found[mine] != RESP.size:
-            raise GuestError(f"an answer of {found[mine]} bytes")
+            raise GuestError(f"unexpected answer of {found[mine]} bytes")
         return self.answer(address)
 
     instances = itertools.count(1)
 
     def attach(self, version=VERSION):
-        """(status, value) of an ATTACH."""
+        """Send an ATTACH: (status, value)."""
         answer = self.request(REQ_ATTACH, self.attachment(version))
         if answer[0] == S_OK:
             self.epoch = answer[1]
@@ -426,7 +427,7 @@ class Driver:
                            b"6.1.0-hostile", b"qtest", b"")
 
     def dictionary(self):
-        """The status of a DICT with callsite 1; what came before it is in the log then."""
+        """Send a DICT with callsite 1: its status; everything before it is in the log then."""
         return self.request(REQ_DICT, callsite())[0]
 
     def retire(self, stream, generation=0):
@@ -484,7 +485,7 @@ class Stream:
         return DESC.pack(*(self.fields.get(name, 0) for name in DESC_FIELDS))
 
     def post(self, readable=None, writable=None, queue=None, kick=True):
-        """Gives the element to the device; other pieces than those that belong to it may be given."""
+        """Give the element to the device, by default with the pieces that belong to it."""
         self.machine.poke(self.desc, self.describe())
         if self.shm is not None:
             self.machine.fill(self.page + HDR_OFF, SHM_RING_OFF - HDR_OFF)
@@ -495,7 +496,7 @@ class Stream:
         return self
 
     def word(self, name, value):
-        """Stores a word of the header."""
+        """Store words of the header."""
         self.machine.put(self.hdr + HDR_FIELDS[name], value, "l" if name in ("active", "notice") else "q")
 
     def words(self, **values):
@@ -509,7 +510,7 @@ class Stream:
         return self.machine.get(self.status + 8) == 1
 
     def say(self, *texts):
-        """Messages, each committed by itself; the device is notified if it asks for that."""
+        """Write messages, each committed on its own; notify the device if it asks for that."""
         for text in texts:
             self._commit(text)
         if self.wants_kick():
@@ -536,7 +537,7 @@ class Stream:
         self.word("head", self.position)
 
     def wait_consumed(self, position=None):
-        """Until the device has copied that far."""
+        """Wait until the device has copied up to the current position."""
         wanted = self.position if position is None else position
         deadline = time.monotonic() + PATIENCE
         while self.consumed() != wanted:

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What came of deaths, kept while they go on: a file for each kind, a line of JSON for each
-death.  A run that was broken off goes on where it was.
+"""The results of deaths, recorded as they happen: a file for each cause, a line of JSON for each
+death, so that an interrupted run resumes.
 
-DDEBUG_TALLY is the folder; without it nothing is kept."""
+DDEBUG_TALLY is the folder; without it nothing is recorded.
+"""
 
 import json
 import os
@@ -10,7 +11,7 @@ import statistics
 
 
 class Tally:
-    """The deaths of a kind, of which there shall be so many."""
+    """The deaths of one cause, of which `wanted` are to happen."""
 
     def __init__(self, kind, wanted):
         folder = os.environ.get("DDEBUG_TALLY")
@@ -30,7 +31,7 @@ class Tally:
 
 
 def read(path):
-    """The deaths in a file; a line that was cut short is none."""
+    """The deaths recorded in a file, without a last line that was cut short."""
     found = []
     with open(path, encoding="utf-8") as file:
         for line in file:
@@ -42,13 +43,13 @@ def read(path):
 
 
 def kinds(folder):
-    """{kind: [numbers of a death]}"""
+    """{cause: [numbers of a death]}"""
     return {name[:-len(".jsonl")]: read(os.path.join(folder, name))
             for name in sorted(os.listdir(folder)) if name.endswith(".jsonl")}
 
 
 def progress(folder):
-    """A line: how many there were of each kind."""
+    """A line: the number of deaths for each cause."""
     return ", ".join(f"{kind} {len(deaths)}" for kind, deaths in kinds(folder).items())
 
 

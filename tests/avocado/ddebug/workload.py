@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Real work for guests, by stock drivers that say much with pr_debug and
-dev_dbg, and the devices it needs."""
+"""Real work for guests, by stock drivers with many pr_debug() and dev_dbg() messages, and the devices
+that they need."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from .guest import CONTROL
 
 
 def make_squashfs(path, files=200):
-    """A file system of small files, the same each time."""
+    """Create an image of small files, the same each time."""
     tree = path + ".d"
     for i in range(files):
         os.makedirs(os.path.join(tree, f"d{i % 20}"), exist_ok=True)
@@ -22,7 +22,7 @@ def make_squashfs(path, files=200):
 
 
 def make_ext4(path):
-    """An empty file system on a stick of 16 MiB."""
+    """Create an empty file system on a stick of 16 MiB."""
     with open(path, "wb") as file:
         file.truncate(16 << 20)
     sbin = "/sbin/mke2fs" if os.path.exists("/sbin/mke2fs") else "mke2fs"
@@ -47,7 +47,7 @@ def squashfs_disk(image):
 
 
 class Work:
-    """modules: what to turn on; script: what to do; least: messages to expect at least."""
+    """modules: to be traced; script: the work; least: minimum of messages to expect."""
 
     def __init__(self, modules, script, least, interrupts=0):
         self.modules = modules.split()
@@ -56,9 +56,9 @@ class Work:
         self.interrupts = interrupts
 
     def run(self, guest, flags):
-        """Do it with these flags on, from the loading of the modules on."""
+        """Do it with these flags set from the loading of the modules on."""
         on = "; ".join(f"module {module} {flags}" for module in self.modules)
-        # "load" is modprobe with the flags on from the first message
+        # "load" is modprobe with the flags set from the first message
         return guest.must(
             f"set -e; echo '{on}' > {CONTROL}\n"
             f"load() {{ modprobe \"$@\" dyndbg={flags}; echo '{on}' > {CONTROL}; }}\n"
