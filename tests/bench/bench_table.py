@@ -2,13 +2,10 @@
 """From measurements to the table of the goals, and the table of all variants."""
 
 import statistics
-import textwrap
 
 from bench_guest import PAIR_TOLERANCE, SHAPES
 import prose
 
-# of documents
-PAGE_WIDTH = 100
 MET, NOT_MET, NOT_BUILT, UNDECIDED = "met", "not met", "not built yet", "not decided"
 
 
