@@ -59,7 +59,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	ddebug_rings_lock();
 	old = ddebug_transport_lock();
 	err = old ? -EBUSY : 0;
-	/* before any stream: it may hold older packed records, which need them */
+	/* before any stream: it may hold older packed records, which need the dictionary */
 	if (!err)
 		ddebug_dict_announce_all(t);
 	for_each_possible_cpu(cpu) {

@@ -705,12 +705,22 @@ void ddebug_dict_stats(struct seq_file *m)
 		   READ_ONCE(ddebug_last_id), announced);
 }
 
+/**
+ * ddebug_dict_init() - start watching modules that go
+ *
+ * Context: Process.  Sleeps.
+ * Return: 0 or -errno.
+ */
 int __init ddebug_dict_init(void)
 {
 	return register_module_notifier(&ddebug_module_nb);
 }
 
-/* Nobody is in ddebug_dict_find() any more. */
+/**
+ * ddebug_dict_exit() - free the dictionary
+ *
+ * Context: Process.  Nobody is in ddebug_dict_find() any more.  Sleeps.
+ */
 void ddebug_dict_exit(void)
 {
 	struct ddebug_entry *e, *etmp;

@@ -609,7 +609,7 @@ struct ddebug_control_line {
 	size_t class_len;
 };
 
-/* The class follows the last '" class:' in the line: names have no quotes. */
+/* There may be two lines; the class follows the last '" class:': names have no quotes. */
 static void ddebug_find_class(struct ddebug_control_line *l, char *from, char *end)
 {
 	static const char mark[] = "\" class:";

@@ -325,6 +325,12 @@ struct ddebug_view *ddebug_view_new(void)
 	return v;
 }
 
+/**
+ * ddebug_view_free() - free a view
+ * @v: the view, or NULL
+ *
+ * Context: Process.  Sleeps.
+ */
 void ddebug_view_free(struct ddebug_view *v)
 {
 	kvfree(v);

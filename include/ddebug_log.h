@@ -23,7 +23,7 @@
  *     4096  superblock, copy 1
  *     8192  request (tool to device)
  *    12288  reply (device to tool)
- *    16384  state (device: what readers may take for settled)
+ *    16384  state (device: what readers may consider settled)
  *    20480  zeros
  *    65536  shared rings: super.shm_size bytes, 0 in most logs
  *  + shm_size  segment 0 | segment 1 | ... | segment nr_segs - 1
@@ -35,7 +35,7 @@
 #define DDEBUG_LOG_SHM_OFF		65536ull
 #define DDEBUG_LOG_SEGS_OFF		65536ull	/* and super.shm_size */
 
-/* Bytes that nobody reads; only open file description locks are put on them. */
+/* Bytes that nobody reads; they only carry open file description locks. */
 #define DDEBUG_LOG_LOCK_WRITER		(1ull << 62)		/* held by the device while it has the log */
 #define DDEBUG_LOG_LOCK_REQUEST		((1ull << 62) + 1)	/* held by a tool from request to reply */
 
@@ -49,15 +49,15 @@
 
 /*
  * A chunk never crosses a segment and holds at most one sub-buffer (64 KiB) or
- * one dictionary request, so that the smallest segment takes one always.
+ * one dictionary request, so even the smallest segment has room for one.
  */
 #define DDEBUG_LOG_SEG_SIZE_MIN		(128u << 10)
 #define DDEBUG_LOG_SEG_SIZE_MAX		(1u << 20)
 #define DDEBUG_LOG_NR_SEGS_MIN		4
 
 /*
- * A reader that meets an incompatible flag it does not know does not read on;
- * a writer that meets any flag it does not know does not write.
+ * A reader that finds an incompatible flag it does not know stops reading; a writer
+ * that finds any flag it does not know does not write.
  */
 #define DDEBUG_LOG_INCOMPAT_SHM		0x00000001u	/* rings in the file: shm_size is not 0 */
 #define DDEBUG_LOG_INCOMPAT_KNOWN	0x00000001u
@@ -65,14 +65,14 @@
 
 /*
  * Bytes of the area for shared rings: a power of two, since it is a BAR of a PCI
- * device.  What lies in it: virtio_ddebug.h, "A stream in shared memory".
+ * device.  Its contents: virtio_ddebug.h, "A stream in shared memory".
  */
 #define DDEBUG_LOG_SHM_SIZE_MIN		(1ull << 20)
 #define DDEBUG_LOG_SHM_SIZE_MAX		(1ull << 30)
 
 /*
  * Two copies, written in turn: the valid one of the higher generation counts.
- * It is written when the geometry changes, when a writer opens the log, when it is
+ * Written when the geometry changes, when a writer opens the log, when the log is
  * cleared, and when something is frozen or thawed.
  */
 struct ddebug_log_super {
@@ -87,7 +87,7 @@ struct ddebug_log_super {
 	__le64 nr_segs;
 	__le64 first_seg;	/* data segments numbered below it are cleared */
 	__le64 created;		/* ns since 1970 */
-	__le64 opened;		/* ns since 1970: by the present or last writer */
+	__le64 opened;		/* ns since 1970: by the current or last writer */
 	__le32 writer_pid;	/* of that writer */
 	__le32 reserved0;
 	__u8 vm_name[64];	/* as QEMU knows it, zero padded, may be empty */
@@ -129,15 +129,15 @@ _Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
 _Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
 
 /*
- * A wish of the tool to a live device.  The tool locks
- * DDEBUG_LOG_LOCK_REQUEST, writes this, and closes the file: closing a
- * descriptor that was open for writing is what the device waits for
- * (IN_CLOSE_WRITE), its own writes do not wake it.
+ * A request of the tool to a live device.  The tool locks
+ * DDEBUG_LOG_LOCK_REQUEST, writes this, and closes the file: the device waits for
+ * the closing of a descriptor that was open for writing (IN_CLOSE_WRITE); its own
+ * writes do not wake it.
  */
 struct ddebug_log_request {
 	__le32 magic;		/* DDEBUG_LOG_REQUEST_MAGIC */
 	__le32 type;		/* DDEBUG_LOG_REQUEST_* */
-	__le64 id;		/* random, not the last one's */
+	__le64 id;		/* random, different from the last one's */
 	__le64 arg;
 	__u8 reserved[36];
 	__le32 crc;
@@ -175,9 +175,9 @@ _Static_assert(offsetof(struct ddebug_log_reply, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_reply) == 64, "ABI");
 
 /*
- * Where the device stands.  It is written when a pass over all streams has
- * found nothing new after one that has: then no message older than those in
- * the log is on its way, and a reader need not wait for one.
+ * The position of the device.  Written when a pass over all streams has found nothing
+ * new after one that has: then no message older than those in the log is in transit,
+ * and a reader need not wait for one.
  */
 struct ddebug_log_state {
 	__le32 magic;		/* DDEBUG_LOG_STATE_MAGIC */
@@ -206,14 +206,14 @@ _Static_assert(sizeof(struct ddebug_log_state) == 64, "ABI");
 
 /*
  * A segment: its header, then chunks without gaps.  Chunks end at the first
- * place that does not hold a valid chunk header of this very segment.  A slot
- * with an invalid header is unused.
+ * place without a valid chunk header of this very segment.  A slot with an
+ * invalid header is unused.
  */
 struct ddebug_log_seg {
 	__le32 magic;		/* DDEBUG_LOG_SEG_MAGIC */
 	__le32 type;		/* DDEBUG_LOG_SEG_* */
-	__le64 seq;		/* counts the segments ever begun, of both types; from 1 */
-	__le32 epoch;		/* when it was begun */
+	__le64 seq;		/* counts the segments ever started, of both types; from 1 */
+	__le32 epoch;		/* when it was started */
 	__le32 reserved0;
 	__u8 reserved1[36];
 	__le32 crc;
@@ -233,8 +233,8 @@ _Static_assert(offsetof(struct ddebug_log_seg, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_seg) == 64, "ABI");
 
 /*
- * The header is the device's own word; the payload of DATA, ATTACH and DICT is
- * the guest's.  Header and payload are written at once; zeros pad the payload
+ * The header comes from the device; the payload of DATA, ATTACH and DICT comes
+ * from the guest.  Header and payload are written at once; zeros pad the payload
  * to a multiple of eight.
  */
 struct ddebug_log_chunk {
@@ -242,7 +242,7 @@ struct ddebug_log_chunk {
 	__le16 type;		/* DDEBUG_LOG_CHUNK_* */
 	__le16 flags;		/* DDEBUG_LOG_CHUNK_F_* */
 	__le64 seg_seq;		/* of the segment it lies in */
-	__le32 off;		/* bytes from the begin of the segment to this header */
+	__le32 off;		/* bytes from the start of the segment to this header */
 	__le32 len;		/* bytes of payload, padding not included */
 	__le64 chunk_seq;	/* counts the chunks of all segments; from 1 */
 	__le64 realtime;	/* ns since 1970, host */
@@ -256,7 +256,7 @@ struct ddebug_log_chunk {
 	__u8 context;		/* VIRTIO_DDEBUG_CTX_* */
 	__u8 subbuf_shift;
 	__le16 reserved0;
-	__le64 pass;		/* the look over all streams that found it */
+	__le64 pass;		/* the pass over all streams that found it */
 	__le64 pos;		/* position in the stream of what follows */
 	__le64 produced;	/* virtio_ddebug_stream_hdr, as read in that pass: seq, */
 	__le64 recursed;
@@ -270,9 +270,9 @@ struct ddebug_log_chunk {
 
 /*
  * A span [pos, pos + n) of one sub-buffer of one stream, from record boundary
- * to record boundary.  If pos is not the begin of a sub-buffer, a copy of the
- * sub-buffer's header (struct ddebug_subbuf_hdr) comes before the span, so
- * len is n + 32; else len is n.
+ * to record boundary.  If pos is not the start of a sub-buffer, a copy of the
+ * sub-buffer's header (struct ddebug_subbuf_hdr) precedes the span, so len is
+ * n + 32; otherwise len is n.
  */
 #define DDEBUG_LOG_CHUNK_DATA		1
 #define DDEBUG_LOG_CHUNK_ATTACH		2	/* struct virtio_ddebug_attach */
@@ -314,20 +314,20 @@ struct ddebug_log_event {
 };
 
 #define DDEBUG_LOG_EVENT_OPEN		1	/* a QEMU opened the log; arg: pid */
-#define DDEBUG_LOG_EVENT_ATTACH		2	/* a driver attached, an epoch began; arg: its number */
+#define DDEBUG_LOG_EVENT_ATTACH		2	/* a driver attached, an epoch started; arg: its number */
 #define DDEBUG_LOG_EVENT_RESET		3	/* the device was reset; the epoch is over */
 #define DDEBUG_LOG_EVENT_STOP		4	/* the VM was stopped; arg: DDEBUG_LOG_STOP_* */
 #define DDEBUG_LOG_EVENT_CONT		5	/* the VM runs again */
-#define DDEBUG_LOG_EVENT_CLOSE		6	/* QEMU is done with the log; nothing follows from it */
+#define DDEBUG_LOG_EVENT_CLOSE		6	/* QEMU has closed the log; nothing follows from it */
 #define DDEBUG_LOG_EVENT_SIZE		7	/* arg: old size, new size */
-#define DDEBUG_LOG_EVENT_CLEAR		8	/* what was before is cleared */
+#define DDEBUG_LOG_EVENT_CLEAR		8	/* what preceded is cleared */
 #define DDEBUG_LOG_EVENT_IO_LOST	9	/* arg: chunks, bytes that could not be written */
-#define DDEBUG_LOG_EVENT_NOTICE		10	/* the guest's kernel says that it dies; arg: VIRTIO_DDEBUG_NOTICE_*, CPU */
-#define DDEBUG_LOG_EVENT_FULL_LOST	11	/* arg: chunks, bytes that a full log did not take (mode=drop) */
+#define DDEBUG_LOG_EVENT_NOTICE		10	/* the guest's kernel reports its death; arg: VIRTIO_DDEBUG_NOTICE_*, CPU */
+#define DDEBUG_LOG_EVENT_FULL_LOST	11	/* arg: chunks, bytes that a full log had no room for (mode=drop) */
 #define DDEBUG_LOG_EVENT_RATE_LOST	12	/* arg: gaps, bytes that exceeded rate-limit */
 #define DDEBUG_LOG_EVENT_MACHINE_RESET	13	/* the whole machine was reset: it boots */
 #define DDEBUG_LOG_EVENT_SHUTDOWN	14	/* the VM ends; arg: DDEBUG_LOG_SHUTDOWN_* */
-#define DDEBUG_LOG_EVENT_RECOVERED	15	/* arg: chunks, bytes that a writer which died had left in the shared rings */
+#define DDEBUG_LOG_EVENT_RECOVERED	15	/* arg: chunks, bytes left in the shared rings by a writer that died */
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");
@@ -337,13 +337,13 @@ _Static_assert(sizeof(struct ddebug_log_event) == 32, "ABI");
 /* Why the VM was stopped. */
 #define DDEBUG_LOG_STOP_OTHER		0
 #define DDEBUG_LOG_STOP_PAUSED		1	/* by an operator */
-#define DDEBUG_LOG_STOP_SHUTDOWN	2	/* since it was shut down */
-#define DDEBUG_LOG_STOP_PANICKED	3	/* its pvpanic device was told of a panic */
+#define DDEBUG_LOG_STOP_SHUTDOWN	2	/* because it was shut down */
+#define DDEBUG_LOG_STOP_PANICKED	3	/* its pvpanic device reported a panic */
 #define DDEBUG_LOG_STOP_WATCHDOG	4	/* its watchdog was not fed */
 #define DDEBUG_LOG_STOP_IO_ERROR	5	/* of a disk */
-#define DDEBUG_LOG_STOP_INTERNAL_ERROR	6	/* QEMU or KVM cannot go on */
+#define DDEBUG_LOG_STOP_INTERNAL_ERROR	6	/* QEMU or KVM cannot continue */
 #define DDEBUG_LOG_STOP_SUSPENDED	7	/* the guest sleeps */
-#define DDEBUG_LOG_STOP_SAVED		8	/* its state is saved or moved */
+#define DDEBUG_LOG_STOP_SAVED		8	/* its state is being saved or migrated */
 #define DDEBUG_LOG_STOP_DEBUG		9	/* by a debugger */
 
 /* Why the VM ends. */

@@ -1,15 +1,15 @@
 /* SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR BSD-3-Clause */
 /*
- * How the format of a callsite is cut into conversions, and what a packed record
- * has for each: the rules of docs/log-format.md, "Packed records".  The guest
+ * How the format of a callsite is split into conversions, and what a packed record
+ * contains for each: the rules of docs/log-format.md, "Packed records".  The guest
  * packs by them and the tool unpacks by them, so they are here once.
  *
- * A format outside of these rules is never packed; its messages are text.
+ * A format that does not follow these rules is never packed; its messages are text.
  */
 #ifndef _DDEBUG_PACKED_H
 #define _DDEBUG_PACKED_H
 
-/* What a packed record has for a conversion, besides its asterisks. */
+/* What a packed record contains for a conversion, besides its asterisks. */
 #define DDEBUG_ARG_NONE		0	/* %%: nothing */
 #define DDEBUG_ARG_INT		1	/* %c, %d, %hx ...: 4 bytes */
 #define DDEBUG_ARG_LONG		2	/* %ld, %llx, %zu, %td: 8 bytes */
@@ -28,7 +28,7 @@
 #define DDEBUG_CONV_NO_NUMBER	(-1)
 #define DDEBUG_CONV_ASTERISK	(-2)	/* an argument of 4 bytes, before the conversion's own */
 
-/* The text of a packed record is not longer, and no width or precision is greater. */
+/* Limit of the text of a packed record, and of any width or precision. */
 #define DDEBUG_PACKED_TEXT_MAX	960
 
 struct ddebug_conv {
@@ -40,7 +40,7 @@ struct ddebug_conv {
 	short precision;		/* likewise */
 };
 
-/* A number of digits at @fmt + *@at; DDEBUG_PACKED_TEXT_MAX + 1 if it is too great. */
+/* A number of digits at @fmt + *@at; DDEBUG_PACKED_TEXT_MAX + 1 if it is too large. */
 static inline int ddebug_conv_number(const char *fmt, unsigned int len, unsigned int *at)
 {
 	int n = 0;
@@ -51,7 +51,7 @@ static inline int ddebug_conv_number(const char *fmt, unsigned int len, unsigned
 	return n <= DDEBUG_PACKED_TEXT_MAX ? n : DDEBUG_PACKED_TEXT_MAX + 1;
 }
 
-/* A width, or what follows a point: digits, or an asterisk, or none of both. */
+/* A width, or what follows a point: digits, an asterisk, or neither. */
 static inline int ddebug_conv_field(const char *fmt, unsigned int len, unsigned int *at)
 {
 	if (*at < len && fmt[*at] == '*') {
@@ -99,12 +99,12 @@ static inline unsigned char ddebug_conv_size(const char *fmt, unsigned int len, 
 }
 
 /*
- * ddebug_conv_parse() - the conversion that begins at @fmt, which is a '%'
+ * ddebug_conv_parse() - parse the conversion at @fmt, which is a '%'
  * @fmt: need not be terminated
  * @len: bytes there; 1 or more
- * @conv: what it is
+ * @conv: the result
  *
- * Returns the bytes that it takes; 0: it has no place in a packed record.
+ * Returns the bytes that it takes; 0: it is not allowed in a packed record.
  */
 static inline unsigned int ddebug_conv_parse(const char *fmt, unsigned int len,
 					     struct ddebug_conv *conv)
@@ -163,7 +163,7 @@ static inline unsigned int ddebug_conv_parse(const char *fmt, unsigned int len,
 		while (at < len && ((fmt[at] >= '0' && fmt[at] <= '9') ||
 				    ((fmt[at] | 0x20) >= 'a' && (fmt[at] | 0x20) <= 'z')))
 			at++;
-		/* the kernel takes some bytes beyond ASCII for letters as well */
+		/* the kernel accepts some bytes beyond ASCII as letters, too */
 		return at < len && (fmt[at] & 0x80) ? 0 : at;
 	default:
 		return 0;

@@ -17,19 +17,19 @@
 #endif
 
 /*
- * A stream is cut into sub-buffers of 1 << subbuf_shift bytes:
+ * A stream is divided into sub-buffers of 1 << subbuf_shift bytes:
  *
  *  +------------+--------+--------+---     ---+--------+-----------+
  *  | subbuf_hdr | record | record |    ...    | record | PAD       |
  *  +------------+--------+--------+---     ---+--------+-----------+
  *
- * A record begins at a multiple of eight and never crosses into the next
- * sub-buffer; what is left over is filled by one PAD record.
+ * A record starts at a multiple of eight and never crosses into the next
+ * sub-buffer; the remaining space is filled by one PAD record.
  */
 struct ddebug_subbuf_hdr {
 	__le64 pos;		/* position of this header in the stream */
 	__le64 seq;		/* number of the first message in this sub-buffer */
-	__le64 base;		/* ns: what the records' delta counts from */
+	__le64 base;		/* ns: what the records' delta is relative to */
 	__le64 lost;		/* recursed + torn so far (virtio_ddebug_stream_hdr) */
 };
 
@@ -65,11 +65,11 @@ _Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
 #define DDEBUG_REC_LEN_MASK	0x0fff
 #define DDEBUG_REC_ALIGN	8
 
-/* Never written: a reader that meets it has run into memory that is not a record. */
+/* Never written: a reader that finds it is at memory that is not a record. */
 #define DDEBUG_REC_NONE		0
-/* Nothing: go on delta bytes after the begin of this record.  len is 8. */
+/* Nothing: continue delta bytes after the start of this record.  len is 8. */
 #define DDEBUG_REC_PAD		1
-/* struct ddebug_rec_time: the next record's delta counts from it instead of base. */
+/* struct ddebug_rec_time: the next record's delta is relative to it, not to base. */
 #define DDEBUG_REC_TIME		2
 /* struct ddebug_rec_text: a message, as the kernel would have printed it. */
 #define DDEBUG_REC_TEXT		3
@@ -79,7 +79,7 @@ _Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
 #define DDEBUG_REC_KMSG		5
 /* Other types are skipped by their length, and counted. */
 
-/* A message further from base than 32 bits of ns (4.29 s) has one of these before it. */
+/* A message further from base than 32 bits of ns (4.29 s) is preceded by one of these. */
 struct ddebug_rec_time {
 	struct ddebug_rec_hdr hdr;	/* delta is 0 */
 	__le64 time;			/* ns, absolute */
@@ -103,9 +103,9 @@ _Static_assert(offsetof(struct ddebug_rec_text, text) == 16, "ABI");
 _Static_assert(sizeof(struct ddebug_rec_text) == 16, "ABI");
 
 /*
- * A message that the reader makes a text of, by the format in its callsite's
- * entry; ddebug_packed.h says what the arguments look like.  There are two
- * layouts: this one, and struct ddebug_rec_packed_wide where callsite is 0.
+ * A message that the reader turns into text by the format in its callsite's entry;
+ * ddebug_packed.h describes the arguments.  There are two layouts: this one, and
+ * struct ddebug_rec_packed_wide where callsite is 0.
  */
 struct ddebug_rec_packed {
 	struct ddebug_rec_hdr hdr;
@@ -123,7 +123,7 @@ _Static_assert(sizeof(struct ddebug_rec_packed) == 12, "ABI");
 struct ddebug_rec_packed_wide {
 	struct ddebug_rec_hdr hdr;
 	__le16 zero;		/* 0 */
-	__le16 head_len;	/* bytes of text that stand before what the format makes */
+	__le16 head_len;	/* bytes of text that precede what the format makes */
 	__le32 callsite;	/* 1 and up */
 	__le32 pid;
 	__u8 bytes[];		/* that text, then the arguments: len - 20 bytes in all */
@@ -139,15 +139,15 @@ _Static_assert(sizeof(struct ddebug_rec_packed_wide) == 20, "ABI");
 
 /*
  * A line of the kernel's log.  One that was recorded when it was printed has the
- * time of its record, as any message.  One that was taken from the kernel's log
- * afterwards (DDEBUG_KMSG_F_PAST) begins with the stamp that it had there,
+ * time of its record, like any message.  One that was copied from the kernel's log
+ * afterwards (DDEBUG_KMSG_F_PAST) starts with the stamp that it had there,
  * "[    1.234567] ", unless the guest stamps no lines; its record's time is when
- * it was taken.
+ * it was copied.
  */
 struct ddebug_rec_kmsg {
 	struct ddebug_rec_hdr hdr;
 	__le32 flags;		/* DDEBUG_KMSG_F_* */
-	__le32 pid;		/* of the task that printed it, or had it taken */
+	__le32 pid;		/* of the task that printed it, or had it copied */
 	__u8 text[];		/* len - 16 bytes, any value; no final newline */
 };
 
@@ -157,9 +157,9 @@ _Static_assert(offsetof(struct ddebug_rec_kmsg, pid) == 12, "ABI");
 _Static_assert(offsetof(struct ddebug_rec_kmsg, text) == 16, "ABI");
 _Static_assert(sizeof(struct ddebug_rec_kmsg) == sizeof(struct ddebug_rec_text), "ABI");
 
-#define DDEBUG_KMSG_F_PAST	0x00000001	/* taken from the log afterwards */
-#define DDEBUG_KMSG_F_OOPS	0x00000002	/* PAST, since the kernel oopsed */
-#define DDEBUG_KMSG_F_PANIC	0x00000004	/* PAST, since the kernel panicked */
+#define DDEBUG_KMSG_F_PAST	0x00000001	/* copied from the log afterwards */
+#define DDEBUG_KMSG_F_OOPS	0x00000002	/* PAST, because the kernel oopsed */
+#define DDEBUG_KMSG_F_PANIC	0x00000004	/* PAST, because the kernel panicked */
 
 /* printk cuts a line at 1023 bytes or earlier; so no text is longer. */
 #define DDEBUG_TEXT_MAX		1023

@@ -5,8 +5,9 @@
  * Document: docs/spec/virtio-ddebug.md.  The names here, there, in the driver
  * and in the device are the same.  All fields are little-endian.
  *
- * ABI version 1.  What may be added to it without another one, and what who does not
- * know the addition does: docs/architecture.md, "Version 1, and how it grows".
+ * ABI version 1.  What may be added without a new version, and how implementations
+ * that do not know an addition behave: docs/architecture.md, "Version 1, and how it
+ * grows".
  */
 #ifndef _VIRTIO_DDEBUG_H
 #define _VIRTIO_DDEBUG_H
@@ -21,7 +22,7 @@
 
 /*
  * Experimental: the virtio specification has not assigned this number.  Ids up
- * to 63 fit the PCI device id range 0x1040..0x107f, so the function shows up
+ * to 63 fit in the PCI device id range 0x1040..0x107f, so the function appears
  * as 1af4:107c.
  */
 #define VIRTIO_ID_DDEBUG		60
@@ -29,15 +30,15 @@
 #define VIRTIO_DDEBUG_ABI_VERSION	1
 
 /*
- * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if it is asked to, and NOTICE; the
- * others are set aside so that what follows does not have to move anything.
+ * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if configured to, and NOTICE
+ * always; the others are reserved so that nothing has to move for them.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
 #define VIRTIO_DDEBUG_F_QUERY		1	/* the event queue carries dyndbg queries */
 #define VIRTIO_DDEBUG_F_CLOCK		2	/* VIRTIO_DDEBUG_REQ_CLOCK is understood */
 #define VIRTIO_DDEBUG_F_COPY		3	/* ring queues take copies of closed spans */
 #define VIRTIO_DDEBUG_F_LOG_SIZE	4	/* the driver may change the log's size */
-#define VIRTIO_DDEBUG_F_NOTICE		5	/* stream_hdr.notice is looked at */
+#define VIRTIO_DDEBUG_F_NOTICE		5	/* stream_hdr.notice is read */
 #define VIRTIO_DDEBUG_F_KMSG		6	/* the host wants the kernel's log as well */
 
 /* Virtqueues: control, event, then config.num_ring_queues ring queues. */
@@ -80,8 +81,8 @@ _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
  *  +------------+------------+---------+-----+---------+ +----------+
  *
  * The device holds the element until RETIRE, or until it is reset.
- * The first 128 readable bytes are one physically contiguous, 64-byte aligned
- * piece; so is the status block.
+ * The first 128 readable bytes are one physically contiguous piece, aligned to 64
+ * bytes; so is the status block.
  */
 
 /* Contexts.  A stream has one producer: one context of one CPU. */
@@ -92,8 +93,8 @@ _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
 #define VIRTIO_DDEBUG_NR_CTX		4
 
 /*
- * The sub-buffer size is bounded so that 16 bits number every record of one
- * (ddebug_record.h) and one always fits a segment of the log (ddebug_log.h).
+ * The sub-buffer size is bounded so that 16 bits can number all records of one
+ * (ddebug_record.h), and one always fits in a segment of the log (ddebug_log.h).
  */
 #define VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN	12	/* 4 KiB */
 #define VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX	16	/* 64 KiB */
@@ -108,13 +109,13 @@ _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
 struct virtio_ddebug_stream_desc {
 	__le32 magic;		/* VIRTIO_DDEBUG_STREAM_MAGIC */
 	__le32 stream;		/* id, unique among the posted elements */
-	__le32 generation;	/* of the ring: a resize makes the next one */
+	__le32 generation;	/* of the ring: a resize increments it */
 	__le32 cpu;
 	__u8 context;		/* VIRTIO_DDEBUG_CTX_* */
 	__u8 subbuf_shift;	/* log2 of the sub-buffer size in bytes */
 	__le16 reserved0;
 	__le32 ring_size;	/* bytes: a multiple of the sub-buffer size */
-	__le64 start;		/* position from which the device is to read */
+	__le64 start;		/* position from which the device must read */
 	__le32 flags;		/* VIRTIO_DDEBUG_STREAM_F_* */
 	__le32 epoch;		/* of ATTACH's answer; 0 without F_SHM */
 	__le64 shm_offset;	/* of the stream in region 0; 0 without F_SHM */
@@ -123,7 +124,7 @@ struct virtio_ddebug_stream_desc {
 
 /*
  * The stream lies in shared memory region 0: the element's readable bytes are
- * the descriptor alone.
+ * only the descriptor.
  */
 #define VIRTIO_DDEBUG_STREAM_F_SHM	0x00000001u
 
@@ -145,9 +146,9 @@ _Static_assert(sizeof(struct virtio_ddebug_stream_desc) == 64, "ABI");
 /*
  * Written by the producer, read by the device at any time.
  *
- * Positions are bytes since the stream began; they only grow, and byte p of
+ * Positions are bytes since the start of the stream; they only grow, and byte p of
  * the stream lies at offset p % ring_size of the ring.  All are multiples of
- * eight.  Everything in [reserve - ring_size, head) is committed and whole;
+ * eight.  Everything in [reserve - ring_size, head) is committed and intact;
  * [head, reserve) is being written.  A zero-filled header is an empty stream.
  *
  *   actor    from                    action                  to
@@ -157,24 +158,24 @@ _Static_assert(sizeof(struct virtio_ddebug_stream_desc) == 64, "ABI");
  *                                    rmb, load reserve       copied, or lapped
  */
 struct virtio_ddebug_stream_hdr {
-	__le64 reserve;		/* nothing at or behind this was ever touched */
-	__le64 head;		/* nothing at or behind this is committed */
-	__le64 seq;		/* messages committed since the stream began */
+	__le64 reserve;		/* nothing at or beyond this was ever touched */
+	__le64 head;		/* nothing at or beyond this is committed */
+	__le64 seq;		/* messages committed since the start of the stream */
 	__le64 recursed;	/* messages dropped: produced inside the path itself */
 	__le64 torn;		/* messages dropped: their writer died inside */
 	__le64 clamped;		/* messages whose time stamp was raised to the last one's */
-	__le32 active;		/* 1: callsites write to it; look even if no kick comes */
+	__le32 active;		/* 1: callsites write to it; poll even if no kick comes */
 	__le32 notice;		/* VIRTIO_DDEBUG_NOTICE_*, and how many there were << 8 */
 	__u8 reserved[8];
 };
 
 /*
- * What has become of the guest's kernel, said by the CPU to which it happened
- * after it has written its last words (DDEBUG_REC_KMSG) to the same stream.
+ * What has become of the guest's kernel, reported by the CPU that it happened on,
+ * after that CPU has written its last words (DDEBUG_REC_KMSG) to the same stream.
  */
 #define VIRTIO_DDEBUG_NOTICE_NONE	0
-#define VIRTIO_DDEBUG_NOTICE_OOPS	1	/* a task is killed, the kernel goes on */
-#define VIRTIO_DDEBUG_NOTICE_PANIC	2	/* the kernel does not go on */
+#define VIRTIO_DDEBUG_NOTICE_OOPS	1	/* a task is killed, the kernel continues */
+#define VIRTIO_DDEBUG_NOTICE_PANIC	2	/* the kernel does not continue */
 #define VIRTIO_DDEBUG_NOTICE_KDUMP	3	/* likewise; a capture kernel takes over */
 #define VIRTIO_DDEBUG_NOTICE_KIND	0x000000ffu
 #define VIRTIO_DDEBUG_NOTICE_COUNT	0xffffff00u
@@ -194,7 +195,7 @@ _Static_assert(sizeof(struct virtio_ddebug_stream_hdr) == 64, "ABI");
  * Written by the device, read by the driver.
  *
  *   actor   from          action                                       to
- *   device  draining      want_kick = 1, full barrier, look again      asleep
+ *   device  draining      want_kick = 1, full barrier, poll again      asleep
  *   driver  head moved    full barrier, load want_kick; 1: notify      -
  *   device  asleep        woken: want_kick = 0                         draining
  */
@@ -213,8 +214,8 @@ _Static_assert(sizeof(struct virtio_ddebug_status) == 64, "ABI");
 
 /*
  * A stream in shared memory region 0, at a multiple of 4096 bytes.  The region is
- * a part of the log file (ddebug_log.h), so that what is in it outlives the
- * device: whoever reads the log then knows the ring by the copy of its descriptor.
+ * a part of the log file (ddebug_log.h), so its contents outlive the device: a
+ * reader of the log then recognises the ring by the copy of its descriptor.
  *
  *      0        64       128        2048         2112      4096
  *     +--------+--------+----------+------------+---------+----------------+
@@ -244,9 +245,9 @@ _Static_assert(sizeof(struct virtio_ddebug_shm_status) == 64, "ABI");
  */
 #define VIRTIO_DDEBUG_REQ_ATTACH	1	/* first request after DRIVER_OK */
 #define VIRTIO_DDEBUG_REQ_DICT		2	/* announces callsites */
-#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* gives a ring element back */
+#define VIRTIO_DDEBUG_REQ_RETIRE	3	/* returns a ring element */
 #define VIRTIO_DDEBUG_REQ_LOG_SIZE	6	/* changes the log's size */
-/* Numbers set aside; a version 1 device answers VIRTIO_DDEBUG_S_UNSUPP. */
+/* Reserved numbers; a version 1 device answers VIRTIO_DDEBUG_S_UNSUPP. */
 #define VIRTIO_DDEBUG_REQ_CLOCK		4	/* a pair of clocks */
 
 /* A device accepts requests up to config.max_request_len, at least this. */
@@ -255,7 +256,7 @@ _Static_assert(sizeof(struct virtio_ddebug_shm_status) == 64, "ABI");
 struct virtio_ddebug_req_hdr {
 	__le16 type;		/* VIRTIO_DDEBUG_REQ_* */
 	__le16 reserved;
-	__le32 len;		/* bytes of payload behind this header */
+	__le32 len;		/* bytes of payload after this header */
 };
 
 _Static_assert(offsetof(struct virtio_ddebug_req_hdr, type) == 0, "ABI");
@@ -265,7 +266,7 @@ _Static_assert(sizeof(struct virtio_ddebug_req_hdr) == 8, "ABI");
 
 #define VIRTIO_DDEBUG_S_OK		0
 #define VIRTIO_DDEBUG_S_UNSUPP		1	/* unknown request type */
-#define VIRTIO_DDEBUG_S_INVAL		2	/* a field is out of its range */
+#define VIRTIO_DDEBUG_S_INVAL		2	/* a field is out of range */
 #define VIRTIO_DDEBUG_S_NOSPC		3	/* the dictionary, or the host's disk, has no room */
 #define VIRTIO_DDEBUG_S_IOERR		4	/* the log could not be written */
 
@@ -281,9 +282,9 @@ _Static_assert(offsetof(struct virtio_ddebug_resp, value) == 8, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_resp) == 16, "ABI");
 
 /*
- * ATTACH: a driver introduces itself.  The device begins a boot epoch and
- * answers with its number in resp.value.  The payload goes into the log as it
- * is (DDEBUG_LOG_CHUNK_ATTACH).
+ * ATTACH: a driver identifies itself.  The device starts a boot epoch and answers
+ * with its number in resp.value.  The payload goes into the log unchanged
+ * (DDEBUG_LOG_CHUNK_ATTACH).
  */
 struct virtio_ddebug_attach {
 	__le32 abi_version;	/* VIRTIO_DDEBUG_ABI_VERSION */
@@ -311,7 +312,7 @@ _Static_assert(sizeof(struct virtio_ddebug_attach) == 160, "ABI");
 
 /*
  * RETIRE: nothing more is written to this ring.  The device copies it up to its
- * head and returns its element, then it answers.
+ * head and returns its element, then answers.
  */
 struct virtio_ddebug_retire {
 	__le32 stream;
@@ -323,9 +324,10 @@ _Static_assert(offsetof(struct virtio_ddebug_retire, generation) == 4, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_retire) == 8, "ABI");
 
 /*
- * LOG_SIZE: the log on the host is to take up to @size bytes.  Within bounds that the
+ * LOG_SIZE: resize the log on the host to up to @size bytes.  Within bounds that the
  * host sets, and only if VIRTIO_DDEBUG_F_LOG_SIZE was negotiated.  The device answers
- * when that is done, or not, with the bytes that the log takes now in resp.value.
+ * when that has been done, or has failed, with the current bytes of the log in
+ * resp.value.
  */
 struct virtio_ddebug_log_size {
 	__le64 size;
@@ -336,7 +338,7 @@ _Static_assert(sizeof(struct virtio_ddebug_log_size) == 8, "ABI");
 
 /*
  * DICT: the payload is one or more struct ddebug_callsite (ddebug_record.h),
- * which the device writes to the log without looking inside.  It answers when
+ * which the device writes to the log without interpreting them.  It answers when
  * they are written.
  */
 

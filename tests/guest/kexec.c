@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Has the guest's kernel load another one, by kexec_file_load(2).
+ * Make the guest's kernel load another one, by kexec_file_load(2).
  *
- *   kexec crash KERNEL INITRD COMMAND-LINE   for when it panics (crashkernel=)
- *   kexec now KERNEL INITRD COMMAND-LINE     and go over to it
+ *   kexec crash KERNEL INITRD COMMAND-LINE   to run when it panics (crashkernel=)
+ *   kexec now KERNEL INITRD COMMAND-LINE     and switch to it at once
  */
 #include <errno.h>
 #include <error.h>

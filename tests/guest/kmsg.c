@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* kmsg: prints what is in /dev/kmsg at this moment, record by record. */
+/* kmsg: prints the current contents of /dev/kmsg, record by record. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ int main(void)
 		else if (errno == EAGAIN)
 			break;
 		else if (errno != EPIPE && errno != EINTR) {
-			/* EPIPE: overwritten meanwhile; the next read goes on */
+			/* EPIPE: overwritten meanwhile; the next read continues */
 			perror("/dev/kmsg");
 			return 1;
 		}

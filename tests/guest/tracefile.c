@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * tracefile: reads a file in the ways that a shell cannot.
+ * tracefile: reads a file in ways that a shell cannot.
  *
- *   tracefile pieces FILE N          to its end, N bytes a read()
- *   tracefile seek FILE STEP         its text, once each STEP bytes of it were read again from
+ *   tracefile pieces FILE N          to its end, N bytes per read()
+ *   tracefile seek FILE STEP         its text, after each STEP bytes of it were read again
  *                                    where lseek() and pread() say, and were the same
- *   tracefile drain FILE [N]         until EAGAIN, which must come, N bytes a read(); it must
- *                                    have no place to seek
+ *   tracefile drain FILE [N]         until EAGAIN, which must come, N bytes per read(); the
+ *                                    file must not be seekable
  *   tracefile wait FILE HOW MS       "readable" or "timeout": HOW is poll, select or epoll
- *   tracefile fault FILE             EFAULT for memory that is not there, then as drain
- *   tracefile signal FILE            a read() that blocks ends with EINTR
+ *   tracefile fault FILE             EFAULT for memory that is not mapped, then as drain
+ *   tracefile signal FILE            a blocking read() ends with EINTR
  *   tracefile threads FILE N         N threads read one descriptor, one of them byte by
- *                                    byte, until 1 s has brought nothing
+ *                                    byte, until nothing has come for 1 s
  *
- * Texts go to stdout.  Exit status 1, with the reason on stderr, if it is not as said.
+ * Texts go to stdout.  Exit status 1, with the reason on stderr, if anything differs.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -167,7 +167,7 @@ static int shared_fd;
 static pthread_mutex_t out_lock = PTHREAD_MUTEX_INITIALIZER;
 static volatile unsigned long got;
 
-/* The first one byte by byte.  Each byte is read by one of them; in which order is not known. */
+/* The first one byte by byte.  Each byte is read by one of them, in unknown order. */
 static void *one_thread(void *which)
 {
 	size_t size = (uintptr_t)which ? 4096 : 1;

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Ways to die, on request, while all CPUs log numbered messages; and a witness
- * of the last of them, which is read from the guest's memory afterwards.
+ * Test module: ways to die, on request, while all CPUs log numbered messages; and a
+ * record (the witness) of the last of them, which is read from the guest's memory
+ * afterwards.
  *
  * Write to <debugfs>/ddebug_die/run one of
  *
- *   log            begins to log, as fast as it goes; the other requests go along with it
+ *   log            starts logging, as fast as possible; can be followed by the others
  *   log-slowly     the same with a pause of a millisecond after each message
  *   panic-task     a panic of a task, a hard interrupt, an NMI
  *   panic-hardirq
  *   panic-nmi
- *   triple-fault   the machine is reset, without a word of the kernel
- *   hang           every CPU spins with interrupts off, for ever
+ *   triple-fault   the machine is reset, and the kernel logs nothing
+ *   hang           every CPU spins with interrupts off, forever
  *   hang-telling   the same, after a second of silence, and the last messages come with
- *                  interrupts off: the device is asleep, and cannot be told of them
- *   oops           a task is killed, the kernel goes on
+ *                  interrupts off: the device is asleep, and cannot be notified of them
+ *   oops           a task is killed, the kernel continues
  *
  * Each CPU's thread makes "ddebug_die: c<cpu> n<number> of a load" messages, numbered from
- * 0.  When one is made, its number + 1 and the time are stored in the witness: a page of
- * memory that begins with three words from which who reads all of the memory knows it.
+ * 0.  After each one its number + 1 and the time are stored in the witness: a page of
+ * memory that starts with three words by which it can be found in a dump.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -52,17 +53,17 @@
 #define REQUEST_MAX	32
 #define CPUS_MAX	64
 
-/* How many messages a thread makes before it lets others run. */
+/* Messages that a thread makes before it lets others run. */
 #define BATCH		64
 
-/* What a thread says when it knows that it is the last. */
+/* Messages that a thread makes when it knows that they are the last. */
 #define LAST_WORDS	8
 
 /*
- * The device goes to sleep, until a second is over, 47 ms after the last message
- * (naps_ms of qemu-device/ddebug-drain.c).  The threads rest for longer than that,
- * so that it sleeps, and for a random while more, so that they meet it anywhere in
- * its second.
+ * The device goes to sleep 47 ms after the last message (the sum of naps_ms in
+ * qemu-device/ddebug-drain.c), until a second is over.  The threads rest for longer
+ * than that, so that it sleeps, and for a random time more, so that they hit any
+ * point of its second.
  */
 #define REST_MS_MIN	200
 #define REST_MS_RANDOM	1000
@@ -89,17 +90,17 @@ static struct dentry *dir;
 static struct die_witness *witness;
 static struct task_struct *threads[CPUS_MAX];
 
-/* What the threads do; the numbers go on when it changes. */
+/* What the threads do; numbering continues when it changes. */
 enum die_load {
 	DIE_FLAT_OUT,
 	DIE_SLOWLY,
 	DIE_REST,
-	DIE_TELL,		/* what is to be told, with interrupts off, and then nothing */
+	DIE_TELL,		/* log what is left with interrupts off, and then nothing */
 };
 
 static enum die_load load;
 
-/* Threads that are still to begin to tell. */
+/* Threads that have not started their last messages yet. */
 static atomic_t to_come;
 
 /*
@@ -109,7 +110,7 @@ static atomic_t to_come;
 static void die_message(unsigned int cpu, u64 n)
 {
 	pr_debug("c%u n%llu of a load\n", cpu, n);
-	/* compiler only: whoever reads it does so when this CPU is no more */
+	/* compiler only: it is read when this CPU no longer runs */
 	barrier();
 	WRITE_ONCE(witness->next[cpu], n + 1);
 	WRITE_ONCE(witness->when[cpu], local_clock());
@@ -124,9 +125,9 @@ static void die_spin(void *unused)
 }
 
 /*
- * All CPUs go together.  One that went alone could keep another from following it:
- * that may be waiting, unable to sleep, for the one to answer an IPI (a TLB flush).
- * Each answers until all have come, and one that has come begins nothing new.
+ * All CPUs go together.  One that went alone could keep another from following:
+ * that one may be waiting, unable to sleep, for the first to answer an IPI (a TLB
+ * flush).  Each answers until all have come, and one that has come starts nothing new.
  */
 static void die_tell(unsigned int cpu, u64 n)
 {
@@ -291,7 +292,7 @@ static int die_panic_nmi(void)
 		cpu_relax();
 }
 
-/* Without handlers an exception is a fault is a double fault is the end. */
+/* Without handlers an exception becomes a fault, a double fault, and the end. */
 static int die_triple_fault(void)
 {
 	const struct desc_ptr none = { };

@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Callsites of unusual kinds, for tests: those that do not pass their
- * descriptor to what they call, one that speaks where kprobes do not work, and
- * all that a format may have in it.
+ * Test module: corner-case callsites.  Some do not pass their descriptor to what
+ * they call, one logs where kprobes do not work, and some have everything that a
+ * format can contain.
  *
- * A hex dump that begins with "ddebug_odd: init" is made when it is loaded.
+ * Loading makes a hex dump that starts with "ddebug_odd: init".
  * <debugfs>/ddebug_odd/run takes one of
  *
- *   dumps    hex dumps of all forms, from task and from hardirq context; lines
- *            of either begin with "ddebug_odd: task" and "ddebug_odd: hardirq"
- *   others   by print_hex_dump() itself, which is nobody's callsite, by two
- *            callsites that have one call in common, and by one that prints
- *            with pr_info()
+ *   dumps    hex dumps of all forms, from task and from hardirq context; their
+ *            lines start with "ddebug_odd: task" and "ddebug_odd: hardirq"
+ *   others   by print_hex_dump() itself, which belongs to no callsite, by two
+ *            callsites that share one call, and by one that prints with pr_info()
  *   kprobe   a message and a dump of one line from the handler of a kprobe
  *   formats  conversions with all flags, widths, precisions and sizes, of values of
- *            all kinds; begins with "formats begin" and ends with "formats end"
+ *            all kinds; starts with "formats begin" and ends with "formats end"
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
@@ -41,7 +40,7 @@ static u8 bytes[300];
  * dumps
  */
 
-/* With prefixes that the compiler knows, and one that it does not. */
+/* With prefixes that are compile-time constants, and one that is not. */
 #define ODD_DUMP(where, length) do {						\
 	const char *prefix = odd_prefixes[where];				\
 										\
@@ -153,14 +152,14 @@ static int odd_kprobe(void)
 }
 
 /*
- * formats: the compiler would not have most of them
+ * formats: the compiler would reject most of them
  */
 
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wformat"
 #pragma GCC diagnostic ignored "-Wformat-extra-args"
 
-/* As they come: the compiler knows none of them. */
+/* The compiler must not know any of them. */
 static const volatile long long odd_values[] = {
 	0, 1, -1, 7, -8, 42, 255, 256, -300, 65535, 99999999, 100000000, 2147483647,
 	-2147483648LL, 4294967295LL, 9223372036854775807LL, -9223372036854775807LL - 1,
@@ -263,7 +262,7 @@ static noinline void odd_texts(void)
 	ODD_CHARS("-5");
 	ODD_CHARS("05.3");
 	pr_debug("a string that does not end: %.6s %.*s\n", odd_open, (int)sizeof(odd_open), odd_open);
-	/* where printk() cuts a line, and before, and behind; some lines within a line */
+	/* around the length where printk() cuts a line; some lines within a line */
 	for (i = 0; i < 80; i++)
 		pr_debug("%.*s\n", 920 + i, odd_long);
 	for (i = 0; i < 80; i++)
@@ -306,7 +305,7 @@ static noinline void odd_pointers(void)
 #undef pr_fmt
 #define pr_fmt(fmt) fmt
 
-/* No prefix: formats are those of their callsites, and levels may be at the begin. */
+/* No prefix: formats are those of their callsites, and may start with levels. */
 static noinline void odd_bare(void)
 {
 	int i;
@@ -324,7 +323,7 @@ static noinline void odd_bare(void)
 
 #pragma GCC diagnostic pop
 
-/* Who passes formats on need not pass the same ones. */
+/* Code that passes formats on need not pass the same ones. */
 static noinline __printf(1, 2) void odd_pass_on(const char *fmt, ...)
 {
 	DEFINE_DYNAMIC_DEBUG_METADATA(descriptor, "passes on: %pV");
@@ -346,7 +345,7 @@ static noinline void odd_change(const char *fmt, int v)
 		__dynamic_pr_debug(&descriptor, fmt, v);
 }
 
-/* A format in a buffer, at the same place with another one in it. */
+/* A format in a buffer, where another one will be later. */
 static noinline void odd_buffer(const char *from, int v)
 {
 	static char fmt[32];

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A load: numbered debug messages of several shapes from every context, on
- * request.  It knows of nothing but pr_debug() and its kin, so it makes the
- * same messages for 'p', for 'r' and for both.
+ * Test module: a load of numbered debug messages of several shapes from every
+ * context, on request.  It only uses pr_debug() and its kin, so it makes the same
+ * messages for 'p', for 'r' and for both.
  *
  * Files in <debugfs>/ddebug_test/
  * -------------------------------
- * run     write: starts a run, or carries out a command.  -EBUSY while a run
- *         is on, -EINVAL with an explanation in the log if a word is wrong.
+ * run     write: starts a run, or carries out a command.  -EBUSY during a run,
+ *         -EINVAL with an explanation in the log if a word is wrong.
  *
  *           threads=N   1 to 64; default 1
- *           count=N     messages of each thread, 1 to 1000000000; default 1000
- *           rate=N      messages a second of all threads together, up to
- *                       1000000000; 0, the default: as fast as they can
+ *           count=N     messages per thread, 1 to 1000000000; default 1000
+ *           rate=N      messages per second of all threads together, up to
+ *                       1000000000; 0, the default: as fast as possible
  *           context=C   task, softirq, hardirq, nmi (x86), or all in turn;
  *                       default task
  *           target=T    which CPU is interrupted: own, the thread's, between
- *                       two of its messages; or any, all in turn, in whatever
- *                       they do, other messages included, and then 256 messages
+ *                       two of its messages; or any, all in turn, whatever they
+ *                       are doing, including other messages, and then 256 messages
  *                       are made at a time; default own
  *           shape=S     static, int3, str16, str200, mac, dev, netdev, ibdev,
  *                       or mixed: all in turn; default int3
@@ -28,26 +28,26 @@
  *           classes     one message each of the classes TEST_ONE and TEST_TWO
  *           oops        a thread oopses inside a message, on a wild %s, and
  *                       logs again while it dies
- *           spin        every CPU logs one last message, then spins for ever
+ *           spin        every CPU logs one last message, then spins forever
  *                       with interrupts off
  *
- * status  read: how the run is going; poll: readable when none is on.
- * wait    read: the same, once no run is on any more.
+ * status  read: progress of the run; poll: readable when there is none.
+ * wait    read: the same, once there is no run any more.
  * stop    write: ends the run; returns when it is over.
  *
  * Messages
  * --------
- * Each contains "ddebug_test: t<thread> n<number> ", and begins with it but
- * for dev, netdev and ibdev, where the kernel puts the device's name before.
- * Numbers are consecutive for each thread, from 0 in each run; a thread makes
- * a message after it has made the one before, in whatever context.
+ * Each contains "ddebug_test: t<thread> n<number> ", and starts with it except
+ * for dev, netdev and ibdev, where the kernel puts the device's name first.
+ * Numbers are consecutive per thread, from 0 in each run; a thread makes a message
+ * after the one before is complete, whatever the contexts.
  *
  * With 'p', the kernel's dev_printk_emit() takes a lock that NMIs may not take.
  * With target=own a thread waits for its NMI with interrupts off, so none comes
- * while this CPU has the lock; with target=any NMIs and 'p' do not go together.
+ * while this CPU has the lock; target=any does not work with NMIs and 'p'.
  *
  * The commands' threads are 900 for solitary and 902 for classes (their numbers
- * go on from one to the next), 901 for oops (0 before, 1 is the message that is
+ * continue from one to the next), 901 for oops (0 before, 1 is the message that is
  * never finished, 2 while dying), and 1000 + CPU for spin.
  *
  * The module's parameter classes sets 'p' as DRM's debug would: bit 0 for
@@ -95,7 +95,7 @@
 #define COUNT_MAX	1000000000u
 #define RATE_MAX	1000000000u
 
-/* Room for any request that makes sense. */
+/* Room for any valid request. */
 #define REQUEST_MAX	256
 
 #define THREAD_SOLITARY	900
@@ -103,12 +103,12 @@
 #define THREAD_CLASSES	902
 #define THREAD_SPIN	1000
 
-/* How many messages a thread makes before it lets others run. */
+/* Messages that a thread makes before it lets others run. */
 #define BATCH		64
 
 /*
- * With target=any: so many messages at a time in one context, more than the ring
- * for NMIs takes, and no work of the CPU can tell the device meanwhile.
+ * With target=any: messages at a time in one context, more than the ring for NMIs
+ * holds, and no work of the CPU can notify the device meanwhile.
  */
 #define BURST		256
 
@@ -150,7 +150,7 @@ enum test_shape {
 	SHAPE_MIXED,
 };
 
-/* What mixed mixes: ibdev, the last, is printed only where there is InfiniBand. */
+/* What mixed mixes: ibdev, the last, only where there is InfiniBand. */
 #define NR_SHAPES	(SHAPE_MIXED - !IS_ENABLED(CONFIG_INFINIBAND))
 
 static const char * const shape_names[] = {
@@ -159,10 +159,10 @@ static const char * const shape_names[] = {
 };
 
 /**
- * struct test_params - what is to be done
- * @threads: how many
+ * struct test_params - a run
+ * @threads: number of threads
  * @count: messages of each
- * @rate: messages a second of all threads, 0 for no bound
+ * @rate: messages per second of all threads, 0 for no limit
  * @context: where from, enum test_context
  * @target: which CPU is interrupted, enum test_target
  * @shape: which, enum test_shape
@@ -177,11 +177,11 @@ struct test_params {
 };
 
 /**
- * struct test_thread - one that makes messages
+ * struct test_thread - a thread that makes messages
  * @task: its task; we hold a reference
  * @nr: its number
- * @next: number of its next message: advances when a message has been made
- * @cpu: with target=any: which CPU was interrupted last
+ * @next: number of its next message: advances when a message is complete
+ * @cpu: with target=any: the CPU that was interrupted last
  * @tasklet: to get into softirq context
  * @irq_work: to get into hardirq context
  * @raise: to have @tasklet run on another CPU
@@ -257,11 +257,11 @@ static void test_say_shape(unsigned int t, unsigned int n, unsigned int shape)
 	}
 }
 
-/* Messages that a CPU is making, one inside of the other; and how many began inside. */
+/* Messages that a CPU is making, one inside the other; and how many started inside. */
 static DEFINE_PER_CPU(unsigned int, saying);
 static DEFINE_PER_CPU(unsigned long, nested);
 
-/* A task has to stay on the CPU whose message it is. */
+/* A task must stay on the CPU whose message it is. */
 static void test_say_counted(unsigned int t, unsigned int n, unsigned int shape)
 {
 	preempt_disable();
@@ -272,13 +272,13 @@ static void test_say_counted(unsigned int t, unsigned int n, unsigned int shape)
 	preempt_enable();
 }
 
-/* Where the messages of one context end that begin with @n. */
+/* End of the messages of one context that start with @n. */
 static unsigned int test_end(unsigned int n)
 {
 	return params.target == TARGET_ANY ? min(n + BURST, params.count) : n + 1;
 }
 
-/* In whatever context; the thread itself waits for @next to get to the end. */
+/* In any context; the thread itself waits for @next to reach the end. */
 static void test_say(struct test_thread *t)
 {
 	unsigned int n = t->next, end = test_end(n);
@@ -344,7 +344,7 @@ static void test_interrupt(struct test_thread *t, struct irq_work *work)
 	irq_work_sync(work);
 }
 
-/* Enabling bottom halves runs the tasklet, unless ksoftirqd is at it. */
+/* Enabling bottom halves runs the tasklet, unless ksoftirqd is running it. */
 static void test_in_softirq(struct test_thread *t, unsigned int end)
 {
 	if (params.target == TARGET_ANY) {
@@ -373,7 +373,7 @@ static int test_nmi(unsigned int type, struct pt_regs *regs)
 	return NMI_HANDLED;
 }
 
-/* Returns false if the NMI does not come: then nobody makes the message. */
+/* Return false if the NMI does not come: then nobody makes the message. */
 static bool test_in_own_nmi(struct test_thread *t, unsigned int end)
 {
 	u64 deadline = ktime_get_ns() + INTERRUPT_TIMEOUT;
@@ -395,8 +395,8 @@ static bool test_in_own_nmi(struct test_thread *t, unsigned int end)
 }
 
 /*
- * As test_in_own_nmi(), of any CPU, for which other threads may have an NMI as
- * well.  A CPU keeps one that comes while it handles another, so none gets lost.
+ * As test_in_own_nmi(), on any CPU, to which other threads may send an NMI as well.
+ * A CPU keeps one that comes while it handles another, so none is lost.
  */
 static bool test_in_any_nmi(struct test_thread *t, unsigned int end)
 {
@@ -457,7 +457,7 @@ static void test_nmi_exit(void)
 
 #endif
 
-/* In the order of their contexts, with context=all. */
+/* With context=all, in the order of the contexts. */
 static unsigned int test_context(unsigned int n)
 {
 	if (params.target == TARGET_ANY)
@@ -495,7 +495,7 @@ static u64 test_due(unsigned int n)
 				       NSEC_PER_SEC, params.rate);
 }
 
-/* A thread that is late makes its messages at once, until it is not. */
+/* A thread that is late makes its messages at once, until it has caught up. */
 static void test_pace(struct test_thread *t)
 {
 	u64 due = params.rate ? test_due(t->next) : 0;
@@ -507,7 +507,7 @@ static void test_pace(struct test_thread *t)
 			schedule_hrtimeout(&until, HRTIMER_MODE_ABS);
 		__set_current_state(TASK_RUNNING);
 	} else if (t->next % BATCH == 0) {
-		/* Who waits for tasks to give up their CPU waits for us too. */
+		/* Those who wait for tasks to give up their CPU wait for us, too. */
 		cond_resched_tasks_rcu_qs();
 	}
 }
@@ -554,7 +554,7 @@ static int test_thread(void *data)
 	return 0;
 }
 
-/* Under test_lock: no thread is left.  A run that is not done is over. */
+/* With test_lock: no thread is left.  A run that is not done is over. */
 static void test_reap(enum test_state to)
 {
 	unsigned int i;
@@ -718,9 +718,9 @@ static atomic_t spin_here, spin_off;
 static unsigned int spin_cpus;
 
 /*
- * First all threads meet with interrupts on, since waking the others takes
- * interrupts; then with interrupts off, so that the last message of each CPU is
- * made when no CPU takes interrupts any more.
+ * First all threads meet with interrupts on, since waking the others needs
+ * interrupts; then with interrupts off, so that each CPU makes its last message
+ * when no CPU takes interrupts any more.
  */
 static int test_spin_thread(void *unused)
 {
@@ -747,7 +747,7 @@ static int test_spin(void)
 	for_each_online_cpu(cpu) {
 		task = kthread_create(test_spin_thread, NULL,
 				      "ddebug_test/spin%u", cpu);
-		/* Those before wait for ever, as the whole guest soon would. */
+		/* The earlier ones wait forever, as the whole guest soon would. */
 		if (WARN_ON(IS_ERR(task)))
 			break;
 		kthread_bind(task, cpu);
@@ -851,7 +851,7 @@ static int test_parse(struct test_params *p, char *text)
 	return 0;
 }
 
-/* Under test_lock. */
+/* With test_lock. */
 static int test_request(char *text)
 {
 	struct test_params p;
@@ -939,7 +939,7 @@ static void test_report(struct seq_file *m)
 		seq_printf(m, "t%u: %u\n", i, READ_ONCE(threads[i].next));
 }
 
-/* One report an open file, however many reads it takes: the numbers grow meanwhile. */
+/* One report per open file, however many reads it takes: the numbers grow meanwhile. */
 static int test_status_show(struct seq_file *m, void *unused)
 {
 	mutex_lock(&test_lock);
@@ -1002,7 +1002,7 @@ static int test_make_devices(void)
 					       PLATFORM_DEVID_NONE, NULL, 0);
 	if (IS_ERR(pdev))
 		return PTR_ERR(pdev);
-	/* Not registered: only its name is of interest. */
+	/* Not registered: only its name matters. */
 	netdev = alloc_netdev(0, "ddtest", NET_NAME_UNKNOWN, ether_setup);
 	if (!netdev) {
 		platform_device_unregister(pdev);
