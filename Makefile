@@ -188,6 +188,9 @@ run-demo: venv
 run-shell: venv
 	@$(VENV_PYTHON) scripts/shell.py
 
+# Its object files are checked.
+run-check-style: tool
+
 $(CHECKS): venv
 	@$(VENV_PYTHON) tests/tools/check.py $(@:run-%=%) $(TESTS:%='%')
 

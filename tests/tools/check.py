@@ -53,10 +53,13 @@ BIN = os.path.dirname(sys.executable)
 
 AVOCADO = os.path.join(REPO, "tests", "avocado")
 DEBUG_KERNEL = os.path.join(REPO, "tests", "debug-kernel")
-sys.path.insert(0, AVOCADO)
+STYLE = os.path.join(REPO, "tests", "style")
+sys.path[:0] = [AVOCADO, STYLE]
 
 import ddebug.guest     # noqa: E402
 import ddebug.tally     # noqa: E402
+import layers           # noqa: E402
+import prose            # noqa: E402
 
 QEMUS = ("loadable-7.2", "overlay-7.2", "loadable-10.0")
 KERNELS = ("6.1", "6.12")
@@ -99,6 +102,11 @@ class Count:
             print(f"ok - {name}")
             self.passed += 1
 
+    def add(self, other):
+        self.passed += other.passed
+        self.skipped += other.skipped
+        self.failed += other.failed
+
     @property
     def total(self):
         return self.passed + len(self.failed) + len(self.skipped)
@@ -110,16 +118,8 @@ def output_of(*command):
 
 
 def sources():
-    """The project's text files, as git knows them, or by a walk without git."""
-    listed = output_of("git", "ls-files", "--cached", "--others", "--exclude-standard")
-    if listed.returncode == 0:
-        names = listed.stdout.splitlines()
-    else:
-        names = [os.path.relpath(os.path.join(top, name), REPO)
-                 for top, dirs, files in os.walk(REPO) for name in files
-                 if "build" not in os.path.relpath(top, REPO).split(os.sep)]
-    return [name for name in names if os.path.isfile(os.path.join(REPO, name)) and
-            not name.startswith("tests/fuzz/corpus/")]
+    """The project's text files."""
+    return [name for name in prose.sources(REPO) if not name.startswith("tests/fuzz/corpus/")]
 
 
 def read(name):
@@ -135,7 +135,9 @@ def lacks_spdx(name):
     return not any("SPDX-License-Identifier:" in line for line in read(name).split("\n")[:3])
 
 
-def style():
+def style(built=False):
+    """The checks of the source text.  Those of symbols need object files; only once everything is
+    built it is a failure that a source file has none."""
     count = Count()
     names = sources()
     python = [name for name in names if name.endswith(".py")]
@@ -156,6 +158,14 @@ def style():
         if result.returncode:
             broken += result.stdout.splitlines()
     count.check("the shell scripts parse", broken)
+    checks, without = layers.check()
+    for name, problems in [*prose.check(), *checks]:
+        count.check(name, problems)
+    if without and not built:
+        count.skipped.append(f"symbols of {len(without)} files that are not built: make build")
+    else:
+        count.check("each source file has an object file that is up to date", without)
+    count.add(tap("tests/style", sys.executable, "tests/style/test_style.py"))
     return count
 
 
@@ -396,7 +406,7 @@ def suites(target, wanted):
         "check-guest": [tests(CHOSEN)],
         "check-smoke": [smoke(variant) for variant in variants],
         "check-matrix": [tests(variant) for variant in variants],
-        "check": [("style", style), *unit, ("coverage", made("unit", "coverage")),
+        "check": [("style", lambda: style(built=True)), *unit, ("coverage", made("unit", "coverage")),
                   ("fuzz", made("fuzz", "fuzz-short")), *readers, ("install", install), ("overlay", overlay),
                   ("libvirt, smoke", lambda: libvirt(*LIBVIRT_SMOKE)), ("litmus", litmus),
                   ("rings", made("ring", "check")), ("log writer", made("log", "check")),
