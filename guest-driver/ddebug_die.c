@@ -60,7 +60,7 @@
 
 /*
  * The device goes to sleep, until a second is over, 47 ms after the last message
- * (naps_ms of qemu-device/ddebug-drain.c).  The threads rest for longer than that,
+ * (backoff_ms of qemu-device/ddebug-drain.c).  The threads rest for longer than that,
  * so that it sleeps, and for a random while more, so that they meet it anywhere in
  * its second.
  */

@@ -119,7 +119,8 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
          !virtio_ddebug_parse_group(s->file_group, &gid, errp))) {
         return NULL;
     }
-    if (s->guest_size_max && !ddebug_log_check_size(s->guest_size_max, &error)) {
+    if (s->guest_size_max &&
+        !ddebug_log_check_size(s->guest_size_max, &error)) {
         error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
         return NULL;
     }

@@ -49,7 +49,8 @@ static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
         (uintptr_t)elem->out_sg[0].iov_base % ALIGNMENT) {
         virtio_ddebug_note(why, "descriptor is not %zu contiguous, aligned "
                            "bytes", DESC_SIZE);
-    } else if (!elem->in_num || elem->in_sg[0].iov_len < VIRTIO_DDEBUG_STATUS_SIZE ||
+    } else if (!elem->in_num ||
+               elem->in_sg[0].iov_len < VIRTIO_DDEBUG_STATUS_SIZE ||
                (uintptr_t)elem->in_sg[0].iov_base % ALIGNMENT) {
         virtio_ddebug_note(why, "status is not %zu contiguous, aligned bytes",
                            VIRTIO_DDEBUG_STATUS_SIZE);
@@ -172,13 +173,13 @@ static bool virtio_ddebug_find_ring(VirtIODDebug *s, DdebugStream *st,
                                     const VirtQueueElement *elem, char **why)
 {
     const uint32_t flags = le32_to_cpu(d->flags);
+    const uint64_t off = le64_to_cpu(d->shm_offset);
 
     if (flags & ~VIRTIO_DDEBUG_STREAM_F_SHM) {
         virtio_ddebug_note(why, "flags are %#x", flags);
         return false;
     }
-    return flags ? virtio_ddebug_take_shm_ring(s, st, elem,
-                                               le64_to_cpu(d->shm_offset), why) :
+    return flags ? virtio_ddebug_take_shm_ring(s, st, elem, off, why) :
                    virtio_ddebug_take_ring(st, elem, why);
 }
 

@@ -567,8 +567,8 @@ static bool virtio_ddebug_block_migration(VirtIODDebug *s, Error **errp)
 #ifdef DDEBUG_LOADABLE
 /*
  * virtio_init() and the introspection of virtio devices look the id up in
- * tables built into QEMU and abort if it is missing.  So a loaded device uses an
- * id that QEMU knows and does not treat specially.
+ * tables built into QEMU and abort if it is missing.  So a loaded device uses
+ * an id that QEMU knows and does not treat specially.
  */
 static void virtio_ddebug_init_id(VirtIODevice *vdev)
 {
