@@ -7,6 +7,7 @@
 #include "exec/memory.h"
 #include "qemu/iov.h"
 #include "trace.h"
+#include "ddebug-log-shm.h"
 #include "virtio-ddebug-streams.h"
 
 #define DESC_SIZE sizeof(struct virtio_ddebug_stream_desc)
@@ -76,16 +77,11 @@ static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
                st->queue - VIRTIO_DDEBUG_VQ_RING) {
         virtio_ddebug_note(why, "id %u does not belong on queue %u", st->id,
                            st->queue);
-    } else if (st->context >= VIRTIO_DDEBUG_NR_CTX) {
-        virtio_ddebug_note(why, "context is %u", st->context);
-    } else if (st->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN ||
-               st->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) {
-        virtio_ddebug_note(why, "sub-buffers have 2^%u bytes",
-                           st->subbuf_shift);
-    } else if (st->ring_size % subbuf ||
-               st->ring_size / subbuf < VIRTIO_DDEBUG_SUBBUFS_MIN ||
-               st->ring_size > VIRTIO_DDEBUG_RING_SIZE_MAX) {
-        virtio_ddebug_note(why, "ring has %u bytes", st->ring_size);
+    } else if (!ddebug_shm_is_geometry(st->context, st->subbuf_shift,
+                                       st->ring_size)) {
+        virtio_ddebug_note(why, "invalid geometry: context %u, sub-buffers of "
+                           "2^%u bytes, ring of %u bytes", st->context,
+                           st->subbuf_shift, st->ring_size);
     } else if (st->consumed % DDEBUG_REC_ALIGN ||
                (st->consumed % subbuf &&
                 st->consumed % subbuf < sizeof(struct ddebug_subbuf_hdr))) {
