@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# Included by the top Makefile: make check-readers, readers of a log that never rests,
-# for some minutes.  make check has some seconds of it.
+# Included by the top Makefile: make check-readers reads a log that is written
+# continuously, for some minutes.  make check includes some seconds of it.
 
 .PHONY: check-readers
 check-readers:
