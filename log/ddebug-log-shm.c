@@ -53,21 +53,13 @@ static bool is_ring(const struct virtio_ddebug_stream_desc *d, uint32_t epoch,
 {
     const uint32_t ring_size = GUINT32_FROM_LE(d->ring_size);
     const uint64_t room = shm_size - off - VIRTIO_DDEBUG_SHM_RING_OFF;
-    uint32_t subbuf;
 
-    if (GUINT32_FROM_LE(d->magic) != VIRTIO_DDEBUG_STREAM_MAGIC ||
-        !(GUINT32_FROM_LE(d->flags) & VIRTIO_DDEBUG_STREAM_F_SHM) ||
-        GUINT32_FROM_LE(d->epoch) != epoch ||
-        GUINT64_FROM_LE(d->shm_offset) != off ||
-        d->context >= VIRTIO_DDEBUG_NR_CTX ||
-        d->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN ||
-        d->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) {
-        return false;
-    }
-    subbuf = 1u << d->subbuf_shift;
-    return ring_size % subbuf == 0 &&
-           ring_size / subbuf >= VIRTIO_DDEBUG_SUBBUFS_MIN &&
-           ring_size <= VIRTIO_DDEBUG_RING_SIZE_MAX && ring_size <= room;
+    return GUINT32_FROM_LE(d->magic) == VIRTIO_DDEBUG_STREAM_MAGIC &&
+           GUINT32_FROM_LE(d->flags) & VIRTIO_DDEBUG_STREAM_F_SHM &&
+           GUINT32_FROM_LE(d->epoch) == epoch &&
+           GUINT64_FROM_LE(d->shm_offset) == off &&
+           ddebug_shm_is_geometry(d->context, d->subbuf_shift, ring_size) &&
+           ring_size <= room;
 }
 
 /* The rules that the device holds against a guest that runs; NULL: it keeps them. */

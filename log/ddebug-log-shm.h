@@ -14,6 +14,21 @@
 #include <stdint.h>
 
 #include "ddebug-log-writer.h"
+#include "virtio_ddebug.h"
+
+/* The rules for the geometry of a stream that its descriptor gives. */
+static inline bool ddebug_shm_is_geometry(uint8_t context, uint8_t subbuf_shift,
+                                          uint32_t ring_size)
+{
+    if (context >= VIRTIO_DDEBUG_NR_CTX ||
+        subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN ||
+        subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) {
+        return false;
+    }
+    return ring_size % (1u << subbuf_shift) == 0 &&
+           ring_size >> subbuf_shift >= VIRTIO_DDEBUG_SUBBUFS_MIN &&
+           ring_size <= VIRTIO_DDEBUG_RING_SIZE_MAX;
+}
 
 /*
  * How far the newest DATA chunk of the log reaches.  It alone may have been

@@ -2,12 +2,12 @@
 /*
  * One source for several versions of QEMU.
  *
- * The sources of the device are written for QEMU 10.0; what is below makes an
- * older one look like it.  They are compiled with 7.2 and 10.0; of versions in
- * between, the changes are told apart as far as they are known.  No other file
- * asks for the version, which is that of the generated config-host.h.
+ * The device is written for QEMU 10.0; this header makes older versions look
+ * like it.  It is compiled with 7.2 and 10.0; changes in between are attributed
+ * to versions as far as they are known.  No other file checks the version,
+ * which comes from the generated config-host.h.
  *
- * To be included after "qemu/osdep.h".
+ * Include after "qemu/osdep.h".
  */
 #ifndef HW_VIRTIO_DDEBUG_COMPAT_H
 #define HW_VIRTIO_DDEBUG_COMPAT_H
@@ -17,7 +17,7 @@
      (QEMU_VERSION_MAJOR == (major) && QEMU_VERSION_MINOR >= (minor)))
 
 #if !DDEBUG_QEMU_AT_LEAST(7, 2) || DDEBUG_QEMU_AT_LEAST(10, 1)
-#error "virtio-ddebug is made for QEMU 7.2 to 10.0"
+#error "virtio-ddebug supports QEMU 7.2 to 10.0"
 #endif
 
 #include "hw/qdev-properties.h"
@@ -34,8 +34,7 @@
 #endif
 
 #if !DDEBUG_QEMU_AT_LEAST(10, 0)
-/* An array of properties ended with an empty one; now it is const, and its
- * size is passed. */
+/* Arrays ended with an empty property; now they are const, the size passed. */
 #define device_class_set_props(dc, props) \
     do { \
         static Property props_ended_[ARRAY_SIZE(props) + 1]; \
@@ -45,7 +44,7 @@
 #endif
 
 #if !DDEBUG_QEMU_AT_LEAST(9, 2)
-/* Private to its file, and for capabilities of 32 bits only. */
+/* It was static, and for 32-bit capabilities only. */
 #include "hw/virtio/virtio-pci.h"
 #include "standard-headers/linux/virtio_pci.h"
 
@@ -66,7 +65,7 @@ static inline int virtio_pci_add_shm_cap(VirtIOPCIProxy *proxy, uint8_t bar,
     int at = pci_add_capability(&proxy->pci_dev, PCI_CAP_ID_VNDR, 0,
                                 sizeof(cap), &error_abort);
 
-    /* what stands before cap_len is PCI's */
+    /* the bytes before cap_len belong to PCI */
     memcpy(proxy->pci_dev.config + at + PCI_CAP_FLAGS, &cap.cap.cap_len,
            sizeof(cap) - PCI_CAP_FLAGS);
     return at;
@@ -74,7 +73,7 @@ static inline int virtio_pci_add_shm_cap(VirtIOPCIProxy *proxy, uint8_t bar,
 #endif
 
 #if !DDEBUG_QEMU_AT_LEAST(8, 2)
-/* The reason was the caller's; now QEMU takes, frees and clears it. */
+/* The caller owned the reason; now QEMU takes, frees and clears it. */
 static inline int ddebug_add_blocker(Error **reason, Error **errp)
 {
     int r = migrate_add_blocker(*reason, errp);

@@ -2,31 +2,35 @@
 /*
  * The drain thread.
  *
- * Who may do what
- * ---------------
- *                     BQL side                     thread
- *   guest memory      with the lock, not paused    with the lock, not paused
- *   the log, disk     never                        always without the lock
- *   streams, jobs     with the lock                with the lock
+ * Locking
+ * -------
+ * d->lock is the only lock of this file; "the BQL side" are the functions of
+ * ddebug-drain.h, which the device calls with the BQL held.
  *
- * The lock is held for one copy of at most a sub-buffer, for a walk over the
- * streams' words, or, by the BQL side when the VM stops or the device is reset,
- * for copying what is left in the rings (DDEBUG_STAGING_MAX at most).
+ *                     BQL side                     thread
+ *   guest memory      with d->lock, see            with d->lock, not paused
+ *                     may_stage()                  (may_touch())
+ *   the log, disk     never                        never with d->lock
+ *   streams, jobs     with d->lock                 with d->lock
+ *
+ * d->lock is held for one copy of at most a sub-buffer, for a walk over the
+ * streams' words, or, by the BQL side for an event, a stop, a reset or a
+ * RETIRE, to copy what is left in the rings (DDEBUG_STAGING_MAX at most).
  *
  * Sleeping
  * --------
- * After a look that has found something the thread looks again, after 1, 2, 4,
- * 8, 16 and 16 ms: one kick serves a whole burst.  Then it asks to be kicked,
- * and sleeps.  A guest whose CPUs all hang with interrupts off cannot kick any
- * more, and its last messages matter most: so while the driver says that
- * callsites are active, the sleep is cut to a second.  Else the thread sleeps
- * until something happens.  A VM that logs nothing costs nothing.
+ * After a scan that found something the thread scans again after 1, 2, 4, 8, 16
+ * and 16 ms, so that one kick serves a whole burst.  Then it asks to be kicked
+ * and sleeps.  A guest that hangs on all CPUs with interrupts off cannot kick,
+ * and its last messages matter most: while the driver says that callsites are
+ * active, the thread sleeps for a second at most.  Otherwise it sleeps until it
+ * is woken, so that a VM that logs nothing costs nothing.
  *
  * Order
  * -----
- * The numbers of the passes let readers merge the streams (docs/log-format.md,
- * "Rules for readers", 4).  A pass is a look over all streams.  When the BQL
- * side looks at all of them in the midst of one, both together are that pass.
+ * Pass numbers let readers merge the streams (docs/log-format.md, "Rules for
+ * readers", 4).  A pass is one scan of all streams.  If the BQL side scans all
+ * of them during a scan of the thread, both are one pass.
  */
 #include "qemu/osdep.h"
 #include <poll.h>
@@ -42,33 +46,33 @@
 #include "trace.h"
 #include "ddebug-drain.h"
 
-/* What may wait for the disk: payloads of staged chunks and of requests. */
+/* Bytes that may wait for the disk: payloads of staged chunks and requests. */
 #define DDEBUG_STAGING_MAX (32u << 20)
 
-/* Likewise, where there is no payload to speak of. */
+/* Likewise jobs, since some have hardly any payload. */
 #define DDEBUG_JOBS_MAX 65536
 
 /*
- * A queue of RETIREs, and that of the driver before: more are on their way only
- * where somebody resets queues in order to send more.
+ * A full queue of RETIREs, and that of the previous driver: there can be more
+ * in flight only if a driver resets queues in order to send more.
  */
 #define DDEBUG_RETIRED_MAX (2 * VIRTQUEUE_MAX_SIZE)
 
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
-/* Is the file still whole?  Asked before a sleep, and so often under load. */
+/* How often the file is checked; also checked before an unlimited sleep. */
 #define DDEBUG_CHECK_PERIOD_MS 1000
 
-/* What the disk may take for one chunk before it is complained of. */
+/* A write that takes longer is reported. */
 #define DDEBUG_SLOW_MS 5000
 
-/* Errors are told once, and again after so long a time without any. */
-#define DDEBUG_TOLD_MS 60000
+/* Errors are reported once, and again only after this time without any. */
+#define DDEBUG_REPORT_AGAIN_MS 60000
 
-/* A guest may break the rules as often as it likes, but not fill our stderr. */
+/* So that a guest that keeps breaking the rules cannot flood our stderr. */
 #define DDEBUG_COMPLAINTS_MAX 16
 
-static const int naps_ms[] = { 1, 2, 4, 8, 16, 16 };
+static const int backoff_ms[] = { 1, 2, 4, 8, 16, 16 };
 
 typedef enum DdebugJobType {
     DDEBUG_JOB_DATA,
@@ -81,19 +85,19 @@ typedef enum DdebugJobType {
 } DdebugJobType;
 
 /*
- * In shared memory: what is to be stored there once a span is in the log, or was
- * given up.  The stream may be gone by then, the memory is not.
+ * For a stream in shared memory: what to store there once a span is in the log,
+ * or was dropped.  The memory outlives the stream (d->shm).
  */
 typedef struct DdebugMark {
     __le64 *drained;            /* NULL: the stream is not in shared memory */
-    uint64_t end;               /* position behind the span */
+    uint64_t end;               /* position after the span */
 } DdebugMark;
 
 typedef struct DdebugJob {
     QSIMPLEQ_ENTRY(DdebugJob) next;
     DdebugJobType type;
-    uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: of the request */
-    uint64_t session;           /* ATTACH, DICT, SIZE: it came in */
+    uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: the request's */
+    uint64_t session;           /* ATTACH, DICT, SIZE: it arrived in */
     uint32_t event;
     uint64_t args[2];           /* EVENT: its arguments; LOST: bytes, gaps */
     DdebugLogData data;
@@ -108,64 +112,64 @@ typedef struct DdebugDone {
 } DdebugDone;
 
 struct DdebugDrain {
-    unsigned refs;              /* the device's and the thread's */
+    unsigned refs;              /* of the device and of the thread; atomic */
     QemuMutex lock;
     QemuCond ended_cond;
     QemuThread thread;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are polled at each wake-up */
+    int inotify_fd;             /* -1: requests are polled at each wakeup */
     void (*notify)(void *opaque);
     void *opaque;
-    DdebugShm *shm;             /* the marks' memory, or NULL */
+    DdebugShm *shm;             /* memory that marks point to, or NULL */
 
-    /* under the lock */
+    /* protected by lock */
     GPtrArray *streams;
     QSIMPLEQ_HEAD(, DdebugJob) jobs;
     QSIMPLEQ_HEAD(, DdebugDone) done;
     unsigned nr_jobs;
-    unsigned nr_retired;        /* those of them that are RETIRED */
+    unsigned nr_retired;        /* RETIRED jobs among them */
     size_t staged;              /* bytes of the jobs' payloads */
     bool paused;
-    bool out_of_reach;          /* the guest's memory is not ours to touch */
+    bool out_of_reach;          /* not even the BQL side may touch the rings */
     bool quit;
     bool ended;
-    bool abandoned;             /* nobody waits for answers any more */
-    uint64_t session;
+    bool abandoned;             /* notify() must not be called any more */
+    uint64_t session;           /* of the driver; counts its resets */
     bool attached;              /* ATTACH of this session is in the log */
     uint32_t epoch;
     uint64_t pass;              /* the last one that found something */
-    uint64_t first_pass;        /* what it was at the start */
-    uint64_t intrusions;        /* looks of the BQL side */
-    bool look_found;            /* the look in progress has found something */
-    guint look_next;            /* the stream at which it goes on */
-    bool held_back;             /* it had to stop for the rate */
-    uint64_t skipped_gaps;      /* what was overwritten meanwhile, not told */
+    uint64_t first_pass;        /* its value at the start */
+    uint64_t bql_scans;         /* scans of the BQL side */
+    bool scan_found;            /* the scan in progress has found something */
+    guint scan_next;            /* the stream at which it continues */
+    bool rate_limited;          /* it was suspended by the rate limit */
+    uint64_t skipped_gaps;      /* overwritten meanwhile, not yet reported */
     uint64_t skipped_bytes;
     DdebugLogMode mode;
     uint64_t rate;
-    bool policy_changed;        /* mode, rate: the log does not know them yet */
-    uint64_t resize_to;         /* 0: nobody has asked */
+    bool policy_changed;        /* mode and rate are yet to be applied */
+    uint64_t resize_to;         /* bytes; 0: no resize is pending */
     char *resize_status;
-    char *complaint;
+    char *complaint;            /* to be reported without the lock, or NULL */
     unsigned complaints;
     uint8_t *stage;             /* DDEBUG_STREAM_SPAN_MAX bytes, BQL side */
-    DdebugCounters counters;    /* written by whoever has the lock or the log */
+    DdebugCounters counters;
 
-    /* the thread's */
+    /* used by the thread only */
     DdebugLog *log;
-    uint64_t guest_size_min;    /* what the host has last given the log */
+    uint64_t guest_size_min;    /* bytes; the size last set by the host */
     bool freeze_on_panic;
-    bool guest_there;           /* RESET will follow its ATTACH in the log */
+    bool guest_attached;        /* RESET will follow its ATTACH in the log */
     bool guest_died;            /* since its ATTACH */
     uint8_t *bounce;            /* DDEBUG_STREAM_SPAN_MAX bytes */
-    unsigned nap;
+    unsigned backoff;           /* index into backoff_ms; beyond: sleep */
     int64_t last_check_ms;
     uint64_t settled_pass;
     uint64_t settled_lost;
     struct {
-        bool told;
-        int64_t last_ms;        /* when it happened last */
-    } mishaps[DDEBUG_LOG_NR_LOSSES];
+        bool reported;
+        int64_t last_ms;        /* of the last error */
+    } errors[DDEBUG_LOG_NR_LOSSES];
 };
 
 static int64_t now_ms(void)
@@ -218,10 +222,10 @@ static void wake(DdebugDrain *d)
     do {
         n = write(d->kick_fd, &one, sizeof(one));
     } while (n < 0 && errno == EINTR);
-    /* EAGAIN: the counter is full, so the thread will wake up anyhow. */
+    /* EAGAIN: the counter is full, so the thread will wake up anyway. */
 }
 
-/* Guest memory: everything below is called with the lock. */
+/* Guest memory: everything in this section is called with d->lock held. */
 
 static void mark_status_dirty(DdebugStream *st)
 {
@@ -239,15 +243,16 @@ static void complain(DdebugDrain *d, const DdebugStream *st)
     if (d->complaints < DDEBUG_COMPLAINTS_MAX && !d->complaint) {
         d->complaints++;
         d->complaint = g_strdup_printf(
-            "virtio-ddebug: stream %u of the guest is not read any more, until "
-            "its driver posts it anew: %s (%" PRIu64 ", read up to %" PRIu64
-            ")%s", st->id, st->broken_rule, st->broken_value, st->consumed,
+            "virtio-ddebug: the guest broke the rules for stream %u: %s (%"
+            PRIu64 ", read up to %" PRIu64 "); the stream is no longer read "
+            "until the driver posts it again%s", st->id, st->broken_rule,
+            st->broken_value, st->consumed,
             d->complaints == DDEBUG_COMPLAINTS_MAX ?
-            "; further ones are not reported" : "");
+            "; further violations are not reported" : "");
     }
 }
 
-/* The next span of @st below @limit; returns its bytes, or 0. */
+/* Copy the next span of @st below @limit; return its length, or 0. */
 static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
                         uint8_t *buf, DdebugLogData *data)
 {
@@ -255,14 +260,14 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
     const uint64_t from = st->consumed;
     const size_t len = ddebug_stream_copy(st, limit, buf, data);
 
-    if (len && d->held_back && data->pos > from) {
+    if (len && d->rate_limited && data->pos > from) {
         d->skipped_gaps++;
         d->skipped_bytes += data->pos - from;
     }
     if (len) {
         data->epoch = d->epoch;
         data->pass = d->pass + 1;
-        d->look_found = true;
+        d->scan_found = true;
         mark_status_dirty(st);
         trace_virtio_ddebug_drain_span(d, st->id, data->pos, len);
     } else if (st->stopped && !stopped) {
@@ -271,8 +276,8 @@ static size_t copy_span(DdebugDrain *d, DdebugStream *st, uint64_t limit,
     return len;
 }
 
-/* Behind the span of @st that was copied last. */
-static DdebugMark mark_behind(const DdebugStream *st)
+/* The mark after the last span copied from @st. */
+static DdebugMark mark_after(const DdebugStream *st)
 {
     return (DdebugMark) {
         .drained = st->shm_status ? &st->shm_status->drained : NULL,
@@ -280,14 +285,14 @@ static DdebugMark mark_behind(const DdebugStream *st)
     };
 }
 
-/* All streams were looked at. */
-static void end_look(DdebugDrain *d)
+/* All streams were scanned: the pass is complete. */
+static void end_scan(DdebugDrain *d)
 {
-    d->look_next = 0;
-    d->held_back = false;
-    if (d->look_found) {
+    d->scan_next = 0;
+    d->rate_limited = false;
+    if (d->scan_found) {
         d->pass++;
-        d->look_found = false;
+        d->scan_found = false;
         trace_virtio_ddebug_drain_pass(d, d->pass);
     }
 }
@@ -297,13 +302,13 @@ static DdebugStream *stream_at(const DdebugDrain *d, guint i)
     return g_ptr_array_index(d->streams, i);
 }
 
-/* The thread may touch guest memory. */
+/* May the thread touch guest memory? */
 static bool may_touch(const DdebugDrain *d)
 {
     return !d->paused && d->attached;
 }
 
-/* The BQL side may, also while the VM is stopped. */
+/* May the BQL side?  It may also while the VM is stopped. */
 static bool may_stage(const DdebugDrain *d)
 {
     return !d->out_of_reach && d->attached;
@@ -340,7 +345,7 @@ static bool any_active(DdebugDrain *d)
     return false;
 }
 
-/* Returns whether the thread may sleep until it is kicked. */
+/* Return true if the thread may sleep until it is kicked. */
 static bool ask_for_kicks(DdebugDrain *d)
 {
     bool nothing_new;
@@ -354,7 +359,10 @@ static bool ask_for_kicks(DdebugDrain *d)
     return nothing_new;
 }
 
-/* Jobs: what the BQL side hands over.  With the lock. */
+/*
+ * Jobs: what the BQL side hands to the thread.  Everything in this section is
+ * called with d->lock held.
+ */
 
 static bool has_room(const DdebugDrain *d, size_t len)
 {
@@ -384,16 +392,16 @@ static void push_words(DdebugDrain *d, DdebugJobType type, uint32_t event,
 static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
                        uint64_t arg1)
 {
-    /* without CLOSE the log would be that of a QEMU that was killed */
+    /* without CLOSE the log would look as if QEMU had been killed */
     if (d->nr_jobs < DDEBUG_JOBS_MAX || event == DDEBUG_LOG_EVENT_CLOSE) {
         push_words(d, DDEBUG_JOB_EVENT, event, arg0, arg1);
     }
 }
 
 /*
- * @notice: ddebug_stream_notice(), from before the head that @st was copied to.
- * The event comes behind what was copied: the thread has written that, the BQL
- * side has made jobs of it.
+ * @notice: ddebug_stream_notice(), loaded before the head that @st was copied
+ * up to.  The event follows what was copied, which the thread has written by
+ * now, and the BQL side has queued.
  */
 static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
 {
@@ -406,8 +414,8 @@ static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
 }
 
 /*
- * Copies what is in the rings into jobs.  Completes a look of the thread that
- * is in progress.
+ * Copy what is in the rings into jobs, as far as has_room() allows.  Completes
+ * a scan of the thread that is in progress.
  */
 static void stage_all(DdebugDrain *d)
 {
@@ -415,7 +423,7 @@ static void stage_all(DdebugDrain *d)
     size_t len;
     guint i;
 
-    d->intrusions++;
+    d->bql_scans++;
     if (may_stage(d)) {
         for (i = 0; i < d->streams->len; i++) {
             DdebugStream *st = stream_at(d, i);
@@ -427,7 +435,7 @@ static void stage_all(DdebugDrain *d)
 
                 job->type = DDEBUG_JOB_DATA;
                 job->data = data;
-                job->mark = mark_behind(st);
+                job->mark = mark_after(st);
                 job->len = len;
                 job->payload = g_memdup2(d->stage, len);
                 push_job(d, job);
@@ -435,10 +443,10 @@ static void stage_all(DdebugDrain *d)
             take_notice(d, st, notice);
         }
     }
-    end_look(d);
+    end_scan(d);
 }
 
-/* What is still in a ring, and had no room: bytes. */
+/* Bytes left in the ring of @st, for which there was no room. */
 static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
 {
     const uint64_t head = ddebug_stream_head(st);
@@ -449,7 +457,10 @@ static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
     return MIN(head - st->consumed, st->ring_size);
 }
 
-/* In any case; so that it has a limit, one job is made of those in a row. */
+/*
+ * Losses are queued in any case.  Consecutive ones share a job, so that their
+ * number is bounded by that of the other jobs.
+ */
 static void push_lost(DdebugDrain *d, uint64_t bytes)
 {
     DdebugJob *last = QSIMPLEQ_LAST(&d->jobs, DdebugJob, next);
@@ -471,8 +482,8 @@ static bool is_of_queue(const DdebugStream *st, unsigned queue)
     return queue == DDEBUG_DRAIN_ALL || st->queue == queue;
 }
 
-/* What is left in the rings of @queue is given up. */
-static void give_up_rings(DdebugDrain *d, unsigned queue)
+/* Count what is left in the rings of @queue as lost. */
+static void count_unstaged(DdebugDrain *d, unsigned queue)
 {
     uint64_t bytes = 0;
     guint i;
@@ -485,7 +496,7 @@ static void give_up_rings(DdebugDrain *d, unsigned queue)
     push_lost(d, bytes);
 }
 
-/* Takes the lock away, and says without it what went wrong. */
+/* Called with d->lock held; releases it, then reports what went wrong. */
 static void unlock_and_complain(DdebugDrain *d)
 {
     g_autofree char *complaint = g_steal_pointer(&d->complaint);
@@ -513,7 +524,7 @@ bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
     for (i = 0; i < d->streams->len && is_new; i++) {
         const DdebugStream *other = stream_at(d, i);
 
-        /* a ring that takes another's place, which is to be retired */
+        /* a ring may replace another one, which is to be retired */
         if (other->id == st->id) {
             is_new = other->generation != st->generation && ++of_id < 2;
         }
@@ -536,7 +547,7 @@ void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
     d->paused = true;
     trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
     if (out_of_reach) {
-        give_up_rings(d, DDEBUG_DRAIN_ALL);
+        count_unstaged(d, DDEBUG_DRAIN_ALL);
         d->out_of_reach = true;
     }
     unlock_and_complain(d);
@@ -560,7 +571,7 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
 
     qemu_mutex_lock(&d->lock);
     stage_all(d);
-    give_up_rings(d, queue);
+    count_unstaged(d, queue);
     for (i = d->streams->len; i-- > 0; ) {
         if (is_of_queue(stream_at(d, i), queue)) {
             g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
@@ -693,6 +704,7 @@ void ddebug_drain_set_policy(DdebugDrain *d, DdebugLogMode mode, uint64_t rate)
     wake(d);
 }
 
+/* Called with d->lock held. */
 static void set_resize_status(DdebugDrain *d, const char *status)
 {
     g_free(d->resize_status);
@@ -722,9 +734,9 @@ void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
 {
     qemu_mutex_lock(&d->lock);
     /*
-     * What the guest said before comes before the event, also where the thread
-     * has not come to look yet: a kernel that panics may reset the machine, and
-     * so end the VM, right after its notice.
+     * Put what the guest logged before the event in front of it, even if the
+     * thread has not scanned for it yet: a kernel that panics may reset the
+     * machine, and so end the VM, right after its notice.
      */
     stage_all(d);
     push_event(d, event, arg, 0);
@@ -741,46 +753,46 @@ void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
 
 /* The thread */
 
-/* It happens now; returns whether that is to be said. */
-static bool is_news(DdebugDrain *d, DdebugLogLoss why)
+/* Note an error; return true if it is to be reported. */
+static bool note_error(DdebugDrain *d, DdebugLogLoss why)
 {
     const int64_t now = now_ms();
-    const bool news = !d->mishaps[why].told ||
-                      now - d->mishaps[why].last_ms > DDEBUG_TOLD_MS;
+    const bool report = !d->errors[why].reported ||
+                        now - d->errors[why].last_ms > DDEBUG_REPORT_AGAIN_MS;
 
-    d->mishaps[why].told = true;
-    d->mishaps[why].last_ms = now;
-    return news;
+    d->errors[why].reported = true;
+    d->errors[why].last_ms = now;
+    return report;
 }
 
-/* A write that was begun at @begin_ms is over. */
-static void check_slow(DdebugDrain *d, int64_t begin_ms)
+/* A write that started at @start_ms is complete. */
+static void check_slow(DdebugDrain *d, int64_t start_ms)
 {
-    const int64_t took_ms = now_ms() - begin_ms;
+    const int64_t took_ms = now_ms() - start_ms;
 
-    if (took_ms > DDEBUG_SLOW_MS && is_news(d, DDEBUG_LOG_LOSS_IO)) {
-        warn_report("virtio-ddebug: the disk of '%s' took %" PRId64 " s for a "
-                    "write; the VM ran on, and what its rings could not hold "
-                    "meanwhile is lost (this is said once)",
+    if (took_ms > DDEBUG_SLOW_MS && note_error(d, DDEBUG_LOG_LOSS_IO)) {
+        warn_report("virtio-ddebug: writing '%s' took %" PRId64 " s: the disk "
+                    "is slow or hung; the VM kept running, and messages that "
+                    "its rings could not hold are lost (reported once)",
                     ddebug_log_path(d->log), took_ms / 1000);
     }
 }
 
-/* What came of an append that was begun at @begin_ms. */
-static void check_io(DdebugDrain *d, int r, int64_t begin_ms)
+/* @r: the result of an append that started at @start_ms */
+static void check_io(DdebugDrain *d, int r, int64_t start_ms)
 {
     if (r == -EXFULL) {
-        /* of a dictionary, which is answered, or of data: see check_data() */
+        /* a dictionary, whose request is answered, or data: check_data() */
     } else if (r < 0) {
         trace_virtio_ddebug_drain_io_error(
             d, -r, ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_IO));
-        if (is_news(d, DDEBUG_LOG_LOSS_IO)) {
-            warn_report("virtio-ddebug: cannot write '%s': %s; the VM runs on, "
-                        "and what is lost is counted (this is said once)",
-                        ddebug_log_path(d->log), strerror(-r));
+        if (note_error(d, DDEBUG_LOG_LOSS_IO)) {
+            warn_report("virtio-ddebug: cannot write '%s': %s; the VM keeps "
+                        "running, and lost messages are counted (reported "
+                        "once)", ddebug_log_path(d->log), strerror(-r));
         }
     } else {
-        check_slow(d, begin_ms);
+        check_slow(d, start_ms);
     }
 }
 
@@ -792,16 +804,16 @@ static void check_data(DdebugDrain *d, int r, uint64_t full_lost)
     if (ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL) == full_lost) {
         return;
     }
-    if (is_news(d, DDEBUG_LOG_LOSS_FULL)) {
-        warn_report("virtio-ddebug: '%s' is full, and keeps its oldest "
-                    "messages, as mode=drop says; new ones are lost and "
-                    "counted until it is cleared or made larger (this is said "
-                    "once)", ddebug_log_path(d->log));
+    if (note_error(d, DDEBUG_LOG_LOSS_FULL)) {
+        warn_report("virtio-ddebug: '%s' is full and keeps its oldest messages "
+                    "(mode=drop); new messages are lost and counted until it "
+                    "is cleared or enlarged (reported once)",
+                    ddebug_log_path(d->log));
     }
 }
 
-/* After work on the log; takes the lock again. */
-static void relock_counting(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
+/* Called without d->lock, after work on the log; takes it. */
+static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
 {
     DdebugLog *log = d->log;
 
@@ -815,33 +827,33 @@ static void relock_counting(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
     d->counters.passes = d->pass - d->first_pass;
 }
 
-/* Comes with the lock and without what it calls for, goes with it. */
+/* Called with d->lock held; drops it for the write and retakes it. */
 static void write_data(DdebugDrain *d, const DdebugLogData *data,
                        DdebugMark mark, const void *buf, size_t len)
 {
     const uint64_t full_lost = ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL);
     const uint64_t gaps = d->skipped_gaps, skipped = d->skipped_bytes;
-    int64_t begin_ms;
+    int64_t start_ms;
     int r;
 
     d->skipped_gaps = d->skipped_bytes = 0;
     unlock_and_complain(d);
     if (gaps) {
         ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_RATE, gaps, skipped);
-        if (is_news(d, DDEBUG_LOG_LOSS_RATE)) {
+        if (note_error(d, DDEBUG_LOG_LOSS_RATE)) {
             warn_report("virtio-ddebug: the guest logs more than rate-limit "
-                        "lets into '%s'; what is lost is counted (this is said "
+                        "allows for '%s'; lost messages are counted (reported "
                         "once)", ddebug_log_path(d->log));
         }
     }
-    begin_ms = now_ms();
+    start_ms = now_ms();
     r = ddebug_log_append_data(d->log, data, buf, len);
-    check_io(d, r, begin_ms);
+    check_io(d, r, start_ms);
     check_data(d, r, full_lost);
     if (mark.drained) {
         qatomic_set((uint64_t *)mark.drained, cpu_to_le64(mark.end));
     }
-    relock_counting(d, r ? 0 : 1, r ? 0 : len);
+    relock_and_count(d, r ? 0 : 1, r ? 0 : len);
 }
 
 static uint32_t status_of(int r)
@@ -858,7 +870,7 @@ static uint32_t status_of(int r)
     }
 }
 
-/* With the lock. */
+/* Called with d->lock held. */
 static void push_done(DdebugDrain *d, DdebugDone *done)
 {
     QSIMPLEQ_INSERT_TAIL(&d->done, done, next);
@@ -867,38 +879,38 @@ static void push_done(DdebugDrain *d, DdebugDone *done)
     }
 }
 
-/* Comes with the lock, goes with it, and has none in between. */
+/* Called with d->lock held; drops it for the write and retakes it. */
 static void write_request(DdebugDrain *d, DdebugJob *job)
 {
     DdebugDone *done = g_new0(DdebugDone, 1);
-    int64_t begin_ms;
+    int64_t start_ms;
     uint32_t epoch;
     int r;
 
     qemu_mutex_unlock(&d->lock);
-    begin_ms = now_ms();
+    start_ms = now_ms();
     if (job->type == DDEBUG_JOB_ATTACH) {
         r = ddebug_log_append_attach(d->log, job->payload, job->len);
     } else {
         r = ddebug_log_append_dict(d->log, job->payload, job->len);
     }
     if (r != -EINVAL) {
-        check_io(d, r, begin_ms);
+        check_io(d, r, start_ms);
     }
     epoch = ddebug_log_epoch(d->log);
     done->answer = (DdebugAnswer) { .id = job->id, .status = status_of(r) };
-    relock_counting(d, 0, 0);
+    relock_and_count(d, 0, 0);
     if (job->type == DDEBUG_JOB_ATTACH) {
         done->answer.value = epoch;
         d->epoch = epoch;
         d->attached = r == 0 && job->session == d->session;
-        d->guest_there = d->attached;
+        d->guest_attached = d->attached;
         d->guest_died = false;
     }
     push_done(d, done);
 }
 
-/* What the ring held was written by the jobs before this one. */
+/* Called with d->lock held.  Earlier jobs have written what the ring held. */
 static void answer_retired(DdebugDrain *d, const DdebugJob *job)
 {
     DdebugDone *done = g_new0(DdebugDone, 1);
@@ -912,19 +924,20 @@ static void answer_retired(DdebugDrain *d, const DdebugJob *job)
 }
 
 /*
- * Of one that dies while no driver is there the log holds nothing: what is
- * newest in it is another's, and what is frozen already is worth more.
+ * Does the job say that the guest died?  A death without a driver does not
+ * count: the log has nothing of it, so that freezing would protect other
+ * messages, perhaps in place of a death that is frozen already.
  */
-static bool ends_guest(const DdebugDrain *d, const DdebugJob *job)
+static bool is_death(const DdebugDrain *d, const DdebugJob *job)
 {
     return (job->event == DDEBUG_LOG_EVENT_NOTICE &&
             job->args[0] >= VIRTIO_DDEBUG_NOTICE_PANIC) ||
-           (job->event == DDEBUG_LOG_EVENT_STOP && d->guest_there &&
+           (job->event == DDEBUG_LOG_EVENT_STOP && d->guest_attached &&
             job->args[0] == DDEBUG_LOG_STOP_PANICKED);
 }
 
-/* Nothing more comes of the guest, or of this one. */
-static bool ends_words(const DdebugJob *job)
+/* Has the guest fallen silent, for good or for now? */
+static bool is_end(const DdebugJob *job)
 {
     switch (job->event) {
     case DDEBUG_LOG_EVENT_RESET:
@@ -939,29 +952,30 @@ static bool ends_words(const DdebugJob *job)
 }
 
 /*
- * At the notice, since nobody knows what the dying guest still prints and for
- * how long; and once more when it has fallen silent, for what it did.
+ * Called without d->lock.  Freezes at the notice, since a dying guest may print
+ * more, and for how long is unknown; and again once it is silent, to include
+ * what it printed.
  */
 static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
 {
-    const int64_t begin_ms = now_ms();
+    const int64_t start_ms = now_ms();
 
     if (!d->freeze_on_panic) {
         return;
     }
-    if (ends_guest(d, job) || (d->guest_died && ends_words(job))) {
+    if (is_death(d, job) || (d->guest_died && is_end(job))) {
         d->guest_died = true;
-        check_io(d, ddebug_log_freeze(d->log), begin_ms);
+        check_io(d, ddebug_log_freeze(d->log), start_ms);
     }
-    /* the machine's may come first: the guest is gone with the device's */
+    /* MACHINE_RESET may precede the device's RESET, which ends the guest */
     if (job->event == DDEBUG_LOG_EVENT_RESET ||
-        (job->event == DDEBUG_LOG_EVENT_MACHINE_RESET && !d->guest_there)) {
-        d->guest_there = false;
+        (job->event == DDEBUG_LOG_EVENT_MACHINE_RESET && !d->guest_attached)) {
+        d->guest_attached = false;
         d->guest_died = false;
     }
 }
 
-/* With the lock: the size was changed, or not. */
+/* Called with d->lock held, after the size of the log may have changed. */
 static void note_size(DdebugDrain *d)
 {
     const uint64_t size = ddebug_log_size(d->log);
@@ -973,10 +987,11 @@ static void note_size(DdebugDrain *d)
 }
 
 /*
- * The guest wants another size.  What comes of it is the guest's to know: it may
- * ask as often as it likes, and our stderr is not for that.  Whether it may have
- * so little is asked now: the host may have changed the size since the request.
- * Comes with the lock, goes with it, and has none in between.
+ * Resize the log for the guest.  Only the guest learns of errors: it may ask as
+ * often as it likes, and must not flood our stderr.  The minimum is checked
+ * here, since the host may have resized the log since the request.
+ *
+ * Called with d->lock held; drops it for the resize and retakes it.
  */
 static void change_size(DdebugDrain *d, DdebugJob *job)
 {
@@ -998,14 +1013,15 @@ static void change_size(DdebugDrain *d, DdebugJob *job)
             VIRTIO_DDEBUG_S_NOSPC : VIRTIO_DDEBUG_S_IOERR;
     }
     done->answer.value = ddebug_log_size(d->log);
-    relock_counting(d, 0, 0);
+    relock_and_count(d, 0, 0);
     note_size(d);
     push_done(d, done);
 }
 
+/* Called with d->lock held; may drop it for a write and retake it. */
 static void do_job(DdebugDrain *d, DdebugJob *job)
 {
-    int64_t begin_ms;
+    int64_t start_ms;
     int r;
 
     switch (job->type) {
@@ -1021,18 +1037,18 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
         break;
     case DDEBUG_JOB_EVENT:
         qemu_mutex_unlock(&d->lock);
-        begin_ms = now_ms();
+        start_ms = now_ms();
         r = ddebug_log_append_event(d->log, job->event, job->args[0],
                                     job->args[1], 0);
-        check_io(d, r, begin_ms);
+        check_io(d, r, start_ms);
         freeze_if_dead(d, job);
-        relock_counting(d, 0, 0);
+        relock_and_count(d, 0, 0);
         break;
     case DDEBUG_JOB_LOST:
         qemu_mutex_unlock(&d->lock);
         ddebug_log_append_lost(d->log, DDEBUG_LOG_LOSS_IO, job->args[1],
                                job->args[0]);
-        relock_counting(d, 0, 0);
+        relock_and_count(d, 0, 0);
         break;
     case DDEBUG_JOB_RETIRED:
         answer_retired(d, job);
@@ -1040,6 +1056,7 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
     }
 }
 
+/* Called with d->lock held; drops it for each write and retakes it. */
 static void do_jobs(DdebugDrain *d)
 {
     DdebugJob *job;
@@ -1054,30 +1071,32 @@ static void do_jobs(DdebugDrain *d)
 }
 
 /*
- * One look over all streams, each up to where it is when its turn comes.
- * Returns whether it found anything.  Given up when the BQL side has looked
- * at them meanwhile, or forgotten them.
+ * Scan all streams, each up to its head when its turn comes, and write what is
+ * new.  Return true if anything was found.  Abandoned if the BQL side scans, or
+ * removes, streams meanwhile.
  *
- * Where the rate does not allow any more it stops, and goes on there the next
- * time: *wait_ms later.  Both together are one pass.  Until then the rings
- * overwrite what is oldest in them, and keep what is newest.
+ * Suspended when the rate limit is reached: the next call continues there, due
+ * after *wait_ms, and both are one pass.  Until then the rings overwrite their
+ * oldest messages and keep the newest.
+ *
+ * Called with d->lock held; drops it for each write and retakes it.
  */
-static bool look(DdebugDrain *d, int *wait_ms)
+static bool scan(DdebugDrain *d, int *wait_ms)
 {
-    const uint64_t intrusions = d->intrusions;
+    const uint64_t bql_scans = d->bql_scans;
     bool found = false;
     DdebugLogData data;
     size_t len;
 
-    for (; may_touch(d) && d->look_next < d->streams->len; d->look_next++) {
-        DdebugStream *st = stream_at(d, d->look_next);
+    for (; may_touch(d) && d->scan_next < d->streams->len; d->scan_next++) {
+        DdebugStream *st = stream_at(d, d->scan_next);
         const uint32_t notice = ddebug_stream_notice(st);
         const uint64_t limit = ddebug_stream_head(st);
 
         for (;;) {
             *wait_ms = ddebug_log_rate_wait(d->log);
             if (*wait_ms) {
-                d->held_back = true;
+                d->rate_limited = true;
                 return true;
             }
             len = copy_span(d, st, limit, d->bounce, &data);
@@ -1085,14 +1104,14 @@ static bool look(DdebugDrain *d, int *wait_ms)
                 break;
             }
             found = true;
-            write_data(d, &data, mark_behind(st), d->bounce, len);
-            if (d->intrusions != intrusions) {
+            write_data(d, &data, mark_after(st), d->bounce, len);
+            if (d->bql_scans != bql_scans) {
                 return true;
             }
         }
         take_notice(d, st, notice);
     }
-    end_look(d);
+    end_scan(d);
     return found;
 }
 
@@ -1101,32 +1120,37 @@ static uint64_t all_lost(const DdebugCounters *c)
     return c->io_lost + c->full_lost + c->rate_lost;
 }
 
-/* Rule 10 of the format; with the lock, which it gives up meanwhile. */
+/*
+ * Write the state to the superblock when all is drained: docs/log-format.md,
+ * "Rules for writers", 10.
+ *
+ * Called with d->lock held; drops it for the write and retakes it.
+ */
 static void settle(DdebugDrain *d)
 {
     const uint64_t pass = d->pass, lost = all_lost(&d->counters);
-    int64_t begin_ms;
+    int64_t start_ms;
 
     if (!QSIMPLEQ_EMPTY(&d->jobs) ||
         (pass == d->settled_pass && lost == d->settled_lost)) {
         return;
     }
     unlock_and_complain(d);
-    begin_ms = now_ms();
+    start_ms = now_ms();
     if (ddebug_log_write_state(d->log, pass) == 0) {
         d->settled_pass = pass;
         d->settled_lost = lost;
         trace_virtio_ddebug_drain_settled(d, pass);
     }
-    check_slow(d, begin_ms);
-    relock_counting(d, 0, 0);
+    check_slow(d, start_ms);
+    relock_and_count(d, 0, 0);
 }
 
-/* How long to sleep now: ms, or -1.  With the lock. */
+/* Called with d->lock held.  Return how long to sleep: ms, or -1: unlimited. */
 static int plan_sleep(DdebugDrain *d, bool found)
 {
     if (found) {
-        d->nap = 0;
+        d->backoff = 0;
         if (may_touch(d)) {
             want_no_kicks(d);
         }
@@ -1134,11 +1158,11 @@ static int plan_sleep(DdebugDrain *d, bool found)
     if (!QSIMPLEQ_EMPTY(&d->jobs) || d->quit) {
         return 0;
     }
-    if (d->nap < ARRAY_SIZE(naps_ms)) {
-        return naps_ms[d->nap++];
+    if (d->backoff < ARRAY_SIZE(backoff_ms)) {
+        return backoff_ms[d->backoff++];
     }
     if (!ask_for_kicks(d)) {
-        d->nap = 0;
+        d->backoff = 0;
         return 0;
     }
     if (may_touch(d) && any_active(d)) {
@@ -1148,8 +1172,8 @@ static int plan_sleep(DdebugDrain *d, bool found)
 }
 
 /*
- * The watch is put on the name, since the log was opened by it a moment ago;
- * if somebody has put another file there, tools do not reach this log at all.
+ * Watch the path: the log was just opened by it.  If it was replaced by another
+ * file since, tools cannot reach this log anyway.
  */
 static void watch_log(DdebugDrain *d)
 {
@@ -1166,9 +1190,9 @@ static void watch_log(DdebugDrain *d)
     }
     if (d->inotify_fd < 0) {
         warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
-                    "ddebug-host (size, clear) are served when the guest logs "
-                    "something (see fs.inotify.max_user_instances)", path,
-                    strerror(errno));
+                    "ddebug-host (resize, clear) are delayed until the guest "
+                    "logs something; consider increasing the sysctl "
+                    "fs.inotify.max_user_instances", path, strerror(errno));
     }
 }
 
@@ -1183,12 +1207,12 @@ static void check_log(DdebugDrain *d, bool before_sleep)
     d->last_check_ms = now;
     if (!ddebug_log_check(d->log, &error)) {
         warn_report("virtio-ddebug: %s", error->message);
-        /* it may be another file now */
+        /* the path may name another file now */
         watch_log(d);
     }
 }
 
-/* Without the lock. */
+/* Called without d->lock. */
 static void serve_requests(DdebugDrain *d)
 {
     DdebugLogRequest request;
@@ -1201,7 +1225,7 @@ static void serve_requests(DdebugDrain *d)
     qemu_mutex_unlock(&d->lock);
 }
 
-/* With the lock, which it gives up meanwhile. */
+/* Called with d->lock held; drops it for the resize and retakes it. */
 static void resize(DdebugDrain *d)
 {
     const uint64_t size = d->resize_to;
@@ -1227,8 +1251,11 @@ static void resize(DdebugDrain *d)
     }
 }
 
-/* With the lock. */
-static void take_wishes(DdebugDrain *d)
+/*
+ * Apply pending settings.  Called with d->lock held; drops it for a resize and
+ * retakes it.
+ */
+static void apply_settings(DdebugDrain *d)
 {
     if (d->policy_changed) {
         ddebug_log_set_mode(d->log, d->mode);
@@ -1238,7 +1265,7 @@ static void take_wishes(DdebugDrain *d)
     resize(d);
 }
 
-/* Without the lock. */
+/* Called without d->lock. */
 static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
 {
     struct pollfd fds[2] = {
@@ -1252,13 +1279,13 @@ static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
         return;
     }
     if (fds[0].revents && read(d->kick_fd, &count, sizeof(count)) < 0) {
-        /* EAGAIN at most: nothing to take back */
+        /* EAGAIN at most: the counter was zero */
     }
     if (d->inotify_fd < 0) {
         serve_requests(d);
     } else if (fds[1].revents) {
         while (read(d->inotify_fd, events, sizeof(events)) > 0) {
-            /* what they say is known: somebody closed the file */
+            /* the only event watched for: a writer closed the file */
         }
         serve_requests(d);
     }
@@ -1274,13 +1301,13 @@ static void *drain_thread(void *opaque)
     serve_requests(d);
     qemu_mutex_lock(&d->lock);
     for (;;) {
-        take_wishes(d);
+        apply_settings(d);
         do_jobs(d);
         if (d->quit && QSIMPLEQ_EMPTY(&d->jobs)) {
             break;
         }
         wait_ms = 0;
-        found = look(d, &wait_ms);
+        found = scan(d, &wait_ms);
         if (!found) {
             settle(d);
         }
@@ -1319,7 +1346,8 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     DdebugDrain *d;
 
     if (kick_fd < 0) {
-        error_setg_errno(errp, errno, "virtio-ddebug: cannot make an eventfd");
+        error_setg_errno(errp, errno, "virtio-ddebug: cannot create an "
+                         "eventfd");
         return NULL;
     }
     d = g_new0(DdebugDrain, 1);
@@ -1369,8 +1397,8 @@ void ddebug_drain_stop(DdebugDrain *d, int timeout_ms)
     qemu_mutex_unlock(&d->lock);
     trace_virtio_ddebug_drain_stop(d, ended, left);
     if (!ended) {
-        warn_report("virtio-ddebug: the disk has not taken the log within "
-                    "%d ms: %zu bytes are given up", timeout_ms, left);
+        warn_report("virtio-ddebug: the log could not be written within %d ms: "
+                    "%zu bytes are lost", timeout_ms, left);
     }
     drain_unref(d);
 }

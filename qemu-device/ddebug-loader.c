@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * virtio-ddebug.so, the plugin that users name: finds out which QEMU it is in
- * and opens the object that was built for exactly that one.
+ * virtio-ddebug.so, the plugin that users load: determines the version of the
+ * QEMU it is in and opens the object built for exactly that one.
  *
- * It uses nothing of QEMU but a function whose interface has not changed since
- * QEMU 0.14, and that weakly, so that it can be loaded into any program and
- * say what is wrong.  The object itself could not: a symbol that is missing
- * ends in a message of the dynamic linker.
+ * It uses a single function of QEMU, whose interface has not changed since
+ * 0.14, through a weak symbol, so that it can be loaded into any program and
+ * report what is wrong.  The object itself could not: a missing symbol ends in
+ * an error of the dynamic linker.
  *
- * Missing it is in two kinds of QEMU.  One emulates processes, not a machine.
- * The other was built without modules: then QEMU is linked with a list of what
- * it exports, which has the interface of plugins (qemu_plugin_*) and no more.
- * No object can be made for it, and the device can only be built in.
+ * The function is missing in two kinds of QEMU: user-mode emulators, and those
+ * built without modules.  The latter export the plugin interface
+ * (qemu_plugin_*) only, so no object can work there, and the device must be
+ * built in.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -29,14 +29,14 @@
 #define OBJECT_PREFIX "virtio-ddebug-"
 #define OBJECT_SUFFIX ".so"
 
-/* QEMU reads it before it calls the other one; see choose_plugin_version(). */
+/* QEMU reads this before it calls the function below. */
 EXPORT extern int qemu_plugin_version;
 int qemu_plugin_version;
 
 EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
                                char **argv);
 
-/* What QEMU's monitor answers to query-version. */
+/* VersionInfo of QAPI, the result of query-version. */
 struct version_triple {
     int64_t major;
     int64_t minor;
@@ -52,12 +52,12 @@ extern struct version_info *qmp_query_version(void *error)
     __attribute__((weak));
 
 /*
- * Came with version 2 of the interface of plugins, in the release that no longer
- * takes what is older.  Exported by any QEMU that has it and loads plugins.
+ * Introduced with version 2 of the plugin interface, in the release that
+ * dropped older versions.  Exported by any QEMU that has it and loads plugins.
  */
 extern int qemu_plugin_num_vcpus(void) __attribute__((weak));
 
-/* How qemu_info_t begins, which QEMU hands to plugins, in all versions. */
+/* The start of qemu_info_t, which QEMU passes to plugins, in all versions. */
 struct plugin_info {
     const char *target_name;
     struct {
@@ -81,9 +81,9 @@ static void complain(const char *fmt, ...)
 }
 
 /*
- * The version of the plugin interface must lie in a range: from 0 on up to QEMU
- * 8.2, from 2 on since 9.0.  What is used here is the same in all, so the one
- * that this QEMU takes is named, while it opens the plugin.
+ * QEMU accepts a range of plugin interface versions: from 0 up to QEMU 8.2,
+ * from 2 since 9.0.  What is used here is the same in all, so claim one that
+ * this QEMU accepts, while it opens the plugin.
  */
 __attribute__((constructor))
 static void choose_plugin_version(void)
@@ -94,8 +94,8 @@ static void choose_plugin_version(void)
 }
 
 /*
- * "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)" or "7.2.22", as --version has it.
- * Only where QEMU exports qmp_query_version().
+ * "7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)" or "7.2.22", as printed by --version.
+ * QEMU must export qmp_query_version().
  */
 static char *running_version(void)
 {
@@ -107,7 +107,7 @@ static char *running_version(void)
                            *v->package ? ")" : "");
 }
 
-/* What a version is called in a file name; the Makefile does the same. */
+/* A version as part of a file name; must match FILE_VERSION in the Makefile. */
 static char *file_version(const char *version)
 {
     char *name = g_strdup(version);
@@ -116,7 +116,7 @@ static char *file_version(const char *version)
     return name;
 }
 
-/* The path of this QEMU, or @unknown. */
+/* The path of this QEMU's executable, or @unknown. */
 static char *running_program(const char *unknown)
 {
     char *path = g_file_read_link("/proc/self/exe", NULL);
@@ -124,7 +124,7 @@ static char *running_program(const char *unknown)
     return path ? path : g_strdup(unknown);
 }
 
-/* Where this very object lies. */
+/* The directory of this plugin. */
 static char *own_directory(void)
 {
     Dl_info info;
@@ -140,7 +140,7 @@ static int compare_names(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* One a line, each beginning with @indent but the first. */
+/* The objects in @dir, separated by @indent; "none" if there are none. */
 static char *list_built(const char *dir, const char *indent)
 {
     g_autoptr(GPtrArray) names = g_ptr_array_new_with_free_func(g_free);
@@ -164,7 +164,7 @@ static char *list_built(const char *dir, const char *indent)
     return g_strjoinv(indent, (char **)names->pdata);
 }
 
-/* make install leaves its list beside the plugin. */
+/* make install puts its manifest into the directory of the plugin. */
 static bool is_installed(const char *dir)
 {
     g_autofree char *manifest = g_build_filename(dir, "manifest", NULL);
@@ -173,8 +173,8 @@ static bool is_installed(const char *dir)
 }
 
 /*
- * The make command that builds the object for this very QEMU.  What lies between
- * source and object is no business of the folder of an installed plugin.
+ * The make command that builds the object for this QEMU.  Intermediate files do
+ * not belong in the directory of an installed plugin.
  */
 static char *build_command(const char *version, const char *dir)
 {
@@ -198,20 +198,20 @@ static int install_object(const char *dir, const char *path,
 
     if (!handle) {
         complain("cannot load the object for this QEMU: %s\n"
-                 "Remedy: build the object anew: %s", dlerror(), command);
+                 "Remedy: rebuild the object: %s", dlerror(), command);
         return 1;
     }
     install = (char *(*)(void))dlsym(handle, "virtio_ddebug_install");
     if (!install) {
         complain("%s is not an object of virtio-ddebug: %s\n"
-                 "Remedy: build the object anew: %s", path, dlerror(), command);
+                 "Remedy: rebuild the object: %s", path, dlerror(), command);
         return 1;
     }
     why = install();
     if (why) {
         complain("%s: %s\nThis is QEMU %s\n"
-                 "Remedy: build the object anew, from the source package of "
-                 "just this QEMU: %s", path, why, version, command);
+                 "Remedy: rebuild the object from the source package of "
+                 "exactly this QEMU: %s", path, why, version, command);
         return 1;
     }
     return 0;
@@ -230,22 +230,21 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
     (void)argc;
     (void)argv;
     if (!qemu->system_emulation) {
-        complain("%s is not a qemu-system-*: name the plugin to one, which "
-                 "emulates a machine", program);
+        complain("%s is not a system emulator: use this plugin with "
+                 "qemu-system-* only", program);
         return 1;
     }
     if (!qmp_query_version) {
-        complain("%s lets no object that it loads use its functions: it was "
-                 "built without modules\n"
-                 "Remedy: leave -plugin away if the device is built in, as it "
-                 "is by make qemu (-device virtio-ddebug-pci,help tells);\n"
-                 "        else take a QEMU that is built with --enable-modules "
-                 "--enable-plugins, as Debian's are", program);
+        complain("%s cannot load the device: it was built without modules\n"
+                 "Remedy: omit -plugin if the device is built in, as by make "
+                 "qemu (see -device virtio-ddebug-pci,help);\n"
+                 "        otherwise use a QEMU built with --enable-modules "
+                 "--enable-plugins, such as Debian's", program);
         return 1;
     }
     version = running_version();
     if (!dir) {
-        complain("cannot find out where this plugin lies: name it by its full "
+        complain("cannot determine the directory of this plugin: use its full "
                  "path");
         return 1;
     }
@@ -255,12 +254,12 @@ EXPORT int qemu_plugin_install(uint64_t id, const void *info, int argc,
     if (!g_file_test(path, G_FILE_TEST_EXISTS)) {
         built = list_built(dir, "\n               ");
         command = build_command(version, dir);
-        complain("it was not built for this QEMU\n"
-                 "This is QEMU:  %s\n"
-                 "Wanted:        %s\n"
-                 "There is:      %s\n"
-                 "Remedy:        make build%s, if this QEMU is Debian 12's or "
-                 "its backports'; for any:\n"
+        complain("not built for this QEMU\n"
+                 "QEMU version:  %s\n"
+                 "Required:      %s\n"
+                 "Found:         %s\n"
+                 "Remedy:        make build%s, if this QEMU is from Debian 12 "
+                 "or its backports; for any QEMU:\n"
                  "               %s",
                  version, path, built,
                  is_installed(dir) ? " && make install" : "", command);

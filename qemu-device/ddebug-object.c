@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The entry of the loadable object: registers the types, once it is certain
- * that the QEMU it is in has the structures that it was compiled with.
+ * Entry point of the loadable object: registers the types after checking that
+ * this QEMU's structures are those that the object was compiled with.
  *
- * The loader (ddebug-loader.c) has chosen this object by QEMU's version, so a
- * refusal here means that a file was renamed, that two builds of QEMU bear the
- * same version, or that the object was built from a source that is not quite
- * this QEMU's: of Debian's backports only the upstream part may be had, which
- * lacks what the package changes, and the options of a QEMU that somebody has
- * built himself are not known.  What can be compared is: the sizes of all
- * types that the device is made of, of their classes, the places of the fields
- * that bear properties, and the locks, whose size is an option of configure.
+ * The loader (ddebug-loader.c) chose the object by QEMU's version, so a
+ * mismatch means that a file was renamed, that two builds of QEMU have the same
+ * version, or that the object was built from slightly different sources: for
+ * Debian's backports only the upstream sources may be available, without the
+ * changes of the package, and the configure options of a private build are
+ * unknown. Everything that can be compared is compared: the sizes of the types
+ * that the device derives from and uses, and of their classes; the offsets of
+ * fields that have a property; and the size of locks, which depends on a
+ * configure option.
  */
 #include "qemu/osdep.h"
 #include "hw/boards.h"
@@ -23,20 +24,21 @@
 #include "virtio-ddebug.h"
 
 #ifndef DDEBUG_BUILT_FOR
-#error "DDEBUG_BUILT_FOR: the version that QEMU names, with its package"
+#error "define DDEBUG_BUILT_FOR: the version as printed by QEMU"
 #endif
 
 /**
- * virtio_ddebug_install: registers the device types.
+ * virtio_ddebug_install: check this QEMU and register the device types
  *
- * Returns: NULL, or why it did not: a message to be freed with g_free().
+ * Returns: NULL on success; otherwise an error message, to be freed with
+ * g_free()
  */
 __attribute__((visibility("default")))
 char *virtio_ddebug_install(void);
 
 /*
- * How QEMU's private description of a type begins (struct TypeImpl), in all
- * versions so far.  check_probe() makes sure of it.
+ * The start of QEMU's private struct TypeImpl in all versions so far;
+ * check_probe() verifies it.
  */
 typedef struct TypeHead {
     const char *name;
@@ -44,7 +46,7 @@ typedef struct TypeHead {
     size_t instance_size;
 } TypeHead;
 
-/* A type of sizes that no other has. */
+/* A type with sizes that no other type has. */
 #define TYPE_PROBE "virtio-ddebug-probe"
 #define PROBE_CLASS_SIZE 12344
 #define PROBE_SIZE 54320
@@ -79,13 +81,13 @@ static char *check_version(void)
                            packaged ? ")" : "");
     qapi_free_VersionInfo(v);
     if (strcmp(have, DDEBUG_BUILT_FOR)) {
-        return g_strdup_printf("the object was built for QEMU %s, this is "
+        return g_strdup_printf("the object was built for QEMU %s, but this is "
                                "QEMU %s", DDEBUG_BUILT_FOR, have);
     }
     return NULL;
 }
 
-/* Is the size of a type where it is looked for? */
+/* Is the size of a type where TypeHead has it? */
 static char *check_probe(void)
 {
     static bool registered;
@@ -98,8 +100,8 @@ static char *check_probe(void)
     head = type_head(TYPE_PROBE);
     if (!head || head->class_size != PROBE_CLASS_SIZE ||
         head->instance_size != PROBE_SIZE || strcmp(head->name, TYPE_PROBE)) {
-        return g_strdup("this QEMU describes its types in another way: their "
-                        "sizes cannot be checked");
+        return g_strdup("cannot check the sizes of this QEMU's structures: it "
+                        "describes types in an unknown way");
     }
     return NULL;
 }
@@ -132,10 +134,10 @@ static char *check_sizes(void)
         }
         if (head->instance_size != types[i].size ||
             head->class_size != types[i].class_size) {
-            return g_strdup_printf("the structures of '%s' have %zu bytes and "
-                                   "%zu of its class in this QEMU, %zu and "
-                                   "%zu in the object, which was built from "
-                                   "other sources", types[i].type,
+            return g_strdup_printf("type '%s' has %zu bytes and its class %zu "
+                                   "in this QEMU, but %zu and %zu in the "
+                                   "object, which was built from different "
+                                   "sources", types[i].type,
                                    head->instance_size, head->class_size,
                                    types[i].size, types[i].class_size);
         }
@@ -143,7 +145,7 @@ static char *check_sizes(void)
     return NULL;
 }
 
-/* The places of fields, as the properties that set them know. */
+/* The offsets of fields, as known to the properties that set them. */
 static char *check_offsets(void)
 {
     static const struct {
@@ -173,17 +175,16 @@ static char *check_offsets(void)
 
         if (!field || strcmp(field->name, fields[i].property) ||
             field->offset != fields[i].offset) {
-            return g_strdup_printf("the property '%s' of '%s' is not where the "
-                                   "object, which was built from other "
-                                   "sources, has it (at byte %zu)",
-                                   fields[i].property, fields[i].type,
-                                   fields[i].offset);
+            return g_strdup_printf("property '%s' of '%s' is not at offset %zu "
+                                   "as in the object, which was built from "
+                                   "different sources", fields[i].property,
+                                   fields[i].type, fields[i].offset);
         }
     }
     return NULL;
 }
 
-/* Larger in a QEMU that is configured with --enable-debug-mutex. */
+/* Locks are larger if QEMU was configured with --enable-debug-mutex. */
 static char *check_locks(void)
 {
     struct {
@@ -225,7 +226,7 @@ char *virtio_ddebug_install(void)
             return why;
         }
     }
-    /* the plugin may be named twice, the types exist once */
+    /* the plugin may be loaded twice, but types are registered once */
     if (!installed) {
         virtio_ddebug_register();
         virtio_ddebug_pci_register();

@@ -2,13 +2,13 @@
 /*
  * Reading a stream while the guest writes it, by the rules of
  * docs/spec/virtio-ddebug.md ("Stream header", "Status").  The writer's side,
- * with the same labels: guest-driver/ddebug_ring.c.
+ * with the same labels, is guest-driver/ddebug_ring.c.
  *
- * The guest may break any of the rules.  Each word of it is loaded once where a
- * bound depends on it, so that what was checked is what is used; a position
- * becomes an address only modulo ring_size, and a length only within a
- * sub-buffer.  So a guest that lies gets wrong bytes copied from its own ring,
- * and nothing else.
+ * The guest may break any of the rules.  A word of the guest that a bound
+ * depends on is loaded once, so that the value checked is the value used; a
+ * position becomes an address only modulo ring_size, and a length is bounded by
+ * a sub-buffer.  So the worst a guest can do is to have wrong bytes copied from
+ * its own ring.
  *
  * Barriers
  * --------
@@ -18,18 +18,19 @@
  *   device:B  rmb between the copy and the         producer:A, wmb between
  *             second load of reserve               reserve and the data
  *   device:C  full barrier between the stores of   kick:A, full barrier between
- *             want_kick and the next look at head  head and want_kick
+ *             want_kick and the next load of head  head and want_kick
  *   device:D  load-acquire of reserve, before the  producer:A, wmb behind
  *             second load of head                  reserve
  *   device:E  load-acquire of notice, before the   producer:E, store-release
  *             load of head                         of notice behind head
  *
  * A and B: the bytes copied are those that were committed, unless the second
- * reserve says that they were being overwritten.  C: either this look sees the
- * new head, or the driver sees want_kick, so that no message is left behind
- * while the thread sleeps.  D: the second head is not so old that a producer
- * that keeps the rules seems to break them.  E: who says that the guest has died
- * has its last words.  tests/litmus/ has a model of each pair.
+ * reserve says that they were being overwritten.  C: either the device sees the
+ * new head, or the driver sees want_kick, so that no message waits while the
+ * thread sleeps.  D: the second head is recent enough that a producer that
+ * keeps the rules never seems to break them.  E: whoever sees the notice of a
+ * death sees all that was logged before it.  tests/litmus/ has a model of each
+ * pair.
  */
 #include "qemu/osdep.h"
 #include "qemu/atomic.h"
@@ -37,14 +38,17 @@
 #include "ddebug-stream.h"
 
 /*
- * A producer that laps the copy again and again is faster than memcpy(); the
- * other streams have a right to be looked at too.
+ * A producer that keeps lapping the copy is faster than memcpy(): give up, so
+ * that the other streams get their turn.
  */
 #define DDEBUG_LAPS_MAX 4
 
 #define SUBBUF_HDR sizeof(struct ddebug_subbuf_hdr)
 
-/* A span that begins inside its sub-buffer is shorter by its header or more. */
+/*
+ * Enough even for a span preceded by a sub-buffer's header: it starts inside
+ * the sub-buffer, and so is shorter by at least that header.
+ */
 QEMU_BUILD_BUG_ON((1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) >
                   DDEBUG_LOG_PAYLOAD_MAX);
 
@@ -71,7 +75,7 @@ bool ddebug_stream_is_active(const DdebugStream *st)
 
 uint32_t ddebug_stream_notice(const DdebugStream *st)
 {
-    /* device:E pairs with producer:E: the last words before the notice */
+    /* device:E pairs with producer:E: the messages before the notice */
     return le32_to_cpu(
         qatomic_load_acquire((const uint32_t *)&st->hdr->notice));
 }
@@ -120,16 +124,16 @@ static bool broken(DdebugStream *st, const char *rule, uint64_t value)
 }
 
 /*
- * head and reserve, as far as the rules for them can be checked.
+ * Load head and reserve, and check what rules can be checked.
  *
- * The producer goes on meanwhile, so the two are not of one moment: reserve,
- * loaded second, may be any number of messages ahead of head.  But a head that
- * is loaded after it (device:D) is behind it by no more than what reserve was
- * published for; and, on machines where that store may pass the stores of head
- * before it, by what the reserve before it was published for, since the wmb
- * behind that one has ordered all that came before.  A reserve is published for
- * less than 1.1 KiB, twice as much where a message ends a sub-buffer, so that
- * both together are less than the smallest sub-buffer.
+ * The producer runs meanwhile, so the two are not a snapshot: reserve, loaded
+ * second, may be any number of messages ahead of head.  But a head loaded after
+ * it (device:D) lags behind it by no more than what that reserve was published
+ * for, plus, on machines where its store may pass earlier stores of head, what
+ * the previous reserve was published for: the wmb after that one ordered
+ * everything before it.  A reserve is published for less than 1.1 KiB, twice as
+ * much if a message ends a sub-buffer, so that both together are less than the
+ * smallest sub-buffer.
  */
 static bool load_positions(DdebugStream *st, uint64_t *head, uint64_t *reserve)
 {
@@ -143,29 +147,30 @@ static bool load_positions(DdebugStream *st, uint64_t *head, uint64_t *reserve)
         qatomic_load_acquire((const uint64_t *)&st->hdr->reserve));
     later_head = ddebug_stream_head(st);
     if (*head < st->consumed) {
-        return broken(st, "its head went back", *head);
+        return broken(st, "head moved backwards", *head);
     }
-    /* nobody writes as much; below it sums of positions do not wrap */
+    /* never reached in practice; below it sums of positions cannot wrap */
     if (*head > INT64_MAX) {
-        return broken(st, "its head is beyond 2^63", *head);
+        return broken(st, "head is beyond 2^63", *head);
     }
     if (*head % DDEBUG_REC_ALIGN) {
-        return broken(st, "its head is not a multiple of eight", *head);
+        return broken(st, "head is not a multiple of 8", *head);
     }
     if (*reserve < *head) {
-        return broken(st, "its reserve is behind its head", *reserve);
+        return broken(st, "reserve is below head", *reserve);
     }
-    /* Less than that behind head is always whole, so that a copy gets on. */
+    /* so a sub-buffer's worth below head is intact: copies make progress */
     if (*reserve > later_head &&
         *reserve - later_head > st->ring_size - (1u << st->subbuf_shift)) {
-        return broken(st, "its reserve is too far ahead", *reserve);
+        return broken(st, "reserve is too far ahead", *reserve);
     }
     return true;
 }
 
 /*
- * The first position that is whole and has the header of its sub-buffer before
- * it, if the bytes from @from on are not all there: the begin of a sub-buffer.
+ * Return @from if nothing from there on was overwritten; otherwise the oldest
+ * position that is intact together with its sub-buffer's header, which is the
+ * start of a sub-buffer.
  */
 static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
                              uint64_t reserve)
@@ -179,23 +184,22 @@ static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
 }
 
 /*
- * The one place where bytes are loaded that somebody may be storing, with
- * nothing between the two but the words of the header: a data race, as C
- * defines it, and meant to be one.
+ * The only place that loads bytes which may be stored concurrently, with only
+ * the words of the header in between: a data race as C defines it, on purpose.
  *
- * Why it does no harm: the device never looks at a byte copied here, and
- * ddebug_stream_copy() hands none out unless the span was whole after the copy.
- * Let a byte of it be other than the one committed at its position p.  It is
- * not older: the head that was loaded first (device:A) is above p, so the
- * committed byte was there to be seen.  So it is of p + k * ring_size, k > 0,
- * and before it was stored the producer had stored a reserve above
- * p + ring_size, which the load behind device:B sees.  Then oldest_whole() is
- * above p, and the span is dropped.  The compiler may split or repeat the
- * loads, since none of this depends on how often, or in what order, the bytes
- * are loaded; it may not move them over device:A or device:B.
+ * It is harmless: the device never looks at the bytes, and ddebug_stream_copy()
+ * returns a span only if it was still intact after the copy.  Suppose that a
+ * byte of it is not the one committed at its position p.  It is not older: the
+ * head loaded first (device:A) is above p, so the committed byte was visible.
+ * So it belongs to p + k * ring_size, k > 0, and before it was stored the
+ * producer had stored a reserve above p + ring_size, which the load after
+ * device:B sees.  Then oldest_whole() is above p, and the span is dropped.  The
+ * compiler may split or repeat the loads, since none of this depends on how
+ * often, or in what order, the bytes are loaded; it may not move them across
+ * device:A or device:B.
  *
- * So ThreadSanitizer is told to look away, here and nowhere else.  It checks
- * memcpy() whoever calls it, hence the loop.
+ * So ThreadSanitizer is told to ignore it, here only.  It checks memcpy()
+ * whoever calls it, hence the loop.
  */
 static void __attribute__((no_sanitize("thread")))
 copy_racing(void *to, const void *from, size_t len)
@@ -212,7 +216,7 @@ copy_racing(void *to, const void *from, size_t len)
 #endif
 }
 
-/* Within a sub-buffer, so that it does not go round. */
+/* [@pos, @pos + @len) is inside a sub-buffer, so it does not wrap. */
 static void copy_ring(const DdebugStream *st, uint64_t pos, uint8_t *buf,
                       size_t len)
 {
@@ -259,7 +263,7 @@ size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
         end = MIN(begin + subbuf, limit);
         extra = pos == begin ? 0 : SUBBUF_HDR;
         if (extra && pos - begin < SUBBUF_HDR) {
-            broken(st, "it stands inside the header of a sub-buffer", pos);
+            broken(st, "position is inside a sub-buffer's header", pos);
             return 0;
         }
         if (extra) {

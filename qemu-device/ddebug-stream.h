@@ -2,9 +2,9 @@
 /*
  * Reading a stream while the guest writes it.
  *
- * Nothing in here knows of threads, of the log's file or of the emulator: the
- * drain (ddebug-drain.c) calls it in QEMU, tests/ring/ outside of it.  A
- * DdebugStream belongs to one caller at a time.
+ * Knows nothing of threads, the log file or the emulator: called by the drain
+ * (ddebug-drain.c) in QEMU and by tests/ring/ outside of it.  The caller
+ * serializes calls for a DdebugStream.
  */
 #ifndef DDEBUG_STREAM_H
 #define DDEBUG_STREAM_H
@@ -19,8 +19,8 @@
 #include "virtio_ddebug.h"
 
 /*
- * A posted element.  Who makes one fills in all from id to consumed, checked,
- * and sees to it that the memory stays mapped until the stream is forgotten.
+ * A posted element.  Its creator checks and fills in everything from id to
+ * consumed, and keeps the memory mapped for as long as the stream is read.
  */
 typedef struct DdebugStream {
     uint32_t id;
@@ -31,63 +31,74 @@ typedef struct DdebugStream {
     uint32_t ring_size;
     const struct virtio_ddebug_stream_hdr *hdr;
     struct virtio_ddebug_status *status;
-    struct virtio_ddebug_shm_status *shm_status; /* NULL: not in shared memory */
-    struct iovec *ring;         /* the pieces, ring_size bytes in all; owned */
+    /* NULL: not in shared memory */
+    struct virtio_ddebug_shm_status *shm_status;
+    struct iovec *ring;         /* pieces, ring_size bytes in all; owned */
     unsigned nr_pieces;
-    uint64_t consumed;          /* copied up to here; the start at first */
+    uint64_t consumed;          /* copied up to here; initially the start */
 
-    uint32_t notice;            /* what the caller knows of ddebug_stream_notice() */
+    uint32_t notice;            /* last ddebug_stream_notice(), by the caller */
 
-    bool wants_kick;            /* what status->want_kick is */
+    bool wants_kick;            /* value of status->want_kick */
     bool status_written;        /* since the caller cleared this */
-    bool stopped;               /* broke the rules: not read any more */
-    const char *broken_rule;    /* which one */
+    bool stopped;               /* broke the rules: no longer read */
+    const char *broken_rule;    /* which one, as "head moved backwards" */
     uint64_t broken_value;
 
-    /* the device's */
-    struct MemoryRegion *status_mr; /* where status lies, to mark it dirty */
+    /* used by the device only */
+    struct MemoryRegion *status_mr; /* contains status, to mark it dirty */
     uint64_t status_off;
-    unsigned queue;             /* it was posted on */
+    unsigned queue;             /* that it was posted on */
     void *element;
 } DdebugStream;
 
-/* Bytes that ddebug_stream_copy() may need: a header and a sub-buffer. */
+/* The most that ddebug_stream_copy() returns: a header and a sub-buffer. */
 #define DDEBUG_STREAM_SPAN_MAX (sizeof(struct ddebug_subbuf_hdr) + \
                                 (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
 
 /**
- * ddebug_stream_copy: copies the next span below @limit, with a copy of its
- * sub-buffer's header before it where it does not begin with one.
+ * ddebug_stream_copy: copy the next span below position @limit
  * @buf: DDEBUG_STREAM_SPAN_MAX bytes
- * @data: describes the span; epoch and pass are the caller's to fill in
+ * @data: set to describe the span, except epoch and pass
  *
- * Returns: the bytes in @buf; 0: nothing is there, or the producer laps every
- * copy, or the stream breaks the rules (@st->stopped)
+ * A span that does not start with its sub-buffer's header is preceded by a copy
+ * of it.
+ *
+ * Returns: the bytes in @buf; 0 if there is nothing to copy, the producer laps
+ * every copy, or the stream breaks the rules (@st->stopped)
  */
 size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
                           DdebugLogData *data);
 
-/* The position behind what is committed now; it may be any, and go back. */
+/*
+ * The position after what is committed now.  Unchecked: a guest may store any
+ * value, and move it backwards.
+ */
 uint64_t ddebug_stream_head(const DdebugStream *st);
 
-/* May the guest log something that it can no longer kick for? */
+/* Are callsites active, so that a guest that cannot kick may have logged? */
 bool ddebug_stream_is_active(const DdebugStream *st);
 
 /**
- * ddebug_stream_notice: what the guest says has become of it, virtio_ddebug_stream_hdr.notice
+ * ddebug_stream_notice: the guest's notice of an oops or a panic,
+ * virtio_ddebug_stream_hdr.notice
  *
- * What is copied up to a ddebug_stream_head() after this has its last words.
+ * All that the guest logged before the notice is below a ddebug_stream_head()
+ * that is loaded after it.
  */
 uint32_t ddebug_stream_notice(const DdebugStream *st);
 
-/* Tells the guest whether to kick; to be told not to, it need not hurry. */
+/*
+ * Tell the guest whether to kick.  Not ordered, which is enough to stop kicks;
+ * to ask for them use ddebug_streams_ask_for_kicks().
+ */
 void ddebug_stream_want_kick(DdebugStream *st, bool want);
 
 /**
- * ddebug_streams_ask_for_kicks: tells the guest to kick for any of @streams.
+ * ddebug_streams_ask_for_kicks: tell the guest to kick for any of @streams
  *
- * Returns: true if it will kick for whatever is not copied yet, so that the
- * caller may sleep until it does; false if there is something new already
+ * Returns: true if the guest will kick for anything not copied yet, so that the
+ * caller may sleep until then; false if there is something new already
  */
 bool ddebug_streams_ask_for_kicks(DdebugStream *const *streams, size_t count);
 

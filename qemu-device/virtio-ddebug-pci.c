@@ -8,14 +8,15 @@
 #include "qemu/module.h"
 #include "ddebug-compat.h"
 #include "virtio-ddebug.h"
+#include "virtio-ddebug-props.h"
 
 #define TYPE_VIRTIO_DDEBUG_PCI "virtio-ddebug-pci"
 OBJECT_DECLARE_SIMPLE_TYPE(VirtIODDebugPCI, VIRTIO_DDEBUG_PCI)
 
-/* The one that virtio-pci uses with modern-pio-notify=on alone. */
+/* virtio-pci uses this BAR with modern-pio-notify=on only. */
 #define DDEBUG_SHM_BAR 2
 
-/* configuration change, control queue, event queue; ring queues need none */
+/* configuration change, control queue, event queue: ring queues need none */
 #define DDEBUG_VECTORS 3
 
 struct VirtIODDebugPCI {
@@ -35,8 +36,8 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
 
     if (dev->vdev.shm_on &&
         vpci_dev->flags & VIRTIO_PCI_FLAG_MODERN_PIO_NOTIFY) {
-        error_setg(errp, "virtio-ddebug: shm=on and modern-pio-notify=on want "
-                   "the same BAR: leave one of them out");
+        error_setg(errp, "virtio-ddebug: shm=on and modern-pio-notify=on need "
+                   "the same BAR: remove one of them");
         return;
     }
     virtio_pci_force_virtio_1(vpci_dev);
@@ -52,9 +53,8 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
     }
 #ifdef DDEBUG_LOADABLE
     /*
-     * A QEMU that does not know the virtio id aborts where it looks its name
-     * up, so the device bears another one inside (virtio_ddebug_init_id());
-     * drivers take it from the PCI device id.
+     * Internally the device uses a virtio id that QEMU knows
+     * (virtio_ddebug_init_id()); drivers see the one in the PCI device id.
      */
     pci_set_word(vpci_dev->pci_dev.config + PCI_DEVICE_ID,
                  PCI_DEVICE_ID_VIRTIO_10_BASE + VIRTIO_ID_DDEBUG);
@@ -69,15 +69,15 @@ static void virtio_ddebug_pci_class_init(ObjectClass *klass, void *data)
 
     k->realize = virtio_ddebug_pci_realize;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
-    dc->desc = "takes the guest's dynamic debug messages into a log file";
+    dc->desc = "drains the guest's dynamic debug messages to a log file";
     device_class_set_props(dc, virtio_ddebug_pci_properties);
     object_class_property_set_description(
         klass, "ioeventfd",
-        "on: a notification of the driver does not hold up its CPU");
+        "handle the driver's notifications without blocking its CPU");
     object_class_property_set_description(
         klass, "vectors",
-        "MSI-X vectors: configuration, control queue, event queue; the ring "
-        "queues need none");
+        "MSI-X vectors, for the configuration, the control queue and the event "
+        "queue; ring queues need none");
     pcidev_k->vendor_id = PCI_VENDOR_ID_REDHAT_QUMRANET;
     pcidev_k->revision = VIRTIO_PCI_ABI_VERSION;
     pcidev_k->class_id = PCI_CLASS_OTHERS;
@@ -86,16 +86,10 @@ static void virtio_ddebug_pci_class_init(ObjectClass *klass, void *data)
 static void virtio_ddebug_pci_init(Object *obj)
 {
     VirtIODDebugPCI *dev = VIRTIO_DDEBUG_PCI(obj);
-    const char *const *name;
 
     virtio_instance_init_common(obj, &dev->vdev, sizeof(dev->vdev),
                                 TYPE_VIRTIO_DDEBUG);
-    /* a newer QEMU has done it: it takes all properties, not only qdev's */
-    for (name = virtio_ddebug_property_names; *name; name++) {
-        if (!object_property_find(obj, *name)) {
-            object_property_add_alias(obj, *name, OBJECT(&dev->vdev), *name);
-        }
-    }
+    virtio_ddebug_alias_properties(obj, &dev->vdev);
 }
 
 static const VirtioPCIDeviceTypeInfo virtio_ddebug_pci_info = {
@@ -111,10 +105,7 @@ static void virtio_ddebug_pci_register_types(void)
 }
 
 #ifdef DDEBUG_LOADABLE
-/*
- * A type of its own: the table of aliases (virtio-net for virtio-net-pci and so
- * on) is inside QEMU.
- */
+/* A type, since the table of aliases (virtio-net etc.) is built into QEMU. */
 static const TypeInfo virtio_ddebug_alias_info = {
     .name   = "virtio-ddebug",
     .parent = TYPE_VIRTIO_DDEBUG_PCI,

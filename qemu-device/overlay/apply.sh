@@ -4,15 +4,14 @@
 # apply.sh [--link] TREE
 # apply.sh --relink TREE
 #
-# Puts the device into TREE, the unpacked source of QEMU 7.2: its sources and
-# the files beside this script as new ones, patches/ on those that are there.
-# All is looked at before anything is changed: a TREE that is refused is left as
-# it was.
+# Add the device to TREE, the unpacked source of QEMU 7.2: copy its sources and
+# files/, and apply patches/.  Everything is checked before anything is changed,
+# so that a TREE that is rejected is left as it was.
 #
-# --link    symbolic links to the files instead of copies, so that building in
-#           TREE sees what is changed in them
-# --relink  only the links of the device's folder are made anew, after files
-#           were added or removed; for a TREE that --link was used on
+# --link    create symbolic links instead of copies, so that a build in TREE sees
+#           changes to the files
+# --relink  recreate only the links in the device's directory, after files were
+#           added or removed; for a TREE that was set up with --link
 set -euo pipefail
 
 overlay=$(cd "$(dirname "$0")" && pwd -P)
@@ -20,7 +19,7 @@ device=$(dirname "$overlay")
 log=$(dirname "$device")/log
 contracts=$(dirname "$device")/include
 
-# All of qemu-device/ is the device, but for what makes it loadable.
+# Everything in qemu-device/ but what makes the device loadable.
 is_device() {
     case $1 in
         ddebug-loader.c | ddebug-object.c) return 1 ;;
@@ -36,7 +35,7 @@ die() {
     exit 1
 }
 
-# add FILE NEW: FILE is to be a new file of the tree
+# add FILE NEW: FILE is to be added to the tree as NEW
 add() {
     files+=("$1")
     news+=("$tree/$2")
@@ -53,7 +52,7 @@ add_sources() {
     add_files hw/virtio/ddebug
 }
 
-# add_files FOLDER: what is in it, below files/
+# add_files DIRECTORY: add the files in that directory of files/
 add_files() {
     local file
 
@@ -62,7 +61,7 @@ add_files() {
     done < <(cd "$overlay/files" && find "$1" -type f | sort)
 }
 
-# Nothing is written over, but for links that are made anew.
+# Nothing is overwritten, except links by --relink.
 check_new() {
     local new
 
@@ -71,7 +70,7 @@ check_new() {
             continue
         fi
         if [ -e "$new" ] || [ -L "$new" ]; then
-            die "'$new' is there already" "take a fresh copy of QEMU's source"
+            die "'$new' already exists" "use a fresh copy of QEMU's source"
         fi
     done
 }
@@ -89,21 +88,21 @@ put_new() {
     done
 }
 
-# patch_all [--dry-run]: each fits by itself, so that they can be tried one by one.
-# No fuzz: a patch that fits only nearly may end up in the wrong place.
+# patch_all [--dry-run]: the patches are independent, so each can be tried alone.
+# No fuzz: a patch that almost applies might end up in the wrong place.
 patch_all() {
     local file out
 
     for file in "$overlay"/patches/*.patch; do
         out=$(patch -d "$tree" -p1 --fuzz=0 --forward --batch --no-backup-if-mismatch \
             --reject-file=- "$@" <"$file" 2>&1) ||
-            die "${file##*/} does not fit QEMU $version in '$tree':" "$out" \
-                "it is made for QEMU 7.2; make the patch anew for this one"
+            die "${file##*/} does not apply to QEMU $version in '$tree':" "$out" \
+                "it is for QEMU 7.2: port it to this version"
     done
 }
 
-# The page is the last thing that is put, so its link says that all the rest is
-# there and is linked.
+# The page is added last, so its link shows that everything else is in place, and
+# linked.
 page=docs/system/devices/virtio-ddebug.rst
 
 apply() {
@@ -116,8 +115,8 @@ apply() {
 }
 
 relink() {
-    [ -L "$tree/$page" ] || die "'$tree' has no links to make anew" \
-        "put the device into a fresh copy of QEMU's source: apply.sh --link TREE"
+    [ -L "$tree/$page" ] || die "'$tree' has no links to recreate" \
+        "use a fresh copy of QEMU's source and apply.sh --link TREE"
     add_sources
     check_new
     mkdir -p "$tree/hw/virtio/ddebug"
@@ -138,13 +137,13 @@ case ${1-} in
         shift
         ;;
 esac
-[ $# -eq 1 ] || die "one tree is wanted, not $#" "usage: apply.sh [--link | --relink] TREE"
-[ -f "$1/VERSION" ] && [ -d "$1/hw/virtio" ] || die "'$1' is not the source of QEMU"
+[ $# -eq 1 ] || die "expected one tree, got $# arguments" "usage: apply.sh [--link | --relink] TREE"
+[ -f "$1/VERSION" ] && [ -d "$1/hw/virtio" ] || die "'$1' is not a QEMU source tree"
 tree=$(cd "$1" && pwd -P)
 version=$(cat "$tree/VERSION")
 case $version in
     7.2.*) ;;
-    *) die "'$1' is QEMU $version, the patches are made for 7.2" ;;
+    *) die "'$1' is QEMU $version, but the patches are for 7.2" ;;
 esac
 files=()
 news=()

@@ -120,8 +120,8 @@ class DeviceErrors(DdebugTest):
 
     def plugin_refused_by_a_qemu_with_the_device(self, stub):
         said = self.plugin_refused(stub, os.path.realpath(chosen_qemu()["binary"]), "built without modules",
-                                   "leave -plugin away if the device is built in", "--enable-modules")
-        self.assertNotIn("is not a qemu-system-*", said)
+                                   "omit -plugin if the device is built in", "--enable-modules")
+        self.assertNotIn("is not a system emulator", said)
         self.assertNotIn("not built for this QEMU", said)
         # the remedy
         log = self.scratch("log")
@@ -154,7 +154,7 @@ class DeviceErrors(DdebugTest):
         # none at all
         os.unlink(others[1])
         other = shutil.move(others[0], self.scratch("other"))
-        self.plugin_refused(stub, "not built for this QEMU", "There is:      none", command)
+        self.plugin_refused(stub, "not built for this QEMU", "Found:         none", command)
 
         # one with the right name that says it is of another version
         data = self.contents(other)
@@ -162,14 +162,14 @@ class DeviceErrors(DdebugTest):
         self.assertIn(mark, data)
         with open(built, "wb") as file:
             file.write(data.replace(mark, b"0" + mark[1:]))
-        self.plugin_refused(stub, "built for QEMU 0", version, "build the object anew", command)
+        self.plugin_refused(stub, "built for QEMU 0", version, "rebuild the object", command)
 
         # and files that are no such object
         with open(built, "wb") as file:
             file.write(b"not an object")
-        self.plugin_refused(stub, "cannot load the object", built, "build the object anew", command)
+        self.plugin_refused(stub, "cannot load the object", built, "rebuild the object", command)
         shutil.copy(stub, built)
-        self.plugin_refused(stub, "not an object of virtio-ddebug", "build the object anew", command)
+        self.plugin_refused(stub, "not an object of virtio-ddebug", "rebuild the object", command)
 
     def test_an_object_built_from_other_structures_is_refused(self):
         stub, built, _ = self.objects_copy()
@@ -179,18 +179,18 @@ class DeviceErrors(DdebugTest):
             self.plugin_refused(built, "undefined symbol")
             return
         data = self.contents(built)
-        moved = "is not where the object, which was built from other sources, has it"
-        # The object names the types and fields that it compares with this QEMU.  Given the name of
-        # another field or type instead, it finds what it would in a QEMU with other structures.
+        moved = "as in the object, which was built from different sources"
+        # The object has the names of what it compares with this QEMU.  Given the name of another
+        # field or type in their place, it finds what it would in a QEMU of other structures.
         for name, other, words in (("acpi-index", "addr", moved), ("use-started", "event_idx", moved),
                                    ("acpi-index", "no-such", moved),
-                                   ("pci-device", "virtio-bus", "in the object, which was built from"),
+                                   ("pci-device", "virtio-bus", "in this QEMU, but"),
                                    ("virtio-pci-bus", "no-such", "this QEMU has no type")):
             mark = name.encode() + b"\0"
             self.assertEqual(data.count(mark), 1)
             with open(built, "wb") as file:
                 file.write(data.replace(mark, other.encode().ljust(len(mark), b"\0")))
-            self.plugin_refused(stub, words, f"'{other}'", "build the object anew")
+            self.plugin_refused(stub, words, f"'{other}'", "rebuild the object")
 
     def test_no_file_named(self):
         status, said = self.qemu("-device", "virtio-ddebug-pci")

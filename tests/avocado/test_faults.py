@@ -96,14 +96,14 @@ class Faults(FailingDisk, FloodTest):
 
     def test_a_disk_that_hangs_for_seconds(self):
         guest = self.hang(8)
-        self.said(guest, ["s for a write"])
+        self.said(guest, ["s: the disk is slow or hung"])
         # If it hangs when QEMU ends, QEMU gives up; what is left of the process is the kernel's
         # call to the disk, which only the disk can end.
         guest.start_load(f"threads=2 count=1000000000 rate={RATE} shape=int3")
         self.fault("block")
         time.sleep(1)
         guest.command("quit")
-        self.until("QEMU has given up", lambda: "the disk has not taken the log within 5000 ms" in
+        self.until("QEMU has given up", lambda: "the log could not be written within 5000 ms" in
                    guest.qemu_output())
         self.fault("ok")
         self.assertEqual(guest.wait(), 0)
@@ -112,7 +112,7 @@ class Faults(FailingDisk, FloodTest):
         """
         :avocado: tags=long
         """
-        self.said(self.hang(60), ["s for a write"])
+        self.said(self.hang(60), ["s: the disk is slow or hung"])
 
     def test_a_disk_that_is_full(self):
         disk = self.folder("small")

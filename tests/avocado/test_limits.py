@@ -67,7 +67,7 @@ class Limits(FloodTest):
             "messages lost on cpu .*: the log was full and kept its oldest", n)])
         self.assertEqual(found.messages[0].number, 0)
         self.assertEqual(guest.command("qom-get", path=DEVICE, property="mode"), "overwrite")
-        self.assertEqual(guest.qemu_output().count("is full, and keeps its oldest"), 1)
+        self.assertEqual(guest.qemu_output().count("is full and keeps its oldest"), 1)
 
     def test_the_rate_limit_holds_and_the_newest_are_kept(self):
         rate = 128 << 10

@@ -13,11 +13,11 @@ from ddebug.guest import PATIENCE, Log, child_dies_with_us, plugin, qemu_command
 PROPERTIES = {
     "file": ("str", "log file"),
     "size": ("size", "1M to 1T"),
-    "ioeventfd": ("bool", "notification of the driver"),
+    "ioeventfd": ("bool", "driver's notifications"),
     "vectors": ("uint32", "MSI-X vectors"),
     "kicks": ("uint64", "notifications"),
-    "wakeups": ("uint64", "woken up"),
-    "passes": ("uint64", "looks at all streams"),
+    "wakeups": ("uint64", "wakeups of the drain thread"),
+    "passes": ("uint64", "scans of all streams"),
     "chunks": ("uint64", "chunks of messages"),
     "bytes": ("uint64", "bytes of messages"),
     "io-lost": ("uint64", "could not be written"),
@@ -27,9 +27,9 @@ PROPERTIES = {
     "file-group": ("str", "group of the log"),
     "mode": ("VirtIODDebugMode", "overwrite"),
     "rate-limit": ("size", "bytes per second"),
-    "resize-status": ("string", "what came of setting log-size"),
+    "resize-status": ("string", "result of setting log-size"),
     "full-lost": ("uint64", "mode=drop"),
-    "rate-lost": ("uint64", "exceeded rate-limit"),
+    "rate-lost": ("uint64", "because of rate-limit"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")
 

@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device's drain without a QEMU round it: the object files that the device
- * is linked from, over rings that are filled here.
+ * The device's drain without QEMU: the object files that the device is linked
+ * from, reading rings that are filled here.
  *
  *   bench-drain fill LOG MESSAGES KIND
- *       fills two rings with MESSAGES messages, then lets the drain thread copy
- *       them to LOG.  KIND is opaque (24 bytes a message, which the device
- *       copies as it copies anything) or text (the three-int message).
+ *       Fill two rings with MESSAGES messages, then let the drain thread copy them
+ *       to LOG.  KIND is opaque (24 bytes per message, which the device copies like
+ *       anything else) or text (the three-int message).
  *
  *   bench-drain ping LOG ROUNDS COMMAND...
- *       COMMAND is a tool that streams LOG to its output.  Prints two columns a
- *       round, in ns: from a message's commit to its line; and the same way
- *       bare, an eventfd that wakes a thread that writes to a pipe.
+ *       COMMAND is a tool that follows LOG.  Print two columns per round, in ns:
+ *       from a message's commit to its output line; and the minimum of that path,
+ *       an eventfd that wakes a thread that writes to a pipe.
  *
- * What QEMU gives to the drain (threads, locks) is written anew on top of
- * pthread; its checksum is compiled from its own source.
+ * What the drain needs of QEMU (threads, locks) is implemented here with pthreads;
+ * the checksum is compiled from its own source.
  */
 #include "qemu/osdep.h"
 #include <poll.h>
@@ -32,9 +32,9 @@
 #define SUBBUF (1u << SUBBUF_SHIFT)
 #define OPAQUE_LEN 24
 #define CALLSITE 1
-#define SETTLE_US 60000     /* the drain's naps are over by then */
+#define SETTLE_US 60000     /* the drain's backoff has ended by then */
 
-/* -- what QEMU gives -------------------------------------------------------- */
+/* -- replacements for QEMU's functions --------------------------------------- */
 
 static void bench_lock(QemuMutex *mutex, const char *file, const int line)
 {
@@ -153,7 +153,7 @@ static void ring_init(Ring *r, unsigned id, uint32_t size)
     r->stream = st;
 }
 
-/* Room for a record of @len bytes; begins a sub-buffer if it takes that. */
+/* Make room for a record of @len bytes, in a new sub-buffer if necessary. */
 static void *ring_room(Ring *r, unsigned len, uint64_t time)
 {
     const unsigned in = r->pos % SUBBUF;
@@ -212,7 +212,7 @@ static void ring_publish(Ring *r)
     qatomic_store_release(&r->hdr.head, cpu_to_le64(r->pos));
 }
 
-/* -- a session of a driver -------------------------------------------------- */
+/* -- a driver's session ----------------------------------------------------- */
 
 static void notified(void *opaque)
 {
@@ -367,7 +367,7 @@ static int64_t ping_bare(Bare *bare)
     return now_ns() - begin;
 }
 
-/* The drain thread sleeps and wants a kick; how soon is up to the machine. */
+/* Wait until the drain thread sleeps and wants a kick. */
 static void wait_asleep(const Ring *r)
 {
     g_usleep(SETTLE_US);

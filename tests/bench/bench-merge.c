@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bench-merge LOG: all that the tool does for its output but the output: reads
- * the log and puts the messages of all streams in order.
+ * bench-merge LOG: what the tool does apart from output: read the log and merge the
+ * messages of all streams in order.
  */
 #include <stdio.h>
 

@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * bench-ring COUNT: the three-int message, so often, through the producer's own
- * source (guest-driver/), built as tests/ring builds it.  Prints ns a message:
+ * bench-ring COUNT: log the three-int message COUNT times with the producer's own
+ * source (guest-driver/), built as by tests/ring.  Prints ns per message:
  *
- *   the ring alone: a record of three ints as they are, which is what a tracer
- *   of binary events writes
- *   a text record, as the driver makes it
- *   the formatting in that, by itself
- *   a packed record, as the driver makes it
+ *   the ring alone: a record of three raw ints, which is what a tracer of binary
+ *   events writes
+ *   a text record, as written by the driver
+ *   the formatting alone
+ *   a packed record, as written by the driver
  *
- * No device is attached, as no reader is woken for an event of LTTng-UST's; the
- * clock is clock_gettime(CLOCK_MONOTONIC), as there.
+ * No device is attached, as LTTng-UST wakes no reader for an event; the clock is
+ * clock_gettime(CLOCK_MONOTONIC), as there.
  */
 #include <time.h>
 #include "../../guest-driver/ddebug_cpu.h"
@@ -80,7 +80,7 @@ static const struct ddebug_program *make_program(void)
 	return p;
 }
 
-/* ns a run of @statement, in which i counts. */
+/* ns per run of @statement, which may use the counter i. */
 #define TIMED(statement) ({						\
 	double begin = now();						\
 	for (int i = 0; i < count; i++)					\

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* bench-ust COUNT: the three-int message, so often, through LTTng-UST. */
+/* bench-ust COUNT: log the three-int message COUNT times with LTTng-UST. */
 #define LTTNG_UST_TRACEPOINT_CREATE_PROBES
 #define LTTNG_UST_TRACEPOINT_DEFINE
 #include "bench-ust-tp.h"

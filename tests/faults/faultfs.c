@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * faultfs FOLDER CONTROL MOUNTPOINT: a file system that shows the files of FOLDER
- * and fails as CONTROL says, a file with one word: "ok", "eio", "edquot", "erofs",
- * "enospc", or "block", which lets nothing be written until it says another one.
+ * faultfs DIRECTORY CONTROL MOUNTPOINT: a file system that mirrors the files of
+ * DIRECTORY and fails as requested by CONTROL, a file with one word: "ok", "eio",
+ * "edquot", "erofs", "enospc", or "block", which blocks writes until the word changes.
  *
- * FUSE, and not a library put into QEMU: what fails is a real system call, and
- * one that blocks does so in the kernel, where no thread of QEMU can help it.
- * dm-error and dm-delay would do that for whole disks, but need device mapper,
- * which not all machines that run tests have.
+ * FUSE rather than a preloaded library: real system calls fail, and one that blocks
+ * does so in the kernel, where no other thread of QEMU can end it.
+ * dm-error and dm-delay could do the same for whole disks, but need device mapper,
+ * which is not available on every test machine.
  */
 #define FUSE_USE_VERSION 31
 #ifndef _GNU_SOURCE
@@ -25,7 +25,7 @@
 static int folder;
 static const char *control;
 
-/* What changes a file goes through here: 0, or a negative errno. */
+/* Called by everything that changes a file.  Returns 0 or a negative errno. */
 static int fault(void)
 {
     static const struct {

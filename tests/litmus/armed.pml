@@ -5,9 +5,9 @@
  * messages, an NMI's, and the handler itself.  All on one CPU, so it is program
  * order that is put to the test.
  *
- * -DCOMMIT_LATE  C2 before C1: asks whether work is armed, then commits
- * -DARM_LATE     C4 before C3: asks for work, then says that it did
- * -DCLEAR_LATE   H1 behind H2: looks, then says that it will look no more
+ * -DCOMMIT_LATE  C2 before C1: checks whether work is armed, then commits
+ * -DARM_LATE     C4 before C3: queues work, then marks it as armed
+ * -DCLEAR_LATE   H1 after H2: loads head, then marks work as not armed
  */
 #define MESSAGES 3
 #define NMIS 2
@@ -16,7 +16,7 @@ byte head;		/* C1 */
 bool armed;		/* C3, H1 */
 bool pending;		/* C4: irq_work_queue() */
 byte looked;		/* H2: the head it found */
-bool in_handler;	/* the task stands still meanwhile */
+bool in_handler;	/* the task is interrupted */
 
 active proctype Task()
 {
@@ -48,7 +48,7 @@ active proctype Task()
 	od
 }
 
-/* Nothing comes between the steps of an NMI. */
+/* An NMI is not interrupted. */
 active proctype Nmi()
 {
 	byte i;

@@ -2,24 +2,24 @@
 /*
  * producer:C, the compiler barriers of ddebug_claim() and ddebug_unclaim().
  *
- * A writer, and messages of the same task in the same stream that come between
- * any two of its accesses (an exception that logs).  They come on one CPU, where
- * program order is what everybody sees, so what matters is the order in which the
- * compiler leaves the accesses:
+ * A writer, and messages of the same task in the same stream that interrupt it
+ * between any two of its accesses (an exception that logs).  All run on one CPU,
+ * which sees its own accesses in program order, so what matters is the order in
+ * which the compiler emits them:
  *
- *   - volatile ones (READ_ONCE, WRITE_ONCE) stay in order among themselves;
- *   - what depends on data stays behind it;
- *   - a barrier keeps all that is before it before all that is behind it;
- *   - else they may come in any order, and here they do come in all.
+ *   - volatile accesses (READ_ONCE, WRITE_ONCE) stay in order among themselves;
+ *   - an access stays after those whose data it depends on;
+ *   - a barrier keeps all accesses before it before all accesses after it;
+ *   - otherwise any order is possible, and all are tried here.
  *
- * To be shown: a message that comes in between never writes where the writer
- * writes, and never takes a live writer for a dead one; and if the writer dies in
- * its work, which alone can fault, the task's next message knows it.
+ * Claim: an interrupting message never writes where the writer writes, and never
+ * takes a live writer for a dead one; and if the writer dies while it works, the
+ * only part that can fault, the task's next message notices.
  *
  * -DNO_C1 to -DNO_C4: without that barrier.
  */
-#define OUTER_SP 5	/* stacks grow down: what interrupts has less */
-#define STALE_SP 1	/* left behind by a writer that was deep inside */
+#define OUTER_SP 5	/* stacks grow down: an interrupting message has a lower one */
+#define STALE_SP 1	/* left by a writer that was deeply nested */
 
 #define C1 1
 #define C2 1
@@ -70,7 +70,7 @@ active proctype Writer()
 	:: atomic { !worked && got_head -> dead = true; break }
 	:: atomic {
 		!set_head && worked ->
-		/* nobody has written here meanwhile */
+		/* nothing else has written here meanwhile */
 		assert(head == start);
 		head++;
 		set_head = true
@@ -87,7 +87,7 @@ active proctype Writer()
 	od
 }
 
-/* A whole message, at depth my_sp; what it returns to is as it was. */
+/* A complete message, at depth my_sp; it leaves the interrupted code as it was. */
 inline Message(my_sp)
 {
 	if
@@ -115,6 +115,6 @@ active proctype Next()
 {
 	bool found;
 
-	/* the task logs again, nearer to the bottom of its stack (do_exit()) */
+	/* the task logs again, with less on its stack (do_exit()) */
 end:	atomic { dead -> Message(OUTER_SP + 1); assert(found) }
 }

@@ -2,19 +2,19 @@
 /*
  * producer:A / device:B and producer:B / device:A.
  *
- * What the device hands out is what was committed at that position, whole, while
- * the producer laps it.  A ring of two sub-buffers; a sub-buffer is one record of
- * two words, which hold 1 + its position.  The device looks LOOKS times.
+ * While the producer laps the device, what the device returns is exactly what was
+ * committed at that position.  A ring of two sub-buffers; a sub-buffer is one record
+ * of two words, which hold 1 + its position.  The device copies LOOKS times.
  *
  * -DNO_A  without the wmb between reserve and the data
- * -DNO_B  head is stored without release
- * -DNO_a  head is loaded without acquire
+ * -DNO_B  store head without release
+ * -DNO_a  load head without acquire
  * -DNO_b  without the rmb between the copy and reserve
  */
 #define LOCS 6
 #define DEPTH RECORDS
 #ifdef TSO
-/* what may be in flight: all of it */
+/* stores that may be in flight: all */
 #undef DEPTH
 #define DEPTH (4 * RECORDS)
 #endif
@@ -63,7 +63,7 @@ active proctype Device()
 		LOAD(1, HEAD, head);
 #endif
 		LOAD_ACQUIRE(1, RESERVE, reserve);
-		/* the rule that load_positions() checks; it needs device:A too */
+		/* checked by load_positions(); depends on device:A as well */
 		assert(reserve >= head);
 		pos = consumed;
 		do
@@ -81,7 +81,7 @@ active proctype Device()
 			pos++
 		:: else -> break
 		od;
-		skip;	/* no jump into the d_step */
+		skip;	/* jumping into a d_step is not allowed */
 		d_step { consumed = pos; w0 = 0; w1 = 0; head = 0; reserve = 0; pos = 0 }
 	:: else -> break
 	od

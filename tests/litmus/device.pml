@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The device of the models in which a producer, thread 0, notifies it: drains,
- * asks for notifications, looks again, and sleeps until it is notified.  A model
- * sets MESSAGES and DEPTH, includes this, and uses NOTIFY.
+ * The device, for models in which a producer, thread 0, notifies it: it drains,
+ * asks for notifications, loads head again, and sleeps until it is notified.  A
+ * model sets MESSAGES and DEPTH, includes this file, and uses NOTIFY.
  *
- * A notification is more than memory: who is woken by it sees what was stored
- * before it was sent (on any machine an exit from the guest, and an eventfd).
+ * A notification orders memory: the device, when woken, sees what was stored before
+ * it was sent (on any machine it is an exit from the guest, and an eventfd).
  *
  * -DNO_C  without the full barrier between want_kick and head
  */
@@ -16,9 +16,9 @@
 
 #include "memory.pml"
 
-bool told;		/* a notification is under way */
+bool told;		/* a notification is in flight */
 byte consumed;
-bool sent, asleep;	/* sent: the producer has done its work */
+bool sent, asleep;	/* sent: the producer has finished */
 
 #ifdef TSO
 #define NOTIFY	atomic { (buffer[0].n == 0) -> told = true }

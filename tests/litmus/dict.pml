@@ -2,20 +2,20 @@
 /*
  * dict:A / dict:B and dict:C / dict:D (ddebug_dict.c).
  *
- * A map goes from one format to the next while a message looks at it, with nothing
- * that holds it still.  The program that the message is packed by is that of the
- * format that it came with.  Formats, and the programs of them, are 1, 2, ...
+ * A map changes from one format to the next while a message reads it without a lock.
+ * The message is packed by the program of its own format.  Formats, and their
+ * programs, are 1, 2, ...
  *
  * -DNO_A  without the wmb between no program and the format
  * -DNO_B  without the rmb between the format and the second load of the program
- * -DNO_C  the program is stored without release
- * -DNO_D  the program is loaded without acquire
+ * -DNO_C  store the program without release
+ * -DNO_D  load the program without acquire
  */
 #define LOCS 2
 #define FORMATS 3
 #define DEPTH (2 * FORMATS)
 #ifdef TSO
-/* what may be in flight: all of it */
+/* stores that may be in flight: all */
 #undef DEPTH
 #define DEPTH (3 * FORMATS)
 #endif
@@ -60,6 +60,6 @@ active proctype Message()
 	RMB(1);
 #endif
 	LOAD(1, PROGRAM, second);
-	/* whatever it came with: it packs if that is the known one */
+	/* any format: the message is packed if it is the known one */
 	assert(first == 0 || first != second || first == known)
 }

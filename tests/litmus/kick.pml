@@ -2,10 +2,10 @@
 /*
  * kick:A / device:C.
  *
- * The device never sleeps over a message that nobody will wake it for.  The
- * producer commits and, each time, looks whether a notification is wanted; the
- * device drains, asks for notifications, looks again, and sleeps.  When nothing
- * moves any more, all must have been consumed.
+ * The device never sleeps while there is a message that it will not be woken for.
+ * The producer commits and, each time, checks whether a notification is wanted; the
+ * device drains, asks for notifications, loads head again, and sleeps.  In the final
+ * state everything must have been consumed.
  *
  * -DNO_A  without the full barrier between head and want_kick
  * -DNO_C  in device.pml
@@ -36,7 +36,7 @@ active proctype Producer()
 	sent = true
 }
 
-/* Once everything stands still. */
+/* In the final state. */
 active proctype Monitor()
 {
 	timeout;

@@ -1,34 +1,33 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Shared memory of two threads, as two kinds of machines show it.  A model sets
- * LOCS (locations) and DEPTH (stores to one of them, or in flight), includes
- * this, and uses
+ * Shared memory of two threads, for two kinds of machines.  A model sets LOCS
+ * (locations) and DEPTH (stores to one of them, or in flight), includes this file,
+ * and uses
  *
  *   STORE(t, x, v)  STORE_RELEASE(t, x, v)  LOAD(t, x, r)  LOAD_ACQUIRE(t, x, r)
  *   WMB(t)  RMB(t)  MB(t)
  *
- * where t is the thread, 0 or 1, and r a variable of it.  All start at 0.
+ * where t is the thread, 0 or 1, and r one of its variables.  All start at 0.
  *
- * -DTSO, x86: each thread has a first-in first-out buffer of stores, which reach
- * memory some time later.  A thread reads its own buffer first.  WMB, RMB, release
- * and acquire are orders to the compiler only; MB waits until the buffer is empty.
+ * -DTSO, x86: each thread has a FIFO store buffer, from which stores reach memory
+ * some time later.  A thread reads its own buffer first.  WMB, RMB, release and
+ * acquire affect the compiler only; MB waits until the buffer is empty.
  *
  * -DWEAK, arm64 and weaker: a location is the list of all values ever stored to
- * it.  Each thread has a view, which says of each location how old a value it may
- * still read: any from there on.  So loads pass loads, stores pass stores and
- * loads, and two threads may see stores to two locations in different orders.
- * What orders them:
- *   - a release store, or a store behind WMB, carries the view that its thread
- *     had (at the WMB);
- *   - an acquire load takes over the view that the value carries; RMB does so for
- *     all loads before it;
- *   - MB does both, and takes over and leaves the view of a global order of MBs.
- * Each value is stored by one thread only, as in the rings, so a list needs no
- * order among writers.  These are the rules of the "promising" model (Kang et al.,
- * POPL 2017) without its promises: a load never sees a store that comes after the
- * loading thread's own later stores.  In our pairs no store depends for anything
- * on coming behind a load, so that nothing of arm64 is missing; in the other
- * direction it allows more than arm64 does (two readers that disagree).
+ * it.  Each thread has a view: for each location, the oldest value it may still
+ * read.  So loads pass loads, stores pass stores and loads, and two threads may see
+ * stores to two locations in different orders.  What orders them:
+ *   - a release store, or a store after WMB, carries the view that its thread had
+ *     (at the WMB);
+ *   - an acquire load adopts the view that the value carries; RMB does so for all
+ *     loads before it;
+ *   - MB does both, and adopts and updates the view of a global order of MBs.
+ * Each location is stored to by one thread only, as in the rings, so a list needs
+ * no order among writers.  These are the rules of the "promising" model (Kang et
+ * al., POPL 2017) without promises: a load never sees a store that comes after the
+ * loading thread's own later stores.  In our pairs no store relies on coming after a
+ * load, so nothing that arm64 does is missing; conversely it allows more than arm64
+ * does (two readers that disagree).
  */
 #ifdef TSO
 
@@ -117,7 +116,7 @@ typedef Location {
 }
 Location location[LOCS];
 View now[2];		/* the thread's view */
-View loaded[2];		/* of all values it has loaded: RMB's */
+View loaded[2];		/* views of all values it has loaded, for RMB */
 View fenced[2];		/* its view at its last WMB */
 View all;		/* of the global order of MBs */
 

@@ -2,11 +2,11 @@
 /*
  * producer:E / device:E.
  *
- * Who says that the guest has died has its last words: a device that sees the
- * notice, and then loads head, finds the head behind all that came before it.
+ * A device that sees the notice, and then loads head, sees a head above everything
+ * that was logged before the notice.
  *
- * -DNO_E  notice is stored without release
- * -DNO_e  notice is loaded without acquire
+ * -DNO_E  store notice without release
+ * -DNO_e  load notice without acquire
  */
 #define MESSAGES 2
 #define LOCS 2
@@ -17,7 +17,7 @@
 
 #include "memory.pml"
 
-/* It oopses, twice: each time a message, and then a notice. */
+/* Two oopses: a message each, and then a notice. */
 active proctype Producer()
 {
 	byte pos;

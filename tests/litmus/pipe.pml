@@ -2,15 +2,15 @@
 /*
  * kick:A / pipe:C.
  *
- * A reader of trace_pipe never sleeps over a message that nobody will wake it for.  The
- * producer commits and, each time, its handler looks whether somebody is in the wait
- * queue, and wakes who is; the reader goes into the wait queue, looks whether there is
- * anything new, and sleeps, or comes out and reads.  When nothing moves any more, all
- * must have been read.
+ * A reader of trace_pipe never sleeps while there is a message that it will not be woken
+ * for.  The producer commits and, each time, its handler checks the wait queue and wakes
+ * the reader if it is there; the reader enters the wait queue, checks for messages, and
+ * sleeps, or leaves the queue and reads.  In the final state everything must have been
+ * read.
  *
- * Unlike the device (kick.pml) the reader comes out of the queue each time, and who wakes
- * it takes it out: that is done under the queue's lock, so a waker that has seen the
- * reader there finds it as it is, asleep or on its way.
+ * Unlike the device (kick.pml) the reader leaves the queue each time, or is removed by the
+ * waker.  Both happen under the queue's lock, so a waker that has seen the reader in the
+ * queue finds its current state, asleep or about to be.
  *
  * -DNO_A  without the full barrier between head and the wait queue
  * -DNO_C  without the full barrier between the wait queue and head
@@ -24,7 +24,7 @@
 
 #include "memory.pml"
 
-bool woken;		/* under the queue's lock, which orders it */
+bool woken;		/* protected, and ordered, by the queue's lock */
 byte consumed;
 bool sent;
 
@@ -80,7 +80,7 @@ active proctype Reader()
 	od
 }
 
-/* Once everything stands still. */
+/* In the final state. */
 active proctype Monitor()
 {
 	timeout;

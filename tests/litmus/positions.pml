@@ -2,14 +2,14 @@
 /*
  * producer:A / device:D.
  *
- * A producer that keeps the rules is never taken for one that breaks them: what
- * load_positions() finds is in order, and reserve is ahead of a head that is
- * loaded after it by what it was published for, and the reserve before it, at
- * most.  Each message moves head by one, and reserve runs one ahead.
+ * A producer that keeps the rules never seems to break them: the positions that
+ * load_positions() loads are in order, and reserve is ahead of a head loaded after it
+ * by at most what it, and the previous reserve, were published for.  Each message
+ * moves head by one, and reserve runs one ahead.
  *
- * -DNO_A    without the wmb behind reserve
- * -DNO_D    reserve is loaded without acquire
- * -DBOUND=1 without "and the reserve before it", which WEAK needs, TSO does not
+ * -DNO_A    without the wmb after reserve
+ * -DNO_D    load reserve without acquire
+ * -DBOUND=1 without "and the previous reserve", which WEAK needs but TSO does not
  */
 #define MESSAGES 5
 #define LOCS 2

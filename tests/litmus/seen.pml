@@ -3,12 +3,12 @@
  * kick:A / device:C, where a head that was looked at is not looked at again
  * (ddebug_kick.c, H2 to H4), and NMIs commit on the CPU that looks.
  *
- * That the handler runs after each commit is what armed.pml proves.  Neither the
- * begin nor the end of an NMI is taken for a barrier: on arm64 it is none.
+ * armed.pml proves that the handler runs after each commit.  Entering or leaving an
+ * NMI is not assumed to be a barrier: on arm64 it is not.
  *
  * -DNO_A    without the full barrier between head and want_kick
- * -DLATE    the barrier before the load of head: an NMI commits between them, and
- *           its head counts as looked at
+ * -DLATE    with the barrier before the load of head: an NMI commits between them,
+ *           and its head counts as seen
  * -DNO_C    in device.pml
  */
 #define MESSAGES 3
@@ -16,9 +16,9 @@
 
 #include "device.pml"
 
-bool pending;		/* the handler is asked for */
+bool pending;		/* the handler is queued */
 
-/* Nothing of its CPU comes between the steps of an NMI. */
+/* An NMI is not interrupted by its CPU. */
 active proctype Nmi()
 {
 	byte i;
@@ -62,7 +62,7 @@ end:
 	od
 }
 
-/* Once everything stands still. */
+/* In the final state. */
 active proctype Monitor()
 {
 	timeout;

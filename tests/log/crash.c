@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The log writer is killed at every point there is, and nothing that it had
+ * The log writer is killed at every possible point, and nothing that it had
  * acknowledged is lost, unless it was due to be overwritten.
  *
- * A child writes numbered messages with the device's own writer, and notes in
- * shared memory what it has been told is written.  It is killed from outside at
- * a random time, or kills itself before, in the midst of, or after one of its
- * system calls, which are wrapped for that when this is linked.  Then the parent
- * looks at the file, by a reader that shares nothing with the writer
- * (tests/unit/raw-log.h) and by the tool's own library, and the next child goes
- * on with it.
+ * A child writes numbered messages with the device's own writer, and records in
+ * shared memory what was acknowledged.  It is killed from outside at a random time,
+ * or kills itself before, during, or after one of its system calls, which are
+ * wrapped at link time.  Then the parent checks the file with a reader that shares
+ * nothing with the writer (tests/unit/raw-log.h) and with the tool's library, and
+ * the next child continues the log.
  *
- * What is due: the wrappers see which segment's header each write gives to which
- * slot, and complain of one that rule 5, 7 or 8 of docs/log-format.md does not
- * allow.  So what they have not seen overwritten has to be in the file.
+ * What may be overwritten: the wrappers see which segment's header each write puts
+ * into which slot, and report one that rule 5, 7 or 8 of docs/log-format.md does not
+ * allow.  So whatever they have not seen overwritten must be in the file.
  */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -42,7 +41,7 @@
 #define ACKS_MAX 65536
 #define NR_STREAMS 2
 #define SIZE_MAX_MIB 4
-#define TOUR (-1)            /* for a number of things to do: tour() */
+#define TOUR (-1)            /* as a number of things to do: tour() */
 
 typedef enum Op { OPEN, ATTACH, APPEND, EVENT, DICT, STATE, GROW, SHRINK, CLEAR, CLOSE, NR_OPS } Op;
 
@@ -50,15 +49,15 @@ static const char *const op_names[NR_OPS] = {
     "open", "attach", "append", "event", "dict", "state", "grow", "shrink", "clear", "close",
 };
 
-/* How the child is to die at its system call number die_at. */
+/* How the child dies at its system call number die_at. */
 typedef enum How { NOT, BEFORE, TORN, AFTER } How;
 
 typedef struct Slot {
     uint64_t seq;               /* 0: unused */
     uint32_t type;
     uint32_t epoch;
-    bool unsure;                /* its header is being written, or its writer died over that */
-    bool blank;                 /* it is taken by another segment, and filled with zeros for that */
+    bool unsure;                /* its header is being written, or its writer died during that */
+    bool blank;                 /* being reused by another segment, and filled with zeros for that */
 } Slot;
 
 /* A chunk that was acknowledged: some messages of one stream. */
@@ -69,13 +68,13 @@ typedef struct Ack {
     uint64_t first, end;        /* numbers in the stream */
 } Ack;
 
-/* What child and parent share; the child writes it, and may die at any time. */
+/* Shared by child and parent; written by the child, which may die at any time. */
 typedef struct Shared {
     volatile Op op;
-    volatile bool busy;         /* in the midst of it */
+    volatile bool busy;         /* the call is in progress */
     unsigned wiped[3];          /* segments that it has wiped, by type */
     volatile uint64_t calls;
-    volatile uint64_t turns;    /* segments begun, resizes, clears */
+    volatile uint64_t turns;    /* segments started, resizes, clears */
     volatile uint64_t resizes;
     volatile uint64_t clears;
     uint64_t die_at;
@@ -89,7 +88,7 @@ typedef struct Shared {
     uint64_t last_seg_seq;      /* of the last chunk written */
     bool drop;
     uint64_t life;              /* of the child */
-    /* numbers below are acknowledged or given up; those of the call that is under way, above */
+    /* numbers below are acknowledged or reported lost; those of the current call are above */
     volatile uint64_t produced[NR_STREAMS];
     volatile uint64_t asked[NR_STREAMS];
     volatile uint32_t nr_acks;
@@ -99,7 +98,7 @@ typedef struct Shared {
 static Shared *shared;
 static const char *sabotage = "";
 static const char *path;
-static pid_t victim;            /* the parent's own id outside of the child */
+static pid_t victim;            /* the parent's own pid except in the child */
 
 static void G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN fail(const char *format, ...)
 {
@@ -205,7 +204,7 @@ static bool dict_is_full(void)
     return nr_of(DDEBUG_LOG_SEG_DICT) >= shared->nr_segs / 2;
 }
 
-/* May the segment in @slot go, for @header or for none? */
+/* May the segment in @slot be removed, for @header or for none? */
 static void check_victim(uint64_t slot, const struct ddebug_log_seg *header)
 {
     const Slot *s = &shared->slots[slot];
@@ -249,8 +248,8 @@ static void check_victim(uint64_t slot, const struct ddebug_log_seg *header)
 }
 
 /*
- * The first zeros over a slot, header and all.  Whether its segment was one that
- * may go says the header that comes.
+ * The first zeros over a slot, including its header.  Whether its segment was allowed
+ * to go is decided by the header that follows.
  */
 static void zeros_begin(const void *buf, size_t len, off_t off)
 {
@@ -286,8 +285,8 @@ static void header_ends(uint64_t slot, const struct ddebug_log_seg *header)
 }
 
 /*
- * Shrinking keeps all that fits: one more data segment, with the dictionary that
- * went with it, would have been too much.
+ * Shrinking keeps everything that fits: one more data segment, with the dictionary
+ * that was removed with it, would have been too much.
  */
 static void check_kept(uint64_t nr_segs)
 {
@@ -306,7 +305,7 @@ static void check_kept(uint64_t nr_segs)
     }
 }
 
-/* Whatever lies behind the new end has to be somewhere before it. */
+/* Everything beyond the new end must have a copy before it. */
 static void super_begins(const struct ddebug_log_super *s)
 {
     for (uint64_t i = s->nr_segs; i < shared->nr_segs; i++) {
@@ -367,7 +366,7 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
     ssize_t n;
 
     if (is_header && sabotaged("victim") && shared->turns % 16 == 15) {
-        /* another slot than the writer takes it for */
+        /* not the slot that the writer takes it for */
         off += shared->seg_size * (slot + 1 < shared->nr_segs ? 1 : -1);
     }
     if (is_header && sabotaged("early-cut") && shared->op == SHRINK) {
@@ -432,7 +431,7 @@ ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t off)
     if (c->type == DDEBUG_LOG_CHUNK_DATA && shared->calls % 64 == 63 && sabotaged("falsify")) {
         falsify((void *)bytes, bytes + sizeof(*c));
     }
-    /* one pwrite() is to the file what the pwritev() would be, and can be torn */
+    /* a pwrite() has the same effect on the file as the pwritev(), and can be torn */
     if (how == TORN) {
         __real_pwrite(fd, bytes, torn_len(len), off);
         die();
@@ -473,7 +472,7 @@ int __wrap_posix_fallocate(int fd, off_t off, off_t len)
 
 /* ---- messages ---- */
 
-/* Text of a message; everything in it follows from these three numbers. */
+/* Text of a message, derived from these three numbers. */
 static void text_of(GString *text, uint64_t life, uint32_t stream, uint64_t number)
 {
     const uint32_t hash = mix(life * 1000003 + stream * 10007 + number);
@@ -559,7 +558,7 @@ static void say(Child *c)
         text_of(c->text, shared->life, stream, p->number);
         producer_say(p, ++c->pass, 1, c->text->str, c->text->len);
     }
-    /* as many spans as sub-buffers were begun; the last one has the rest */
+    /* a span for each sub-buffer started; the last one has the rest */
     while (producer_take(p, &chunk, c->payload)) {
         struct ddebug_subbuf_hdr hdr;
         DdebugLogData d = {
@@ -651,7 +650,7 @@ static void one(Child *c)
     }
 }
 
-/* Whatever changes more than one place of the file, and a bit of the rest. */
+/* Everything that changes more than one place of the file, and some of the rest. */
 static void tour(Child *c)
 {
     for (int i = 0; i < 30; i++) {
@@ -704,7 +703,7 @@ static void child_main(uint32_t seed, int ops)
 
 /* ---- the parent ---- */
 
-/* Must messages of this segment be there, may they, or must they not? */
+/* Must, may or must not messages of this segment be there? */
 typedef enum Fate { GONE, MAYBE, THERE } Fate;
 
 static Fate fate_of(uint64_t seg_seq)
@@ -758,15 +757,15 @@ static bool parse(const char *text, size_t len, Key *key)
 }
 
 typedef struct Found {
-    GHashTable *keys;           /* Key, of the messages that the tool shows */
+    GHashTable *keys;           /* Keys of the messages that the tool shows */
     GHashTable *accounts;       /* by stream: Account */
     uint64_t messages, lost;
     uint64_t torn;              /* chunks, or parts of them */
 } Found;
 
-/* A stream, as the tool shows it. */
+/* A stream as shown by the tool. */
 typedef struct Account {
-    uint64_t next;              /* all below is shown or reported */
+    uint64_t next;              /* everything below is shown or reported lost */
 } Account;
 
 static void take_item(Found *found, const DdebugItem *item)
@@ -848,14 +847,14 @@ static void read_by_tool(Found *found)
     take_items(found, view);
 }
 
-/* Whether the call that was under way had this message. */
+/* Was this message part of the interrupted call? */
 static bool is_in_flight(const Key *key)
 {
     return key->life == shared->life && key->stream < NR_STREAMS &&
            key->number >= shared->produced[key->stream] && key->number < shared->asked[key->stream];
 }
 
-/* Every acknowledged message is there that must be, and no other. */
+/* All acknowledged messages that must be there are, and no others. */
 static void compare(Found *found)
 {
     g_autoptr(GHashTable) allowed = g_hash_table_new_full(key_hash, key_equal, g_free, NULL);
@@ -887,15 +886,15 @@ static void compare(Found *found)
     }
 }
 
-/* What the file says now is what the next child begins with. */
+/* The next child starts with the current state of the file. */
 static void take_over(View *v)
 {
     const Chunk *last = NULL;
     uint32_t kept = 0;
 
     /*
-     * Half of a header, or what half of a wipe has left of one: what is behind it may
-     * be hidden, and come to light when another writer dies over the same header.
+     * A torn header, or what an interrupted wipe has left of one: what follows it may
+     * be hidden, and reappear when another writer dies while writing the same header.
      */
     for (uint64_t i = 0; i < SLOTS_MAX; i++) {
         if (!shared->slots[i].unsure || i >= v->super.nr_segs) {
@@ -918,7 +917,7 @@ static void take_over(View *v)
             last = c;
         }
     }
-    /* the messages of the call that was under way count as acknowledged if they got through */
+    /* messages of the interrupted call count as acknowledged if they reached the file */
     if (last && shared->busy && shared->op == APPEND && shared->nr_acks < ACKS_MAX &&
         last->h.produced > shared->produced[last->h.stream] &&
         last->h.produced == shared->asked[last->h.stream]) {
@@ -952,7 +951,7 @@ static void check(Statistics *stat)
 
     read_by_tool(&found);
     compare(&found);
-    /* who died in the midst of a write has left one torn chunk at most */
+    /* dying during a write leaves at most one torn chunk */
     if (found.torn > stat->killed[NOT] + stat->killed[TORN]) {
         fail("%" PRIu64 " chunks are damaged, and only %" PRIu64 " writers died in a write", found.torn,
              stat->killed[NOT] + stat->killed[TORN]);
@@ -965,7 +964,7 @@ static void check(Statistics *stat)
     g_hash_table_unref(found.accounts);
 }
 
-/* One child, and what it leaves; returns whether it was killed. */
+/* Run one child and check the result; return true if it was killed. */
 static bool run(uint32_t seed, uint64_t die_at, How how, int ops, int64_t kill_us, Statistics *stat)
 {
     int status;
@@ -1003,7 +1002,7 @@ static bool run(uint32_t seed, uint64_t die_at, How how, int ops, int64_t kill_u
     return WIFSIGNALED(status);
 }
 
-/* A log of its own for each of the two ways. */
+/* A separate log for each of the two modes. */
 static void make_log(void)
 {
     g_autoptr(GError) error = NULL;
@@ -1033,7 +1032,7 @@ static void at_random(uint64_t kills, GRand *rand, Statistics *stat)
     }
 }
 
-/* A file, and what is known of it, to come back to. */
+/* A snapshot of the file and of what is known about it. */
 typedef struct Memory {
     char *bytes;
     gsize len;
@@ -1062,7 +1061,7 @@ static void forget(Memory *m)
 }
 G_DEFINE_AUTOPTR_CLEANUP_FUNC(Memory, forget)
 
-/* The next writer dies as well, at every call by which it mends what the last one has left. */
+/* The next writer dies as well, at every call with which it repairs what the last one left. */
 static void while_mending(uint32_t seed, Statistics *stat)
 {
     g_autoptr(Memory) left = remember();
@@ -1077,8 +1076,8 @@ static void while_mending(uint32_t seed, Statistics *stat)
 }
 
 /*
- * At every system call of a child, in each of the ways, from one and the same
- * file on: what happened before is the same each time.
+ * Die at every system call of a child, in each of the ways, always starting from the
+ * same file, so that what happens before is the same each time.
  */
 static void at_every_call(uint32_t seed, Statistics *stat)
 {
@@ -1100,7 +1099,7 @@ static void at_every_call(uint32_t seed, Statistics *stat)
             }
         }
     }
-    /* and once more, so that the log is seen to go on */
+    /* and once more, to check that the log can be continued */
     run(seed + 1, 0, NOT, 300, -1, stat);
 }
 

@@ -1,9 +1,9 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
-# run.sh short|long, with O=folder: kills the log writer, some hundred times or more
-# than 10,000.  Nothing may be found, and where the writer is made to do wrong, just
-# that, or the silence would mean nothing.  Output is TAP.
+# run.sh short|long, with O=directory: kill the log writer, some hundred times or more
+# than 10,000.  No error may be found; and if the writer is broken on purpose, exactly
+# that error must be found, or finding none would prove nothing.  Output is TAP.
 set -euo pipefail
 . "$(dirname "$0")/../tools/tap.sh"
 
@@ -15,17 +15,17 @@ long) kills=10000 every=5 ;;
 esac
 
 log=$O/log
-# The files of those that fail stay there, to be looked into, until the next run.
+# The files of failed runs are kept for inspection until the next run.
 export TMPDIR=$O
 rm -rf "$O"/ddebug-crash-*
-# Far above what it takes: one that hangs is killed.
+# Far more than needed; kills one that hangs.
 limit='timeout -s KILL 7200'
 
 summary() {
     grep '^#' "$log" || true
 }
 
-# holds NAME OPTION...: it finds nothing
+# holds NAME OPTION...: it finds no error
 holds() {
     local name=$1
     shift
@@ -36,7 +36,7 @@ holds() {
     fi
 }
 
-# finds NAME PATTERN OPTION...: it says so
+# finds NAME PATTERN OPTION...: it finds that error
 finds() {
     local name=$1 pattern=$2
     shift 2

@@ -220,12 +220,12 @@ class Overlay(unittest.TestCase):
             tree = self.tree(f"tree {len(options)}")
             self.apply(*options, tree)
             for again in ((), ("--link",)):
-                self.refused(tree, f"{tree}/{FOLDER}/", "is there already", "fresh copy", options=again)
-        # files of these names from somebody else
+                self.refused(tree, f"{tree}/{FOLDER}/", "already exists", "fresh copy", options=again)
+        # files of these names that somebody else has put there
         tree = self.tree("other")
         os.makedirs(os.path.dirname(os.path.join(tree, PAGE)), exist_ok=True)
         write("mine\n", tree, PAGE)
-        self.refused(tree, f"{tree}/{PAGE}", "is there already")
+        self.refused(tree, f"{tree}/{PAGE}", "already exists")
 
     def test_links_are_made_anew_only_where_there_are_some(self):
         self.refused(self.tree("fresh"), self.path("fresh"), "apply.sh --link", options=("--relink",))
@@ -235,7 +235,7 @@ class Overlay(unittest.TestCase):
         name = os.path.join(self.path("links"), FOLDER, "ddebug-log-append.c")
         os.unlink(name)
         write("edited in place\n", name)
-        self.refused(self.path("links"), name, "is there already", options=("--relink",))
+        self.refused(self.path("links"), name, "already exists", options=("--relink",))
 
     def test_another_version_is_refused(self):
         tree = self.tree()
@@ -252,7 +252,7 @@ class Overlay(unittest.TestCase):
                 ("0005-", "MAINTAINERS", "F: contrib/vhost-user-input/*"))):
             tree = self.tree(f"tree {number}")
             edit(context, "changed", tree, name)
-            said = self.refused(tree, patch, "does not fit QEMU 7.2.", tree, name, "FAILED")
+            said = self.refused(tree, patch, "does not apply to QEMU 7.2.", tree, name, "FAILED")
             self.assertEqual(len(re.findall(r"\d{4}-\S+\.patch", said)), 1, said)
         # nearly right is wrong: the outermost line of a hunk's context
         tree = self.tree("near")
@@ -268,7 +268,7 @@ class Overlay(unittest.TestCase):
         os.makedirs(self.path("version"))
         write("7.2.0\n", self.path("version/VERSION"))
         for name in ("empty", "file", "version", "missing"):
-            self.assertIn(f"'{self.path(name)}' is not the source of QEMU",
+            self.assertIn(f"'{self.path(name)}' is not a QEMU source tree",
                           self.apply(self.path(name), refused=True))
         self.assertEqual(os.listdir(self.path("empty")), [])
 
@@ -278,7 +278,7 @@ class Overlay(unittest.TestCase):
         for arguments in ((), ("--link",), ("--relink",), (tree, tree), ("--link", tree, tree),
                           ("--unknown", tree), (tree, "--link")):
             said = self.apply(*arguments, refused=True)
-            self.assertIn("one tree is wanted", said)
+            self.assertIn("expected one tree", said)
             self.assertIn("usage: apply.sh [--link | --relink] TREE", said)
         self.assertEqual(snapshot(tree), before)
 
@@ -305,12 +305,12 @@ class Overlay(unittest.TestCase):
             write("mine\n", folder, name, "thesis")
             before = snapshot(folder)
             said = self.make(folder)
-            self.assertIn(f"overlay: '{folder}/{name}' is there already", said)
-            self.assertIn("move it away, or set O to another folder", said)
+            self.assertIn(f"overlay: '{folder}/{name}' exists and was not created by make qemu", said)
+            self.assertIn("move it away, or set O to another directory", said)
             self.assertEqual(snapshot(folder), before)
         os.makedirs(self.path("dangling"))
         os.symlink("nowhere", self.path("dangling/obj"))
-        self.assertIn("is there already", self.make(self.path("dangling")))
+        self.assertIn("exists and was not created", self.make(self.path("dangling")))
         self.assertTrue(os.path.islink(self.path("dangling/obj")))
 
     def test_a_build_that_was_interrupted_is_begun_anew(self):
@@ -318,7 +318,7 @@ class Overlay(unittest.TestCase):
         # nothing there; interrupted by the source, which is no QEMU; then once more
         for _ in range(2):
             said = self.make(folder)
-            self.assertIn("is not the source of QEMU", said)
+            self.assertIn("is not a QEMU source tree", said)
             self.assertEqual(set(os.listdir(folder)), {"begun", "source", "obj"})
             self.assertEqual(os.listdir(os.path.join(folder, "source")), ["debian"])
             write("half\n", folder, "source", "half")
@@ -326,7 +326,7 @@ class Overlay(unittest.TestCase):
         os.rename(os.path.join(folder, "begun"), os.path.join(folder, "ready-0123456789abcdef"))
         write("", folder, "qemu-system-x86_64")
         write("mine\n", folder, "notes")
-        self.assertIn("is not the source of QEMU", self.make(folder))
+        self.assertIn("is not a QEMU source tree", self.make(folder))
         self.assertEqual(set(os.listdir(folder)), {"begun", "source", "obj", "notes"})
         self.assertEqual(os.listdir(os.path.join(folder, "source")), ["debian"])
 

@@ -42,7 +42,7 @@ put_message (GByteArray *out, guint cpu, guint64 number, guint32 delta)
   g_byte_array_append (out, (void *) record.bytes, (total + 7) & ~7u);
 }
 
-/* A sub-buffer of its own, as far as it was filled. */
+/* The filled part of a sub-buffer. */
 static void
 write_span (Flood *flood, guint cpu, guint messages)
 {
@@ -77,7 +77,7 @@ flood_pass (Flood *flood, guint messages, gboolean lose)
   flood->pass++;
   for (guint cpu = 0; cpu < FLOOD_CPUS; cpu++)
     {
-      /* the guest has lapped the device */
+      /* the guest lapped the device */
       if (lose && cpu == flood->pass % FLOOD_CPUS)
         {
           flood->number[cpu] += 1 + flood->pass % 1000;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A guest and its device that write as fast as they can, without a guest: the real
- * log writer, and messages that say which they are.  It remembers nothing of what it
- * wrote, so it may go on for ever.
+ * Simulates a guest and a device that write as fast as they can: the real log writer,
+ * and messages that identify themselves.  Keeps no record of what was written, so it
+ * can run forever.
  */
 #ifndef FLOOD_H
 #define FLOOD_H
@@ -22,16 +22,16 @@ typedef struct
   guint64 time;
 } Flood;
 
-/* A QEMU takes the log at @path, a guest boots. */
+/* A QEMU opens the log at @path, and a guest boots. */
 void flood_start (Flood *flood, const char *path, guint64 size);
-/* One look of the device over all streams, that finds up to @messages of each; the newest of one may be lost. */
+/* One pass over all streams, with up to @messages of each; the newest of one may be lost. */
 void flood_pass (Flood *flood, guint messages, gboolean lose);
-/* The device has found nothing more. */
+/* The device finds nothing more. */
 void flood_settle (Flood *flood);
 /* The VM ends. */
 void flood_stop (Flood *flood);
 
-/* ---- what a tool has printed ---- */
+/* ---- output of a tool ---- */
 
 typedef enum
 {
@@ -40,7 +40,7 @@ typedef enum
   FLOOD_OTHER,                  /* neither */
 } FloodLine;
 
-/* What @line, which ends with a newline, says. */
+/* Parse @line, which ends with a newline. */
 FloodLine flood_parse (const char *line, guint *cpu, guint64 *value);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Many readers of a log that never rests: each sees an unbroken sequence or an exact
- * gap, consumers share without duplicate or loss, and one that is killed at a random
- * point loses nothing, and repeats at most one batch.
+ * Many readers of a log that is written continuously: each sees an unbroken sequence or
+ * an exact gap, consumers share without duplicates or losses, and one that is killed at a
+ * random point loses nothing and repeats at most one batch.
  *
- * DDEBUG_HOST names the tool, READERS_PASSES and READERS_KILLS say how much.
+ * DDEBUG_HOST is the tool's path; READERS_PASSES and READERS_KILLS set the duration.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -22,7 +22,7 @@
 /* ddebug-host(1), "--pipe": fewer than this, and one message more; ours are of less than 100 bytes. */
 #define BATCH (65536u + 100)
 
-/* A reader that gets nothing for so long (ms) has hung; machines are noisy. */
+/* A reader that gets nothing for this long (ms) hangs; generous, as machines are noisy. */
 #define LIMIT 120000
 #define LIMIT_US (LIMIT * G_GINT64_CONSTANT (1000))
 
@@ -41,12 +41,12 @@ typedef struct
   const char *command;
   pid_t pid;
   int out;
-  GString *rest;                /* a line that is not whole yet */
+  GString *rest;                /* an incomplete line */
   guint64 received;
   guint64 lost;
   guint64 bytes;
   guint runs;
-  guint64 next[FLOOD_CPUS];     /* of each, unless others share */
+  guint64 next[FLOOD_CPUS];     /* of each CPU, unless shared with others */
 } Reader;
 
 static void
@@ -89,7 +89,7 @@ reap (Reader *r)
 
 typedef void (*LineFunc) (Reader *r, const char *line, gpointer data);
 
-/* FALSE at the end of the output; whole lines go to @func. */
+/* Pass complete lines to @func.  Return FALSE at the end of the output. */
 static gboolean
 read_lines (Reader *r, gsize most, LineFunc func, gpointer data)
 {
@@ -111,7 +111,7 @@ read_lines (Reader *r, gsize most, LineFunc func, gpointer data)
 
 /* ---- readers of a flood ---- */
 
-/* Each message is the next of its CPU, or the next after as many as a notice right there says. */
+/* Each message is the next of its CPU, or follows as many as a notice right there reports lost. */
 static void
 account_alone (Reader *r, const char *line, gpointer data)
 {
@@ -136,10 +136,10 @@ account_alone (Reader *r, const char *line, gpointer data)
     }
 }
 
-/* What consumers have printed together. */
+/* Output of all consumers. */
 typedef struct
 {
-  GByteArray *seen[FLOOD_CPUS]; /* by number: how often */
+  GByteArray *seen[FLOOD_CPUS]; /* count, by number */
   guint64 messages;
   guint64 lost[FLOOD_CPUS];
   guint64 repeated;             /* bytes of lines that were printed before */
@@ -215,7 +215,7 @@ write_flood (const char *path, guint passes, int result)
       flood_pass (&flood, 1 + g_random_int_range (0, 300), g_random_int_range (0, 400) == 0);
       if (pass % 64 == 0)
         flood_settle (&flood);
-      /* so that readers are lapped and catch up in turn */
+      /* so that readers are alternately lapped and catch up */
       if (pass % 512 == 0)
         g_usleep (30000);
     }
@@ -273,7 +273,7 @@ test_flood (void)
           gboolean pipe = strcmp (r->command, "--pipe") == 0;
           gboolean trace = strcmp (r->command, "--trace") == 0;
 
-          /* one that is slow to read: the writer laps it */
+          /* a slow reader, lapped by the writer */
           if (!fds[i].revents || (i == SLOW && g_random_int_range (0, 20) != 0))
             continue;
           if (read_lines (r, 65536, pipe ? account_shared : account_alone, &shared))
@@ -303,7 +303,7 @@ test_flood (void)
           shared_received += r->received;
           continue;
         }
-      /* a trace that was started before the end has seen less */
+      /* one that was started before the end has seen less */
       if (strcmp (r->command, "--follow") == 0)
         for (guint cpu = 0; cpu < FLOOD_CPUS; cpu++)
           g_assert_cmpuint (r->next[cpu], ==, result.number[cpu]);
@@ -326,7 +326,7 @@ test_flood (void)
   scratch_free (dir);
 }
 
-/* ---- consumers that are killed ---- */
+/* ---- killed consumers ---- */
 
 typedef struct
 {
@@ -334,9 +334,9 @@ typedef struct
   Shared shared;
   char *path;
   guint kills;
-  guint mid_output;             /* of those: something was printed, not all that there was */
+  guint mid_output;             /* of those: after some output, but not all */
   guint mid_line;
-  guint mid_save;               /* all of a batch was printed, and it came again */
+  guint mid_save;               /* a complete batch was printed, and then repeated */
 } Kills;
 
 static guint64
@@ -349,7 +349,7 @@ produced (const Flood *flood)
   return sum;
 }
 
-/* Reads until @end (us, monotonic) or @bytes, then kills. */
+/* Read until @end (us, monotonic) or @bytes, then kill. */
 static void
 kill_somewhere (Reader *r, Shared *shared, gint64 end, guint64 bytes)
 {
@@ -375,7 +375,7 @@ kill_once (Kills *k, GRand *rand)
   guint64 repeated = k->shared.repeated;
   Reader readers[2] = { 0 };
 
-  /* no more than fits the log, so that nothing is overwritten */
+  /* no more than fits into the log, so that nothing is overwritten */
   while (backlog < 20000)
     {
       guint messages = g_rand_int_range (rand, 1, 300);
@@ -390,12 +390,12 @@ kill_once (Kills *k, GRand *rand)
   for (guint i = 0; i < consumers; i++)
     {
       Reader *r = &readers[i];
-      /* by time it may be before the first byte; by bytes it is within the output: the backlog is of 600,000 */
+      /* by time it may be before the first byte; by bytes it is within the output, of 600,000 bytes */
       gboolean by_time = consumers == 1 && g_rand_int_range (rand, 0, 3) == 0;
       guint64 bytes = by_time ? G_MAXUINT64 : (guint64) g_rand_int_range (rand, 1, 400000 / consumers);
       gint64 limit = by_time ? g_rand_int_range (rand, 0, 30000) : LIMIT_US;
 
-      /* of two one may have the cursor, and wait for us to read it */
+      /* one of two may hold the cursor while it waits for us to read its output */
       if (i + 1 < consumers)
         limit = g_rand_int_range (rand, 0, 100000);
       kill_somewhere (r, &k->shared, g_get_monotonic_time () + limit, bytes);
@@ -407,7 +407,7 @@ kill_once (Kills *k, GRand *rand)
       g_string_free (r->rest, TRUE);
     }
   k->kills += consumers;
-  /* What the last round's, and with two also this round's first, had not recorded. */
+  /* Output that those of the last round, and with two the first of this one, had not recorded. */
   repeated = k->shared.repeated - repeated;
   k->mid_save += repeated > 0;
   g_assert_cmpuint (repeated, <=, (consumers + 1) * BATCH);
@@ -443,7 +443,7 @@ test_kills (void)
       g_assert_cmpuint (k.shared.seen[cpu]->len, ==, k.flood.number[cpu]);
     }
   g_assert_cmpuint (k.shared.messages, ==, produced (&k.flood));
-  /* it was killed where it matters */
+  /* kills happened where it matters */
   g_assert_cmpuint (k.mid_output, >, k.kills / 2);
   g_assert_cmpuint (k.mid_save, >, k.kills / 10);
   shared_clear (&k.shared);

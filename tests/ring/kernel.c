@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The parts of kernel.h that are not macros, and what other files of the module give. */
+/* Functions of kernel.h, and stubs for the module's other files. */
 #include <sys/mman.h>
 #include <time.h>
 #include "../../guest-driver/ddebug_dict.h"
@@ -48,7 +48,7 @@ static void sim_run(struct irq_work *work)
 	if (!sim_plain_read(work->pending))
 		return;
 	level = sim_enter(VIRTIO_DDEBUG_CTX_HARDIRQ);
-	/* as the kernel: no longer pending before it runs */
+	/* as in the kernel: not pending any more when it runs */
 	sim_plain_write(work->pending, false);
 	sim_cpu.working++;
 	sim_compiler_barrier();
@@ -58,7 +58,7 @@ static void sim_run(struct irq_work *work)
 	sim_cpu.level = level;
 }
 
-/* An interrupt that was held back comes as soon as it may. */
+/* Run an interrupt that was held off as soon as it is allowed. */
 void sim_leave(u8 level)
 {
 	sim_compiler_barrier();
@@ -78,7 +78,7 @@ bool irq_work_queue(struct irq_work *work)
 	return !was;
 }
 
-/* What an NMI has asked for meanwhile comes at the next tick, or as soon as it may. */
+/* Work queued by an NMI meanwhile runs at the next tick, or as soon as it is allowed. */
 void sim_tick(void)
 {
 	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
@@ -112,7 +112,7 @@ void on_each_cpu(void (*f)(void *info), void *info, int wait)
 	sim_cpu = was;
 }
 
-/* Where there are points, it steps back now and then. */
+/* With SIM_POINTS it steps back occasionally. */
 u64 local_clock(void)
 {
 	struct timespec ts;
@@ -157,12 +157,12 @@ int sim_vsnprintf(char *buf, size_t size, const char *fmt, va_list args)
 }
 #endif
 
-/* -- stores that are seen late --------------------------------------------------------- */
+/* -- delayed stores ------------------------------------------------------------------- */
 
 #ifdef SIM_WEAK
 /*
- * What this CPU has stored and others do not see yet, the oldest first.  Nothing
- * interrupts these functions: the weak build has no signals, and they no points.
+ * Stores of this CPU that others do not see yet, oldest first.  These functions are not
+ * interrupted: the weak build has no signals, and they contain no points.
  */
 static __thread struct {
 	u64 *p;
@@ -184,7 +184,7 @@ void sim_drain(void)
 		sim_show(0);
 }
 
-/* Any may be seen first, but of those to one word the oldest. */
+/* They may become visible in any order, but in order for each word. */
 void sim_store(u64 *p, u64 value)
 {
 	static __thread unsigned int lot;
@@ -225,8 +225,8 @@ void sim_idle(void)
 
 #ifdef SIM_BREAK_PRODUCER_B
 /*
- * As if the header of the first record were stored behind head: for a moment there
- * is what was there before it.
+ * As if the header of the first record were stored after head: for a moment its old
+ * content is visible.
  */
 void sim_head_before_data(u64 *p, u64 value)
 {
@@ -250,7 +250,7 @@ void sim_head_before_data(u64 *p, u64 value)
 
 #define SIM_PAGES	65536u
 
-/* What a page is known by; pages that are not in use cannot be touched. */
+/* Pages that are not in use are inaccessible. */
 static struct page sim_pages[SIM_PAGES];
 static char *sim_arena;
 static unsigned int sim_nr_pages;
@@ -260,9 +260,7 @@ void *page_address(const struct page *page)
 	return sim_arena + (page - sim_pages) * PAGE_SIZE;
 }
 
-/*
- * Fails now and then for large pieces, so that there are small ones, too.
- */
+/* Fails occasionally for large orders, so that small pieces are used as well. */
 struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
 {
 	static unsigned int calls;
@@ -283,7 +281,7 @@ struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
 	return page;
 }
 
-/* For good: who touches it again is found out. */
+/* Never reused, so that later accesses are detected. */
 void __free_page(struct page *page)
 {
 	mprotect(page_address(page), PAGE_SIZE, PROT_NONE);
@@ -295,7 +293,7 @@ void sim_free_address(unsigned long address)
 		__free_page(&sim_pages[((char *)address - sim_arena) / PAGE_SIZE]);
 }
 
-/* They lie side by side; the page behind them is never used. */
+/* The pages are contiguous; the page after them is never used. */
 void *vmap(struct page **pages, unsigned int count, unsigned long flags, int prot)
 {
 	unsigned int i;
@@ -309,7 +307,7 @@ void *vmap(struct page **pages, unsigned int count, unsigned long flags, int pro
 	return page_address(pages[0]);
 }
 
-/* -- what the module's other files give --------------------------------------------------- */
+/* -- stubs for the module's other files ---------------------------------------------------- */
 
 const struct ddebug_program *(*sim_find_program)(const struct _ddebug *d, const char *fmt);
 

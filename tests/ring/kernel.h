@@ -5,21 +5,21 @@
  * kernel's of the same name does, as far as those files can tell.
  *
  * A CPU is a thread that has called sim_cpu_begin().  Its interrupts are calls of
- * sim_enter() and sim_leave(), made in signal handlers or at a point (sim_point()):
- * the barriers and marked accesses of the code under test are such points.
+ * sim_enter() and sim_leave(), in signal handlers or at points (sim_point()): the
+ * barriers and marked accesses of the code under test are points.
  * What the kernel does on all CPUs, or waits for, is done while no CPU runs.
  *
- * SIM_POINTS  there are points; without it nothing is added to the code under test
- * SIM_WEAK    stores to the header shared with the device may be seen late, as on
- *             arm64: in any order but that of barriers and releases
+ * SIM_POINTS  enable points; without it nothing is added to the code under test
+ * SIM_WEAK    stores to the header shared with the device may become visible late, as
+ *             on arm64: in any order that barriers and releases allow
  *
- * So that tests can show that they would notice, one thing can be taken away:
+ * To show that the tests detect errors, one thing can be broken:
  *
  * SIM_BREAK_PRODUCER_A  virt_wmb() orders nothing (with SIM_WEAK)
  * SIM_BREAK_KICK_A      virt_mb() orders nothing (with SIM_WEAK)
- * SIM_BREAK_PRODUCER_B  head is seen before data that was stored before it
- * SIM_BREAK_RELEASE     head is stored without release, which ThreadSanitizer sees
- * SIM_BREAK_CLAIM       nobody sees that a stream is claimed
+ * SIM_BREAK_PRODUCER_B  head is visible before data that was stored before it
+ * SIM_BREAK_RELEASE     head is stored without release, detected by ThreadSanitizer
+ * SIM_BREAK_CLAIM       the claim of a stream is never visible
  */
 #ifndef SIM_KERNEL_H
 #define SIM_KERNEL_H
@@ -47,7 +47,7 @@ typedef long long s64;
 typedef unsigned int gfp_t;
 
 #define CONFIG_64BIT	1
-#define IS_ENABLED(option)	0	/* CONFIG_NET, CONFIG_INFINIBAND: not here */
+#define IS_ENABLED(option)	0	/* CONFIG_NET, CONFIG_INFINIBAND */
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions are none");
 #define cpu_to_le16(x)	((__le16)(x))
@@ -89,7 +89,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define EXPORT_SYMBOL_GPL(symbol)	extern int sim_nothing
 #define KBUILD_MODNAME	"ddebug_rb"
 
-/* A parameter's value can be set by a test: *sim_param_NAME() = ...; */
+/* Tests can set a parameter: *sim_param_NAME() = ...; */
 #define module_param(name, type, perm)	typeof(name) *sim_param_##name(void) { return &name; }	\
 					extern int sim_nothing
 #define MODULE_PARM_DESC(name, text)	extern int sim_nothing
@@ -98,7 +98,7 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 #define pr_warn(...)		fprintf(stderr, __VA_ARGS__)
 #define pr_warn_once(...)	fprintf(stderr, __VA_ARGS__)
 
-/* -- interrupts that come in between ----------------------------------------- */
+/* -- interrupts between accesses ----------------------------------------------- */
 
 #ifdef SIM_POINTS
 extern __thread void (*sim_point_hook)(void);
@@ -119,7 +119,7 @@ static inline void sim_point(void)
 	__atomic_store_n((volatile typeof(x) *)&(x), (typeof(x))(v), __ATOMIC_RELAXED)
 
 #ifdef SIM_WEAK
-/* Stores to a stream's header, known by how the code calls it. */
+/* Stores to a stream's header, recognized by the expression in the code. */
 #define sim_is_shared(text)	(!__builtin_strncmp(text, "r->hdr->", 8) && \
 				 __builtin_strcmp(text, "r->hdr->active"))
 void sim_store(u64 *p, u64 value);
@@ -153,7 +153,7 @@ do {										\
 #else
 
 #ifdef SIM_BREAK_CLAIM
-/* Nobody ever seems to have claimed a stream. */
+/* Streams never appear to be claimed. */
 #define READ_ONCE(x)	(__builtin_strcmp(#x, "r->owner.task") ? sim_plain_read(x) : (typeof(x))0)
 #else
 #define READ_ONCE(x)	sim_plain_read(x)
@@ -177,7 +177,7 @@ void sim_head_before_data(u64 *p, u64 value);
 #define smp_load_acquire(p)	__atomic_load_n(p, __ATOMIC_ACQUIRE)
 #define smp_rmb()		__atomic_thread_fence(__ATOMIC_ACQUIRE)
 
-/* ThreadSanitizer looks away, as KCSAN does. */
+/* Ignored by ThreadSanitizer, as by KCSAN. */
 #ifdef __SANITIZE_THREAD__
 void AnnotateIgnoreReadsBegin(const char *file, int line);
 void AnnotateIgnoreReadsEnd(const char *file, int line);
@@ -193,11 +193,11 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 
 #define SIM_CPUS	8	/* possible ones */
 
-extern unsigned int sim_nr_cpus;	/* those that there are; below SIM_CPUS */
+extern unsigned int sim_nr_cpus;	/* present ones; below SIM_CPUS */
 
 /*
- * As in the kernel: the variable is a template in a section of its own, each CPU
- * has a copy of the section.
+ * As in the kernel: the variable is a template in a section of its own, of which each
+ * CPU has a copy.
  */
 extern char __start_sim_template[], __stop_sim_template[];
 extern char *sim_percpu[SIM_CPUS];
@@ -253,16 +253,16 @@ extern __thread struct sim_cpu sim_cpu;
 #define preempt_disable_notrace()	sim_compiler_barrier()
 #define preempt_enable_notrace()	sim_compiler_barrier()
 
-/* First of all, and once. */
+/* Called once, before anything else. */
 void sim_init(unsigned int nr_cpus);
-/* The calling thread is @cpu from now on. */
+/* The calling thread becomes @cpu. */
 void sim_cpu_begin(unsigned int cpu, struct task_struct *task);
-/* What an interrupt of a higher level begins and ends with. */
+/* Enter and leave an interrupt of a higher level. */
 u8 sim_enter(u8 level);
 void sim_leave(u8 level);
-/* Runs the work that waits for the tick. */
+/* Run the work that waits for the tick. */
 void sim_tick(void);
-/* Nothing that this CPU has stored stays with it. */
+/* Make all stores of this CPU visible. */
 void sim_idle(void);
 
 u64 local_clock(void);
@@ -344,7 +344,7 @@ static inline bool list_empty(const struct list_head *list)
 	     ((next_e) = container_of((e)->member.next, typeof(*(e)), member), true);	\
 	     (e) = (next_e))
 
-/* -- pages: from one arena, so that a ring is mapped in one piece already ---------- */
+/* -- pages: from one arena, so that the pieces of a ring are contiguous ------------ */
 
 #define PAGE_SIZE	4096ul
 #define PAGE_ALIGN(x)	ALIGN(x, PAGE_SIZE)
@@ -388,7 +388,7 @@ void sim_free_address(unsigned long address);
 #define kfree(p)	free(p)
 #define kvfree(p)	free(p)
 
-/* -- what ddebug_compat.h wants to see ------------------------------------------------ */
+/* -- needed by ddebug_compat.h --------------------------------------------------------- */
 
 #define KERNEL_VERSION(a, b, c)	((a) << 16 | (b) << 8 | (c))
 #define LINUX_VERSION_CODE	KERNEL_VERSION(6, 12, 0)
@@ -462,8 +462,8 @@ static inline ssize_t strscpy(char *to, const char *from, size_t size)
 #define IS_ERR_VALUE(p)	(sim_format_point(), (unsigned long)(p) >= (unsigned long)-4095)
 
 /*
- * Formatting is where a message can fault, or log itself: hook runs before and
- * after it, if there is one.  Packing is, where it comes to a string.
+ * A message can fault, or log another one, while it is formatted: the hook, if set, runs
+ * before and after that.  Likewise for packing at a string.
  */
 #ifdef SIM_POINTS
 extern __thread void (*sim_format_hook)(void);
@@ -476,7 +476,7 @@ static inline void sim_format_point(void)
 }
 #endif
 
-/* By what a message is packed; NULL, or what returns it: as text. */
+/* The program to pack messages by; if NULL, or if it returns NULL: as text. */
 struct ddebug_program;
 extern const struct ddebug_program *(*sim_find_program)(const struct _ddebug *d, const char *fmt);
 

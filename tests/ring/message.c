@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What the messages of the stress test say: each byte of one follows from its number. */
+/* Messages of the stress test: each byte is derived from the message's number. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +9,14 @@
 
 uint64_t stress_random(uint64_t *state)
 {
-    /* xorshift64*, for which the state must not be 0 */
+    /* xorshift64*: the state must not be 0 */
     *state ^= *state >> 12;
     *state ^= *state << 25;
     *state ^= *state >> 27;
     return *state * 0x2545f4914f6cdd1dull;
 }
 
-/* One in eight is of any length, one in 64 too long, the others are lines. */
+/* One in eight has a random length, one in 64 is too long, the others are lines. */
 static size_t length_of(uint64_t random)
 {
     switch (random % 64) {

@@ -3,15 +3,15 @@
  * The device's side of the stress test: readers, each with streams of its own over
  * the same rings, that copy with qemu-device/ddebug-stream.c and decode with
  * host-tool/lib/ddebug-codec.c and ddebug-packed.c.  Whatever a reader gets must be what the guest said,
- * byte for byte, in its order, each message once; and what it has not got must be
- * just what the numbers say.
+ * byte for byte, in order, each message once; and what it did not get must match the
+ * numbers.
  *
- *   sleeper  does as the device: copies all there is, asks for notifications,
- *            sleeps until one comes
- *   laggard  looks now and then, and is lapped
- *   racer    copies all the time, so that the writer is met in the midst
- *   edger    begins anew each time at the oldest sub-buffer that may still be whole,
- *            where the writer comes next
+ *   sleeper  acts like the device: copies everything, asks for notifications, and
+ *            sleeps until one arrives
+ *   laggard  reads only occasionally, and is lapped
+ *   racer    copies all the time, so that it catches the writer while it writes
+ *   edger    restarts each time at the oldest sub-buffer that may still be intact,
+ *            which the writer will overwrite next
  */
 #include <errno.h>
 #include <poll.h>
@@ -30,9 +30,9 @@ static const char *const names[READERS] = { "sleeper", "laggard", "racer", "edge
 
 typedef struct Track {
     DdebugStream stream;
-    struct virtio_ddebug_status status;     /* but for the sleeper's */
-    uint64_t next;          /* number of the message expected */
-    uint64_t index;         /* which the guest gave to the last one, plus one */
+    struct virtio_ddebug_status status;     /* not used for the sleeper */
+    uint64_t next;          /* number of the next message */
+    uint64_t index;         /* the guest's index of the last one, plus one */
     uint64_t time;
     uint64_t received, lost;
     uint64_t packed;        /* of those received */
@@ -80,7 +80,7 @@ static void check_message(const Reader *r, Track *t, const DdebugMessage *m)
     if (m->callsite % STRESS_WIDE != STRESS_CALLSITE((unsigned)t->stream.context)) {
         fail(r, t, "another callsite's", m->number, m->callsite);
     }
-    /* a number for each that is committed; the others only have an index */
+    /* committed messages have a number; the others only an index */
     if (index < m->number) {
         fail(r, t, "a number that was not given yet", m->number, index);
     }
@@ -104,7 +104,7 @@ static void check_message(const Reader *r, Track *t, const DdebugMessage *m)
     t->time = m->time;
 }
 
-/* Returns whether there was anything. */
+/* Return true if there was anything. */
 static bool read_span(Reader *r, Track *t, uint64_t limit)
 {
     const uint64_t from = t->stream.consumed;
@@ -212,7 +212,7 @@ static void *sleeper(void *opaque)
                      ddebug_stream_head(streams[i]), 0);
             }
         }
-        /* as it was when the question came */
+        /* as it was when the question was asked */
         end = __atomic_load_n(&stop, __ATOMIC_ACQUIRE);
         signal_fd(rested_fd);
         if (end) {

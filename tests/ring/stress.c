@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The rings under stress: one writer a stream, readers that lag, lap and race.
+ * The rings under stress: one writer per stream, readers that lag, are lapped, and race.
  *
  *   stress [--cpus=N] [--bursts=N] [--messages=N] [--rb-size-kb=N] [--seed=N]
  *          [--no-interrupts] [--no-signals]
  *
- * Every message is checked by every reader that gets it (reader.c), and in the end
- * what was sent is what was committed, and what was dropped.  What is wrong is said
- * in a line, and the status is 1.
+ * Every reader checks every message that it gets (reader.c); at the end what was sent
+ * must equal what was committed plus what was dropped.  An error is printed as one line,
+ * with exit status 1.
  */
 #include <getopt.h>
 #include <pthread.h>
@@ -45,7 +45,7 @@ static void *cpu_thread(void *opaque)
     return NULL;
 }
 
-/* Interrupts at any instruction of a CPU: signals of the three levels above the task's. */
+/* Interrupts at any instruction of a CPU: signals for the three levels above the task's. */
 static void *signal_thread(void *opaque)
 {
     uint64_t random = options.seed;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The readers in the guest of the stress test, by guest-driver/ddebug_{view,unpack}.c.  Each
- * message must be what its stream has said, byte for byte, in its order, once; those of
- * a view come in the order of time; and what is missing must be just what is said.
+ * message must match its stream byte for byte, in order, once; a view must be sorted by
+ * time; and what is missing must be exactly what is reported as lost.
  *
- *   consumer  goes on and on, as trace_pipe
- *   onlooker  begins anew each time with what there is, as trace
+ *   consumer  keeps reading, like trace_pipe
+ *   onlooker  starts again each time with what is there, like trace
  */
 #include <sched.h>
 #include "../../guest-driver/ddebug_dict.h"
@@ -18,7 +18,7 @@ enum { CONSUMER, ONLOOKER, VIEWERS };
 static const char *const names[VIEWERS] = { "consumer", "onlooker" };
 
 struct track {
-	u64 index;		/* which the guest gave to the last one, plus one */
+	u64 index;		/* the guest's index of the last one, plus one */
 	u64 time;
 	u64 received, lost, dropped;
 };
@@ -27,7 +27,7 @@ struct viewer {
 	unsigned int kind;
 	pthread_t thread;
 	struct ddebug_view *view;
-	struct ddebug_view *begin;	/* a view of nothing yet */
+	struct ddebug_view *begin;	/* an empty view */
 	u64 time;			/* of the last message of this view */
 	u64 views;
 	u64 received, lost;		/* of all views */
@@ -126,7 +126,7 @@ static void look(struct viewer *v)
 	v->views++;
 }
 
-/* From here on nothing is known of what comes. */
+/* Nothing is known about what follows. */
 static void begin_anew(struct viewer *v)
 {
 	unsigned int cpu, level;

@@ -4,13 +4,13 @@
  * and NMIs log through guest-driver/ddebug_{emit,pack,ring,kick}.c, as text and
  * packed in turn.
  *
- * Interrupts come at the points of kernel.h, that is between the accesses whose
- * order matters, and, with signals, at any instruction.  A message may log another
- * one while it is formatted (a recursion), or its writer may die there.  Who dies
- * goes back to where the task began, as after an oops; what logs next is another
- * task, the same one on its way out, or the same one with less on its stack.
- * Interrupts die only where they have interrupted nothing of ours: else it would
- * be a panic, after which nobody logs.
+ * Interrupts occur at the points of kernel.h, which are between the accesses whose
+ * order matters, and, with signals, at any instruction.  A message may log another one
+ * while it is formatted (recursion), or its writer may die there.  After a death the
+ * thread returns to where the task started, as after an oops; the next to log is
+ * another task, the same one on its way out, or the same one with less on its stack.
+ * Interrupts die only if they have not interrupted a message: otherwise it would be a
+ * panic, after which nothing is logged.
  */
 #include <setjmp.h>
 #include <signal.h>
@@ -28,7 +28,7 @@ unsigned int *sim_param_rb_size_kb(void);
 
 #define SIGNAL(level)	(SIGRTMIN + (level))
 
-/* What a CPU's thread has. */
+/* State of a CPU's thread. */
 struct writer {
 	unsigned int cpu;
 	uint64_t random;
@@ -36,11 +36,11 @@ struct writer {
 	u64 sent[STRESS_LEVELS];
 	u64 own;
 	u64 nested, recursions, deaths;
-	unsigned int inside;		/* messages that are being written */
+	unsigned int inside;		/* messages being written */
 	unsigned int depth;		/* of the task's stack */
 	bool asynchronous;		/* in a signal handler */
 	bool may_die;
-	bool rewound;			/* died, and is the same task */
+	bool rewound;			/* died, but still the same task */
 	sigjmp_buf alive;
 	struct task_struct tasks[2];
 };
@@ -58,7 +58,7 @@ static const struct _ddebug callsites[STRESS_LEVELS] = {
 	{ .lineno = STRESS_CALLSITE(2) }, { .lineno = STRESS_CALLSITE(3) },
 };
 
-/* With an id that is beyond the shorter layout of packed records, too. */
+/* Some ids need the longer layout of packed records. */
 static struct ddebug_program *programs[STRESS_LEVELS][2];
 
 static void make_programs(void)
@@ -75,7 +75,7 @@ static void make_programs(void)
 	}
 }
 
-/* In turn: text, packed, packed in the longer layout. */
+/* Alternates between text, packed, and packed in the longer layout. */
 static const struct ddebug_program *find_program(const struct _ddebug *d, const char *fmt)
 {
 	static __thread unsigned int turn;
@@ -90,7 +90,7 @@ static bool one_in(unsigned int n)
 	return stress_random(&w->random) % n == 0;
 }
 
-/* Also in signal handlers, which may interrupt this. */
+/* Also called by signal handlers, which may interrupt it. */
 static void count(u64 *counter)
 {
 	__atomic_fetch_add(counter, 1, __ATOMIC_RELAXED);
@@ -116,7 +116,7 @@ static noinline void say(void)
 	w->inside--;
 }
 
-/* As say(), with more on the stack. */
+/* Like say(), with more on the stack. */
 static noinline void say_deep(unsigned int depth)
 {
 	volatile char frame[64];
@@ -145,7 +145,7 @@ static u8 level_above(u8 level)
 	return level + 1 + stress_random(&w->random) % (VIRTIO_DDEBUG_CTX_NMI - level);
 }
 
-/* A signal may come in between: it must not find a task that was there before. */
+/* A signal may interrupt this: it must not see an earlier task. */
 static void next_task(void)
 {
 	struct task_struct *next = &w->tasks[current == &w->tasks[0]];
@@ -169,13 +169,13 @@ static __attribute__((noreturn)) void die(void)
 		siglongjmp(w->alive, 1);
 	}
 	switch (stress_random(&w->random) % 4) {
-	case 0:		/* the structure is another task's now */
+	case 0:		/* the structure now belongs to another task */
 		current->start_time++;
 		break;
 	case 1:
 		current->flags |= PF_EXITING;
 		break;
-	case 2:		/* see ddebug_owner_died(): where it began it cannot be told */
+	case 2:		/* see ddebug_owner_died(): undetectable where the task began */
 		if (w->depth) {
 			w->rewound = true;
 			break;
@@ -188,7 +188,7 @@ static __attribute__((noreturn)) void die(void)
 	siglongjmp(w->alive, 1);
 }
 
-/* While a message is formatted; now and then it takes long, so that readers come by. */
+/* While a message is formatted; occasionally slow, so that readers get to run. */
 static void in_format(void)
 {
 	if (one_in(100))
@@ -235,7 +235,7 @@ static int post(struct ddebug_transport *t, struct ddebug_stream *s)
 	return 0;
 }
 
-/* The transport's own work logs, too: such messages are dropped. */
+/* The transport itself logs while it works: such messages are dropped. */
 static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	if (w && one_in(8)) {
@@ -252,7 +252,7 @@ static const struct ddebug_transport_ops transport_ops = {
 
 static struct ddebug_transport transport = { .ops = &transport_ops };
 
-/* -- for the other side ----------------------------------------------------------- */
+/* -- for the device's side -------------------------------------------------------- */
 
 void writer_init(const StressOptions *o, void (*notify_fn)(void))
 {
@@ -322,7 +322,7 @@ void writer_burst(void)
 	const u64 target = w->said + options.messages;
 
 	if (sigsetjmp(w->alive, 0)) {
-		/* last words, from a frame above the one that has died */
+		/* last messages, from a frame above the one that died */
 		w->may_die = false;
 		if (w->rewound || current->flags & PF_EXITING)
 			say();

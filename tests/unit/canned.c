@@ -4,7 +4,7 @@
 #include <glib/gstdio.h>
 #include <string.h>
 
-/* Bit by bit, from the definition of the polynomial; a table of bytes makes it fast enough. */
+/* Computed bit by bit from the polynomial; a table by byte makes it fast enough. */
 guint32
 canned_crc (const void *data, gsize len)
 {
@@ -102,7 +102,7 @@ producer_turn (Producer *p, guint64 time)
   begin_subbuf (p, time);
 }
 
-/* The message in @rec, of @total bytes: fills in its header. */
+/* Fill in the header of the message in @rec, of @total bytes. */
 static void
 commit (Producer *p, guint64 time, guint type, struct ddebug_rec_hdr *rec, gsize total)
 {
@@ -399,7 +399,7 @@ canned_write (Canned *c, const char *path)
 /* ---- allocations ---- */
 
 #ifdef COUNTS_ALLOCATIONS
-/* Of the sanitizer's interface, whose headers Debian's gcc comes without; it returns 0 if it has no room. */
+/* From the sanitizer's interface, whose headers Debian's gcc lacks; returns 0 if it has no room. */
 int __sanitizer_install_malloc_and_free_hooks (void (*on_malloc) (const volatile void *, size_t),
                                                void (*on_free) (const volatile void *));
 
@@ -431,7 +431,7 @@ allocations (void)
 }
 #endif
 
-/* ---- a folder ---- */
+/* ---- a directory ---- */
 
 char *
 scratch_new (void)

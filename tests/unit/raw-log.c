@@ -82,7 +82,7 @@ static void view_super(View *v)
                      65536 + v->super.shm_size + v->super.nr_segs * v->super.seg_size);
 }
 
-/* Where the last of them ends. */
+/* The end of the last of them. */
 static uint32_t view_chunks(View *v, const Seg *seg, const uint8_t *base)
 {
     uint32_t off = 64;
@@ -98,7 +98,7 @@ static uint32_t view_chunks(View *v, const Seg *seg, const uint8_t *base)
         g_assert_cmpuint(off + 128 + (uint64_t)c.h.len, <=, v->super.seg_size);
         c.payload = base + off + 128;
         if (c.h.payload_crc != crc(c.payload, c.h.len)) {
-            /* torn by a SIGKILL: only ever the last of its segment */
+            /* torn by a SIGKILL: always the last of its segment */
             break;
         }
         for (uint32_t i = c.h.len; i % 8; i++) {
@@ -126,7 +126,7 @@ void view_check_rest(View *v)
     }
 }
 
-/* Rule 5, and who may be in which segment. */
+/* Rule 5, and which chunks may be in which segment. */
 static void view_check_epochs(View *v, bool live)
 {
     uint32_t oldest = UINT32_MAX, last_epoch = 0;

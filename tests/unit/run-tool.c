@@ -52,7 +52,7 @@ shell_status (int wait_status)
   return WIFEXITED (wait_status) ? WEXITSTATUS (wait_status) : 128 + WTERMSIG (wait_status);
 }
 
-/* A shell starts background jobs with SIGINT ignored, and the tool keeps it so. */
+/* A shell starts background jobs with SIGINT ignored, which the tool inherits. */
 static void
 take_signals (gpointer data)
 {
@@ -72,8 +72,8 @@ become_nobody (gpointer data)
 }
 
 /*
- * A copy of the tool that everybody can reach: what was built in root's home,
- * others cannot.  remove_copy() takes it.
+ * A copy of the tool that other users can access, unlike one built in root's home.
+ * Remove it with remove_copy().
  */
 static char *
 copy_for_all (const char *program)
@@ -202,7 +202,7 @@ tool_start_paths (const char *one, const char *two, char **paths, guint n)
   return tool_start_setup (NULL, one, two, paths, n);
 }
 
-/* Reads what there is, waiting until @end; FALSE at the end of the output. */
+/* Read what is available, waiting until @end; FALSE at the end of the output. */
 static gboolean
 read_some (Tool *tool, gint64 end)
 {
@@ -244,7 +244,7 @@ tool_expect (Tool *tool, const char *text)
 int
 tool_finish (Tool *tool)
 {
-  /* Sanitized, with a load from other tests, and much to read. */
+  /* Generous: sanitizers, load from other tests, and much to read. */
   gint64 end = g_get_monotonic_time () + 6 * LIMIT;
 
   while (read_some (tool, end))

@@ -60,7 +60,7 @@
 #define LAST_WORDS	8
 
 /*
- * The device goes to sleep 47 ms after the last message (the sum of naps_ms in
+ * The device goes to sleep 47 ms after the last message (the sum of backoff_ms in
  * qemu-device/ddebug-drain.c), until a second is over.  The threads rest for longer
  * than that, so that it sleeps, and for a random time more, so that they hit any
  * point of its second.

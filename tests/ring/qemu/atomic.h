@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What qemu-device/ddebug-stream.c takes from QEMU's header of this name, as
- * ThreadSanitizer understands it.
+ * The part of QEMU's header of this name that qemu-device/ddebug-stream.c uses, in a
+ * form that ThreadSanitizer understands.
  */
 #ifndef QEMU_ATOMIC_H
 #define QEMU_ATOMIC_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What qemu-device/ddebug-stream.c takes from QEMU's header of this name. */
+/* The part of QEMU's header of this name that qemu-device/ddebug-stream.c uses. */
 #ifndef QEMU_BSWAP_H
 #define QEMU_BSWAP_H
 

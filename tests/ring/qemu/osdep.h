@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What qemu-device/ddebug-stream.c takes from QEMU's headers. */
+/* The parts of QEMU's headers that qemu-device/ddebug-stream.c uses. */
 #ifndef QEMU_OSDEP_H
 #define QEMU_OSDEP_H
 

@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The state of the device, shared by its files. */
+#ifndef VIRTIO_DDEBUG_STATE_H
+#define VIRTIO_DDEBUG_STATE_H
+
+#include "hw/virtio/virtio.h"
+#include "qemu/notify.h"
+#include "qom/object.h"
+#include "ddebug-drain.h"
+
+#define TYPE_VIRTIO_DDEBUG "virtio-ddebug-device"
+OBJECT_DECLARE_SIMPLE_TYPE(VirtIODDebug, VIRTIO_DDEBUG)
+
+struct VirtIODDebug {
+    VirtIODevice parent_obj;
+
+    /* properties */
+    char *file;
+    uint64_t size;              /* bytes; see virtio_ddebug_open_log() */
+    char *file_mode;
+    char *file_group;
+    DdebugLogMode mode;
+    uint64_t rate_limit;        /* bytes/s; 0: no limit */
+    bool kmsg;
+    bool freeze_on_panic;
+    bool shm_on;
+    uint64_t shm_size;          /* bytes; 0: by the number of CPUs */
+    uint64_t guest_size_max;    /* bytes; 0: the guest may not resize the log */
+
+    uint16_t num_ring_queues;
+    uint32_t max_streams;
+    VirtQueue *control_vq;
+
+    DdebugShm *shm;             /* rings in the log file; NULL: shm=off */
+    MemoryRegion shm_mr;        /* the same, as the guest sees it */
+    DdebugDrain *drain;
+    bool running;               /* the drain is not paused */
+    bool attach_seen;           /* since the last reset */
+    bool stop_logged;           /* a STOP event that no CONT followed yet */
+    QEMUBH *bh;                 /* fetches the drain's answers */
+    GHashTable *requests;       /* by id: elements of the control queue */
+    GHashTable *retiring;       /* by id of the RETIRE: streams to return */
+    uint64_t next_request;
+    uint64_t config_size;       /* log_size in the configuration space */
+    uint64_t kicks;             /* notifications of ring queues */
+
+    VMChangeStateEntry *vmstate;
+    Notifier exit_notifier;
+    Notifier shutdown_notifier;
+    Error *migration_blocker;
+};
+
+#endif /* VIRTIO_DDEBUG_STATE_H */
