@@ -20,7 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "ddebug-fleet.h"
+#include "ddebug-domain-set.h"
 #include "ddebug-format.h"
 #include "ddebug-host.h"
 #include "ddebug-output.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "ddebug-format.h"
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "ddebug-query.h"
 #include "ddebug-time.h"
 #include "ddebug-wait.h"
@@ -309,7 +309,7 @@ passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugI
   else if (message->args)
     {
       len = ddebug_dict_lookup (item->epoch, message->callsite, &callsite)
-                ? ddebug_packed_render (message, &callsite, packed) : -1;
+                ? ddebug_render_packed (message, &callsite, packed) : -1;
       text = (const char *) packed;
     }
   /* what cannot be read may be anything */

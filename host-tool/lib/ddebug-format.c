@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "virtio_ddebug.h"
 
 /* ---- escaping ---- */
@@ -335,7 +335,7 @@ ddebug_format_own_stamp (const DdebugMessage *message)
 gsize
 ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
-  int len = callsite ? ddebug_packed_render (message, callsite, text) : -1;
+  int len = callsite ? ddebug_render_packed (message, callsite, text) : -1;
 
   if (len >= 0)
     return len;

@@ -5,7 +5,7 @@
 
 #include "canned.h"
 #include "ddebug-format.h"
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "ddebug_packed.h"
 
 /* ---- arguments, as a guest packs them ---- */
@@ -60,7 +60,7 @@ render (const char *head, const void *format, gsize format_len, const void *args
 
   if (args_len)
     memcpy (place, args, args_len);
-  len = ddebug_packed_render (&message, &callsite, out);
+  len = ddebug_render_packed (&message, &callsite, out);
   if (len > 0)
     memcpy (text, out, len);
   g_free (place);
@@ -404,7 +404,7 @@ test_no_allocation (void)
   DdebugCallsite callsite = { .packed = (const guint8 *) "urb %d len %5d status %#x\n", .packed_len = 26 };
   guint64 before = allocations ();
 
-  g_assert_cmpint (ddebug_packed_render (&message, &callsite, text), ==, 26);
+  g_assert_cmpint (ddebug_render_packed (&message, &callsite, text), ==, 26);
   g_assert_cmpuint (allocations (), ==, before);
 }
 #endif

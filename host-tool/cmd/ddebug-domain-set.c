@@ -3,7 +3,7 @@
  * What an event says is not looked at: all domains are listed anew, so that one that was
  * missed, or that came while libvirt was away, does not matter.
  */
-#include "ddebug-fleet.h"
+#include "ddebug-domain-set.h"
 
 #include <errno.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * Widths and precisions are at most DDEBUG_PACKED_TEXT_MAX, so that no sum of a few
  * of them overflows, and none of them makes a loop long.
  */
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 
 #include <string.h>
 
@@ -303,7 +303,7 @@ levels (const guint8 *text, gsize len)
 }
 
 int
-ddebug_packed_render (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
+ddebug_render_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
   Render r = {
     .at = message->args,

@@ -3,8 +3,8 @@
  * Makes a text of a packed record: docs/log-format.md, "Packed records".  Format
  * and arguments may be hostile, and need not fit each other.
  */
-#ifndef DDEBUG_PACKED_H
-#define DDEBUG_PACKED_H
+#ifndef DDEBUG_RENDER_H
+#define DDEBUG_RENDER_H
 
 #include <glib.h>
 
@@ -12,7 +12,7 @@
 #include "ddebug-dict.h"
 
 /**
- * ddebug_packed_render:
+ * ddebug_render_packed:
  * @message: a packed one
  * @callsite: its entry in the dictionary
  * @text: room for DDEBUG_TEXT_MAX bytes
@@ -21,6 +21,6 @@
  *
  * Returns: bytes of @text, of any value, or -1 if the record does not fit the format
  */
-int ddebug_packed_render (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text);
+int ddebug_render_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text);
 
 #endif
