@@ -24,7 +24,7 @@ typedef struct
   gboolean was_seen;        /* in the newest list */
 } Member;
 
-struct DdebugFleet
+struct DdebugDomainSet
 {
   const DdebugOptions *asked;
   DdebugOptions options;    /* of its sources */
@@ -39,11 +39,11 @@ struct DdebugFleet
 /* ---- domains ---- */
 
 static Member *
-find_member (DdebugFleet *fleet, const DdebugVm *vm)
+find_member (DdebugDomainSet *set, const DdebugVm *vm)
 {
-  for (guint i = 0; i < fleet->members->len; i++)
+  for (guint i = 0; i < set->members->len; i++)
     {
-      Member *member = fleet->members->pdata[i];
+      Member *member = set->members->pdata[i];
 
       if (strcmp (member->uuid, vm->uuid) == 0 && strcmp (member->source->path, vm->log) == 0)
         return member;
@@ -52,172 +52,172 @@ find_member (DdebugFleet *fleet, const DdebugVm *vm)
 }
 
 static void
-add_source (DdebugFleet *fleet, Member *member, const DdebugVm *vm)
+add_source (DdebugDomainSet *set, Member *member, const DdebugVm *vm)
 {
   member->id = vm->id;
-  member->source = ddebug_source_new (&fleet->options, fleet->show, fleet->wait, vm->log, vm->name);
-  member->source->stays = fleet->show != DDEBUG_SHOW_TRACE;
-  g_ptr_array_add (fleet->sources, member->source);
+  member->source = ddebug_source_new (&set->options, set->show, set->wait, vm->log, vm->name);
+  member->source->stays = set->show != DDEBUG_SHOW_TRACE;
+  g_ptr_array_add (set->sources, member->source);
 }
 
 /* One whose VM was never started has nothing to be shown once. */
 static gboolean
-is_worth (const DdebugFleet *fleet, const DdebugVm *vm)
+is_worth (const DdebugDomainSet *set, const DdebugVm *vm)
 {
   struct stat st;
 
-  return vm->log && (fleet->show != DDEBUG_SHOW_TRACE || stat (vm->log, &st) == 0 || errno != ENOENT);
+  return vm->log && (set->show != DDEBUG_SHOW_TRACE || stat (vm->log, &st) == 0 || errno != ENOENT);
 }
 
 static void
-take_vm (DdebugFleet *fleet, const DdebugVm *vm)
+take_vm (DdebugDomainSet *set, const DdebugVm *vm)
 {
   Member *member;
 
-  if (!is_worth (fleet, vm))
+  if (!is_worth (set, vm))
     return;
-  member = find_member (fleet, vm);
+  member = find_member (set, vm);
   if (!member)
     {
       member = g_new0 (Member, 1);
       g_strlcpy (member->uuid, vm->uuid, sizeof member->uuid);
-      g_ptr_array_add (fleet->members, member);
-      add_source (fleet, member, vm);
+      g_ptr_array_add (set->members, member);
+      add_source (set, member, vm);
     }
   /* What went wrong with its log may be over where it was started anew. */
   else if (member->source->ended && vm->id >= 0 && vm->id != member->id)
     {
-      g_ptr_array_remove (fleet->sources, member->source);
-      add_source (fleet, member, vm);
+      g_ptr_array_remove (set->sources, member->source);
+      add_source (set, member, vm);
     }
   member->was_seen = TRUE;
 }
 
 /* The domain was undefined, or lost its device: its log is shown to its end. */
 static void
-drop_member (DdebugFleet *fleet, guint i)
+drop_member (DdebugDomainSet *set, guint i)
 {
-  Member *member = fleet->members->pdata[i];
+  Member *member = set->members->pdata[i];
 
   ddebug_source_leave (member->source);
-  g_ptr_array_remove_index (fleet->members, i);
+  g_ptr_array_remove_index (set->members, i);
 }
 
 static gboolean
-is_of_member (DdebugFleet *fleet, const DdebugSource *source)
+is_of_member (DdebugDomainSet *set, const DdebugSource *source)
 {
-  for (guint i = 0; i < fleet->members->len; i++)
-    if (((Member *) fleet->members->pdata[i])->source == source)
+  for (guint i = 0; i < set->members->len; i++)
+    if (((Member *) set->members->pdata[i])->source == source)
       return TRUE;
   return FALSE;
 }
 
 /* Domains may come and go for months. */
 static void
-forget_ended (DdebugFleet *fleet)
+forget_ended (DdebugDomainSet *set)
 {
-  for (guint i = fleet->sources->len; i-- > 0;)
+  for (guint i = set->sources->len; i-- > 0;)
     {
-      const DdebugSource *source = fleet->sources->pdata[i];
+      const DdebugSource *source = set->sources->pdata[i];
 
-      if (source->ended && !is_of_member (fleet, source))
-        g_ptr_array_remove_index (fleet->sources, i);
+      if (source->ended && !is_of_member (set, source))
+        g_ptr_array_remove_index (set->sources, i);
     }
 }
 
 static void
-take_vms (DdebugFleet *fleet, GPtrArray *vms)
+take_vms (DdebugDomainSet *set, GPtrArray *vms)
 {
-  for (guint i = 0; i < fleet->members->len; i++)
-    ((Member *) fleet->members->pdata[i])->was_seen = FALSE;
+  for (guint i = 0; i < set->members->len; i++)
+    ((Member *) set->members->pdata[i])->was_seen = FALSE;
   for (guint i = 0; i < vms->len; i++)
-    take_vm (fleet, vms->pdata[i]);
-  for (guint i = fleet->members->len; i-- > 0;)
-    if (!((Member *) fleet->members->pdata[i])->was_seen)
-      drop_member (fleet, i);
-  forget_ended (fleet);
-  fleet->options.n_paths = MAX (fleet->sources->len, 1);
+    take_vm (set, vms->pdata[i]);
+  for (guint i = set->members->len; i-- > 0;)
+    if (!((Member *) set->members->pdata[i])->was_seen)
+      drop_member (set, i);
+  forget_ended (set);
+  set->options.n_paths = MAX (set->sources->len, 1);
 }
 
 /* ---- libvirt ---- */
 
 static gboolean
-list (DdebugFleet *fleet, GError **error)
+list (DdebugDomainSet *set, GError **error)
 {
-  g_autoptr (GPtrArray) vms = ddebug_libvirt_list (fleet->libvirt, error);
+  g_autoptr (GPtrArray) vms = ddebug_libvirt_list (set->libvirt, error);
 
   if (!vms)
     return FALSE;
-  take_vms (fleet, vms);
+  take_vms (set, vms);
   return TRUE;
 }
 
 /* Listens before it lists: what comes in between is listed again. */
 static gboolean
-ask (DdebugFleet *fleet, GError **error)
+ask (DdebugDomainSet *set, GError **error)
 {
   int fd = -1;
 
-  if (!fleet->libvirt)
-    fleet->libvirt = ddebug_libvirt_open (fleet->asked->uri, DDEBUG_LIBVIRT_READ, error);
+  if (!set->libvirt)
+    set->libvirt = ddebug_libvirt_open (set->asked->uri, DDEBUG_LIBVIRT_READ, error);
   else
-    return list (fleet, error);
-  if (!fleet->libvirt)
+    return list (set, error);
+  if (!set->libvirt)
     return FALSE;
-  if (fleet->show != DDEBUG_SHOW_TRACE && (fd = ddebug_libvirt_watch (fleet->libvirt, error)) < 0)
+  if (set->show != DDEBUG_SHOW_TRACE && (fd = ddebug_libvirt_watch (set->libvirt, error)) < 0)
     return FALSE;
-  ddebug_wait_set_counter (fleet->wait, fd);
-  return list (fleet, error);
+  ddebug_wait_set_counter (set->wait, fd);
+  return list (set, error);
 }
 
 /* A daemon that hangs must not keep a signal from ending the tool; no cursor is locked now. */
 static gboolean
-ask_and_die (DdebugFleet *fleet, GError **error)
+ask_and_die (DdebugDomainSet *set, GError **error)
 {
   gboolean done;
 
   ddebug_wait_let_signals_kill (TRUE);
-  done = ask (fleet, error);
+  done = ask (set, error);
   ddebug_wait_let_signals_kill (FALSE);
   return done;
 }
 
-DdebugFleet *
-ddebug_fleet_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, GPtrArray *sources, GError **error)
+DdebugDomainSet *
+ddebug_domain_set_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, GPtrArray *sources, GError **error)
 {
-  g_autoptr (DdebugFleet) fleet = g_new0 (DdebugFleet, 1);
+  g_autoptr (DdebugDomainSet) set = g_new0 (DdebugDomainSet, 1);
 
-  fleet->asked = options;
-  fleet->options = *options;
+  set->asked = options;
+  set->options = *options;
   /* A log may come with the first start of its VM. */
-  fleet->options.wait = show != DDEBUG_SHOW_TRACE;
-  fleet->show = show;
-  fleet->wait = wait;
-  fleet->sources = sources;
-  fleet->members = g_ptr_array_new_with_free_func (g_free);
-  return ask_and_die (fleet, error) ? g_steal_pointer (&fleet) : NULL;
+  set->options.wait = show != DDEBUG_SHOW_TRACE;
+  set->show = show;
+  set->wait = wait;
+  set->sources = sources;
+  set->members = g_ptr_array_new_with_free_func (g_free);
+  return ask_and_die (set, error) ? g_steal_pointer (&set) : NULL;
 }
 
 void
-ddebug_fleet_free (DdebugFleet *fleet)
+ddebug_domain_set_free (DdebugDomainSet *set)
 {
-  if (!fleet)
+  if (!set)
     return;
-  ddebug_wait_set_counter (fleet->wait, -1);
-  g_clear_pointer (&fleet->libvirt, ddebug_libvirt_free);
-  g_ptr_array_unref (fleet->members);
-  g_free (fleet);
+  ddebug_wait_set_counter (set->wait, -1);
+  g_clear_pointer (&set->libvirt, ddebug_libvirt_free);
+  g_ptr_array_unref (set->members);
+  g_free (set);
 }
 
 void
-ddebug_fleet_wake (DdebugFleet *fleet, guint wake)
+ddebug_domain_set_wake (DdebugDomainSet *set, guint wake)
 {
   g_autoptr (GError) error = NULL;
-  gboolean had = fleet->libvirt != NULL;
+  gboolean had = set->libvirt != NULL;
 
-  if (!(wake & DDEBUG_WAKE_COUNTER) && (had || g_get_monotonic_time () < fleet->retry_at))
+  if (!(wake & DDEBUG_WAKE_COUNTER) && (had || g_get_monotonic_time () < set->retry_at))
     return;
-  if ((!had || ddebug_libvirt_is_alive (fleet->libvirt)) && ask_and_die (fleet, &error))
+  if ((!had || ddebug_libvirt_is_alive (set->libvirt)) && ask_and_die (set, &error))
     {
       if (!had)
         ddebug_host_say ("libvirt is there again");
@@ -225,24 +225,24 @@ ddebug_fleet_wake (DdebugFleet *fleet, guint wake)
     }
   if (had)
     ddebug_host_say ("libvirt has gone: VMs that come or go are not noticed until it is back");
-  ddebug_wait_set_counter (fleet->wait, -1);
-  g_clear_pointer (&fleet->libvirt, ddebug_libvirt_free);
-  fleet->retry_at = g_get_monotonic_time () + RETRY;
+  ddebug_wait_set_counter (set->wait, -1);
+  g_clear_pointer (&set->libvirt, ddebug_libvirt_free);
+  set->retry_at = g_get_monotonic_time () + RETRY;
 }
 
 int
-ddebug_fleet_timeout (DdebugFleet *fleet)
+ddebug_domain_set_timeout (DdebugDomainSet *set)
 {
-  if (fleet->libvirt)
+  if (set->libvirt)
     return -1;
-  return (int) MAX ((fleet->retry_at - g_get_monotonic_time () + 999) / 1000, 0);
+  return (int) MAX ((set->retry_at - g_get_monotonic_time () + 999) / 1000, 0);
 }
 
 gboolean
-ddebug_fleet_has_ended (DdebugFleet *fleet)
+ddebug_domain_set_has_ended (DdebugDomainSet *set)
 {
-  const DdebugFilter *filter = fleet->asked->filter;
+  const DdebugFilter *filter = set->asked->filter;
 
-  return fleet->show == DDEBUG_SHOW_TRACE
+  return set->show == DDEBUG_SHOW_TRACE
          || (filter && ddebug_filter_until (filter) / 1000 < (guint64) g_get_real_time ());
 }

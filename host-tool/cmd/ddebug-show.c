@@ -45,7 +45,7 @@ typedef struct
 {
   DdebugWait *wait;
   GPtrArray *sources;       /* of DdebugSource */
-  DdebugFleet *fleet;       /* whose sources come and go; NULL unless --all */
+  DdebugDomainSet *domains; /* whose sources come and go; NULL unless --all */
   GPtrArray *round;         /* of DdebugSource, not owned: those in this round */
   GPtrArray *heads;         /* of those, the ones that have an item */
   gboolean names;           /* each line is to begin with the log's */
@@ -241,7 +241,7 @@ print_round (Show *show)
 static void
 wait_for_more (Show *show)
 {
-  int timeout = show->fleet ? ddebug_fleet_timeout (show->fleet) : -1;
+  int timeout = show->domains ? ddebug_domain_set_timeout (show->domains) : -1;
   guint wake;
 
   for (guint i = 0; i < show->sources->len; i++)
@@ -257,8 +257,8 @@ wait_for_more (Show *show)
       stop (show, DDEBUG_EXIT_OK);
       return;
     }
-  if (show->fleet)
-    ddebug_fleet_wake (show->fleet, wake);
+  if (show->domains)
+    ddebug_domain_set_wake (show->domains, wake);
   for (guint i = 0; i < show->sources->len; i++)
     ddebug_source_wake (g_ptr_array_index (show->sources, i));
 }
@@ -269,7 +269,7 @@ have_ended (Show *show, int *status)
 {
   *status = DDEBUG_EXIT_OK;
   /* More may come, unless their time is over. */
-  if (show->fleet && !ddebug_fleet_has_ended (show->fleet))
+  if (show->domains && !ddebug_domain_set_has_ended (show->domains))
     return FALSE;
   for (guint i = 0; i < show->sources->len; i++)
     {
@@ -315,7 +315,7 @@ ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wai
     allow_descriptors ();
   for (guint i = 0; i < options->n_paths; i++)
     g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i], options->names[i]));
-  if (options->all && !(show.fleet = ddebug_fleet_new (options, kind, wait, show.sources, &error)))
+  if (options->all && !(show.domains = ddebug_domain_set_new (options, kind, wait, show.sources, &error)))
     stop (&show, ddebug_host_fail (error));
   while (!show.done)
     {
@@ -327,7 +327,7 @@ ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wai
   g_ptr_array_unref (show.heads);
   g_ptr_array_unref (show.round);
   g_ptr_array_unref (show.sources);
-  ddebug_fleet_free (show.fleet);
+  ddebug_domain_set_free (show.domains);
   g_string_free (show.text, TRUE);
   g_string_free (show.item, TRUE);
   g_array_unref (show.lines);
