@@ -217,7 +217,7 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
 static int
 compare_streams (gconstpointer a, gconstpointer b)
 {
-  const DdebugStream *x = *(DdebugStream *const *) a, *y = *(DdebugStream *const *) b;
+  const DdebugMergerStream *x = *(DdebugMergerStream *const *) a, *y = *(DdebugMergerStream *const *) b;
 
   if (x->cpu != y->cpu)
     return x->cpu < y->cpu ? -1 : 1;
@@ -227,7 +227,7 @@ compare_streams (gconstpointer a, gconstpointer b)
 }
 
 static void
-add_stream (const Info *info, const DdebugStream *stream)
+add_stream (const Info *info, const DdebugMergerStream *stream)
 {
   char buf[16];
 

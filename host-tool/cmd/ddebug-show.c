@@ -37,7 +37,7 @@ typedef struct
 {
   gsize end;
   DdebugSource *source;
-  DdebugStream *stream;
+  DdebugMergerStream *stream;
   DdebugPlace place;
 } Line;
 
@@ -154,7 +154,7 @@ add_item (Show *show, DdebugSource *source)
     format_item (show, source);
   if (source->cursor && source->item.stream)
     {
-      const DdebugStream *stream = source->item.stream;
+      const DdebugMergerStream *stream = source->item.stream;
       Line line = {
         .end = show->text->len,
         .source = source,

@@ -130,7 +130,7 @@ leave_behind (DdebugSource *source)
 /* ---- the cursor ---- */
 
 static void
-take_place (DdebugStream *stream, gpointer data)
+take_place (DdebugMergerStream *stream, gpointer data)
 {
   DdebugSource *source = data;
   DdebugPlace place;

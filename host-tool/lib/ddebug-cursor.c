@@ -502,7 +502,7 @@ ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life)
 }
 
 gboolean
-ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace *place)
+ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place)
 {
   Group *group = g_hash_table_lookup (cursor->groups, stream->life->name);
   DdebugPlace *found = group ? g_hash_table_lookup (group->places, GUINT_TO_POINTER (stream->id)) : NULL;
@@ -513,7 +513,7 @@ ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace
 }
 
 void
-ddebug_cursor_set (DdebugCursor *cursor, const DdebugStream *stream, const DdebugPlace *place)
+ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place)
 {
   Group *group = get_group (cursor, stream->life->name);
 

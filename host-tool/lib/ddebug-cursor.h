@@ -68,7 +68,7 @@ gboolean ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GErro
 void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life);
 
 /* FALSE if nothing of the stream was consumed yet. */
-gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace *place);
-void ddebug_cursor_set (DdebugCursor *cursor, const DdebugStream *stream, const DdebugPlace *place);
+gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place);
+void ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place);
 
 #endif

@@ -64,7 +64,7 @@ struct DdebugLife
 {
   char *name;               /* group of it in the cursor */
   guint32 epoch;            /* last one seen */
-  GHashTable *streams;      /* id -> DdebugStream, kept by the merger */
+  GHashTable *streams;      /* id -> DdebugMergerStream, kept by the merger */
 };
 
 typedef struct DdebugDict DdebugDict;

@@ -384,7 +384,7 @@ append_count (GString *out, guint64 count, const char *noun)
 }
 
 static void
-append_where (GString *out, const DdebugStream *stream)
+append_where (GString *out, const DdebugMergerStream *stream)
 {
   char buf[16];
 

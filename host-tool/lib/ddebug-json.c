@@ -159,7 +159,7 @@ add_epoch (JsonBuilder *builder, const DdebugEpoch *epoch)
 }
 
 static void
-add_stream (JsonBuilder *builder, const DdebugStream *stream)
+add_stream (JsonBuilder *builder, const DdebugMergerStream *stream)
 {
   char buf[16];
 

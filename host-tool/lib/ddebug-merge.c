@@ -58,7 +58,7 @@ typedef enum
 
 typedef struct
 {
-  DdebugStream stream;      /* must be first: what the outside sees */
+  DdebugMergerStream stream; /* must be first: what the outside sees */
   GQueue spans;             /* of Span, the one being read not included */
   Span *span;
   Head head;
@@ -85,7 +85,7 @@ struct DdebugMerger
   guint64 newest;           /* time of the youngest message of it that was given out */
   GQueue in_life;           /* of Stream, those that are in the life that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
-  DdebugStreamFunc stream_func;
+  DdebugMergerStreamFunc stream_func;
   gpointer stream_data;
 };
 
@@ -319,7 +319,7 @@ static gboolean
 take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
 {
   guint64 number = stream->message.number;
-  DdebugStream *s = &stream->stream;
+  DdebugMergerStream *s = &stream->stream;
 
   if (number > s->next)
     {
@@ -350,7 +350,7 @@ static gboolean
 take_drops (Stream *stream, DdebugItem *item)
 {
   const DdebugChunk *chunk = &stream->span->chunk;
-  DdebugStream *s = &stream->stream;
+  DdebugMergerStream *s = &stream->stream;
 
   /* Somebody else may have reported them meanwhile: see ddebug-cursor. */
   if (!has_drops (stream, stream->span))
@@ -455,14 +455,14 @@ ddebug_merger_set_held_max (DdebugMerger *merger, gsize bytes)
 }
 
 void
-ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data)
+ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugMergerStreamFunc func, gpointer data)
 {
   merger->stream_func = func;
   merger->stream_data = data;
 }
 
 void
-ddebug_stream_free (gpointer data)
+ddebug_merger_stream_free (gpointer data)
 {
   Stream *stream = data;
 

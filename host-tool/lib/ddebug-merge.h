@@ -32,7 +32,7 @@ typedef struct
   guint64 dropped;
   guint64 repeated;         /* messages that were there twice, shown once */
   guint64 late;             /* of those received: see DdebugItem */
-} DdebugStream;
+} DdebugMergerStream;
 
 typedef enum
 {
@@ -62,7 +62,7 @@ typedef enum
 typedef struct
 {
   DdebugItemType type;
-  DdebugStream *stream;     /* NULL for BAD_CHUNK and IO_LOST */
+  DdebugMergerStream *stream; /* NULL for BAD_CHUNK and IO_LOST */
   DdebugEpoch *epoch;       /* likewise */
   DdebugMessage message;    /* its text is valid until the merger is used again */
   gboolean unchecked;       /* it is of a shared ring whose QEMU died: no checksum covers it */
@@ -94,7 +94,7 @@ typedef struct DdebugMerger DdebugMerger;
 #define DDEBUG_MERGER_HELD_MAX ((gsize) 64 << 20)
 
 /* Called for each stream that is met first, before its first message: may set consumed and the like. */
-typedef void (*DdebugStreamFunc) (DdebugStream *stream, gpointer data);
+typedef void (*DdebugMergerStreamFunc) (DdebugMergerStream *stream, gpointer data);
 
 DdebugMerger *ddebug_merger_new (void);
 void ddebug_merger_free (DdebugMerger *merger);
@@ -102,10 +102,10 @@ void ddebug_merger_free (DdebugMerger *merger);
 void ddebug_merger_set_window (DdebugMerger *merger, guint64 window_ns);
 /* Bytes to be held at most; beyond, all is made due.  At first %DDEBUG_MERGER_HELD_MAX. */
 void ddebug_merger_set_held_max (DdebugMerger *merger, gsize bytes);
-void ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data);
+void ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugMergerStreamFunc func, gpointer data);
 
 /* For ddebug_dict_new(). */
-void ddebug_stream_free (gpointer stream);
+void ddebug_merger_stream_free (gpointer stream);
 
 /**
  * ddebug_merger_push:

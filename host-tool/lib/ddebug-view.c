@@ -45,7 +45,7 @@ ddebug_view_new (DdebugReader *reader)
   DdebugView *view = g_new0 (DdebugView, 1);
 
   view->reader = reader;
-  view->dict = ddebug_dict_new (ddebug_stream_free);
+  view->dict = ddebug_dict_new (ddebug_merger_stream_free);
   view->merger = ddebug_merger_new ();
   view->events = g_array_new (FALSE, TRUE, sizeof (DdebugItem));
   return view;

@@ -16,7 +16,7 @@ typedef struct
   char *path;
   guint8 uuid[16];
   DdebugLife life;
-  DdebugStream stream;
+  DdebugMergerStream stream;
 } Fixture;
 
 static void

@@ -253,7 +253,7 @@ test_callsites (void)
 static void
 test_notices (void)
 {
-  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
   DdebugFormat format = { 0 };
   DdebugItem item = { .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = 1, .reason = DDEBUG_LOST_RING };
   g_autoptr (GString) out = g_string_new (NULL);
@@ -299,7 +299,7 @@ test_late (void)
     { G_MAXUINT64,
       "-- late on cpu 3, hardirq: the next message is 18446744073.709552 s older than one before it --\n" },
   };
-  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -356,7 +356,7 @@ test_all_notices (void)
     const char *name;
   } contexts[] = { { VIRTIO_DDEBUG_CTX_TASK, "task" }, { VIRTIO_DDEBUG_CTX_SOFTIRQ, "softirq" },
                    { VIRTIO_DDEBUG_CTX_HARDIRQ, "hardirq" }, { VIRTIO_DDEBUG_CTX_NMI, "nmi" } };
-  DdebugStream stream = { .cpu = 7 };
+  DdebugMergerStream stream = { .cpu = 7 };
   DdebugFormat format = { 0 };
 
   for (guint i = 0; i < G_N_ELEMENTS (contexts); i++)
@@ -493,7 +493,7 @@ test_sizes (void)
 static void
 add_kmsg (DdebugFormat *format, GString *out, guint32 flags, const char *text)
 {
-  static DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_NMI };
+  static DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_NMI };
   DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE,
                       .stream = &stream,
                       .message = { .time = 9000000000, .is_kmsg = TRUE, .kmsg = flags,

@@ -19,7 +19,7 @@ static void
 set_up (Fixture *f, gconstpointer data)
 {
   (void) data;
-  f->dict = ddebug_dict_new (ddebug_stream_free);
+  f->dict = ddebug_dict_new (ddebug_merger_stream_free);
   f->merger = ddebug_merger_new ();
   f->epoch = ddebug_dict_epoch (f->dict, 1);
   f->life = ddebug_dict_life (f->dict, f->epoch);
@@ -197,7 +197,7 @@ test_settled (Fixture *f, gconstpointer data)
 static void
 assert_counted (Fixture *f, guint32 stream, guint64 late)
 {
-  DdebugStream *s = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (stream));
+  DdebugMergerStream *s = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (stream));
 
   g_assert_nonnull (s);
   g_assert_cmpuint (s->late, ==, late);
@@ -327,7 +327,7 @@ test_late_random (Fixture *f, gconstpointer data)
     }
   for (guint s = 0; s < STREAMS; s++)
     {
-      DdebugStream *stream = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (s));
+      DdebugMergerStream *stream = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (s));
 
       counted += stream->late;
       g_assert_cmpuint (stream->received, ==, p[s]->number);
@@ -689,7 +689,7 @@ test_account (Fixture *f, gconstpointer data)
   g_hash_table_iter_init (&iter, f->life->streams);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
-      DdebugStream *stream = value;
+      DdebugMergerStream *stream = value;
 
       heard += stream->received + stream->lost + stream->dropped;
       g_assert_cmpuint (stream->lost, >, 0);
