@@ -206,7 +206,7 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
       add_word (info, epoch->driver);
       g_string_append (info->text, "\n  attached:     ");
       ddebug_format_time (info->text, epoch->realtime);
-      g_string_append_printf (info->text, "\n  rings:        %016" G_GINT64_MODIFIER "x\n", epoch->instance);
+      g_string_append_printf (info->text, "\n  rings:        %016" G_GINT64_MODIFIER "x\n", epoch->instance_id);
     }
   else
     g_string_append (info->text, "  introduction: not in the log\n");
@@ -239,20 +239,20 @@ add_stream (const Info *info, const DdebugMergerStream *stream)
 }
 
 static void
-add_life (const Info *info, DdebugLife *life)
+add_instance (const Info *info, DdebugInstance *instance)
 {
   g_autoptr (GPtrArray) streams = g_ptr_array_new ();
   GHashTableIter iter;
   gpointer stream;
 
-  g_hash_table_iter_init (&iter, life->streams);
+  g_hash_table_iter_init (&iter, instance->streams);
   while (g_hash_table_iter_next (&iter, NULL, &stream))
     g_ptr_array_add (streams, stream);
   g_ptr_array_sort (streams, compare_streams);
   g_string_append_printf (info->text,
                           "\nstreams of %s\n"
                           "    cpu  context      received         lost      dropped     repeated         late\n",
-                          life->name);
+                          instance->name);
   for (guint i = 0; i < streams->len; i++)
     add_stream (info, g_ptr_array_index (streams, i));
 }
@@ -262,14 +262,14 @@ add_contents (const Info *info)
 {
   DdebugDict *dict = ddebug_view_dict (info->view);
   g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (dict);
-  GPtrArray *lives = ddebug_dict_lives (dict);
+  GPtrArray *instances = ddebug_dict_instances (dict);
 
   add_totals (info);
   add_damage (info);
   for (guint i = 0; i < epochs->len; i++)
     add_epoch (info, g_ptr_array_index (epochs, i));
-  for (guint i = 0; i < lives->len; i++)
-    add_life (info, g_ptr_array_index (lives, i));
+  for (guint i = 0; i < instances->len; i++)
+    add_instance (info, g_ptr_array_index (instances, i));
 }
 
 /* ---- the command ---- */

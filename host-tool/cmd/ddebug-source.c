@@ -147,15 +147,15 @@ take_place (DdebugMergerStream *stream, gpointer data)
 static void
 take_places (DdebugSource *source)
 {
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+  GPtrArray *instances = ddebug_dict_instances (ddebug_view_dict (source->view));
 
-  for (guint i = 0; i < lives->len; i++)
+  for (guint i = 0; i < instances->len; i++)
     {
-      DdebugLife *life = g_ptr_array_index (lives, i);
+      DdebugInstance *instance = g_ptr_array_index (instances, i);
       GHashTableIter iter;
       gpointer stream;
 
-      g_hash_table_iter_init (&iter, life->streams);
+      g_hash_table_iter_init (&iter, instance->streams);
       while (g_hash_table_iter_next (&iter, NULL, &stream))
         take_place (stream, source);
     }
@@ -213,13 +213,13 @@ lock_cursor (DdebugSource *source)
 static void
 unlock_cursor (DdebugSource *source)
 {
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+  GPtrArray *instances = ddebug_dict_instances (ddebug_view_dict (source->view));
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i < lives->len; i++)
-    ddebug_cursor_touch (source->cursor, g_ptr_array_index (lives, i));
+  for (guint i = 0; i < instances->len; i++)
+    ddebug_cursor_touch (source->cursor, g_ptr_array_index (instances, i));
   source->locked = FALSE;
-  /* Only when all of the log was read are lives known that are not in it any more. */
+  /* Only when all of the log was read are instances known that are not in it any more. */
   if (!ddebug_cursor_unlock (source->cursor, source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0,
                              &error))
     fail (source, error);

@@ -64,7 +64,7 @@ scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
     {
       DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
 
-      ddebug_dict_life (dict, epoch);
+      ddebug_dict_instance (dict, epoch);
       ddebug_epoch_note_data (epoch, chunk);
     }
   else if (!chunk->payload)

@@ -31,7 +31,7 @@
 
 typedef struct
 {
-  guint32 epoch;            /* last one read of this life */
+  guint32 epoch;            /* last one read of this instance */
   GHashTable *places;       /* stream id -> DdebugPlace */
 } Group;
 
@@ -43,7 +43,7 @@ struct DdebugCursor
   int fd;                   /* -1: not open */
   gboolean ours;            /* the file was ours once: it may not become another log's */
   gboolean dirty;
-  GHashTable *groups;       /* name of a life -> Group */
+  GHashTable *groups;       /* name of an instance -> Group */
   char head[HEAD];          /* as it was read or written last */
   guint64 generation;       /* of that head */
   guint64 off;              /* of the places in the file */
@@ -490,13 +490,13 @@ ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GError **error
 /* ---- places ---- */
 
 void
-ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life)
+ddebug_cursor_touch (DdebugCursor *cursor, const DdebugInstance *instance)
 {
-  Group *group = g_hash_table_lookup (cursor->groups, life->name);
+  Group *group = g_hash_table_lookup (cursor->groups, instance->name);
 
-  if (group && group->epoch < life->epoch)
+  if (group && group->epoch < instance->epoch)
     {
-      group->epoch = life->epoch;
+      group->epoch = instance->epoch;
       cursor->dirty = TRUE;
     }
 }
@@ -504,7 +504,7 @@ ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life)
 gboolean
 ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place)
 {
-  Group *group = g_hash_table_lookup (cursor->groups, stream->life->name);
+  Group *group = g_hash_table_lookup (cursor->groups, stream->instance->name);
   DdebugPlace *found = group ? g_hash_table_lookup (group->places, GUINT_TO_POINTER (stream->id)) : NULL;
 
   if (found)
@@ -515,9 +515,9 @@ ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, Ddebu
 void
 ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place)
 {
-  Group *group = get_group (cursor, stream->life->name);
+  Group *group = get_group (cursor, stream->instance->name);
 
-  group->epoch = MAX (group->epoch, stream->life->epoch);
+  group->epoch = MAX (group->epoch, stream->instance->epoch);
   *get_place (group, stream->id) = *place;
   cursor->dirty = TRUE;
 }

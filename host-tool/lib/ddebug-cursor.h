@@ -58,14 +58,14 @@ gboolean ddebug_cursor_save (DdebugCursor *cursor, GError **error);
 
 /**
  * ddebug_cursor_unlock:
- * @oldest_epoch: lives that ended in an epoch below are forgotten
+ * @oldest_epoch: instances that ended in an epoch below are forgotten
  *
  * Writes what was changed, unlocks and closes.
  */
 gboolean ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GError **error);
 
-/* Tells that @life went on in the epoch that it names now. */
-void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life);
+/* Tells that @instance went on in the epoch that it names now. */
+void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugInstance *instance);
 
 /* FALSE if nothing of the stream was consumed yet. */
 gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place);

@@ -4,7 +4,7 @@
  * needed: the memory taken is that of the dictionary in the file, and a few
  * words for each entry of at least 24 bytes.
  *
- * Guests choose the numbers of callsites and the names of lives.  None of the
+ * Guests choose the numbers of callsites and the names of instances.  None of the
  * tables may become slow by that choice.
  */
 #include "ddebug-dict.h"
@@ -17,8 +17,8 @@ struct DdebugDict
 {
   GHashTable *epochs;       /* number -> DdebugEpoch */
   GTree *with_callsites;    /* number -> DdebugEpoch, those that have any, in order */
-  GPtrArray *lives;
-  GTree *lives_by_name;
+  GPtrArray *instances;
+  GTree *instances_by_name;
   GDestroyNotify free_stream;
 };
 
@@ -39,13 +39,13 @@ epoch_free (gpointer data)
 }
 
 static void
-life_free (gpointer data)
+instance_free (gpointer data)
 {
-  DdebugLife *life = data;
+  DdebugInstance *instance = data;
 
-  g_free (life->name);
-  g_hash_table_unref (life->streams);
-  g_free (life);
+  g_free (instance->name);
+  g_hash_table_unref (instance->streams);
+  g_free (instance);
 }
 
 guint
@@ -80,8 +80,8 @@ ddebug_dict_new (GDestroyNotify free_stream)
 
   dict->epochs = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, epoch_free);
   dict->with_callsites = g_tree_new (compare_numbers);
-  dict->lives = g_ptr_array_new_with_free_func (life_free);
-  dict->lives_by_name = g_tree_new (compare_names);
+  dict->instances = g_ptr_array_new_with_free_func (instance_free);
+  dict->instances_by_name = g_tree_new (compare_names);
   dict->free_stream = free_stream;
   return dict;
 }
@@ -91,8 +91,8 @@ ddebug_dict_free (DdebugDict *dict)
 {
   if (!dict)
     return;
-  g_tree_unref (dict->lives_by_name);
-  g_ptr_array_unref (dict->lives);
+  g_tree_unref (dict->instances_by_name);
+  g_ptr_array_unref (dict->instances);
   g_tree_unref (dict->with_callsites);
   g_hash_table_unref (dict->epochs);
   g_free (dict);
@@ -111,37 +111,37 @@ ddebug_dict_epoch (DdebugDict *dict, guint32 number)
   return epoch;
 }
 
-/* The name says which life it is: an instance, or an epoch of which nothing more is known. */
+/* The name says which instance it is: an instance, or an epoch of which nothing more is known. */
 static char *
-life_name (const DdebugEpoch *epoch)
+instance_name (const DdebugEpoch *epoch)
 {
   if (epoch->attached)
-    return g_strdup_printf ("instance %016" G_GINT64_MODIFIER "x", epoch->instance);
+    return g_strdup_printf ("instance %016" G_GINT64_MODIFIER "x", epoch->instance_id);
   return g_strdup_printf ("epoch %u", epoch->number);
 }
 
-DdebugLife *
-ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
+DdebugInstance *
+ddebug_dict_instance (DdebugDict *dict, DdebugEpoch *epoch)
 {
   g_autofree char *name = NULL;
-  DdebugLife *life;
+  DdebugInstance *instance;
 
-  if (epoch->life)
-    return epoch->life;
-  name = life_name (epoch);
-  life = g_tree_lookup (dict->lives_by_name, name);
-  if (life)
+  if (epoch->instance)
+    return epoch->instance;
+  name = instance_name (epoch);
+  instance = g_tree_lookup (dict->instances_by_name, name);
+  if (instance)
     {
-      life->epoch = MAX (life->epoch, epoch->number);
-      return epoch->life = life;
+      instance->epoch = MAX (instance->epoch, epoch->number);
+      return epoch->instance = instance;
     }
-  life = g_new0 (DdebugLife, 1);
-  life->name = g_steal_pointer (&name);
-  life->epoch = epoch->number;
-  life->streams = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, dict->free_stream);
-  g_ptr_array_add (dict->lives, life);
-  g_tree_insert (dict->lives_by_name, life->name, life);
-  return epoch->life = life;
+  instance = g_new0 (DdebugInstance, 1);
+  instance->name = g_steal_pointer (&name);
+  instance->epoch = epoch->number;
+  instance->streams = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, dict->free_stream);
+  g_ptr_array_add (dict->instances, instance);
+  g_tree_insert (dict->instances_by_name, instance->name, instance);
+  return epoch->instance = instance;
 }
 
 void
@@ -164,20 +164,20 @@ ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
 
   if (chunk->len < sizeof attach)
     return FALSE;
-  /* A second one, or one that comes when messages were shown, would move streams to another life. */
-  if (epoch->attached || epoch->life)
+  /* A second one, or one that comes when messages were shown, would move streams to another instance. */
+  if (epoch->attached || epoch->instance)
     return TRUE;
   memcpy (&attach, chunk->payload, sizeof attach);
   epoch->attached = TRUE;
   epoch->realtime = chunk->realtime;
   memcpy (epoch->boot_id, attach.boot_id, sizeof epoch->boot_id);
-  epoch->instance = GUINT64_FROM_LE (attach.instance);
+  epoch->instance_id = GUINT64_FROM_LE (attach.instance);
   epoch->clock = GUINT64_FROM_LE (attach.clock);
   epoch->guest_realtime = GUINT64_FROM_LE (attach.realtime);
   epoch->nr_cpus = GUINT32_FROM_LE (attach.nr_cpus);
   memcpy (epoch->release, attach.release, sizeof attach.release);
   memcpy (epoch->driver, attach.driver, sizeof attach.driver);
-  ddebug_dict_life (dict, epoch);
+  ddebug_dict_instance (dict, epoch);
   return TRUE;
 }
 
@@ -294,7 +294,7 @@ ddebug_dict_epochs (DdebugDict *dict)
 }
 
 GPtrArray *
-ddebug_dict_lives (DdebugDict *dict)
+ddebug_dict_instances (DdebugDict *dict)
 {
-  return dict->lives;
+  return dict->instances;
 }

@@ -28,8 +28,8 @@ typedef struct
   const guint8 *packed;     /* format of its packed records */
 } DdebugCallsite;
 
-/* A life of the rings: streams go on over all epochs of one life. */
-typedef struct DdebugLife DdebugLife;
+/* An instance of the rings: streams go on over all epochs of one instance. */
+typedef struct DdebugInstance DdebugInstance;
 
 typedef struct
 {
@@ -37,7 +37,7 @@ typedef struct
   gboolean attached;        /* the ATTACH chunk was read; else what follows is zero */
   guint64 realtime;         /* ns since 1970 on the host when it was written */
   guint8 boot_id[16];
-  guint64 instance;
+  guint64 instance_id;      /* of the driver instance */
   guint64 clock;
   guint64 guest_realtime;
   guint32 nr_cpus;
@@ -55,12 +55,12 @@ typedef struct
   guint64 happened;         /* ns since 1970, host: when it did */
   gboolean closed;          /* QEMU has ended, and said so, */
   gboolean left;            /* or is gone: the next one came */
-  DdebugLife *life;
+  DdebugInstance *instance;
   GHashTable *by_id;        /* id -> struct ddebug_callsite in a payload; NULL: forgotten */
   GPtrArray *payloads;
 } DdebugEpoch;
 
-struct DdebugLife
+struct DdebugInstance
 {
   char *name;               /* group of it in the cursor */
   guint32 epoch;            /* last one seen */
@@ -69,7 +69,7 @@ struct DdebugLife
 
 typedef struct DdebugDict DdebugDict;
 
-/* @free_stream: frees what the merger keeps in a life's streams. */
+/* @free_stream: frees what the merger keeps in an instance's streams. */
 DdebugDict *ddebug_dict_new (GDestroyNotify free_stream);
 void ddebug_dict_free (DdebugDict *dict);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugDict, ddebug_dict_free)
@@ -78,12 +78,12 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugDict, ddebug_dict_free)
  * ddebug_dict_epoch:
  *
  * Returns: (transfer none): the epoch of that number, made if it is new.  An
- * epoch whose ATTACH chunk was not read has a life of its own.
+ * epoch whose ATTACH chunk was not read has an instance of its own.
  */
 DdebugEpoch *ddebug_dict_epoch (DdebugDict *dict, guint32 number);
 
-/* The life that @epoch belongs to. */
-DdebugLife *ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch);
+/* The instance that @epoch belongs to. */
+DdebugInstance *ddebug_dict_instance (DdebugDict *dict, DdebugEpoch *epoch);
 
 /* Notes when the messages of @chunk, of type DATA, came. */
 void ddebug_epoch_note_data (DdebugEpoch *epoch, const DdebugChunk *chunk);
@@ -105,7 +105,7 @@ guint ddebug_dict_hash (gconstpointer number);
 
 /* All epochs, by number. (transfer container) */
 GPtrArray *ddebug_dict_epochs (DdebugDict *dict);
-/* All lives, in the order in which they were met. (transfer none) */
-GPtrArray *ddebug_dict_lives (DdebugDict *dict);
+/* All instances, in the order in which they were met. (transfer none) */
+GPtrArray *ddebug_dict_instances (DdebugDict *dict);
 
 #endif

@@ -572,7 +572,7 @@ append_notice (const DdebugItem *item, GString *out)
 static gboolean
 is_other_boot (const DdebugEpoch *a, const DdebugEpoch *b)
 {
-  return !a->attached || !b->attached || a->instance != b->instance
+  return !a->attached || !b->attached || a->instance_id != b->instance_id
          || memcmp (a->boot_id, b->boot_id, sizeof a->boot_id) != 0;
 }
 

@@ -65,7 +65,7 @@ typedef struct
   DdebugMessage message;    /* for HEAD_MESSAGE */
   guint64 time;             /* of the head */
   gboolean begun;           /* a message was met */
-  gboolean in_life;         /* a chunk of it came since a life was ended last */
+  gboolean in_instance;     /* a chunk of it came since an instance was ended last */
   DdebugMarks marks;        /* of the span of the last message */
   guint64 end_pos;          /* behind the last span read */
 } Stream;
@@ -81,9 +81,9 @@ struct DdebugMerger
   gsize held_bytes;
   gsize held_max;
   guint64 order;
-  const DdebugLife *newest_life;
+  const DdebugInstance *newest_instance;
   guint64 newest;           /* time of the youngest message of it that was given out */
-  GQueue in_life;           /* of Stream, those that are in the life that is merged */
+  GQueue in_instance;       /* of Stream, those that are in the instance that is merged */
   GQueue tails;             /* of Stream, whose ends are to be checked */
   DdebugMergerStreamFunc stream_func;
   gpointer stream_data;
@@ -304,10 +304,10 @@ note_time (DdebugMerger *merger, const Stream *stream)
 {
   guint64 time = stream->message.time;
 
-  /* The clocks of two lives have nothing in common. */
-  if (merger->newest_life != stream->stream.life)
+  /* The clocks of two instances have nothing in common. */
+  if (merger->newest_instance != stream->stream.instance)
     merger->newest = 0;
-  merger->newest_life = stream->stream.life;
+  merger->newest_instance = stream->stream.instance;
   if (time < merger->newest)
     return merger->newest - time;
   merger->newest = time;
@@ -425,7 +425,7 @@ ddebug_merger_new (void)
   merger->held_max = DDEBUG_MERGER_HELD_MAX;
   merger->heap = g_ptr_array_new ();
   g_queue_init (&merger->held);
-  g_queue_init (&merger->in_life);
+  g_queue_init (&merger->in_instance);
   g_queue_init (&merger->tails);
   return merger;
 }
@@ -437,7 +437,7 @@ ddebug_merger_free (DdebugMerger *merger)
     return;
   g_ptr_array_unref (merger->heap);
   g_queue_clear (&merger->held);
-  g_queue_clear (&merger->in_life);
+  g_queue_clear (&merger->in_instance);
   g_queue_clear (&merger->tails);
   g_free (merger);
 }
@@ -472,17 +472,17 @@ ddebug_merger_stream_free (gpointer data)
 }
 
 static Stream *
-find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugLife *life)
+find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugInstance *instance)
 {
-  Stream *stream = g_hash_table_lookup (life->streams, GUINT_TO_POINTER (chunk->stream));
+  Stream *stream = g_hash_table_lookup (instance->streams, GUINT_TO_POINTER (chunk->stream));
 
   if (stream)
     return stream;
   stream = g_new0 (Stream, 1);
   g_queue_init (&stream->spans);
-  stream->stream.life = life;
+  stream->stream.instance = instance;
   stream->stream.id = chunk->stream;
-  g_hash_table_insert (life->streams, GUINT_TO_POINTER (chunk->stream), stream);
+  g_hash_table_insert (instance->streams, GUINT_TO_POINTER (chunk->stream), stream);
   if (merger->stream_func)
     merger->stream_func (&stream->stream, merger->stream_data);
   return stream;
@@ -500,17 +500,17 @@ release_old (DdebugMerger *merger, guint64 now)
 }
 
 void
-ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugLife *life,
+ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugInstance *instance,
                     const DdebugMarks *marks)
 {
-  Stream *stream = find_stream (merger, chunk, life);
+  Stream *stream = find_stream (merger, chunk, instance);
   Span *span;
 
   /* The heap is in order only when what was taken from its top is settled. */
   settle_taken (merger);
-  if (!stream->in_life)
-    g_queue_push_tail (&merger->in_life, stream);
-  stream->in_life = TRUE;
+  if (!stream->in_instance)
+    g_queue_push_tail (&merger->in_instance, stream);
+  stream->in_instance = TRUE;
   stream->stream.epoch = epoch;
   stream->stream.cpu = chunk->cpu;
   stream->stream.context = chunk->context;
@@ -555,14 +555,14 @@ ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit)
 }
 
 void
-ddebug_merger_end_life (DdebugMerger *merger)
+ddebug_merger_end_instance (DdebugMerger *merger)
 {
   Stream *stream;
 
-  /* Not all of the life's: a log may go to and fro between lives of many streams. */
-  while ((stream = g_queue_pop_head (&merger->in_life)))
+  /* Not all of the instance's: a log may go to and fro between instances of many streams. */
+  while ((stream = g_queue_pop_head (&merger->in_instance)))
     {
-      stream->in_life = FALSE;
+      stream->in_instance = FALSE;
       g_queue_push_tail (&merger->tails, stream);
     }
 }

@@ -11,10 +11,10 @@
 #include "ddebug-codec.h"
 #include "ddebug-dict.h"
 
-/* One context of one CPU in one life. */
+/* One context of one CPU in one instance. */
 typedef struct
 {
-  DdebugLife *life;
+  DdebugInstance *instance;
   DdebugEpoch *epoch;       /* in which it was seen last */
   guint32 id;
   guint32 cpu;
@@ -110,13 +110,13 @@ void ddebug_merger_stream_free (gpointer stream);
 /**
  * ddebug_merger_push:
  * @chunk: of type DATA; copied; without a payload only its counters are taken
- * @epoch, @life: which it belongs to
+ * @epoch, @instance: which it belongs to
  *
  * Messages become due (ddebug_merger_next()) two passes and a window later, see
  * "Rules for readers", 4.  Epochs must not be mixed: drain one before another is pushed.
  */
 void ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch,
-                         DdebugLife *life, const DdebugMarks *marks);
+                         DdebugInstance *instance, const DdebugMarks *marks);
 
 /* Makes all of passes up to @pass due; G_MAXUINT64: all there is. */
 void ddebug_merger_release (DdebugMerger *merger, guint64 pass);
@@ -132,8 +132,8 @@ void ddebug_merger_release (DdebugMerger *merger, guint64 pass);
  */
 gint64 ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit);
 
-/* No more comes of the life that was pushed: what is known to be missing at its streams' ends becomes due. */
-void ddebug_merger_end_life (DdebugMerger *merger);
+/* No more comes of the instance that was pushed: what is known to be missing at its streams' ends becomes due. */
+void ddebug_merger_end_instance (DdebugMerger *merger);
 
 /* Whether something may be given out by ddebug_merger_next() right now. */
 gboolean ddebug_merger_is_due (DdebugMerger *merger);
@@ -143,7 +143,7 @@ gboolean ddebug_merger_is_holding (DdebugMerger *merger);
 
 /*
  * Returns: %TRUE and the next item in @item, or %FALSE if none is due.  Messages of
- * a life come in the order of time, but for those whose @late is not 0.
+ * an instance come in the order of time, but for those whose @late is not 0.
  */
 gboolean ddebug_merger_next (DdebugMerger *merger, DdebugItem *item);
 

@@ -25,7 +25,7 @@ struct DdebugView
   DdebugMarks marks;
   DdebugTotals totals;
   DdebugEpoch *epoch;       /* of the messages that are merged */
-  DdebugLife *life;
+  DdebugInstance *instance;
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
   gboolean released;        /* nothing is read any more */
@@ -263,20 +263,20 @@ static gboolean
 change_epoch (DdebugView *view, const DdebugChunk *chunk)
 {
   DdebugEpoch *epoch = ddebug_dict_epoch (view->dict, chunk->epoch);
-  DdebugLife *life = ddebug_dict_life (view->dict, epoch);
+  DdebugInstance *instance = ddebug_dict_instance (view->dict, epoch);
 
   if (epoch == view->epoch)
     return TRUE;
-  if (view->life)
+  if (view->instance)
     {
       ddebug_merger_release (view->merger, G_MAXUINT64);
-      if (life != view->life)
-        ddebug_merger_end_life (view->merger);
-      view->life = NULL;
+      if (instance != view->instance)
+        ddebug_merger_end_instance (view->merger);
+      view->instance = NULL;
       return FALSE;
     }
   view->epoch = epoch;
-  view->life = life;
+  view->instance = instance;
   ddebug_dict_forget_before (view->dict, epoch->number);
   return TRUE;
 }
@@ -291,7 +291,7 @@ take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       return FALSE;
     }
   ddebug_epoch_note_data (view->epoch, chunk);
-  ddebug_merger_push (view->merger, chunk, view->epoch, view->life, &view->marks);
+  ddebug_merger_push (view->merger, chunk, view->epoch, view->instance, &view->marks);
   if (chunk->payload)
     return FALSE;
   view->totals.bad_chunks++;
@@ -444,7 +444,7 @@ void
 ddebug_view_finish (DdebugView *view)
 {
   ddebug_merger_release (view->merger, G_MAXUINT64);
-  ddebug_merger_end_life (view->merger);
+  ddebug_merger_end_instance (view->merger);
 }
 
 /* To the end of a round; *@more: it was not ended by @func. */

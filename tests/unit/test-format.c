@@ -426,10 +426,10 @@ test_epochs (void)
 {
   static const char other[] = "-- epoch 2: kernel r\\x1b, boot 01020000-0000-0000-0000-000000000000, "
                               "1970-01-01 00:00:05 +0000 --\n[    0.000000] x\n";
-  const DdebugEpoch known = { .number = 2, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 },
+  const DdebugEpoch known = { .number = 2, .attached = TRUE, .instance_id = 9, .boot_id = { 1, 2 },
                               .realtime = G_GUINT64_CONSTANT (5000000000), .release = "r\x1b" };
   const DdebugEpoch unknown = { .number = 2 };
-  DdebugEpoch before = { .number = 1, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 } };
+  DdebugEpoch before = { .number = 1, .attached = TRUE, .instance_id = 9, .boot_id = { 1, 2 } };
   const struct
   {
     const DdebugEpoch *next;
@@ -453,7 +453,7 @@ test_epochs (void)
                           .message = { .text = (void *) "x", .len = 1 } };
 
       before.attached = cases[i].attached;
-      before.instance = cases[i].instance;
+      before.instance_id = cases[i].instance;
       before.boot_id[0] = cases[i].boot;
       assert_item (&format, item, "[    0.000000] x\n");
       assert_item (&format, item, "[    0.000000] x\n");
