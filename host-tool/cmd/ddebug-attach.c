@@ -5,14 +5,17 @@
  * Nothing is changed before the change was shown and agreed to, and no domain is defined
  * whose QEMU would not start for it: that QEMU is asked first.
  */
+#include "ddebug-attach.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ddebug-common.h"
+#include "ddebug-domains.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-libvirt.h"
 
 /* Of a system's URI: below libvirt's own, in a folder of QEMU's user, where the device can make its log anew. */

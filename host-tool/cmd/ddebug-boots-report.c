@@ -3,11 +3,12 @@
  * --list-boots and --last-words: what became of the guests whose messages a log has.
  * Both read the whole log.
  */
+#include "ddebug-boots-report.h"
+
 #include <string.h>
 
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-json.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
@@ -345,7 +346,7 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
 /* ---- the commands ---- */
 
 static int
-tell (const DdebugOptions *options, const char *path, const char *name, DdebugWait *wait, gboolean last_words)
+report (const DdebugOptions *options, const char *path, const char *name, DdebugWait *wait, gboolean last_words)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (DdebugView) view = NULL;
@@ -386,12 +387,24 @@ tell (const DdebugOptions *options, const char *path, const char *name, DdebugWa
   return status;
 }
 
-int
-ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
+static int
+run (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
 {
-  int status = tell (options, options->paths[0], options->names[0], wait, last_words);
+  int status = report (options, options->paths[0], options->names[0], wait, last_words);
 
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
   return status;
+}
+
+int
+ddebug_host_list_boots (const DdebugOptions *options, DdebugWait *wait)
+{
+  return run (options, wait, FALSE);
+}
+
+int
+ddebug_host_last_words (const DdebugOptions *options, DdebugWait *wait)
+{
+  return run (options, wait, TRUE);
 }

@@ -10,7 +10,6 @@
 #include <sys/stat.h>
 
 #include "ddebug-libvirt.h"
-#include "ddebug-source.h"
 
 /* How often (us) a libvirt that has gone is looked for: an update of its package takes seconds. */
 #define RETRY (2 * G_USEC_PER_SEC)

@@ -7,7 +7,7 @@
 
 #include <glib.h>
 
-#include "ddebug-host.h"
+#include "ddebug-source.h"
 
 typedef struct DdebugDomainSet DdebugDomainSet;
 

@@ -6,25 +6,26 @@
  * be a domain: so whoever reads files never waits for libvirt, and an operator who is in
  * any folder can say what he calls the VM.
  */
+#include "ddebug-domains.h"
+
 #include <string.h>
 
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-json.h"
 #include "ddebug-libvirt.h"
 
 /* ---- which log ---- */
 
 void
-ddebug_sources_clear (DdebugSources *sources)
+ddebug_log_paths_clear (DdebugLogPaths *sources)
 {
   g_clear_pointer (&sources->paths, g_ptr_array_unref);
   g_clear_pointer (&sources->names, g_ptr_array_unref);
 }
 
 static void
-add_source (DdebugSources *sources, const char *path, const char *name)
+add_source (DdebugLogPaths *sources, const char *path, const char *name)
 {
   g_ptr_array_add (sources->paths, g_strdup (path));
   g_ptr_array_add (sources->names, g_strdup (name));
@@ -39,7 +40,7 @@ may_be_domain (const char *source)
 
 /* The log of @name; FALSE with @error set. */
 static gboolean
-add_domain (DdebugSources *sources, const DdebugVm *vm, GError **error)
+add_domain (DdebugLogPaths *sources, const DdebugVm *vm, GError **error)
 {
   if (vm->log && g_str_has_prefix (vm->log, "/dev/"))
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
@@ -57,7 +58,7 @@ add_domain (DdebugSources *sources, const DdebugVm *vm, GError **error)
 
 /* @quiet: that it is no domain need not be said, the file is waited for. */
 static gboolean
-resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt, DdebugSources *sources, GError **error)
+resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt, DdebugLogPaths *sources, GError **error)
 {
   gboolean forced = g_str_has_prefix (source, DDEBUG_DOMAIN_PREFIX);
   const char *name = forced ? source + strlen (DDEBUG_DOMAIN_PREFIX) : source;
@@ -88,7 +89,7 @@ resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **li
 }
 
 int
-ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugSources *sources)
+ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugLogPaths *sources)
 {
   g_autoptr (DdebugLibvirt) libvirt = NULL;
   g_autoptr (GError) error = NULL;
@@ -221,7 +222,7 @@ list_vms (const DdebugOptions *options, char **uri, GError **error)
 }
 
 int
-ddebug_host_list (const DdebugOptions *options, DdebugWait *wait)
+ddebug_host_list_domains (const DdebugOptions *options, DdebugWait *wait)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GPtrArray) vms = NULL;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* --info: reads the whole log and says what is in it, message texts apart. */
-#include <stdio.h>
+#include "ddebug-info.h"
+
 #include <string.h>
 
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-view.h"
 
 typedef struct

@@ -15,6 +15,8 @@
  * each write, so a tool that is killed has written one batch at most that is not
  * recorded.
  */
+#include "ddebug-show.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -22,7 +24,6 @@
 
 #include "ddebug-domain-set.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-output.h"
 #include "ddebug-source.h"
 

@@ -8,11 +8,18 @@
 
 #include <glib.h>
 
+#include "ddebug-common.h"
 #include "ddebug-cursor.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-json.h"
 #include "ddebug-view.h"
+
+typedef enum
+{
+  DDEBUG_SHOW_TRACE,
+  DDEBUG_SHOW_FOLLOW,
+  DDEBUG_SHOW_PIPE,
+} DdebugShow;
 
 typedef struct
 {

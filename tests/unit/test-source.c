@@ -7,7 +7,7 @@
 
 typedef LogFolder Fixture;
 
-/* ---- what ddebug-host.c has ---- */
+/* ---- what ddebug-common.c has ---- */
 
 int
 ddebug_host_fail (const GError *error)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What the commands of ddebug-host share. */
-#ifndef DDEBUG_HOST_H
-#define DDEBUG_HOST_H
+#ifndef DDEBUG_COMMON_H
+#define DDEBUG_COMMON_H
 
 #include <glib.h>
 
@@ -20,13 +20,6 @@ enum
   DDEBUG_EXIT_REFUSED = 5,  /* the device refused, or did not answer */
   DDEBUG_EXIT_BOOT = 6,     /* the log has no such boot */
 };
-
-typedef enum
-{
-  DDEBUG_SHOW_TRACE,
-  DDEBUG_SHOW_FOLLOW,
-  DDEBUG_SHOW_PIPE,
-} DdebugShow;
 
 /*
  * How long (ns of the log's clock) messages are held at least for CPUs of the guest
@@ -94,52 +87,5 @@ gboolean ddebug_host_read_on (const DdebugItem *item, gpointer data);
  * what went wrong was said.
  */
 int ddebug_host_print (DdebugWait *wait, const GString *text);
-
-/* Before a SOURCE that is a domain, whatever files there are. */
-#define DDEBUG_DOMAIN_PREFIX "domain:"
-
-typedef struct
-{
-  GPtrArray *paths;         /* of char * */
-  GPtrArray *names;         /* of char *: the domain's, or NULL for a file; as many */
-} DdebugSources;
-
-void ddebug_sources_clear (DdebugSources *sources);
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DdebugSources, ddebug_sources_clear)
-
-/**
- * ddebug_host_resolve:
- * @uri: (nullable): of libvirt; %NULL: its default
- * @wait: what is not there may come
- * @names: (nullable): the SOURCEs, up to %NULL
- * @sources: (out): in the same order
- *
- * Finds the logs that SOURCEs name; asks libvirt only where one is no file.  A signal ends
- * the process at once meanwhile.
- *
- * Returns: the exit status; what went wrong was said
- */
-int ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugSources *sources);
-
-typedef struct
-{
-  const char *domain;       /* name, id or UUID */
-  const char *uri;          /* NULL: libvirt's default */
-  const char *log;          /* NULL: where logs of such domains are */
-  const char *plugin;       /* NULL: beside the tool, if QEMU needs it */
-  guint64 size;             /* 0: not said */
-  gboolean detach;
-  gboolean yes;             /* do not ask */
-  gboolean utf8;
-} DdebugAttach;
-
-/* The commands; each returns the exit status, or does not return because of a signal. */
-int ddebug_host_show (const DdebugOptions *options, DdebugShow show, DdebugWait *wait);
-int ddebug_host_info (const DdebugOptions *options, DdebugWait *wait);
-int ddebug_host_list (const DdebugOptions *options, DdebugWait *wait);
-/* --attach, or --detach. */
-int ddebug_host_attach (const DdebugAttach *options, DdebugWait *wait);
-/* --last-words, or else --list-boots, of the first log. */
-int ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words);
 
 #endif
