@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * --list-boots and --last-words: what became of the guests whose messages a log has.
- * Both read the whole log.
+ * --list-boots and --last-words: how the boots in a log ended.  Both read the whole log.
  */
 #include "ddebug-boots-report.h"
 
@@ -13,9 +12,12 @@
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
-/* How many of the last messages of each CPU are shown. */
+/* The number of last messages shown for each CPU. */
 #define WORDS 10
-/* Bytes of one of them, and of the end of the kernel's log, of which a driver records 32 KiB: a log may be hostile. */
+/*
+ * Maximum bytes of one of them, and of the end of the kernel log.  A driver records 32 KiB of the
+ * latter, but the log may be hostile.
+ */
 #define LINE_BYTES 4096
 #define TAIL_BYTES (1u << 20)
 
@@ -47,7 +49,7 @@ notice_word (guint32 notice)
     }
 }
 
-/* One without messages was there when its driver came, if that is known. */
+/* Whether @boot overlaps the filter's time.  Without messages, its time is that of its attach record, if known. */
 static gboolean
 is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 {
@@ -60,7 +62,7 @@ is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 static void
 add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GString *out)
 {
-  const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+  const char *release = boot->epoch->attached ? boot->epoch->release : "(attach record not in the log)";
 
   g_string_append_printf (out, "%4d ", index);
   ddebug_format_uuid (out, boot->epoch->boot_id);
@@ -74,13 +76,13 @@ add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GStri
   g_string_append_c (out, '\n');
 }
 
-/* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
+/* Append one line per boot; 0 is the newest, -1 the one before it, as in journalctl. */
 static void
-add_boots (const DdebugOptions *options, const char *path, const char *name, DdebugView *view, GString *out)
+add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
 {
   g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
-  const DdebugJson json = { .log = path, .vm = name, .utf8 = options->utf8 };
+  const DdebugJson json = { .log = options->paths[0], .vm = options->names[0], .utf8 = options->utf8 };
 
   if (!options->json)
     g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
@@ -106,13 +108,13 @@ typedef struct
   DdebugFormat format;
   const DdebugFilter *filter; /* NULL: none */
   DdebugFilterPlace place;
-  const DdebugEpoch *epoch; /* of the boot that is told of */
+  const DdebugEpoch *epoch; /* of the boot that is reported */
   GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
-  GPtrArray *debug;         /* the same without lines of the kernel's log */
-  GString *tail;            /* of the kernel's log */
-  guint32 tail_flags;
-  gboolean in_tail;
-  guint64 unchecked;        /* messages of the boot that no checksum covers */
+  GPtrArray *debug;         /* the same without lines of the kernel log */
+  GString *tail;            /* end of the kernel log */
+  guint32 tail_flags;       /* DDEBUG_KMSG_F_OOPS or _PANIC */
+  gboolean in_tail;         /* the last item was part of it */
+  guint64 unchecked;        /* messages of the boot without a checksum */
 } Words;
 
 static void
@@ -134,9 +136,9 @@ forget_words (Words *words, const DdebugEpoch *epoch)
   words->epoch = epoch;
 }
 
-/* What the kernel's log had at the end; that of the panic, or of the last oops. */
+/* Retain the end of the kernel log at the panic, or at the last oops. */
 static void
-keep_tail (Words *words, const DdebugItem *item)
+retain_tail (Words *words, const DdebugItem *item)
 {
   guint32 flags = item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC);
 
@@ -155,7 +157,7 @@ keep_tail (Words *words, const DdebugItem *item)
 }
 
 static void
-keep_line (GPtrArray *cpus, guint cpu, const char *line)
+retain_line (GPtrArray *cpus, guint cpu, const char *line)
 {
   GQueue *queue;
 
@@ -170,7 +172,7 @@ keep_line (GPtrArray *cpus, guint cpu, const char *line)
 }
 
 static void
-keep_message (Words *words, const DdebugItem *item)
+retain_message (Words *words, const DdebugItem *item)
 {
   guint cpu = MIN (item->stream->cpu, 4095);
   g_autoptr (GString) line = g_string_new (NULL);
@@ -184,9 +186,9 @@ keep_message (Words *words, const DdebugItem *item)
         len--;
       g_string_append (g_string_truncate (line, len), "...\n");
     }
-  keep_line (words->cpus, cpu, line->str);
+  retain_line (words->cpus, cpu, line->str);
   if (!item->message.is_kmsg)
-    keep_line (words->debug, cpu, line->str);
+    retain_line (words->debug, cpu, line->str);
   words->in_tail = FALSE;
 }
 
@@ -202,9 +204,9 @@ take_words (const DdebugItem *item, gpointer data)
         forget_words (words, item->epoch);
       words->unchecked += item->unchecked;
       if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
-        keep_message (words, item);
+        retain_message (words, item);
       else if (item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC))
-        keep_tail (words, item);
+        retain_tail (words, item);
     }
   return ddebug_wait_signal () == 0;
 }
@@ -230,8 +232,8 @@ add_event (GString *out, guint32 event, const guint64 args[2], guint64 when)
 }
 
 /*
- * What became of the VM and of QEMU after the newest boot.  @writer: before the log was
- * read; what one that had gone by then had to say was read.
+ * Append what happened to the VM and QEMU after the newest boot.  @writer: from before the log was
+ * read, so that all that a writer which had gone by then wrote was read.
  */
 static void
 add_present (DdebugView *view, DdebugWriter writer, GString *out)
@@ -241,32 +243,32 @@ add_present (DdebugView *view, DdebugWriter writer, GString *out)
 
   add_event (out, event, args, when);
   if (writer == DDEBUG_WRITER_ALIVE)
-    g_string_append (out, "QEMU:    runs\n");
+    g_string_append (out, "QEMU:    running\n");
   else if (ddebug_view_is_closed (view))
-    g_string_append (out, "QEMU:    has ended\n");
+    g_string_append (out, "QEMU:    exited\n");
   else if (writer == DDEBUG_WRITER_UNKNOWN)
-    g_string_append (out, "QEMU:    runs, or died: its file system has no locks, which would tell\n");
+    g_string_append (out, "QEMU:    running or dead: the file system has no locks to tell\n");
   else if (event || ddebug_view_totals (view)->received)
-    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+    g_string_append (out, "QEMU:    died without closing the log\n");
   else
-    /* --clear, for instance, hides its end with the rest */
-    g_string_append (out, "QEMU:    has gone; how it ended is not in the log\n");
+    /* for example, --clear hides the end with the rest */
+    g_string_append (out, "QEMU:    gone; the log does not say how it ended\n");
 }
 
-/* The same, of one after which others came. */
+/* The same for a boot that is not the newest. */
 static void
 add_past (const DdebugEpoch *epoch, GString *out)
 {
   add_event (out, epoch->event, epoch->args, epoch->happened);
   if (epoch->closed)
-    g_string_append (out, "QEMU:    has ended\n");
+    g_string_append (out, "QEMU:    exited\n");
   else if (epoch->left)
-    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+    g_string_append (out, "QEMU:    died without closing the log\n");
   else
-    g_string_append (out, "QEMU:    went on with another boot\n");
+    g_string_append (out, "QEMU:    continued with another boot\n");
 }
 
-/* How the guest ended, and the VM; @boot: NULL if the log has none. */
+/* Append how the guest and the VM ended; @boot: NULL if the log has none. */
 static void
 add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean is_newest, GString *out)
 {
@@ -281,7 +283,7 @@ add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean
     add_past (boot->epoch, out);
 }
 
-/* Where the kernel's log has its own place, its lines would only hide what they are not. */
+/* Append the last messages of each CPU; without lines of the kernel log if that is printed separately. */
 static void
 add_cpus (const Words *words, GString *out)
 {
@@ -324,11 +326,11 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
       ddebug_escape (out, boot->epoch->release, strlen (boot->epoch->release), flags, 0);
       g_string_append_c (out, '\n');
     }
-  /* without a choice it is the VM's end, also where the newest boot has no messages */
+  /* without --boot it is the VM's end, even if the newest boot has no messages */
   add_end (view, writer, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
   if (!words->epoch)
     {
-      g_string_append (out, was_chosen ? "no messages of this boot are in the log\n" : "no messages are in the log\n");
+      g_string_append (out, was_chosen ? "no messages of this boot in the log\n" : "no messages in the log\n");
       return;
     }
   if (words->unchecked)
@@ -346,8 +348,9 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
 /* ---- the commands ---- */
 
 static int
-report (const DdebugOptions *options, const char *path, const char *name, DdebugWait *wait, gboolean last_words)
+report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
 {
+  const char *path = options->paths[0];
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (DdebugView) view = NULL;
   g_autoptr (GError) error = NULL;
@@ -377,21 +380,13 @@ report (const DdebugOptions *options, const char *path, const char *name, Ddebug
       else if (last_words)
         add_words (options, view, writer, &words, text);
       else
-        add_boots (options, path, name, view, text);
+        add_boots (options, view, text);
     }
   if (status == DDEBUG_EXIT_OK)
     status = ddebug_host_print (wait, text);
   g_ptr_array_unref (words.cpus);
   g_ptr_array_unref (words.debug);
   g_string_free (words.tail, TRUE);
-  return status;
-}
-
-static int
-run (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
-{
-  int status = report (options, options->paths[0], options->names[0], wait, last_words);
-
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();
   return status;
@@ -400,11 +395,11 @@ run (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
 int
 ddebug_host_list_boots (const DdebugOptions *options, DdebugWait *wait)
 {
-  return run (options, wait, FALSE);
+  return report (options, wait, FALSE);
 }
 
 int
 ddebug_host_last_words (const DdebugOptions *options, DdebugWait *wait)
 {
-  return run (options, wait, TRUE);
+  return report (options, wait, TRUE);
 }

@@ -12,7 +12,7 @@
 
 /* ---- messages ---- */
 
-/* Names of files may hold anything, as guests' texts may. */
+/* File names, like guests' texts, can contain anything: escape them. */
 void
 ddebug_host_say (const char *format, ...)
 {
@@ -72,13 +72,13 @@ ddebug_host_wait (DdebugWait *wait, int timeout_ms)
   int why = ddebug_wait_why_polling (wait);
 
   if (why && !said)
-    ddebug_host_say ("not all can be watched: %s; looking several times a second instead; "
-                     "see /proc/sys/fs/inotify/max_user_instances and max_user_watches", g_strerror (why));
+    ddebug_host_say ("cannot watch all files: %s; polling several times a second instead; "
+                     "raise /proc/sys/fs/inotify/max_user_instances or max_user_watches", g_strerror (why));
   said |= why != 0;
   return ddebug_wait (wait, timeout_ms);
 }
 
-/* Watches where the log will be; NULL if that cannot be. */
+/* Watch the directory in which the log will be created; NULL with @error set. */
 static DdebugWatch *
 watch_for (const char *path, DdebugWait *wait, GError **error)
 {
@@ -87,7 +87,7 @@ watch_for (const char *path, DdebugWait *wait, GError **error)
 
   if (!watch)
     g_set_error (error, DDEBUG_ERROR, errno == EACCES ? DDEBUG_ERROR_ACCESS : DDEBUG_ERROR_NOT_FOUND,
-                 "%s: cannot be waited in for %s: %s; make the directory first", directory, path,
+                 "%s: cannot watch for %s: %s; create the directory first", directory, path,
                  g_strerror (errno));
   return watch;
 }
@@ -101,9 +101,8 @@ may_come (const DdebugOptions *options, const GError *why)
 }
 
 /*
- * A writer makes the superblock first and the room after it, so a log that
- * somebody has may lack some for a moment.  The writer is asked for first: when
- * it has gone the size is what it has left.
+ * A writer stores the superblock before it extends the file, so a log that is in use can be short
+ * for a moment.  Check for a writer first: without one, the size is final.
  */
 gboolean
 ddebug_host_is_cut (DdebugReader *reader, guint64 *there)
@@ -122,22 +121,22 @@ warn_if_cut (const char *path, DdebugReader *reader)
 
   if (ddebug_host_is_cut (reader, &there))
     ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                     " bytes are there; reading what is left",
+                     " bytes are left; reading those",
                      path, there, size);
 }
 
-/* FALSE with @error set if it cannot be watched; a file that has just gone can, it is looked at again. */
+/* FALSE with @error set if it cannot be watched.  That the file has just gone is no error: the caller retries. */
 static gboolean
 watch_file (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
 {
   *file = ddebug_wait_watch (wait, DDEBUG_WATCH_FILE, path);
   if (*file || errno == ENOENT)
     return TRUE;
-  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be watched: %s", path, g_strerror (errno));
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot watch: %s", path, g_strerror (errno));
   return FALSE;
 }
 
-/* A reader of the file that @path names, also after it is watched; NULL with @error set. */
+/* Open the file that @path names once the watch is in place; NULL with @error set. */
 static DdebugReader *
 open_watched (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
 {
@@ -151,7 +150,7 @@ open_watched (const char *path, DdebugWait *wait, DdebugWatch **file, GError **e
         return NULL;
       if (*file && ddebug_reader_is_at (reader, path))
         return g_steal_pointer (&reader);
-      /* Replaced between open and watch: take the new one. */
+      /* Replaced between open and watch: use the new one. */
       g_clear_pointer (file, ddebug_watch_free);
     }
 }
@@ -176,7 +175,7 @@ ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait
           *status = DDEBUG_OPEN_LATER;
           if (*directory)
             return NULL;
-          /* It may have come before the watch was there: look once more. */
+          /* It may have been created before the watch was in place: try once more. */
           g_clear_error (&error);
           *directory = watch_for (path, wait, &error);
           if (*directory)

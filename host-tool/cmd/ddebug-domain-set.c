@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What an event says is not looked at: all domains are listed anew, so that one that was
- * missed, or that came while libvirt was away, does not matter.
+ * The libvirt domains that --all shows, as they come and go.
+ *
+ * The contents of an event are ignored: each event makes us list all domains again.  So missed events,
+ * and changes while libvirt was away, do no harm.
  */
 #include "ddebug-domain-set.h"
 
@@ -11,28 +13,28 @@
 
 #include "ddebug-libvirt.h"
 
-/* How often (us) a libvirt that has gone is looked for: an update of its package takes seconds. */
+/* How often (us) we try to reconnect to libvirt: an update of its package takes seconds. */
 #define RETRY (2 * G_USEC_PER_SEC)
 
-/* A domain's log that is shown. */
+/* A domain whose log is shown. */
 typedef struct
 {
   char uuid[37];
-  int id;                   /* of the VM when its log was opened */
+  int id;                   /* of the VM when the source was created */
   DdebugSource *source;     /* in sources */
-  gboolean was_seen;        /* in the newest list */
+  gboolean was_seen;        /* in the latest list */
 } Member;
 
 struct DdebugDomainSet
 {
   const DdebugOptions *asked;
-  DdebugOptions options;    /* of its sources */
+  DdebugOptions options;    /* of the sources */
   DdebugShow show;
   DdebugWait *wait;
   GPtrArray *sources;       /* of DdebugSource, not owned */
   GPtrArray *members;       /* of Member */
-  DdebugLibvirt *libvirt;   /* NULL: gone */
-  gint64 retry_at;          /* us, monotonic: it is looked for */
+  DdebugLibvirt *libvirt;   /* NULL: not connected */
+  gint64 retry_at;          /* us, monotonic: when to try to reconnect */
 };
 
 /* ---- domains ---- */
@@ -59,9 +61,9 @@ add_source (DdebugDomainSet *set, Member *member, const DdebugVm *vm)
   g_ptr_array_add (set->sources, member->source);
 }
 
-/* One whose VM was never started has nothing to be shown once. */
+/* With --trace, a domain whose VM was never started has nothing to show. */
 static gboolean
-is_worth (const DdebugDomainSet *set, const DdebugVm *vm)
+has_log_to_show (const DdebugDomainSet *set, const DdebugVm *vm)
 {
   struct stat st;
 
@@ -73,7 +75,7 @@ take_vm (DdebugDomainSet *set, const DdebugVm *vm)
 {
   Member *member;
 
-  if (!is_worth (set, vm))
+  if (!has_log_to_show (set, vm))
     return;
   member = find_member (set, vm);
   if (!member)
@@ -83,7 +85,7 @@ take_vm (DdebugDomainSet *set, const DdebugVm *vm)
       g_ptr_array_add (set->members, member);
       add_source (set, member, vm);
     }
-  /* What went wrong with its log may be over where it was started anew. */
+  /* Its log had an error, which may be gone now that the VM was started again. */
   else if (member->source->ended && vm->id >= 0 && vm->id != member->id)
     {
       g_ptr_array_remove (set->sources, member->source);
@@ -92,7 +94,7 @@ take_vm (DdebugDomainSet *set, const DdebugVm *vm)
   member->was_seen = TRUE;
 }
 
-/* The domain was undefined, or lost its device: its log is shown to its end. */
+/* The domain was undefined or lost its device: show its log to the end. */
 static void
 drop_member (DdebugDomainSet *set, guint i)
 {
@@ -111,7 +113,7 @@ is_of_member (DdebugDomainSet *set, const DdebugSource *source)
   return FALSE;
 }
 
-/* Domains may come and go for months. */
+/* Free sources that have ended: the tool may run for months. */
 static void
 forget_ended (DdebugDomainSet *set)
 {
@@ -151,9 +153,9 @@ list (DdebugDomainSet *set, GError **error)
   return TRUE;
 }
 
-/* Listens before it lists: what comes in between is listed again. */
+/* Subscribe before listing, so that a change in between makes us list again. */
 static gboolean
-ask (DdebugDomainSet *set, GError **error)
+connect_and_list (DdebugDomainSet *set, GError **error)
 {
   int fd = -1;
 
@@ -169,14 +171,14 @@ ask (DdebugDomainSet *set, GError **error)
   return list (set, error);
 }
 
-/* A daemon that hangs must not keep a signal from ending the tool; no cursor is locked now. */
+/* A hanging daemon must not keep a signal from ending the tool.  No cursor is locked here. */
 static gboolean
-ask_and_die (DdebugDomainSet *set, GError **error)
+list_or_die (DdebugDomainSet *set, GError **error)
 {
   gboolean done;
 
   ddebug_wait_let_signals_kill (TRUE);
-  done = ask (set, error);
+  done = connect_and_list (set, error);
   ddebug_wait_let_signals_kill (FALSE);
   return done;
 }
@@ -188,13 +190,13 @@ ddebug_domain_set_new (const DdebugOptions *options, DdebugShow show, DdebugWait
 
   set->asked = options;
   set->options = *options;
-  /* A log may come with the first start of its VM. */
+  /* A log can be created by the first start of its VM. */
   set->options.wait = show != DDEBUG_SHOW_TRACE;
   set->show = show;
   set->wait = wait;
   set->sources = sources;
   set->members = g_ptr_array_new_with_free_func (g_free);
-  return ask_and_die (set, error) ? g_steal_pointer (&set) : NULL;
+  return list_or_die (set, error) ? g_steal_pointer (&set) : NULL;
 }
 
 void
@@ -216,14 +218,14 @@ ddebug_domain_set_wake (DdebugDomainSet *set, guint wake)
 
   if (!(wake & DDEBUG_WAKE_COUNTER) && (had || g_get_monotonic_time () < set->retry_at))
     return;
-  if ((!had || ddebug_libvirt_is_alive (set->libvirt)) && ask_and_die (set, &error))
+  if ((!had || ddebug_libvirt_is_alive (set->libvirt)) && list_or_die (set, &error))
     {
       if (!had)
-        ddebug_host_say ("libvirt is there again");
+        ddebug_host_say ("libvirt is back");
       return;
     }
   if (had)
-    ddebug_host_say ("libvirt has gone: VMs that come or go are not noticed until it is back");
+    ddebug_host_say ("lost the connection to libvirt; VMs that come or go are not noticed until it is back");
   ddebug_wait_set_counter (set->wait, -1);
   g_clear_pointer (&set->libvirt, ddebug_libvirt_free);
   set->retry_at = g_get_monotonic_time () + RETRY;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* ddebug-host: main(), and the commands that need no file of their own. */
+/* ddebug-host: main() and the small commands. */
 #include <fcntl.h>
 #include <locale.h>
 #include <unistd.h>
@@ -156,8 +156,8 @@ print_about (const DdebugArguments *a, DdebugWait *wait)
 }
 
 /*
- * A file that is opened must not get the number of a standard descriptor that
- * was closed: messages meant for standard error would go into it.
+ * Open the standard descriptors that are closed.  Otherwise a file could get the number of standard
+ * error, and error messages would be written into it.  FALSE if standard output was closed.
  */
 static gboolean
 fill_descriptors (void)

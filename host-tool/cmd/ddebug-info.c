@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* --info: reads the whole log and says what is in it, message texts apart. */
+/* --info: read the whole log and print what it contains, except the messages. */
 #include "ddebug-info.h"
 
 #include <string.h>
@@ -108,7 +108,7 @@ add_writer (const Info *info)
       break;
     case DDEBUG_WRITER_UNKNOWN:
     default:
-      g_string_append_printf (info->text, "unknown (no locks on this file system), last pid %u, ",
+      g_string_append_printf (info->text, "unknown (this file system has no locks), last pid %u, ",
                               super->writer_pid);
       break;
     }
@@ -138,7 +138,7 @@ add_file (const Info *info)
   g_string_append_c (info->text, '\n');
 }
 
-/* ---- what is in it ---- */
+/* ---- the contents ---- */
 
 static void
 add_totals (const Info *info)
@@ -152,7 +152,7 @@ add_totals (const Info *info)
   if (totals->unchecked)
     {
       add_name (info->text, "in rings:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " of those received, which no checksum covers: QEMU died\n",
+      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
                               totals->unchecked);
     }
 }
@@ -167,8 +167,8 @@ add_damage (const Info *info)
     const char *what;
   } found[] = {
     { totals->bad_chunks, "chunks damaged" },
-    { totals->bad_bytes, "bytes that are no chunks" },
-    { totals->bad_spans, "payloads that the guest wrote and that cannot be read" },
+    { totals->bad_bytes, "bytes that are not chunks" },
+    { totals->bad_spans, "unreadable payloads from the guest" },
     { totals->unknown_chunks, "chunks not understood" },
     { totals->unknown_records, "records not understood" },
     { totals->io_errors, "chunks that the host could not write" },
@@ -186,9 +186,9 @@ add_damage (const Info *info)
   g_string_append (info->text, *separator ? "\n" : "none\n");
   if (totals->fulls || totals->rates)
     {
-      add_name (info->text, "given up:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " chunks since the log was full, %" G_GUINT64_FORMAT
-                              " gaps for the rate limit\n", totals->fulls, totals->rates);
+      add_name (info->text, "discarded:");
+      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " chunks while the log was full, %" G_GUINT64_FORMAT
+                              " gaps by the rate limit\n", totals->fulls, totals->rates);
     }
 }
 
@@ -206,10 +206,10 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
       add_word (info, epoch->driver);
       g_string_append (info->text, "\n  attached:     ");
       ddebug_format_time (info->text, epoch->realtime);
-      g_string_append_printf (info->text, "\n  rings:        %016" G_GINT64_MODIFIER "x\n", epoch->instance_id);
+      g_string_append_printf (info->text, "\n  instance:     %016" G_GINT64_MODIFIER "x\n", epoch->instance_id);
     }
   else
-    g_string_append (info->text, "  introduction: not in the log\n");
+    g_string_append (info->text, "  attached:     not in the log\n");
   g_string_append_printf (info->text, "  callsites:    %u\n  messages:     %" G_GUINT64_FORMAT "\n",
                           epoch->callsites, epoch->messages);
 }
@@ -296,7 +296,7 @@ print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gbo
   if (!info.reader)
     return status;
   info.view = view = ddebug_view_new (info.reader);
-  /* What it counts as late is what --trace would mark. */
+  /* Count as late what --trace would mark as late. */
   ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
   if (!read_all (&info, &error))
     return ddebug_host_fail (error);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The command line of ddebug-host: what it says, and what does not go together. */
+/* The command line of ddebug-host: parsing it and checking which options can be combined. */
 #include "ddebug-options.h"
 
 #include <errno.h>
@@ -24,7 +24,7 @@ fail_usage (const char *format, ...)
 
 enum { NOT_VALUED = -1, BOOT };
 
-/* The options that take a value; what stands for one without it, NULL if it cannot be left out. */
+/* The options that take a value; alone: what the option without a value stands for, NULL: the value is required. */
 static const struct
 {
   const char *name;
@@ -56,8 +56,8 @@ find_valued (const char *name, gsize len, char letter)
 }
 
 /*
- * Adds option @which without a value in its own word, @whole, to @out; TRUE if the next word, which may be NULL,
- * is its value.  As journalctl, a word behind --boot counts if it can be one: -b -1.
+ * Append option @which, whose word @whole has no value in it, to @out; TRUE if @next, which may be
+ * NULL, is its value.  As in journalctl, the word after --boot is its value if it can be one: -b -1.
  */
 static gboolean
 add_valued (GPtrArray *out, int which, const char *whole, const char *next)
@@ -86,7 +86,7 @@ add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_nex
     *took_next = add_valued (out, which, word, next);
   else if (which == NOT_VALUED && word[2 + len])
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: no option --%.*s takes a value", word, (int) len,
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: --%.*s is unknown or takes no value", word, (int) len,
                    word + 2);
       return FALSE;
     }
@@ -95,22 +95,22 @@ add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_nex
   return TRUE;
 }
 
-/* "-qb", "-qb-1": letters up to one that takes a value, which may be behind it. */
+/* "-qb", "-qb-1": letters up to the first that takes a value, which can follow in the same word. */
 static gboolean
 add_short (GPtrArray *out, const char *word, const char *next)
 {
   for (const char *letter = word + 1; *letter; letter++)
     {
       int which = find_valued (NULL, 0, *letter);
-      g_autofree char *own = g_strdup_printf ("--%s", which == NOT_VALUED ? "" : valued[which].name);
+      g_autofree char *name = g_strdup_printf ("--%s", which == NOT_VALUED ? "" : valued[which].name);
 
       if (which == NOT_VALUED)
         continue;
       if (letter > word + 1)
         g_ptr_array_add (out, g_strndup (word, letter - word));
       if (!letter[1])
-        return add_valued (out, which, own, next);
-      g_ptr_array_add (out, g_strconcat (own, "=", letter + 1, NULL));
+        return add_valued (out, which, name, next);
+      g_ptr_array_add (out, g_strconcat (name, "=", letter + 1, NULL));
       return FALSE;
     }
   g_ptr_array_add (out, g_strdup (word));
@@ -118,12 +118,11 @@ add_short (GPtrArray *out, const char *word, const char *next)
 }
 
 /*
- * The words as GOption is to have them.  By itself it would take the word after a
- * bare --size for its value, one after --boot if it has no dash, and would take and
- * forget a value for an option that has none.
+ * Rewrite the words for GOption, which would take the word after a bare --size as its value, that
+ * after --boot only if it has no dash, and would silently ignore a value of an option without one.
  */
 static char **
-settle_values (char **argv, GError **error)
+normalize_values (char **argv, GError **error)
 {
   g_autoptr (GPtrArray) out = g_ptr_array_new_with_free_func (g_free);
   gboolean options = TRUE;
@@ -148,7 +147,7 @@ settle_values (char **argv, GError **error)
 static gboolean
 parse (char **argv, DdebugArguments *a, GError **error)
 {
-  /* Values are taken as bytes, not as the locale has it: what is wrong with one is said where it is read. */
+  /* Take values as bytes, not in the locale's character set: whoever parses one reports what is wrong with it. */
   const GOptionEntry entries[] = {
     { "trace", 't', 0, G_OPTION_ARG_NONE, &a->trace, NULL, NULL },
     { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
@@ -186,13 +185,13 @@ parse (char **argv, DdebugArguments *a, GError **error)
     G_OPTION_ENTRY_NULL,
   };
   g_autoptr (GOptionContext) context = g_option_context_new (NULL);
-  g_auto (GStrv) settled = settle_values (argv, error);
+  g_auto (GStrv) normalized = normalize_values (argv, error);
 
-  if (!settled)
+  if (!normalized)
     return FALSE;
   g_option_context_set_help_enabled (context, FALSE);
   g_option_context_add_main_entries (context, entries, NULL);
-  return g_option_context_parse_strv (context, &settled, error);
+  return g_option_context_parse_strv (context, &normalized, error);
 }
 
 int
@@ -223,7 +222,7 @@ ddebug_arguments_clear (DdebugArguments *a)
   g_free (a->size);
 }
 
-/* N, with K, M, G or T for powers of 1024. */
+/* N, optionally with suffix K, M, G or T for powers of 1024. */
 static gboolean
 parse_size (const char *text, guint64 *bytes)
 {
@@ -258,31 +257,31 @@ check_size (const char *option, const char *text, guint64 *size)
   if (!text)
     return DDEBUG_EXIT_OK;
   if (!parse_size (text, size))
-    return fail_usage ("--%s=%s: not a size; give bytes, or a number with K, M, G or T behind it", option, text);
+    return fail_usage ("--%s=%s: invalid size; use a number of bytes, or a number with suffix K, M, G or T", option, text);
   if (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX)
-    return fail_usage ("--%s=%s: too %s; 1M to 1024G is possible", option, text,
+    return fail_usage ("--%s=%s: too %s; the size must be 1M to 1024G", option, text,
                        *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
   return DDEBUG_EXIT_OK;
 }
 
-/* What --attach, --detach, --list and --all have of their own. */
+/* Rules for --attach, --detach, --list and --all. */
 static int
 check_domains (const DdebugArguments *a, gboolean shows)
 {
   gboolean changes = a->attach || a->detach;
 
   if (a->all && !shows)
-    return fail_usage ("--all goes with --trace, --follow and --pipe only; --list says what there is");
+    return fail_usage ("--all works only with --trace, --follow and --pipe; --list lists the domains");
   if ((a->all || a->list) && a->files)
-    return fail_usage ("%s: --%s takes no SOURCE, it takes all domains", a->files[0], a->all ? "all" : "list");
+    return fail_usage ("%s: --%s takes no SOURCE; it covers all domains", a->files[0], a->all ? "all" : "list");
   if (changes && (!a->files || a->files[1]))
     return fail_usage ("--%s takes one DOMAIN: its name, id or UUID", a->attach ? "attach" : "detach");
   if ((a->log || a->log_size || a->plugin) && !a->attach)
-    return fail_usage ("--%s goes with --attach only", a->log ? "log" : a->log_size ? "log-size" : "plugin");
+    return fail_usage ("--%s works only with --attach", a->log ? "log" : a->log_size ? "log-size" : "plugin");
   if (a->yes && !changes)
-    return fail_usage ("--yes goes with --attach and --detach only");
+    return fail_usage ("--yes works only with --attach and --detach");
   if (changes && !a->yes && !isatty (STDIN_FILENO))
-    return fail_usage ("--%s asks before it changes anything, and standard input is no terminal; give --yes",
+    return fail_usage ("--%s asks for confirmation, but standard input is not a terminal; use --yes",
                        a->attach ? "attach" : "detach");
   return DDEBUG_EXIT_OK;
 }
@@ -297,40 +296,40 @@ ddebug_arguments_check (const DdebugArguments *a, guint64 *size)
 
   if (commands > 1)
     return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size, --clear, --list, --attach and "
-                       "--detach exclude each other; name one");
+                       "--detach are mutually exclusive; use only one");
   status = check_domains (a, shows);
   if (status != DDEBUG_EXIT_OK)
     return status;
   if (!a->files && !a->all && !a->list)
-    return fail_usage ("no SOURCE; name the log, which is the property file= of the device, or a domain of libvirt");
+    return fail_usage ("no SOURCE; give the log file (the device's file= property) or a libvirt domain");
   if (a->files && a->files[1] && !shows && !a->info)
     return fail_usage ("%s: --list-boots, --last-words, --size and --clear take one SOURCE%s", a->files[1],
-                       a->show_size ? "; a size to be set follows an equals sign: --size=32M" : "");
+                       a->show_size ? "; to set the size, write --size=32M" : "");
   if ((a->quiet || a->raw || (a->callsite && !a->last_words)) && !shows)
-    return fail_usage ("%s goes with --trace, --follow and --pipe only",
+    return fail_usage ("%s works only with --trace, --follow and --pipe",
                        a->quiet ? "--quiet" : a->raw ? "--raw" : "--callsite");
-  /* What the guest wrote would be commands to it. */
+  /* A terminal would execute control sequences that the guest wrote. */
   if (a->raw && isatty (STDOUT_FILENO))
     return fail_usage ("--raw: standard output is a terminal, which a guest's bytes could control; "
-                       "redirect it to a file or a pipe, or leave --raw out");
+                       "redirect it to a file or a pipe, or omit --raw");
   if (a->output && strcmp (a->output, "text") != 0 && !ddebug_arguments_is_json (a))
-    return fail_usage ("--output=%s: not known; give text or json", a->output);
+    return fail_usage ("--output=%s: unknown format; use text or json", a->output);
   if (ddebug_arguments_is_json (a) && !shows && !a->list_boots && !a->list)
-    return fail_usage ("--output=json goes with --trace, --follow, --pipe, --list-boots and --list only");
+    return fail_usage ("--output=json works only with --trace, --follow, --pipe, --list-boots and --list");
   if (ddebug_arguments_is_json (a) && a->raw)
-    return fail_usage ("--raw does not go with --output=json, which keeps all bytes by itself; leave it out");
+    return fail_usage ("--raw cannot be used with --output=json, which keeps all bytes anyway; omit it");
   if (a->boot && !shows && !a->last_words)
-    return fail_usage ("--boot goes with --trace, --follow, --pipe and --last-words only");
+    return fail_usage ("--boot works only with --trace, --follow, --pipe and --last-words");
   if ((a->since || a->until) && !shows && !a->list_boots)
-    return fail_usage ("--%s goes with --trace, --follow, --pipe and --list-boots only", a->since ? "since" : "until");
+    return fail_usage ("--%s works only with --trace, --follow, --pipe and --list-boots", a->since ? "since" : "until");
   if ((a->cpu || a->grep || a->query) && !shows)
-    return fail_usage ("--%s goes with --trace, --follow and --pipe only", a->cpu ? "cpu" : a->grep ? "grep" : "query");
+    return fail_usage ("--%s works only with --trace, --follow and --pipe", a->cpu ? "cpu" : a->grep ? "grep" : "query");
   if (a->case_sensitive && !a->grep)
-    return fail_usage ("--case-sensitive goes with --grep only");
+    return fail_usage ("--case-sensitive works only with --grep");
   if (a->until && a->pipe)
-    return fail_usage ("--until does not go with --pipe, which would consume unseen what came later; use --trace or --follow");
+    return fail_usage ("--until cannot be used with --pipe, which would consume later messages unseen; use --trace or --follow");
   if (a->wait && !shows && !a->info)
-    return fail_usage ("--wait goes with --trace, --follow, --pipe and --info only");
+    return fail_usage ("--wait works only with --trace, --follow, --pipe and --info");
   status = check_size ("size", a->size, size);
   return status != DDEBUG_EXIT_OK ? status : check_size ("log-size", a->log_size, size);
 }
@@ -346,7 +345,7 @@ set_grep (const DdebugArguments *a, DdebugFilter *filter, GError **error)
     sensitive = DDEBUG_CASE_INSENSITIVE;
   else if (a->case_sensitive)
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--case-sensitive=%s: give yes or no",
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--case-sensitive=%s: use yes or no",
                    a->case_sensitive);
       return FALSE;
     }
@@ -368,12 +367,11 @@ set_filter (const DdebugArguments *a, DdebugFilter *filter, GError **error)
       return FALSE;
   if (ddebug_filter_is_possible (filter))
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; exchange them", a->since,
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; swap them", a->since,
                a->until);
   return FALSE;
 }
 
-/* What is to be shown: *@filter, NULL for all. */
 int
 ddebug_arguments_make_filter (const DdebugArguments *a, DdebugFilter **filter)
 {

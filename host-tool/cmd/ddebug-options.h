@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The command line of ddebug-host: what it says, and what does not go together. */
+/* The command line of ddebug-host: parsing it and checking which options can be combined. */
 #ifndef DDEBUG_OPTIONS_H
 #define DDEBUG_OPTIONS_H
 
@@ -7,7 +7,7 @@
 
 #include "ddebug-filter.h"
 
-/* The options as they were given; strings are owned, NULL: not given. */
+/* The options as given.  Strings are owned; NULL: not given. */
 typedef struct
 {
   gboolean trace;
@@ -45,17 +45,23 @@ typedef struct
   char **files;
 } DdebugArguments;
 
-/* Fills @arguments, which is zero; returns the exit status, what is wrong was said. */
+/* Fill @arguments, which must be zeroed; return the exit status.  Errors were reported. */
 int ddebug_arguments_parse (char **argv, DdebugArguments *arguments);
 void ddebug_arguments_clear (DdebugArguments *arguments);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (DdebugArguments, ddebug_arguments_clear)
 
 gboolean ddebug_arguments_is_json (const DdebugArguments *arguments);
 
-/* Whether they go together; @size: (out): bytes of --size or --log-size, if given.  Returns the exit status. */
+/*
+ * Check that the options can be combined; @size: (out): bytes of --size or --log-size, if given.
+ * Return the exit status.  Errors were reported.
+ */
 int ddebug_arguments_check (const DdebugArguments *arguments, guint64 *size);
 
-/* What is to be shown: *@filter, (transfer full), NULL for all.  Returns the exit status. */
+/*
+ * Make the filter that the options ask for; @filter: (out) (transfer full): NULL to show everything.
+ * Return the exit status.  Errors were reported.
+ */
 int ddebug_arguments_make_filter (const DdebugArguments *arguments, DdebugFilter **filter);
 
 #endif

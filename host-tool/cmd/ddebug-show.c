@@ -2,18 +2,15 @@
 /*
  * --trace, --follow and --pipe.
  *
- * A round reads to the end of all logs that have something new, and prints.
- * --trace is one round.  The others make one each time a log changes.
+ * A round reads all logs that have something new to their end and prints it.  --trace is one round;
+ * the others start one each time a log changes.
  *
- * Several logs are merged in a round, by the host's time of their messages; each
- * is in its own order.  Where one flood of messages would keep the others waiting,
- * its round ends before its log does.
+ * Within a round, several logs are merged by the host's time of their messages; each log stays in its
+ * own order.  If one log is flooded, its round stops before its end, so that the others need not wait.
  *
- * --pipe takes each round under the lock of the cursor.  A place in a stream is
- * recorded only for lines that standard output has taken whole; where a write
- * ends in the middle of a line, that line is not recorded.  Places are saved after
- * each write, so a tool that is killed has written one batch at most that is not
- * recorded.
+ * --pipe holds the cursor's lock for each round.  The position in a stream is recorded only for lines
+ * that standard output has accepted completely, not for a line in which a write ended.  Positions are
+ * saved after each write, so a tool that is killed has written at most one batch that is not recorded.
  */
 #include "ddebug-show.h"
 
@@ -28,12 +25,12 @@
 #include "ddebug-source.h"
 
 /*
- * As much as is formatted before it is written: amortizes write(), and bounds
- * memory, and what is printed again after a SIGKILL.
+ * Bytes that are formatted before they are written: amortizes write(), and bounds memory and what is
+ * printed again after a SIGKILL.
  */
 #define BATCH (64u << 10)
 
-/* A line in the batch, up to where it reaches, and the place behind it. */
+/* A formatted line: its end in the batch, and the position in its stream after it. */
 typedef struct
 {
   gsize end;
@@ -46,10 +43,10 @@ typedef struct
 {
   DdebugWait *wait;
   GPtrArray *sources;       /* of DdebugSource */
-  DdebugDomainSet *domains; /* whose sources come and go; NULL unless --all */
+  DdebugDomainSet *domains; /* adds and removes sources; NULL unless --all */
   GPtrArray *round;         /* of DdebugSource, not owned: those in this round */
-  GPtrArray *heads;         /* of those, the ones that have an item */
-  gboolean names;           /* each line is to begin with the log's */
+  GPtrArray *heads;         /* those in the round that have an item */
+  gboolean names;           /* prefix each line with the log's name */
   GString *text;
   GString *item;
   GArray *lines;
@@ -110,7 +107,7 @@ write_batch (Show *show)
   save_places (show);
 }
 
-/* Each line begins with the name of its log. */
+/* Append the item, each line prefixed with the name of its log. */
 static void
 add_names (Show *show, const DdebugSource *source)
 {
@@ -147,7 +144,7 @@ format_item (Show *show, DdebugSource *source)
   add_names (show, source);
 }
 
-/* What is not shown is recorded all the same: --pipe consumes it. */
+/* Format the item if it passes the filter.  Record it in any case: --pipe consumes what it does not show. */
 static void
 add_item (Show *show, DdebugSource *source)
 {
@@ -169,7 +166,7 @@ add_item (Show *show, DdebugSource *source)
 
 /* ---- a round ---- */
 
-/* The head that comes first; *@limit: the time of the one after it. */
+/* The index of the earliest head; *@limit: the time of the next one. */
 static guint
 choose_head (Show *show, guint64 *limit)
 {
@@ -193,7 +190,7 @@ choose_head (Show *show, guint64 *limit)
   return chosen;
 }
 
-/* Prints what comes first, and what follows of the same log before that of others. */
+/* Print the earliest item, and those that follow in the same log before any of the others. */
 static void
 print_head (Show *show)
 {
@@ -264,12 +261,12 @@ wait_for_more (Show *show)
     ddebug_source_wake (g_ptr_array_index (show->sources, i));
 }
 
-/* Whether all have ended; then *@status is what the first has to complain of. */
+/* Whether all have ended; *@status: the first that is not OK. */
 static gboolean
 have_ended (Show *show, int *status)
 {
   *status = DDEBUG_EXIT_OK;
-  /* More may come, unless their time is over. */
+  /* Domains can still come, unless --until has passed. */
   if (show->domains && !ddebug_domain_set_has_ended (show->domains))
     return FALSE;
   for (guint i = 0; i < show->sources->len; i++)
@@ -284,7 +281,7 @@ have_ended (Show *show, int *status)
   return TRUE;
 }
 
-/* A log takes a descriptor, and its cursor one; the soft limit is for those who use select(). */
+/* Each log takes a descriptor, and its cursor another.  The soft limit protects users of select(), which we are not. */
 static void
 allow_descriptors (void)
 {

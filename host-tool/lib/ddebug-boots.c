@@ -159,14 +159,14 @@ ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char
   gint64 at = base + name->offset;
 
   if (boots->len == 0)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: no boot is in the log yet", path);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: the log has no boots yet", path);
   else if (name->by_id && base < 0)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: boot %s is not in the log; --list-boots names those that are",
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: boot %s is not in the log; --list-boots lists those that are",
                  path, text);
   else if (at < 0 || at >= boots->len)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
-                 "%s: boot %s is not in the log, which has %u: from %d to 0, the newest, or from 1, the oldest, to %u; "
-                 "--list-boots names them", path, text, boots->len, 1 - (int) boots->len, boots->len);
+                 "%s: boot %s is not in the log, which has %u: %d to 0 (the newest), or 1 (the oldest) to %u; "
+                 "see --list-boots", path, text, boots->len, 1 - (int) boots->len, boots->len);
   else
     return &g_array_index (boots, DdebugBoot, at);
   return NULL;

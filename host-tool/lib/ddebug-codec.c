@@ -32,7 +32,7 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   if (chunk->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN
       || chunk->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX || chunk->pos % DDEBUG_REC_ALIGN != 0)
     {
-      span->damage = "impossible geometry of the stream";
+      span->damage = "invalid stream geometry";
       return;
     }
   begin = chunk->pos >> chunk->subbuf_shift << chunk->subbuf_shift;
@@ -40,14 +40,14 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   if (chunk->len < hdr_len || len % DDEBUG_REC_ALIGN != 0
       || chunk->pos - begin + len > G_GUINT64_CONSTANT (1) << chunk->subbuf_shift)
     {
-      span->damage = "a span that does not fit a sub-buffer";
+      span->damage = "a span that does not fit its sub-buffer";
       return;
     }
   span->end_pos = chunk->pos + len;
   memcpy (&hdr, chunk->payload, sizeof hdr);
   if (GUINT64_FROM_LE (hdr.pos) != begin)
     {
-      span->damage = "a sub-buffer header that belongs elsewhere";
+      span->damage = "a sub-buffer header of another position";
       return;
     }
   span->first = GUINT64_FROM_LE (hdr.seq);
@@ -125,7 +125,7 @@ read_packed (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, Ddeb
         memcpy (&wide, span->at, size);
       if (len < size || GUINT16_FROM_LE (wide.head_len) > len - size)
         {
-          give_up (span, "a packed record of an impossible length");
+          give_up (span, "a packed record of invalid length");
           return FALSE;
         }
     }
@@ -158,11 +158,11 @@ record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, gui
                                       : ((gsize) len + DDEBUG_REC_ALIGN - 1) & ~(gsize) (DDEBUG_REC_ALIGN - 1);
 
   if (type == DDEBUG_REC_NONE)
-    give_up (span, "a record of no type");
+    give_up (span, "a record without a type");
   else if (len < least (type) || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0)
-    give_up (span, "a record of an impossible length");
+    give_up (span, "a record of invalid length");
   else if (size > (gsize) (span->end - span->at))
-    give_up (span, "a record that leaves its span");
+    give_up (span, "a record that exceeds its span");
   return span->damage ? 0 : size;
 }
 

@@ -255,7 +255,7 @@ load_head (DdebugCursor *cursor, guint64 file_size, GError **error)
   if (!cursor->ours)
     return TRUE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
-               "%s: belongs to another log now, the file was replaced; start again to consume that one",
+               "%s: now belongs to another log, since the file was replaced; restart to consume that log",
                cursor->path);
   return FALSE;
 }
@@ -270,14 +270,14 @@ check_file (DdebugCursor *cursor, const struct stat *st, GError **error)
   if (!S_ISREG (st->st_mode) || st->st_nlink > 1 || st->st_size > CURSOR_MAX)
     {
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                   "%s: is not a cursor (a plain file of its own, of at most %u MiB); move it out of the way",
+                   "%s: is not a cursor (a regular file with one name, at most %u MiB); move it away",
                    cursor->path, CURSOR_MAX >> 20);
       return FALSE;
     }
   if (st->st_uid == geteuid () || st->st_uid == cursor->log_owner || st->st_uid == 0)
     return TRUE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-               "%s: belongs to user %u, who is neither you nor the log's owner; move it out of the way",
+               "%s: belongs to user %u, not to you, the log's owner or root; move it away",
                cursor->path, (guint) st->st_uid);
   return FALSE;
 }
@@ -322,11 +322,11 @@ open_cursor (DdebugCursor *cursor, GError **error)
   code = errno;
   if (code == ELOOP || code == EISDIR || code == ENXIO)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: is not a cursor (a plain file of its own); move it out of the way", cursor->path);
+                 "%s: is not a cursor (a regular file with one name); move it away", cursor->path);
   else if (code == EACCES || code == EPERM || code == EROFS)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
-                 "%s: %s; --pipe keeps its place in this file: make it, or its directory, writable for you, "
-                 "or use --follow, which keeps none",
+                 "%s: %s; --pipe stores its position in this file; make it or its directory writable, "
+                 "or use --follow, which stores none",
                  cursor->path, g_strerror (code));
   else
     return set_errno (cursor, code, error);

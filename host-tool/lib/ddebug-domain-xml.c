@@ -217,7 +217,7 @@ on_start (GMarkupParseContext *context, const char *element, const char **names,
   if (!open && strcmp (element, "domain") == 0)
     take_root (domain, names, values);
   else if (!open)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT, "a <%s> is no domain", element);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT, "<%s> is not a domain", element);
   else if (strcmp (element, "type") == 0 && WITHIN (open, "os", "domain"))
     domain->arch = domain->arch ? domain->arch : g_strdup (attribute (names, values, "arch"));
   else if (strcmp (element, "controller") == 0 && WITHIN (open, "devices", "domain"))
@@ -267,7 +267,7 @@ ddebug_domain_parse (const char *xml, GError **error)
   context = g_markup_parse_context_new (&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, domain, NULL);
   if (!g_markup_parse_context_parse (context, xml, -1, &why) || !g_markup_parse_context_end_parse (context, &why))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be read: %s", why->message);
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "cannot parse the domain's XML: %s", why->message);
       return NULL;
     }
   find_devices (domain);
@@ -319,7 +319,7 @@ ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size,
     }
   if (!domain->can_choose && slot < 0)
     {
-      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "no slot of its PCI bus is free; remove a device, or add a bridge");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its PCI bus has no free slot; remove a device or add a bridge");
       return NULL;
     }
   json_builder_begin_object (builder);
@@ -460,7 +460,7 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
 
   if (!g_str_has_prefix (xml, "<domain ") || !find_commandline (xml, domain, &begin, &end))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not as libvirt writes it; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not in libvirt's own format; use virsh edit");
       return NULL;
     }
   head = root_end - xml;
@@ -473,7 +473,7 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
     return NULL;
   if (!are_equal (made->args, args) || !are_equal (made->envs, domain->envs))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; use virsh edit");
       return NULL;
     }
   return g_string_free (g_steal_pointer (&out), FALSE);

@@ -65,8 +65,8 @@ ddebug_filter_set_boot (DdebugFilter *filter, const char *text, GError **error)
   if (!ddebug_boot_name_parse (text, &filter->boot))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "--boot=%s: not a boot; give 0 for the newest, -1 for the one before, 1 for the oldest, an id "
-                   "of --list-boots, or an id and +1 or -1", text);
+                   "--boot=%s: invalid boot; use 0 for the newest, -1 for the one before it, 1 for the oldest, "
+                   "an ID from --list-boots, or ID+1 or ID-1", text);
       return FALSE;
     }
   filter->boot_text = g_strdup (text);
@@ -109,8 +109,8 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   if (how == DDEBUG_FILTER_BOOT_NEWEST && !is_newest)
     {
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
-                   "%s: boot %s is not the newest, and --pipe would consume unseen what came after it; "
-                   "use --trace, or the newest, which is 0", path, filter->boot_text);
+                   "%s: boot %s is not the newest, and --pipe would consume later boots unseen; "
+                   "use --trace or --boot=0", path, filter->boot_text);
       return FALSE;
     }
   place->from = boot->from;
@@ -139,8 +139,8 @@ parse_time (const char *option, const char *text, gint64 now, guint64 rest, guin
   if (!ddebug_time_parse (text, now, local, &us))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "%s=%s: not a time; give \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
-                   "\"5min ago\", @1700000000 or the like", option, text);
+                   "%s=%s: invalid time; use \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
+                   "\"5min ago\", @1700000000 or similar", option, text);
       return FALSE;
     }
   if (us < 0)
@@ -229,7 +229,7 @@ ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError **error)
         return TRUE;
     }
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               "--cpu=%s: no CPUs; give numbers and ranges, 0-3,7 for example", text);
+               "--cpu=%s: invalid CPU list; use numbers and ranges, for example 0-3,7", text);
   return FALSE;
 }
 
@@ -283,7 +283,7 @@ ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase se
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--grep: %s", why->message);
   else if (!filter->grep)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "--grep=%s: a pattern may not begin with a setting such as (*UTF); leave it out", pattern);
+                 "--grep=%s: a pattern must not start with an option such as (*UTF); remove it", pattern);
   return filter->grep != NULL;
 }
 

@@ -186,13 +186,13 @@ ddebug_format_reason (DdebugLostReason reason)
   static const char *const reasons[] = {
     [DDEBUG_LOST_OLDEST] = "no longer in the log",
     [DDEBUG_LOST_OVERTAKEN] = "overwritten in the log before they were read",
-    [DDEBUG_LOST_DAMAGED] = "the log is damaged there",
+    [DDEBUG_LOST_DAMAGED] = "the log is damaged here",
     [DDEBUG_LOST_IO] = "the host could not write them",
-    [DDEBUG_LOST_FULL] = "the log was full and kept its oldest",
-    [DDEBUG_LOST_RATE] = "they exceeded the rate limit of the log",
-    [DDEBUG_LOST_RING] = "overwritten in the guest before the host took them",
-    [DDEBUG_LOST_RECORDS] = "in records that cannot be read",
-    [DDEBUG_LOST_TAIL] = "never written, the host ended before",
+    [DDEBUG_LOST_FULL] = "the log was full (mode=drop)",
+    [DDEBUG_LOST_RATE] = "the log's rate limit was exceeded",
+    [DDEBUG_LOST_RING] = "overwritten in the guest before the host read them",
+    [DDEBUG_LOST_RECORDS] = "in unreadable records",
+    [DDEBUG_LOST_TAIL] = "never written: QEMU ended first",
   };
 
   return reasons[reason];
@@ -342,8 +342,8 @@ ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsi
   memcpy (text, message->text, message->len);
   return message->len
          + g_snprintf ((char *) text + message->len, DDEBUG_FORMAT_PACKED_MAX - message->len,
-                       callsite ? "(not readable: %u bytes of arguments that do not fit the format of callsite %u)"
-                                : "(not readable: %u bytes of arguments of callsite %u, which is not in the log)",
+                       callsite ? "(unreadable: %u argument bytes that do not match the format of callsite %u)"
+                                : "(unreadable: %u argument bytes of callsite %u, which is not in the log)",
                        (guint) message->args_len, (guint) message->callsite);
 }
 
@@ -425,7 +425,7 @@ begin_unchecked (DdebugFormat *format, GString *out)
   if (format->unchecked)
     return;
   format->unchecked = TRUE;
-  g_string_append (out, "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it --\n");
+  g_string_append (out, "-- QEMU died; the following was still in the guest's rings and has no checksum --\n");
 }
 
 static const char *
@@ -434,13 +434,13 @@ stop_words (guint64 why)
   static const char *const words[] = {
     [DDEBUG_LOG_STOP_OTHER] = "the VM was stopped",
     [DDEBUG_LOG_STOP_PAUSED] = "the VM was paused",
-    [DDEBUG_LOG_STOP_SHUTDOWN] = "the VM was stopped, since it was shut down",
-    [DDEBUG_LOG_STOP_PANICKED] = "the VM was stopped: its pvpanic device was told of a panic",
+    [DDEBUG_LOG_STOP_SHUTDOWN] = "the VM was stopped: it is shutting down",
+    [DDEBUG_LOG_STOP_PANICKED] = "the VM was stopped: pvpanic reported a guest panic",
     [DDEBUG_LOG_STOP_WATCHDOG] = "the VM was stopped by its watchdog",
-    [DDEBUG_LOG_STOP_IO_ERROR] = "the VM was stopped: a disk of it failed or was full",
-    [DDEBUG_LOG_STOP_INTERNAL_ERROR] = "the VM was stopped: QEMU or KVM could not go on",
-    [DDEBUG_LOG_STOP_SUSPENDED] = "the guest has suspended itself",
-    [DDEBUG_LOG_STOP_SAVED] = "the VM was stopped, to be saved or moved",
+    [DDEBUG_LOG_STOP_IO_ERROR] = "the VM was stopped: a disk failed or was full",
+    [DDEBUG_LOG_STOP_INTERNAL_ERROR] = "the VM was stopped: internal error in QEMU or KVM",
+    [DDEBUG_LOG_STOP_SUSPENDED] = "the guest suspended itself",
+    [DDEBUG_LOG_STOP_SAVED] = "the VM was stopped for saving or migration",
     [DDEBUG_LOG_STOP_DEBUG] = "the VM was stopped by a debugger",
   };
 
@@ -452,13 +452,13 @@ shutdown_words (guint64 why)
 {
   static const char *const words[] = {
     [DDEBUG_LOG_SHUTDOWN_OTHER] = "the VM ended",
-    [DDEBUG_LOG_SHUTDOWN_QUIT] = "the VM was ended by QEMU's monitor",
-    [DDEBUG_LOG_SHUTDOWN_SIGNAL] = "the VM was ended by a signal to QEMU",
-    [DDEBUG_LOG_SHUTDOWN_UI] = "the VM was ended by closing its window",
-    [DDEBUG_LOG_SHUTDOWN_GUEST] = "the guest has powered off",
+    [DDEBUG_LOG_SHUTDOWN_QUIT] = "the VM was terminated from QEMU's monitor",
+    [DDEBUG_LOG_SHUTDOWN_SIGNAL] = "the VM was terminated by a signal to QEMU",
+    [DDEBUG_LOG_SHUTDOWN_UI] = "the VM was terminated by closing its window",
+    [DDEBUG_LOG_SHUTDOWN_GUEST] = "the guest powered off",
     [DDEBUG_LOG_SHUTDOWN_RESET] = "the guest was reset, which ends this VM",
     [DDEBUG_LOG_SHUTDOWN_PANIC] = "the guest panicked, which ends this VM",
-    [DDEBUG_LOG_SHUTDOWN_ERROR] = "the VM was ended by an error of the host",
+    [DDEBUG_LOG_SHUTDOWN_ERROR] = "the VM was terminated by a host error",
   };
 
   return words[why < G_N_ELEMENTS (words) ? why : DDEBUG_LOG_SHUTDOWN_OTHER];
@@ -467,6 +467,8 @@ shutdown_words (guint64 why)
 static void
 append_own_notice (GString *out, const guint64 args[2])
 {
+  const char *after = "";
+
   switch (args[0])
     {
     case VIRTIO_DDEBUG_NOTICE_OOPS:
@@ -476,13 +478,14 @@ append_own_notice (GString *out, const guint64 args[2])
       g_string_append (out, "the guest's kernel panicked");
       break;
     case VIRTIO_DDEBUG_NOTICE_KDUMP:
-      g_string_append (out, "the guest's kernel panicked, and a capture kernel takes over");
+      g_string_append (out, "the guest's kernel panicked");
+      after = ", its kdump kernel takes over";
       break;
     default:
-      g_string_append_printf (out, "the guest's kernel gave notice %" G_GUINT64_FORMAT, args[0]);
+      g_string_append_printf (out, "the guest's kernel sent unknown notice %" G_GUINT64_FORMAT, args[0]);
       break;
     }
-  g_string_append_printf (out, " on cpu %" G_GUINT64_FORMAT, args[1]);
+  g_string_append_printf (out, " on cpu %" G_GUINT64_FORMAT "%s", args[1], after);
 }
 
 void
@@ -491,34 +494,34 @@ ddebug_format_event (GString *out, guint32 event, const guint64 args[2])
   switch (event)
     {
     case DDEBUG_LOG_EVENT_OPEN:
-      g_string_append_printf (out, "QEMU, pid %" G_GUINT64_FORMAT ", took the log", args[0]);
+      g_string_append_printf (out, "QEMU (pid %" G_GUINT64_FORMAT ") opened the log", args[0]);
       break;
     case DDEBUG_LOG_EVENT_ATTACH:
       g_string_append (out, "the guest's driver attached");
       break;
     case DDEBUG_LOG_EVENT_RESET:
-      g_string_append (out, "the guest's driver left, or was reset");
+      g_string_append (out, "the guest's driver detached or was reset");
       break;
     case DDEBUG_LOG_EVENT_STOP:
       g_string_append (out, stop_words (args[0]));
       break;
     case DDEBUG_LOG_EVENT_CONT:
-      g_string_append (out, "the VM went on");
+      g_string_append (out, "the VM resumed");
       break;
     case DDEBUG_LOG_EVENT_CLOSE:
-      g_string_append (out, "QEMU was done with the log");
+      g_string_append (out, "QEMU closed the log");
       break;
     case DDEBUG_LOG_EVENT_NOTICE:
       append_own_notice (out, args);
       break;
     case DDEBUG_LOG_EVENT_MACHINE_RESET:
-      g_string_append (out, "the machine was reset or switched on");
+      g_string_append (out, "the machine was reset or powered on");
       break;
     case DDEBUG_LOG_EVENT_SHUTDOWN:
       g_string_append (out, shutdown_words (args[0]));
       break;
     default:
-      g_string_append_printf (out, "event %u", event);
+      g_string_append_printf (out, "unknown event %u", event);
       break;
     }
 }
@@ -545,7 +548,7 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append (out, ": the guest's driver is newer than this tool");
       break;
     case DDEBUG_ITEM_BAD_SPAN:
-      g_string_append (out, "records given up");
+      g_string_append (out, "records discarded");
       append_where (out, item->stream);
       g_string_append_printf (out, ": %s", item->text);
       break;
@@ -556,7 +559,7 @@ append_notice (const DdebugItem *item, GString *out)
       break;
     case DDEBUG_ITEM_IO_LOST:
       append_count (out, item->count, item->reason == DDEBUG_LOST_RATE ? "gap" : "chunk");
-      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: %s", item->bytes,
+      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) discarded: %s", item->bytes,
                               item->reason == DDEBUG_LOST_FULL || item->reason == DDEBUG_LOST_RATE
                                   ? ddebug_format_reason (item->reason) : "the host could not write the log");
       break;

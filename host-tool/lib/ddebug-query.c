@@ -79,7 +79,7 @@ split (const char *text, GError **error)
 
       if (!end)
         {
-          refuse (error, "a quote is not closed: %s", text);
+          refuse (error, "unclosed quote: %s", text);
           return NULL;
         }
       g_ptr_array_add (words, g_strndup (begin, end - begin));
@@ -92,7 +92,7 @@ static gboolean
 set_once (char **field, const char *keyword, const char *value, GError **error)
 {
   if (*field)
-    return refuse (error, "%s is there twice; alternatives are divided by a semicolon", keyword);
+    return refuse (error, "%s is given twice; separate alternatives by semicolons", keyword);
   *field = g_strdup (value);
   return TRUE;
 }
@@ -121,9 +121,9 @@ parse_lines (Query *query, const char *word, GError **error)
   g_autofree char *first = dash ? g_strndup (word, dash - word) : g_strdup (word);
 
   if (query->first_line || query->last_line)
-    return refuse (error, "lines are there twice; alternatives are divided by a semicolon");
+    return refuse (error, "line is given twice; separate alternatives by semicolons");
   if (!parse_line (first, &query->first_line) || (dash && !parse_line (dash + 1, &query->last_line)))
-    return refuse (error, "%s: no lines; give 10, 10-20, 10- or -20", word);
+    return refuse (error, "%s: invalid line range; use 10, 10-20, 10- or -20", word);
   if (!dash)
     query->last_line = query->first_line;
   else if (!query->last_line)
@@ -203,8 +203,8 @@ parse_pair (Query *query, const char *keyword, const char *value, GError **error
       return set_once (&query->format, keyword, format, error);
     }
   if (strcmp (keyword, "class") == 0)
-    return refuse (error, "class: a log does not know the classes of callsites; there are module, func, file, line and format");
-  return refuse (error, "%s: no keyword; there are module, func, file, line and format", keyword);
+    return refuse (error, "class: a log does not record callsite classes; use module, func, file, line or format");
+  return refuse (error, "%s: unknown keyword; use module, func, file, line or format", keyword);
 }
 
 static gboolean
@@ -215,9 +215,9 @@ parse_query (Query *query, const GPtrArray *words, GError **error)
       const char *keyword = g_ptr_array_index (words, i);
 
       if (*keyword && strchr ("+-=", *keyword))
-        return refuse (error, "%s: flags are for the guest; leave them out", keyword);
+        return refuse (error, "%s: flags apply to the guest; omit them", keyword);
       if (i + 1 == words->len)
-        return refuse (error, "%s: lacks a value; give pairs of keyword and value", keyword);
+        return refuse (error, "%s: value missing; use pairs of keyword and value", keyword);
       if (!parse_pair (query, keyword, g_ptr_array_index (words, i + 1), error))
         return FALSE;
     }
@@ -247,7 +247,7 @@ ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
         return FALSE;
     }
   if (n == 0)
-    return refuse (error, "no query; give pairs of keyword and value, the keywords being module, func, file, line and format");
+    return refuse (error, "empty query; use pairs of keyword and value; keywords are module, func, file, line and format");
   return TRUE;
 }
 

@@ -444,7 +444,7 @@ ddebug_reader_again (DdebugReader *reader, GError **error)
 
   if (fd >= 0)
     return reader_new (fd, reader->path, error);
-  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be read twice: %s", reader->path, g_strerror (code));
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot reopen: %s", reader->path, g_strerror (code));
   return NULL;
 }
 

@@ -47,7 +47,7 @@ fail_errno (const Request *request, int code, GError **error)
                  g_strerror (code));
   else if (code == EMLINK)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: is not changed: it was replaced just now, or has another name (hard link); remove that one",
+                 "%s: not changed: it was just replaced, or has another name (hard link); remove that name",
                  request->path);
   else
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be changed: %s", request->path,
@@ -141,7 +141,7 @@ lock_requests (const Request *request, int fd, gint64 end, GError **error)
       if (left == 0)
         {
           g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
-                       "%s: another ddebug-host has been changing the log for %d s; end it and try again",
+                       "%s: another ddebug-host has been changing the log for %d s; stop it and try again",
                        request->path, DDEBUG_REQUEST_TIMEOUT);
           return FAILED;
         }
@@ -191,7 +191,7 @@ take_reply (Request *request, const struct ddebug_log_reply *disk, GError **erro
     return DONE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
                g_strerror (code),
-               code == ENOSPC ? "; make room on the disk, or name a smaller --size" : "");
+               code == ENOSPC ? "; free disk space or use a smaller --size" : "");
   return FAILED;
 }
 

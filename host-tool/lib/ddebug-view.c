@@ -85,7 +85,7 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
     g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
                 chunk->off, chunk->seg_seq);
   else
-    g_snprintf (view->where, sizeof view->where, "a segment, not known which, in slot %" G_GUINT64_FORMAT,
+    g_snprintf (view->where, sizeof view->where, "an unidentifiable segment in slot %" G_GUINT64_FORMAT,
                 chunk->pos);
   item->text = view->where;
   return TRUE;
@@ -315,12 +315,12 @@ take_chunk (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       if (ddebug_dict_attach (view->dict, chunk))
         return FALSE;
       view->totals.bad_spans++;
-      return make_bad_chunk (view, item, "the introduction of a driver", chunk, chunk->len);
+      return make_bad_chunk (view, item, "an attach record", chunk, chunk->len);
     case DDEBUG_LOG_CHUNK_DICT:
       if (ddebug_dict_add (view->dict, chunk))
         return FALSE;
       view->totals.bad_spans++;
-      return make_bad_chunk (view, item, "a piece of the dictionary", chunk, chunk->len);
+      return make_bad_chunk (view, item, "a dictionary chunk", chunk, chunk->len);
     case DDEBUG_LOG_CHUNK_EVENT:
       return take_event (view, chunk, item);
     default:

@@ -17,7 +17,7 @@ typedef struct
 {
   guint64 chunks;
   guint64 bad_chunks;       /* headers whose payload was damaged */
-  guint64 bad_bytes;        /* bytes that are no chunks, between chunks */
+  guint64 bad_bytes;        /* bytes that are not chunks, between chunks */
   guint64 bad_spans;        /* payloads the guest filled with something else */
   guint64 unknown_chunks;   /* of types not known to this tool */
   guint64 unknown_records;

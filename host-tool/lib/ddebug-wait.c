@@ -83,7 +83,7 @@ ddebug_wait_catch_signals (GError **error)
     {
       int code = errno;
 
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "no pipe can be made: %s", g_strerror (code));
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "cannot create a pipe: %s", g_strerror (code));
       return FALSE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++)

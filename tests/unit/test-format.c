@@ -260,7 +260,7 @@ test_notices (void)
 
   ddebug_format_item (&format, &item, out);
   g_assert_cmpstr (out->str, ==,
-                   "-- 1 message lost on cpu 3, hardirq: overwritten in the guest before the host took them --\n");
+                   "-- 1 message lost on cpu 3, hardirq: overwritten in the guest before the host read them --\n");
   g_string_truncate (out, 0);
   stream.context = 200;
   item = (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 5, .recursed = 3, .torn = 2 };
@@ -326,7 +326,7 @@ test_late (void)
 static void
 test_unchecked (void)
 {
-  static const char notice[] = "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it "
+  static const char notice[] = "-- QEMU died; the following was still in the guest's rings and has no checksum "
                                "--\n[    0.000000] x\n";
   DdebugEpoch first = { .number = 1 }, second = { .number = 2 };
   DdebugItem checked = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &first, .message = { .text = (void *) "x", .len = 1 } };
@@ -376,9 +376,9 @@ test_all_notices (void)
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNKNOWN, .stream = &stream, .count = 1 },
                "-- 1 record not understood on cpu 7, nmi: the guest's driver is newer than this tool --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_SPAN, .stream = &stream, .text = "why" },
-               "-- records given up on cpu 7, nmi: why --\n");
+               "-- records discarded on cpu 7, nmi: why --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 2, .bytes = 300 },
-               "-- 2 chunks (300 bytes) given up: the host could not write the log --\n");
+               "-- 2 chunks (300 bytes) discarded: the host could not write the log --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .text = "where" }, "-- log damaged: where --\n");
 }
 

@@ -429,9 +429,9 @@ test_errors (Fixture *f, gconstpointer data)
 {
   static const char *const bad[][2] = {
     { "--output=xml", "--output=xml: not known; give text or json" },
-    { "--info", "--output=json goes with" },
-    { "--last-words", "--output=json goes with" },
-    { "--size", "--output=json goes with" },
+    { "--info", "--output=json works only with" },
+    { "--last-words", "--output=json works only with" },
+    { "--size", "--output=json works only with" },
     { "--raw", "--raw does not go with --output=json" },
   };
 

@@ -384,13 +384,13 @@ test_shown (void)
   assert_line (&plain, &item, "[    0.000000] mod: 2a\n");
   item.message.args_len = 3;
   assert_line (&plain, &item,
-               "[    0.000000] (not readable: 3 bytes of arguments that do not fit the format of callsite 2)\n");
+               "[    0.000000] (unreadable: 3 argument bytes that do not match the format of callsite 2)\n");
   item.message.callsite = 3;
   item.message.text = (const guint8 *) "usb \033";
   item.message.len = 5;
   assert_line (&plain, &item,
-               "[    0.000000] usb \\x1b(not readable: 3 bytes of arguments of callsite 3, which is not in the log)\n");
-  assert_line (&with_callsite, &item, "[    0.000000] ?:?:?: usb \\x1b(not readable: 3 bytes of arguments of callsite 3, "
+               "[    0.000000] usb \\x1b(unreadable: 3 argument bytes of callsite 3, which is not in the log)\n");
+  assert_line (&with_callsite, &item, "[    0.000000] ?:?:?: usb \\x1b(unreadable: 3 argument bytes of callsite 3, "
                                       "which is not in the log)\n");
   ddebug_dict_free (dict);
 }
