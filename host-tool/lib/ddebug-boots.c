@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The boots of a guest in a log, and how a user names one. */
 #include "ddebug-boots.h"
 
 #include <string.h>
@@ -56,7 +57,7 @@ ddebug_boots_of (const GArray *boots, guint32 epoch)
   return NULL;
 }
 
-/* As ddebug-view does, so that both know the same epochs. */
+/* Must create epochs for the same chunks as ddebug-view. */
 static void
 scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
 {
@@ -93,7 +94,7 @@ ddebug_boots_scan (DdebugReader *reader, gboolean live, DdebugDict *dict, GError
       case DDEBUG_READ_LAPPED:
         break;
       case DDEBUG_READ_END:
-      case DDEBUG_READ_OTHER: /* who reads the messages will meet it, too */
+      case DDEBUG_READ_OTHER: /* reading the messages will return it again */
         return TRUE;
       case DDEBUG_READ_ERROR:
       default:
@@ -104,7 +105,7 @@ ddebug_boots_scan (DdebugReader *reader, gboolean live, DdebugDict *dict, GError
 
 /* ---- names ---- */
 
-/* 32 digits, with all or none of the dashes of a UUID; returns how many characters that is, 0: none. */
+/* Parse 32 digits, with all or none of the dashes of a UUID; return the number of characters, 0 if invalid. */
 static gsize
 parse_id (const char *text, guint8 id[16])
 {
@@ -136,7 +137,7 @@ ddebug_boot_name_parse (const char *text, DdebugBootName *name)
   return g_ascii_string_to_signed (text, 10, G_MININT32, G_MAXINT32, &name->offset, NULL);
 }
 
-/* The place of the newest boot of that id; -1: none. */
+/* The index of the newest boot with that ID; -1: none. */
 static gint64
 find_id (const GArray *boots, const guint8 id[16])
 {

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Payloads are kept as they came, and entries found in them when they are
- * needed: the memory taken is that of the dictionary in the file, and a few
- * words for each entry of at least 24 bytes.
+ * Epochs, driver instances and callsites of a log.
  *
- * Guests choose the numbers of callsites and the names of instances.  None of the
- * tables may become slow by that choice.
+ * Payloads are stored unchanged and parsed on lookup.  So the memory used is that of the dictionary in
+ * the file, plus a few words for each entry, which has at least 24 bytes.
+ *
+ * Guests choose the numbers of callsites and the names of instances.  No choice may make a table slow.
  */
 #include "ddebug-dict.h"
 
@@ -48,10 +48,11 @@ instance_free (gpointer data)
   g_free (instance);
 }
 
-guint
-ddebug_dict_hash (gconstpointer number)
+/* A hash that cannot be predicted, for tables whose keys a guest or a log chooses. */
+static guint
+hash_number (gconstpointer number)
 {
-  /* Multiply and shift: a universal hash as long as nobody can guess the factor, which is odd. */
+  /* Multiply-shift: a universal hash as long as nobody can guess the factor, which must be odd. */
   static guint64 factor;
 
   if (factor == 0)
@@ -78,7 +79,7 @@ ddebug_dict_new (GDestroyNotify free_stream)
 {
   DdebugDict *dict = g_new0 (DdebugDict, 1);
 
-  dict->epochs = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, epoch_free);
+  dict->epochs = g_hash_table_new_full (hash_number, NULL, NULL, epoch_free);
   dict->with_callsites = g_tree_new (compare_numbers);
   dict->instances = g_ptr_array_new_with_free_func (instance_free);
   dict->instances_by_name = g_tree_new (compare_names);
@@ -111,7 +112,7 @@ ddebug_dict_epoch (DdebugDict *dict, guint32 number)
   return epoch;
 }
 
-/* The name says which instance it is: an instance, or an epoch of which nothing more is known. */
+/* The name identifies the instance: its id or, if that is unknown, its only epoch. */
 static char *
 instance_name (const DdebugEpoch *epoch)
 {
@@ -138,7 +139,7 @@ ddebug_dict_instance (DdebugDict *dict, DdebugEpoch *epoch)
   instance = g_new0 (DdebugInstance, 1);
   instance->name = g_steal_pointer (&name);
   instance->epoch = epoch->number;
-  instance->streams = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, dict->free_stream);
+  instance->streams = g_hash_table_new_full (hash_number, NULL, NULL, dict->free_stream);
   g_ptr_array_add (dict->instances, instance);
   g_tree_insert (dict->instances_by_name, instance->name, instance);
   return epoch->instance = instance;
@@ -164,7 +165,7 @@ ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
 
   if (chunk->len < sizeof attach)
     return FALSE;
-  /* A second one, or one that comes when messages were shown, would move streams to another instance. */
+  /* A second one, or one after messages were shown, would move streams to another instance. */
   if (epoch->attached || epoch->instance)
     return TRUE;
   memcpy (&attach, chunk->payload, sizeof attach);
@@ -181,7 +182,7 @@ ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
   return TRUE;
 }
 
-/* The entry at @p, with @avail bytes behind it; its length, or 0 if it is malformed. */
+/* Parse the entry at @p, of @avail bytes at most; return its length, or 0 if it is malformed. */
 static guint32
 parse_callsite (const guint8 *p, gsize avail, DdebugCallsite *callsite)
 {
@@ -226,12 +227,12 @@ ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
   gsize at = 0;
   guint32 len;
 
-  /* No entries are no damage.  There is no copy of nothing: an offset from NULL is not defined. */
+  /* An empty chunk is not damage.  g_memdup2() would return NULL, to which no offset can be added. */
   if (chunk->len == 0)
     return TRUE;
   if (!epoch->by_id)
     {
-      epoch->by_id = g_hash_table_new (ddebug_dict_hash, NULL);
+      epoch->by_id = g_hash_table_new (hash_number, NULL);
       epoch->payloads = g_ptr_array_new_with_free_func (g_free);
       g_tree_insert (dict->with_callsites, GUINT_TO_POINTER (epoch->number), epoch);
     }
@@ -253,7 +254,7 @@ ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsi
 
   if (!entry)
     return FALSE;
-  /* Only entries that were found well-formed are in the table. */
+  /* The table contains only entries that were parsed successfully. */
   parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite);
   return TRUE;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt writes a domain in one way only: a line an element, two blanks a level, the
- * part of QEMU's driver at the end, < > & and quotes escaped wherever they stand.  So the
- * text is parsed to be understood, and changed as text, which leaves every other byte
- * as it is.  What was made is parsed again, and must be what was meant.
+ * The XML of a libvirt domain: parsing it, adding our device and removing it.
  *
- * Only comments and CDATA of <metadata> may hold anything.  They come before the
- * command line, so its last begin is the true one.
+ * libvirt always writes a domain in the same form: one element per line, two blanks per level, the
+ * qemu namespace at the end, and < > & and quotes escaped everywhere.  So the XML is parsed for its
+ * meaning but edited as text, which leaves all other bytes unchanged.  The result is parsed again and
+ * compared with what was intended.
+ *
+ * Only comments and CDATA in <metadata> can contain arbitrary text.  They precede the command line, so
+ * its last start tag is the real one.
  */
 #include "ddebug-domain-xml.h"
 
@@ -20,15 +22,15 @@
 #define END "\n  </qemu:commandline>\n"
 #define DOMAIN_END "</domain>\n"
 
-/* Slots of a conventional bus; QEMU's host bridges have the first. */
+/* Slots of a conventional PCI bus; QEMU's host bridges use slot 0. */
 #define SLOTS 32
 
-/* Lines around a change that are shown. */
+/* Lines of context around a change. */
 #define CONTEXT 3
 
 /* ---- -device ---- */
 
-/* The parts of "a,b=c,,d", where two commas stand for one in a value. */
+/* Split "a,b=c,,d"; two commas are one within a value. */
 static GPtrArray *
 split_options (const char *text)
 {
@@ -56,7 +58,7 @@ is_our_driver (const char *driver)
   return g_strcmp0 (driver, "virtio-ddebug") == 0 || g_strcmp0 (driver, "virtio-ddebug-pci") == 0;
 }
 
-/* QEMU takes -device '{"driver": ...}' as well. */
+/* QEMU also accepts -device '{"driver": ...}'. */
 static gboolean
 parse_json_device (const char *value, char **file)
 {
@@ -73,7 +75,7 @@ parse_json_device (const char *value, char **file)
   return TRUE;
 }
 
-/* Whether that is our device; *@file: (transfer full) (nullable) its log. */
+/* Whether @value is our device; @file: (out) (transfer full) (nullable): its log. */
 static gboolean
 parse_device (const char *value, char **file)
 {
@@ -111,7 +113,7 @@ is_our_plugin (const char *value)
   return strcmp (name, "virtio-ddebug.so") == 0;
 }
 
-/* Whether the arguments at @i and after it are an option of ours; *@file as in parse_device(). */
+/* Whether the argument at @i and the next are an option of ours; @file as in parse_device(). */
 static gboolean
 is_ours (const GPtrArray *args, guint i, gboolean *is_device, char **file)
 {
@@ -141,7 +143,7 @@ find_devices (DdebugDomain *domain)
       if (!is_device)
         continue;
       domain->devices++;
-      /* QEMU's directory is the root, under libvirt */
+      /* libvirt runs QEMU in the root directory */
       if (file && !domain->log)
         domain->log = g_canonicalize_filename (file, "/");
     }
@@ -158,7 +160,7 @@ attribute (const char **names, const char **values, const char *name)
   return NULL;
 }
 
-/* Whether the elements that are open, the innermost first, are just these, outermost last; up to NULL. */
+/* Whether the open elements are exactly @names, innermost first, NULL-terminated. */
 static gboolean
 is_within (const GSList *open, const char *const *names)
 {
@@ -187,7 +189,7 @@ take_controller (DdebugDomain *domain, const char **names, const char **values)
   if (g_strcmp0 (model, "pcie-root") == 0)
     {
       domain->root_bus = "pcie.0";
-      /* what is plugged in later goes behind ports */
+      /* hot-plugged devices go behind root ports */
       domain->can_choose = TRUE;
     }
   else if (g_strcmp0 (model, "pci-root") == 0 && g_strcmp0 (attribute (names, values, "index"), "0") == 0)
@@ -302,8 +304,8 @@ ddebug_domain_free_slot (const DdebugDomain *domain)
 }
 
 /*
- * As JSON, like those of libvirt: QEMU makes all devices that are given so after all others,
- * in their order.  So ours comes last, and takes no address that is meant for one of libvirt's.
+ * As JSON, like libvirt's own devices: QEMU creates all devices given as JSON after all others, in
+ * order.  So ours comes last and does not take an address meant for one of libvirt's.
  */
 char *
 ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size, GError **error)
@@ -366,7 +368,7 @@ append_attribute (GString *out, const char *name, const char *value)
       case '\n':
       case '\t':
       case '\r':
-        /* else they would be read as blanks */
+        /* otherwise a parser normalizes them to blanks */
         g_string_append_printf (out, "&#%d;", *p);
         break;
       default:
@@ -398,7 +400,7 @@ append_commandline (GString *out, const GPtrArray *args, const GPtrArray *envs)
   g_string_append (out, "  </qemu:commandline>\n");
 }
 
-/* Where the command line begins and ends in @xml; where there is none, both are where it would be. */
+/* Find the start and end of the command line in @xml; if it has none, both are where it would be. */
 static gboolean
 find_commandline (const char *xml, const DdebugDomain *domain, gsize *begin, gsize *end)
 {
@@ -432,7 +434,7 @@ are_equal (const GPtrArray *a, const GPtrArray *b)
 
 #define NAMESPACE " xmlns:qemu='" DDEBUG_DOMAIN_NAMESPACE "'"
 
-/* The root element of @xml, whose @len bytes end before its bracket, with the namespace or without, as libvirt has it. */
+/* Append the root element of @xml, whose @len bytes end before its bracket, with or without the namespace. */
 static void
 append_root (GString *out, const char *xml, gsize len, gboolean with_namespace)
 {
@@ -449,7 +451,7 @@ append_root (GString *out, const char *xml, gsize len, gboolean with_namespace)
     g_string_append (out, NAMESPACE);
 }
 
-/* @xml with the arguments @args in place of those that it has. */
+/* Return @xml with the arguments @args instead of its own. */
 static char *
 replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args, GError **error)
 {
@@ -516,7 +518,7 @@ ddebug_domain_remove (const char *xml, const DdebugDomain *domain, GError **erro
 
 /* ---- showing ---- */
 
-/* Appends lines @from up to @to, each behind @mark. */
+/* Append lines @from up to @to, each prefixed with @mark. */
 static void
 append_lines (GString *out, char mark, char **lines, guint from, guint to)
 {
@@ -524,7 +526,7 @@ append_lines (GString *out, char mark, char **lines, guint from, guint to)
     g_string_append_printf (out, "%c%s\n", mark, lines[i]);
 }
 
-/* Lines @a_from to @a_to have become @b_from to @b_to; at most @lead and @tail lines around them are alike. */
+/* Lines @a_from to @a_to became @b_from to @b_to; @lead lines before and @tail after them are equal. */
 static void
 append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b_from, guint b_to, guint lead, guint tail)
 {
@@ -539,14 +541,14 @@ append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b
 }
 
 /*
- * There are two places at most: the first line, which is the root element, and what lies
- * between the lines that both begin and end with.
+ * At most two places differ: the first line, which is the root element, and what is between the common
+ * lines at the start and those at the end.
  */
 void
 ddebug_domain_diff (GString *out, const char *before, const char *after)
 {
   g_auto (GStrv) a = g_strsplit (before, "\n", -1), b = g_strsplit (after, "\n", -1);
-  /* what comes behind the last newline is no line */
+  /* the empty string after the last newline is not a line */
   guint na = g_strv_length (a) - 1, nb = g_strv_length (b) - 1, same = 1, tail = 0;
 
   while (same < MIN (na, nb) && strcmp (a[same], b[same]) == 0)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which items are shown: by boot, time, CPU, text and callsite. */
 #include "ddebug-filter.h"
 
 #include <string.h>
@@ -10,9 +11,9 @@
 #include "ddebug-wait.h"
 
 /*
- * Steps, and KiB, that the library may take for one message: some milliseconds.  A
- * guest may write what a pattern of its reader needs for ever for.  A pattern that
- * does without nested repetitions takes a few steps a byte, of 1023 at most.
+ * Maximum steps and KiB that PCRE2 may use for one message: some milliseconds.  Otherwise a guest could
+ * write a message on which its reader's pattern takes forever.  A pattern without nested repetitions
+ * takes a few steps per byte, of which a message has at most 1023.
  */
 #define GREP_LIMITS "(*LIMIT_MATCH=100000)(*LIMIT_DEPTH=100000)(*LIMIT_HEAP=65536)"
 
@@ -26,8 +27,8 @@ struct DdebugFilter
 {
   char *boot_text;          /* NULL: any */
   DdebugBootName boot;
-  guint64 since;            /* ns since 1970, the first */
-  guint64 until;            /* and the last */
+  guint64 since;            /* the first time that passes, ns since 1970 */
+  guint64 until;            /* the last one */
   GArray *cpus;             /* of CpuRange; NULL: any */
   GRegex *grep;             /* NULL: any */
   DdebugQueries *queries;   /* NULL: any */
@@ -96,7 +97,7 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   dict = ddebug_dict_new (NULL);
   if (!again || !ddebug_boots_scan (again, live, dict, error))
     return FALSE;
-  /* not all boots are known, and nothing will be shown */
+  /* not all boots are known, but nothing will be shown any more */
   if (ddebug_wait_signal ())
     return TRUE;
   boots = ddebug_boots_find (dict);
@@ -118,7 +119,7 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   return TRUE;
 }
 
-/* What is of no epoch belongs to the one before it. */
+/* An item without an epoch belongs to the one before it. */
 static gboolean
 passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
 {
@@ -129,7 +130,7 @@ passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
 
 /* ---- the time ---- */
 
-/* @rest: ns of a us that belong to it, too.  What 64 bits of ns cannot tell is before or after all. */
+/* @rest: ns to add to the last us.  Times beyond 64 bits of ns become the minimum or maximum. */
 static gboolean
 parse_time (const char *option, const char *text, gint64 now, guint64 rest, guint64 *ns, GError **error)
 {
@@ -183,8 +184,8 @@ ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last)
 }
 
 /*
- * What is missing was there at some time between the message before it and what came
- * next; 0 is any time.  What a QEMU that died left in the rings has no last time.
+ * Missing messages are of any time between the message before them and the item after; 0 is any time.
+ * What a QEMU that died left in the rings has no upper limit.
  */
 static gboolean
 passes_time (const DdebugFilter *filter, const DdebugItem *item)
@@ -260,9 +261,9 @@ has_capital (const char *pattern)
 }
 
 /*
- * A guest's bytes need not be UTF-8, and are not checked for it: so the pattern is
- * one of bytes.  The empty group keeps it from turning UTF-8 on by "(*UTF)", which
- * counts at the begin only.
+ * A guest's bytes need not be UTF-8 and are not checked for it, so the pattern is matched against
+ * bytes.  The empty group prevents the pattern from enabling UTF-8 with "(*UTF)", which is recognized
+ * only at the start.
  */
 gboolean
 ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error)
@@ -275,7 +276,7 @@ ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase se
   if (sensitive == DDEBUG_CASE_INSENSITIVE || (sensitive == DDEBUG_CASE_AUTO && !has_capital (pattern)))
     flags |= G_REGEX_CASELESS;
   g_clear_pointer (&filter->grep, g_regex_unref);
-  /* What is wrong with it is said of what the user wrote. */
+  /* Compile what the user wrote first, so that errors refer to it. */
   plain = g_regex_new (pattern, flags, 0, &why);
   if (plain)
     filter->grep = g_regex_new (limited, flags | G_REGEX_OPTIMIZE, 0, NULL);
@@ -312,7 +313,7 @@ passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugI
                 ? ddebug_render_packed (message, &callsite, packed) : -1;
       text = (const char *) packed;
     }
-  /* what cannot be read may be anything */
+  /* an unreadable message could match */
   if (len < 0 || g_regex_match_full (filter->grep, text, len, 0, 0, NULL, &error))
     return TRUE;
   place->gave_up |= error != NULL;
@@ -334,7 +335,7 @@ ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error)
   return FALSE;
 }
 
-/* One whose callsite is not in the log may be of any; a line of the kernel's log is of none. */
+/* A message whose callsite is not in the log could match; a line of the kernel log has no callsite. */
 static gboolean
 passes_query (const DdebugFilter *filter, const DdebugItem *item)
 {

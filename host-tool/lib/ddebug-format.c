@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Format items as lines, and escape what a guest wrote. */
 #include "ddebug-format.h"
 
 #include <string.h>
@@ -17,10 +18,9 @@ is_plain (guint8 c)
 #define BYTES(b) (G_GUINT64_CONSTANT (0x0101010101010101) * (b))
 
 /*
- * Whether all of eight bytes are plain.  The high bit of each byte of a term
- * tells whether it is below 0x20, DEL, a backslash (zero after the xor), or not
- * ASCII.  A borrow or a carry from the byte below can set a bit too many, which
- * costs a slower look, and clears none of these.
+ * Whether all of eight bytes are plain.  The high bit of each byte of a term is set if that byte is
+ * below 0x20, DEL, a backslash (zero after the xor), or not ASCII.  A borrow or carry from the byte
+ * below can set an additional bit, which only takes the slower path, but cannot clear one of these.
  */
 static gboolean
 are_plain (const guint8 *p)
@@ -41,10 +41,7 @@ append_hex (GString *out, guint8 c)
   g_string_append_len (out, text, sizeof text);
 }
 
-/*
- * What Unicode calls Default_Ignorable_Code_Point and GLib printable: it takes
- * part in a text without being seen.
- */
+/* Characters that are Default_Ignorable_Code_Point in Unicode but printable for GLib: they are invisible. */
 static gboolean
 is_invisible (gunichar c)
 {
@@ -69,8 +66,8 @@ is_invisible (gunichar c)
 }
 
 /*
- * GLib's idea of printable leaves out controls, formats (all bidirectional ones
- * among them), surrogates and what Unicode has not assigned.
+ * g_unichar_isprint() excludes controls, format characters (including all bidirectional ones),
+ * surrogates and unassigned characters.
  */
 gsize
 ddebug_format_printable (const guint8 *p, gsize len)
@@ -86,14 +83,14 @@ ddebug_format_printable (const guint8 *p, gsize len)
   return g_utf8_skip[*p];
 }
 
-/* Whether the backslash at @p would read as the begin of an escape. */
+/* Whether the backslash at @p looks like the start of an escape. */
 static gboolean
 looks_escaped (const guint8 *p, gsize len)
 {
   return len >= 4 && p[1] == 'x' && g_ascii_isxdigit (p[2]) && g_ascii_isxdigit (p[3]);
 }
 
-/* printf() would allocate: this is done for each line of a message. */
+/* Without printf(), which would allocate: called for each line of a message. */
 static void
 append_new_line (GString *out, guint indent)
 {
@@ -104,7 +101,7 @@ append_new_line (GString *out, guint indent)
   memset (out->str + len, ' ', indent);
 }
 
-/* One character that is not plain; returns how many bytes it took. */
+/* Append one character that is not plain; return the number of bytes consumed. */
 static gsize
 escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint indent)
 {
@@ -144,7 +141,7 @@ ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, gu
 {
   const guint8 *p = text, *end;
 
-  /* There may be no text at all: an offset from NULL is not defined. */
+  /* @text may be NULL then, and adding to NULL is undefined. */
   if (len == 0)
     return;
   end = p + len;
@@ -219,7 +216,7 @@ ddebug_format_size (GString *out, guint64 bytes)
 {
   g_autofree char *text = g_format_size_full (bytes, G_FORMAT_SIZE_IEC_UNITS);
 
-  /* GLib puts a no-break space before the unit; it is for terminals of any kind here. */
+  /* GLib puts a no-break space before the unit; use a blank, which any terminal can print. */
   for (const char *p = text; *p; p = g_utf8_next_char (p))
     g_string_append_c (out, g_utf8_get_char (p) == 0xa0 ? ' ' : *p);
 }
@@ -252,7 +249,7 @@ word_flags (const DdebugFormat *format)
   return format->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
 }
 
-/* What a guest wrote into a message or its callsite's names. */
+/* Append text that a guest wrote: of a message or a callsite's name. */
 static void
 append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags, guint indent)
 {
@@ -262,7 +259,7 @@ append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, 
     ddebug_escape (out, text, len, word_flags (format) | flags, indent);
 }
 
-/* printf() would allocate: this is done for each message. */
+/* Without printf(), which would allocate: called for each message. */
 static void
 append_number (GString *out, guint32 number)
 {
@@ -291,7 +288,7 @@ append_callsite (DdebugFormat *format, const DdebugCallsite *callsite, GString *
   g_string_append_len (out, ": ", 2);
 }
 
-/* "[%5lu.%06lu] ", as the kernel prints a time, with microseconds cut off; returns its width. */
+/* Append "[%5lu.%06lu] ", like the kernel, truncated to microseconds; return its width. */
 static guint
 append_stamp (GString *out, guint64 ns)
 {
@@ -331,7 +328,6 @@ ddebug_format_own_stamp (const DdebugMessage *message)
   return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
 }
 
-/* What cannot be shown is said in its place, with how much of it there is. */
 gsize
 ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
@@ -406,7 +402,7 @@ append_dropped (const DdebugItem *item, GString *out)
                             item->torn);
 }
 
-/* What cannot be in the text of a message: a line of its own. */
+/* Append the notice for a late message, a line of its own. */
 static void
 append_late (const DdebugItem *item, GString *out)
 {
@@ -418,7 +414,10 @@ append_late (const DdebugItem *item, GString *out)
                           micros / 1000000, (guint) (micros % 1000000));
 }
 
-/* Once for each QEMU that died: an epoch has not had two.  The order of time puts checked ones in between. */
+/*
+ * Print the notice once for each QEMU that died, that is once per epoch, which never has two.  Sorting by
+ * time puts messages with a checksum in between.
+ */
 static void
 begin_unchecked (DdebugFormat *format, GString *out)
 {
@@ -571,7 +570,7 @@ append_notice (const DdebugItem *item, GString *out)
   g_string_append (out, " --\n");
 }
 
-/* Whether a reader of the output must be told that @b is not @a. */
+/* Whether a change from @a to @b must be visible in the output. */
 static gboolean
 is_other_boot (const DdebugEpoch *a, const DdebugEpoch *b)
 {
@@ -604,7 +603,7 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
   format->epoch = epoch;
 }
 
-/* Lines that were taken from the kernel's log afterwards stand between two notices, and events outside. */
+/* Put lines that were copied from the kernel log between two notices, and events outside of them. */
 static void
 begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
 {

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Queries over the callsites of a log: parsing and matching them. */
 #define _GNU_SOURCE
 #include "ddebug-query.h"
 
@@ -6,13 +7,13 @@
 
 #define BLANKS " \t\n\v\f\r"
 
-/* A pattern that is NULL means any. */
+/* A NULL pattern matches anything. */
 typedef struct
 {
   char *module;
   char *function;
   char *file;
-  char *format;             /* text to look for; after '^': at the begin */
+  char *format;             /* text to find; after '^': at the start */
   guint first_line;         /* 0: any */
   guint last_line;          /* 0: any */
 } Query;
@@ -52,7 +53,7 @@ ddebug_queries_free (DdebugQueries *queries)
   g_free (queries);
 }
 
-/* ---- from text ---- */
+/* ---- parsing ---- */
 
 static gboolean G_GNUC_PRINTF (2, 3)
 refuse (GError **error, const char *format, ...)
@@ -65,7 +66,7 @@ refuse (GError **error, const char *format, ...)
   return FALSE;
 }
 
-/* The words of @text up to one that begins with '#'; NULL with @error set. */
+/* The words of @text up to one that starts with '#'; NULL with @error set. */
 static GPtrArray *
 split (const char *text, GError **error)
 {
@@ -97,7 +98,7 @@ set_once (char **field, const char *keyword, const char *value, GError **error)
   return TRUE;
 }
 
-/* Decimal, a '+' may be before it; nothing is 0, which is "any". */
+/* Decimal with an optional '+'; nothing is 0, which means any. */
 static gboolean
 parse_line (const char *word, guint *line)
 {
@@ -149,7 +150,7 @@ parse_file (Query *query, const char *word, GError **error)
   return parse_lines (query, colon + 1, error);
 }
 
-/* The character that @text, behind a backslash, escapes, *@len characters; -1: none. */
+/* The character that @text, which follows a backslash, escapes with *@len characters; -1: none. */
 static int
 unescape_one (const char *text, gsize *len)
 {
@@ -165,7 +166,7 @@ unescape_one (const char *text, gsize *len)
   return *len ? value : -1;
 }
 
-/* As the kernel does it: up to a NUL, however that is written. */
+/* Like the kernel: stop at a NUL, however it is written. */
 static char *
 unescape (const char *text)
 {
@@ -227,7 +228,7 @@ parse_query (Query *query, const GPtrArray *words, GError **error)
 gboolean
 ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
 {
-  /* also within quotes, as in the kernel */
+  /* also within quotes, like the kernel */
   g_auto (GStrv) texts = g_strsplit_set (text, ";\n", -1);
   guint n = 0;
 
@@ -251,11 +252,11 @@ ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
   return TRUE;
 }
 
-/* ---- callsites ---- */
+/* ---- matching ---- */
 
 /*
- * '*' is any text, '?' any one byte.  Only the last '*' is ever gone back to, so it
- * takes no more than strlen (pattern) * len steps.
+ * '*' matches any text, '?' any one byte.  It backtracks only to the last '*', so it takes at most
+ * strlen (pattern) * len steps.
  */
 static gboolean
 match_wildcard (const char *pattern, const guint8 *text, gsize len)
@@ -307,7 +308,7 @@ match_format (const char *text, const DdebugCallsite *callsite)
 static gboolean
 match_query (const Query *query, const DdebugCallsite *callsite)
 {
-  /* only the longest are cut, and it is not said which */
+  /* only the longest strings are truncated, but the flag does not say which */
   gboolean is_cut = callsite->flags & DDEBUG_CALLSITE_F_CUT;
 
   if ((query->first_line && callsite->line < query->first_line) || (query->last_line && callsite->line > query->last_line))

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Makes a text of a packed record: docs/log-format.md, "Packed records".  Format
- * and arguments may be hostile, and need not fit each other.
+ * Render packed records as text: docs/log-format.md, "Packed records".  Format and arguments may be
+ * hostile and need not match.
  */
 #ifndef DDEBUG_RENDER_H
 #define DDEBUG_RENDER_H
@@ -19,7 +19,7 @@
  *
  * Allocates nothing.
  *
- * Returns: bytes of @text, of any value, or -1 if the record does not fit the format
+ * Returns: the number of bytes in @text, of any value, or -1 if the record does not match the format
  */
 int ddebug_render_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text);
 

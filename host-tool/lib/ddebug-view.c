@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Epochs do not mix: a chunk of another epoch waits until all of the one
- * before is out.
+ * A log as its user sees it: reader, dictionary and merger combined.
  *
- * The state is read before the chunks of a round are.  What it calls settled
- * was in the file by then, so all of it is read when the round ends.
+ * Epochs do not mix: a chunk of another epoch waits until all messages of the previous one are out.
+ *
+ * The state is read before the chunks of a round.  Passes that it calls settled were in the file by
+ * then, so all of them have been read when the round ends.
  */
 #include "ddebug-view.h"
 
@@ -12,9 +13,9 @@
 
 #include "virtio_ddebug.h"
 
-/* Events that wait for the messages before them; no honest guest dies as often. */
+/* Maximum events that wait for the messages before them; no genuine guest dies that often. */
 #define EVENTS_MAX 64
-/* ns that a notice waits for messages of its own CPU. */
+/* ns that a notice waits for messages of its CPU. */
 #define NOTICE_SLACK G_GUINT64_CONSTANT (2000000000)
 
 struct DdebugView
@@ -28,15 +29,15 @@ struct DdebugView
   DdebugInstance *instance;
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
-  gboolean released;        /* nothing is read any more */
+  gboolean released;        /* read no more */
   gboolean closed;
   guint opens;
   guint64 settled_pass;
   char where[128];          /* text of an item */
-  GArray *events;           /* of DdebugItem: not given out yet */
-  DdebugItem after;         /* comes after an event that was given out before it */
+  GArray *events;           /* of DdebugItem: not returned yet */
+  DdebugItem after;         /* to return next, after an event that was returned before it */
   gboolean has_after;
-  DdebugItem last_event;    /* that says what became of the VM; event 0: none */
+  DdebugItem last_event;    /* of the VM; event 0: none */
 };
 
 DdebugView *
@@ -91,7 +92,6 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   return TRUE;
 }
 
-/* Bytes that were skipped. */
 static gboolean
 make_bad_bytes (DdebugView *view, DdebugItem *item, const DdebugChunk *chunk)
 {
@@ -115,9 +115,9 @@ take_lost (const struct ddebug_log_event *event, DdebugItem *item, DdebugLostRea
   return TRUE;
 }
 
-/* An event that a reader of messages wants to know of, in the midst of them. */
+/* Whether an event is shown among the messages. */
 static gboolean
-is_news (const DdebugItem *item)
+is_notable (const DdebugItem *item)
 {
   if (item->event == DDEBUG_LOG_EVENT_NOTICE)
     return TRUE;
@@ -126,7 +126,7 @@ is_news (const DdebugItem *item)
              || item->args[0] == DDEBUG_LOG_STOP_IO_ERROR || item->args[0] == DDEBUG_LOG_STOP_INTERNAL_ERROR);
 }
 
-/* What became of the VM, as opposed to what became of the file. */
+/* Whether an event concerns the VM rather than the file. */
 static gboolean
 is_of_vm (guint32 event)
 {
@@ -145,7 +145,7 @@ is_of_vm (guint32 event)
     }
 }
 
-/* That a VM that ends is stopped says less than why it ends. */
+/* Whether an event tells how the VM ended.  The stop at a shutdown does not: the shutdown event has the reason. */
 static gboolean
 is_end (const DdebugItem *item)
 {
@@ -153,7 +153,7 @@ is_end (const DdebugItem *item)
          && !(item->event == DDEBUG_LOG_EVENT_STOP && item->args[0] == DDEBUG_LOG_STOP_SHUTDOWN);
 }
 
-/* What happens before the next driver comes counts for @epoch, but not what becomes of another QEMU. */
+/* Record events up to the next driver in @epoch, but not those of another QEMU. */
 static void
 note_end (DdebugEpoch *epoch, const DdebugItem *event)
 {
@@ -170,9 +170,9 @@ note_end (DdebugEpoch *epoch, const DdebugItem *event)
   epoch->happened = event->realtime;
 }
 
-/* It comes behind the messages that were found before it, which may be held back: give_event(). */
+/* Record an event; if it is shown, queue it: the messages before it may be held back.  See return_event(). */
 static void
-keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
+record_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
 {
   DdebugEpoch *epoch = chunk->epoch ? ddebug_dict_epoch (view->dict, chunk->epoch) : NULL;
   DdebugItem item = {
@@ -192,21 +192,21 @@ keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_
     note_end (epoch, &item);
   if (is_end (&item))
     view->last_event = item;
-  if (is_news (&item))
+  if (is_notable (&item))
     g_array_append_val (view->events, item);
 }
 
 static void
-give_event (DdebugView *view, DdebugItem *item)
+return_event (DdebugView *view, DdebugItem *item)
 {
   *item = g_array_index (view->events, DdebugItem, 0);
   g_array_remove_index (view->events, 0);
 }
 
 /*
- * Whether the host wrote @event before it took @item.  What a CPU said of itself is
- * compared with what comes of that CPU: only within a stream are these times those
- * of the messages.  Nothing may come of it any more, so the others count, too, later.
+ * Whether the host wrote @event before @item.  A CPU's notice is compared with messages of that CPU,
+ * because the times are in message order only within a stream.  That CPU may log nothing more, so other
+ * messages count as well, after some slack.
  */
 static gboolean
 was_before (const DdebugItem *event, const DdebugItem *item)
@@ -218,15 +218,15 @@ was_before (const DdebugItem *event, const DdebugItem *item)
   return event->realtime < item->realtime && item->realtime - event->realtime > slack;
 }
 
-/* @item is due: an event that comes before it is put in its place. */
+/* @item is due: if an event precedes it, return that first. */
 static void
-let_event_pass (DdebugView *view, DdebugItem *item)
+insert_event (DdebugView *view, DdebugItem *item)
 {
   if (view->events->len == 0 || !was_before (&g_array_index (view->events, DdebugItem, 0), item))
     return;
   view->after = *item;
   view->has_after = TRUE;
-  give_event (view, item);
+  return_event (view, item);
 }
 
 static gboolean
@@ -237,7 +237,7 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
   if (chunk->len < sizeof event)
     return FALSE;
   memcpy (&event, chunk->payload, sizeof event);
-  keep_event (view, chunk, &event);
+  record_event (view, chunk, &event);
   switch (GUINT32_FROM_LE (event.event))
     {
     case DDEBUG_LOG_EVENT_OPEN:
@@ -258,7 +258,7 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
     }
 }
 
-/* Returns whether the messages of the epoch before @chunk's are all out, so that it may go in. */
+/* Switch to @chunk's epoch; FALSE if messages of the previous one must be returned first. */
 static gboolean
 change_epoch (DdebugView *view, const DdebugChunk *chunk)
 {
@@ -298,7 +298,7 @@ take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
   return make_bad_chunk (view, item, "a chunk of messages", chunk, chunk->len);
 }
 
-/* Takes a chunk in; TRUE if that makes an item at once. */
+/* Process a chunk; TRUE if it yields an item immediately. */
 static gboolean
 take_chunk (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
 {
@@ -356,7 +356,7 @@ count_item (DdebugView *view, const DdebugItem *item)
     }
 }
 
-/* One thing from the reader; TRUE if that makes an item at once; *result is changed at an end. */
+/* Read one chunk; TRUE if it yields an item immediately.  *@result: changed at the end. */
 static gboolean
 read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **error)
 {
@@ -408,7 +408,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
     {
       if (view->events->len > (ddebug_merger_is_holding (view->merger) ? EVENTS_MAX : 0))
         {
-          give_event (view, item);
+          return_event (view, item);
           return DDEBUG_VIEW_ITEM;
         }
       if (result != DDEBUG_VIEW_ITEM)
@@ -421,7 +421,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
         ddebug_view_finish (view);
     }
   view->has_after = FALSE;
-  let_event_pass (view, item);
+  insert_event (view, item);
   if (!view->has_after)
     count_item (view, item);
   return DDEBUG_VIEW_ITEM;
@@ -447,7 +447,7 @@ ddebug_view_finish (DdebugView *view)
   ddebug_merger_end_instance (view->merger);
 }
 
-/* To the end of a round; *@more: it was not ended by @func. */
+/* Read to the end of a round; *@more: set to FALSE if @func stopped it. */
 static gboolean
 read_round (DdebugView *view, DdebugItemFunc func, gpointer data, gboolean *more, GError **error)
 {
@@ -481,11 +481,6 @@ ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpoi
   return read_round (view, func, data, &more, error);
 }
 
-gboolean
-ddebug_view_is_holding (DdebugView *view)
-{
-  return ddebug_merger_is_holding (view->merger);
-}
 
 guint32
 ddebug_view_last_event (DdebugView *view, guint64 *arg, guint64 *realtime)
