@@ -1,24 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Copy, then check.
+ * Read a log: two walks joined, the shared rings, the interface.
  *
- * The writer may overwrite, at any time, what is being read.  Nothing is ever
- * used in place: bytes are copied with pread(), and a chunk counts only if the
- * copy carries both checksums and names the place where it stood (segment
- * number and offset).  What was copied whole stays good whatever the writer
- * does afterwards.
+ * Copy, then check.  The writer may overwrite at any time what is being read, so nothing is used in
+ * place: bytes are copied with pread(), and a chunk is valid only if both checksums of the copy are and
+ * it names the place where it was found (segment number and offset).  A valid copy remains valid whatever
+ * the writer does afterwards.
  *
- * Two walks go over the file, one over the data segments and one over the
- * dictionary segments, each in the order of the segments' numbers.  Their
- * chunks are joined by chunk_seq.  A dictionary chunk is written before any
- * record refers to it, so all that precede the chunks in a copy of data were
- * in the file when that copy was made: the dictionary need not be looked at
- * more than once after each copy of data, or after the first of a segment that
- * is complete, and only where chunk_seq has a gap.
+ * Two walks go over the file, one over the data segments and one over the dictionary segments, each in
+ * order of the segments' numbers.  Their chunks are joined by chunk_seq.  A dictionary chunk is written
+ * before any record refers to it, so all dictionary chunks that precede the chunks in a copy of data were
+ * in the file when that copy was made.  So the dictionary needs to be checked at most once after each
+ * copy of data, or after the first copy of a complete segment, and only if chunk_seq has a gap.
  *
- * The shared rings are read when there is no writer.  One may come at any time, and a
- * guest writes to them then; but before that it writes the superblock.  So they are
- * read as all is: what was copied counts if the superblock is the same afterwards.
+ * The shared rings are read when there is no writer.  A writer can appear at any time, and then a guest
+ * writes to them; but the writer stores the superblock before that.  So the same rule applies: a copy is
+ * valid if the superblock is unchanged afterwards.
  */
 #define _GNU_SOURCE
 #include "ddebug-reader-internal.h"
@@ -296,7 +293,7 @@ note_chunk (DdebugReader *reader, const DdebugChunk *chunk)
   if (chunk->type != DDEBUG_LOG_CHUNK_DATA)
     return;
   rings->pass = MAX (rings->pass, chunk->pass);
-  /* of a write that was cut short the ring has what the chunk lacks */
+  /* if its write was cut short, the ring still has the payload */
   if (!chunk->payload)
     return;
   rings->seen = (DdebugShmSeen){
@@ -314,7 +311,7 @@ generation_now (DdebugReader *reader)
   return ddebug_reader_read_super (reader->fd, &super) ? super.generation : 0;
 }
 
-/* Whether there are rings to be read: nobody has the log, and they were not read since somebody had. */
+/* Whether there are rings to read: the log has no writer, and they were not read since it last had one. */
 static gboolean
 begin_rings (DdebugReader *reader)
 {
@@ -324,8 +321,8 @@ begin_rings (DdebugReader *reader)
   if (reader->live || reader->super.shm_size == 0)
     return FALSE;
   /*
-   * The generation first: whoever takes the log afterwards changes it.  Who did so since the chunks
-   * were begun has put into chunks what was in the rings then.
+   * Read the generation first: a writer that opens the log afterwards changes it.  If one did so since
+   * reading of the chunks started, it has moved what was in the rings to chunks.
    */
   generation = generation_now (reader);
   if (generation == 0 || generation != reader->generation || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
@@ -371,7 +368,7 @@ chunk_from_ring (const DdebugRings *rings, gsize len, DdebugChunk *chunk)
   };
 }
 
-/* The next span that is left in a ring; FALSE if there is none. */
+/* Return the next span that is left in a ring; FALSE if there is none. */
 static gboolean
 next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
 {
@@ -387,7 +384,7 @@ next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
         rings->done = TRUE;
         return FALSE;
       }
-  /* A writer has come: what was copied may be its guest's, and it puts what was left into the log. */
+  /* A writer has appeared: the copy may be of its guest, and it moves what was left to the log. */
   if (generation_now (reader) != rings->generation)
     return FALSE;
   chunk_from_ring (rings, len, chunk);
@@ -397,7 +394,7 @@ next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
 
 /* ---- interface ---- */
 
-/* @fd: taken over */
+/* Takes ownership of @fd. */
 static DdebugReader *
 reader_new (int fd, const char *path, GError **error)
 {
@@ -414,7 +411,7 @@ reader_new (int fd, const char *path, GError **error)
       return NULL;
     }
   reader->live = TRUE;
-  reader->look_at_dict = TRUE;
+  reader->check_dict = TRUE;
   reader->data.type = DDEBUG_LOG_SEG_DATA;
   reader->dict.type = DDEBUG_LOG_SEG_DICT;
   for (guint i = 0; i < N_TABLES; i++)
@@ -422,7 +419,7 @@ reader_new (int fd, const char *path, GError **error)
   reader->lost_slots = g_array_new (FALSE, FALSE, sizeof (guint64));
   reader->data.copy = g_malloc (reader->super.seg_size);
   reader->dict.copy = g_malloc (reader->super.seg_size);
-  /* The slots are read when the first chunk is asked for: who watches the file does so before. */
+  /* The slots are read on the first ddebug_reader_next(), after the caller has set up its watch. */
   reader->data.copy_want = reader->dict.copy_want = COPY_MIN;
   return g_steal_pointer (&reader);
 }
@@ -435,7 +432,7 @@ ddebug_reader_open (const char *path, GError **error)
   return fd < 0 ? NULL : reader_new (fd, path, error);
 }
 
-/* The two share an open file, which has nothing that reading changes: all is read by pread(). */
+/* Sharing the open file description is safe: all reads are pread(). */
 DdebugReader *
 ddebug_reader_again (DdebugReader *reader, GError **error)
 {
@@ -465,7 +462,7 @@ ddebug_reader_free (DdebugReader *reader)
   g_free (reader);
 }
 
-/* Which walk goes on: the one whose chunk was written first, what is no chunk at once. */
+/* Choose the walk to advance: gaps and damage immediately, otherwise the older chunk. */
 static DdebugWalk *
 choose_walk (DdebugReader *reader)
 {
@@ -478,7 +475,7 @@ choose_walk (DdebugReader *reader)
   return data->result == DDEBUG_READ_CHUNK && dict->chunk.chunk_seq < data->chunk.chunk_seq ? dict : data;
 }
 
-/* Whether no other chunk was written between the one given out last and the next of data. */
+/* Whether no other chunk was written between the last one returned and the next one of data. */
 static gboolean
 is_next_chunk (DdebugReader *reader)
 {
@@ -495,13 +492,13 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
 
       if (result == DDEBUG_READ_ERROR || result == DDEBUG_READ_OTHER)
         return result;
-      if (result == DDEBUG_READ_END || (reader->look_at_dict && !is_next_chunk (reader)))
+      if (result == DDEBUG_READ_END || (reader->check_dict && !is_next_chunk (reader)))
         {
           DdebugRead dict = ddebug_walk_peek (reader, &reader->dict, error);
 
           if (dict == DDEBUG_READ_ERROR || dict == DDEBUG_READ_OTHER)
             return dict;
-          reader->look_at_dict = dict != DDEBUG_READ_END;
+          reader->check_dict = dict != DDEBUG_READ_END;
         }
       walk = choose_walk (reader);
       result = walk->result;
@@ -514,7 +511,7 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
         }
       if (result == DDEBUG_READ_END && next_of_rings (reader, chunk))
         return DDEBUG_READ_CHUNK;
-      /* That a dictionary went with the last data of its epoch is as it should be. */
+      /* A missing dictionary segment is normal: it is freed with the last data of its epoch. */
       if (walk == &reader->data || result != DDEBUG_READ_LAPPED)
         return result;
     }
@@ -523,7 +520,7 @@ ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error)
 void
 ddebug_reader_set_live (DdebugReader *reader, gboolean live)
 {
-  /* Where locks cannot be asked for, one may have written on since. */
+  /* Without lock support, a writer may have continued in the meantime. */
   if (live && !reader->live)
     {
       ddebug_walk_forget_end (&reader->data);
@@ -545,7 +542,7 @@ void
 ddebug_reader_set_snapshot (DdebugReader *reader)
 {
   reader->snapshot = TRUE;
-  /* One more than there are: the writer may be in the midst of one. */
+  /* One more than the file has: the writer may be in the middle of one. */
   reader->segments_left = reader->super.nr_segs + 1;
 }
 
@@ -614,6 +611,6 @@ ddebug_reader_owner (DdebugReader *reader)
 {
   struct stat st;
 
-  /* Of a file that is open it cannot fail; root is trusted anyway. */
+  /* fstat() cannot fail on an open file; 0, that is root, is trusted anyway. */
   return fstat (reader->fd, &st) == 0 ? st.st_uid : 0;
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What reading costs grows with the bytes that the file has on disk, and with
- * nothing that it says of itself: the headers of all slots are read into tables
- * sorted by number, holes are skipped, and the tables are read again only where
- * a writer can have changed what they say.
+ * The slots of a log file: which segment each of them holds, in tables.
+ *
+ * The cost of reading is proportional to the bytes that the file has on disk, whatever it claims: the
+ * headers of all slots are read into tables sorted by number, holes are skipped, and the tables are read
+ * again only if a writer may have changed what they contain.
  */
 #define _GNU_SOURCE
 #include "ddebug-reader-internal.h"
@@ -24,7 +25,7 @@ is_zero (const void *bytes, gsize len)
   return p[0] == 0 && memcmp (p, p + 1, len - 1) == 0;
 }
 
-/* Where the first slot is. */
+/* The offset of the first slot. */
 static guint64
 slots_begin (DdebugReader *reader)
 {
@@ -49,7 +50,7 @@ table_of (guint32 type)
   return type < N_TABLES ? type : 0;
 }
 
-/* Whether @segment can be that of @chunk; then it is. */
+/* Fill @segment from its chunk @chunk; FALSE if that is impossible. */
 static gboolean
 recognize (DdebugSegment *segment, const DdebugChunk *chunk)
 {
@@ -61,7 +62,7 @@ recognize (DdebugSegment *segment, const DdebugChunk *chunk)
   return segment->seq != 0;
 }
 
-/* By a chunk in the first @len bytes of @slot: see below. */
+/* Identify a segment by a chunk in the first @len bytes of @slot: see below. */
 static gboolean
 recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg, DdebugSegment *segment)
 {
@@ -79,15 +80,15 @@ recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct dd
 }
 
 /*
- * A segment whose header is damaged is known by its first chunk, if the header
- * has its magic or its number left.  A slot that was given up has neither: what
- * lies in it stays hidden.  So it does if a writer died while it wrote the next
- * header there: then the crc, which comes last, is zero, and the number another.
+ * Identify a segment whose header is damaged by its first chunk, if the header still has its magic or its
+ * number.  A slot that was freed has neither, so its contents stay hidden.  They also stay hidden if a
+ * writer died while it wrote the next header there: then the crc, which is last, is zero, and the number
+ * differs.
  *
- * The first chunk lies beside the header.  Where it is damaged as well the
- * segment is known by a later one of the number in the header; what an earlier
- * use of the slot has left has another.  No chunk is longer than the smallest
- * segment, so there is none farther off if the damage is one.
+ * The first chunk follows the header.  If it is damaged as well, the segment is identified by a later
+ * chunk with the number in the header; remains of an earlier use of the slot have another number.  No
+ * chunk is longer than the smallest segment, so with a single damaged area the chunk is found within that
+ * distance.
  */
 static gboolean
 recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg, DdebugSegment *segment)
@@ -101,7 +102,7 @@ typedef enum
 {
   SLOT_UNUSED,
   SLOT_SEGMENT,
-  SLOT_LOST,                /* something was there, what cannot be told */
+  SLOT_LOST,                /* something that cannot be identified */
 } SlotState;
 
 static SlotState
@@ -120,13 +121,13 @@ read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
       segment->epoch = GUINT32_FROM_LE (seg.epoch);
       return segment->seq ? SLOT_SEGMENT : SLOT_UNUSED;
     }
-  /* The writer may have been in the midst of it. */
+  /* The writer may have been in the middle of writing it. */
   if (!read_segment_header (reader, slot, &again) || memcmp (&seg, &again, sizeof seg) != 0)
     return SLOT_UNUSED;
   return recognize_headless (reader, slot, &seg, segment) ? SLOT_SEGMENT : SLOT_LOST;
 }
 
-/* The slot after @slot, which is unused, and after the hole that it may lie in. */
+/* The slot after @slot, which is unused, and after any hole that contains it. */
 static guint64
 next_slot (DdebugReader *reader, guint64 slot)
 {
@@ -151,10 +152,9 @@ compare_segments (gconstpointer a, gconstpointer b)
 }
 
 /*
- * While segments are moved one may be there twice: both are the same.  Not so
- * where one has no header: it may be what a move that was given up has left, which
- * the segment has grown since, and which comes to light when a writer dies while
- * it writes another header there.
+ * Sort, and drop duplicates.  While segments are moved, one can exist twice, with equal contents.  Not so
+ * if one of them is headless: it can be the remains of an aborted move, after which the segment grew, that
+ * reappear when a writer dies while writing another header over them.  compare_segments() puts it last.
  */
 static void
 sort_table (GArray *table)
@@ -168,14 +168,14 @@ sort_table (GArray *table)
   g_array_set_size (table, n);
 }
 
-/* Takes over the geometry, if it has changed. */
+/* Update the geometry. */
 static void
 read_geometry (DdebugReader *reader)
 {
   DdebugSuper super;
   guint64 there;
 
-  /* While one copy is written the other is good; if neither is, the file was cut or overwritten. */
+  /* While one copy is written, the other is valid.  If neither is, the file was truncated or overwritten. */
   if (ddebug_reader_read_super (reader->fd, &super))
     {
       if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
@@ -190,7 +190,6 @@ read_geometry (DdebugReader *reader)
   reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
 }
 
-/* Reads the geometry and the headers of all slots anew. */
 void
 ddebug_slots_read (DdebugReader *reader)
 {
@@ -217,14 +216,12 @@ ddebug_slots_read (DdebugReader *reader)
   reader->tables_fresh = TRUE;
 }
 
-/* Whether what the tables say may have changed, other than by what every use of them looks at again. */
 gboolean
 ddebug_slots_are_old (DdebugReader *reader)
 {
   return reader->live ? !reader->tables_fresh : !reader->tables_read;
 }
 
-/* Index of the first segment after @seq in @table. */
 guint
 ddebug_slots_index_after (GArray *table, guint64 seq)
 {
@@ -242,7 +239,6 @@ ddebug_slots_index_after (GArray *table, guint64 seq)
   return low;
 }
 
-/* The oldest segment after @seq that is not cleared, or NULL. */
 const DdebugSegment *
 ddebug_slots_find_after (DdebugReader *reader, guint32 type, guint64 seq)
 {
@@ -263,7 +259,6 @@ ddebug_slots_find (DdebugReader *reader, guint32 type, guint64 seq)
   return segment && segment->seq == seq ? segment : NULL;
 }
 
-/* Whether segments between @before and @seq, of any type, are not in the tables. */
 gboolean
 ddebug_slots_is_gap (DdebugReader *reader, guint64 before, guint64 seq)
 {
@@ -274,17 +269,16 @@ ddebug_slots_is_gap (DdebugReader *reader, guint64 before, guint64 seq)
   return there < seq - before - 1;
 }
 
-/* Whether @slot belongs to segment @seq still; @sum: of its header, if that was damaged. */
 gboolean
 ddebug_slots_still_hold (DdebugReader *reader, guint64 slot, guint64 seq, guint32 sum)
 {
   struct ddebug_log_seg seg;
   DdebugSegment segment;
 
-  /* A log that was shrunk may not have the slot any more. */
+  /* The log may have been shrunk. */
   if (slot >= reader->nr_slots)
     return FALSE;
-  /* To recognize it anew each time would cost more than what is looked for. */
+  /* Identifying it again by a chunk each time would cost too much: compare the header's checksum. */
   if (sum)
     return read_segment_header (reader, slot, &seg) && ddebug_crc32c (&seg, sizeof seg) == sum;
   return read_slot (reader, slot, &segment) == SLOT_SEGMENT && segment.seq == seq;

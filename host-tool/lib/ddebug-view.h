@@ -16,10 +16,10 @@
 typedef struct
 {
   guint64 chunks;
-  guint64 bad_chunks;       /* headers whose payload was damaged */
-  guint64 bad_bytes;        /* bytes that are not chunks, between chunks */
-  guint64 bad_spans;        /* payloads the guest filled with something else */
-  guint64 unknown_chunks;   /* of types not known to this tool */
+  guint64 bad_chunks;       /* headers with a damaged payload */
+  guint64 bad_bytes;        /* bytes between chunks that are not chunks */
+  guint64 bad_spans;        /* malformed payloads from the guest */
+  guint64 unknown_chunks;   /* of types unknown to this tool */
   guint64 unknown_records;
   guint64 laps;
   guint64 io_errors;        /* chunks that the device could not write */

@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * At a place that holds no valid chunk a walk must tell four cases apart:
+ * A walk: the chunks of all segments of one type, in order.
  *
- *   slot now belongs to another segment   lapped: go on at the oldest one left
- *   (or moved: resizing copies segments)  go on in the copy
+ * Where there is no valid chunk, a walk must distinguish these cases:
+ *
+ *   slot holds another segment now        lapped: continue at the oldest segment left
+ *   (or moved: resizing copies segments)  continue in the copy
  *   no younger segment, writer alive      not written yet: wait
- *   a younger segment, or writer gone     the segment is complete.  The place is
- *                                         read again, since it may have been
- *                                         written after it was read first; then it
- *                                         is the segment's end, or damage if a valid
- *                                         chunk of this segment lies behind it, or if
- *                                         most of a header that belongs there is left.
+ *   a younger segment, or writer gone     the segment is complete.  Read the place
+ *                                         again, since it may have been written after
+ *                                         the first read.  Then it is the end of the
+ *                                         segment, or damage if a valid chunk of this
+ *                                         segment follows, or if most of a header that
+ *                                         belongs there is left.
  *
- * A writer begins a chunk when the one before is whole.  So also in a segment
- * that is still written, a place with a valid chunk behind it is damaged if it
- * is unreadable when it is read again.
+ * A writer starts a chunk only after the previous one is complete.  So even in a segment that is still
+ * being written, a place that is followed by a valid chunk is damaged if it is unreadable when read again.
  */
 #include "ddebug-reader-internal.h"
 
@@ -24,17 +25,16 @@
 
 #include "ddebug-crc.h"
 
-/* Bytes from the begin of a chunk to the next; len was checked against the segment. */
+/* Bytes of a chunk with @len bytes of payload, which was checked against the segment. */
 static guint32
-chunk_span (const DdebugChunk *chunk)
+chunk_span (guint32 len)
 {
-  return CHUNK_HEADER + ((chunk->len + 7) & ~7u);
+  return CHUNK_HEADER + ((len + CHUNK_ALIGN - 1) & ~(CHUNK_ALIGN - 1));
 }
 
 /*
- * Whether @p, with @avail bytes behind it in the segment, is a header that belongs
- * at @off of it.  off and seg_size are multiples of eight, so that the padding is
- * within the segment where the payload is.
+ * Whether @p, of @avail bytes, starts with a valid header for offset @off of the segment.  @off and
+ * seg_size are multiples of eight, so the padding is within the segment if the payload is.
  */
 static gboolean
 parse_header (DdebugReader *reader, DdebugWalk *walk, const guint8 *p, guint32 avail, guint32 off,
@@ -48,9 +48,9 @@ parse_header (DdebugReader *reader, DdebugWalk *walk, const guint8 *p, guint32 a
 typedef enum
 {
   PARSE_CHUNK,
-  PARSE_NO_PAYLOAD,         /* the header is good, the payload is not */
+  PARSE_NO_PAYLOAD,         /* the header is valid, the payload is not */
   PARSE_CUT_HEADER,         /* the copy ends within the header */
-  PARSE_CUT_PAYLOAD,        /* the header is good, the copy ends within the payload */
+  PARSE_CUT_PAYLOAD,        /* the header is valid, the copy ends within the payload */
   PARSE_NOTHING,
 } Parse;
 
@@ -74,7 +74,7 @@ parse_chunk (DdebugReader *reader, DdebugWalk *walk)
   return PARSE_CHUNK;
 }
 
-/* Copies from the next chunk on, as much as fits or as the file has. */
+/* Copy from the next chunk on: copy_want bytes, or as much as the segment or the file has. */
 static gboolean
 copy_on (DdebugReader *reader, DdebugWalk *walk, GError **error)
 {
@@ -94,15 +94,15 @@ copy_on (DdebugReader *reader, DdebugWalk *walk, GError **error)
   walk->fresh = TRUE;
   if (walk->type == DDEBUG_LOG_SEG_DATA)
     {
-      /* What a complete segment refers to was all there when it was first known to be complete. */
-      reader->look_at_dict |= !walk->complete || walk->newly_complete;
+      /* All that a complete segment refers to existed when it was first known to be complete. */
+      reader->check_dict |= !walk->complete || walk->newly_complete;
       walk->newly_complete = FALSE;
       reader->tables_fresh = FALSE;
     }
   return TRUE;
 }
 
-/* In the place of a segment's header: it is damaged, and has to be reported. */
+/* The offset of a segment's header: it is damaged and must be reported. */
 #define OFF_HEADLESS 0
 
 static void
@@ -115,23 +115,22 @@ enter_segment (DdebugReader *reader, DdebugWalk *walk, const DdebugSegment *segm
   walk->copy_off = walk->off;
   walk->copy_len = 0;
   walk->fresh = FALSE;
-  /* A younger one was there before anything of this one is copied. */
+  /* Complete if a younger segment exists: nothing of this one has been copied yet. */
   walk->complete = ddebug_slots_find_after (reader, walk->type, segment->seq) != NULL;
   walk->newly_complete = walk->complete;
   walk->passed = FALSE;
-  walk->doubts = reader->super.seg_size;
+  walk->probe_budget = reader->super.seg_size;
   walk->exhausted = FALSE;
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->segments_left > 0)
     reader->segments_left--;
 }
 
 /*
- * Whether most of what tells a chunk of this place is there, @at bytes behind
- * off, although it is no valid header.  What an earlier use of the slot has left
- * there is of another segment.
+ * Whether there is a damaged header @at bytes after off: an invalid one that still has most of what
+ * identifies a chunk of this place.  Remains of an earlier use of the slot are of another segment.
  */
 static gboolean
-are_remains (DdebugWalk *walk, guint32 at, struct ddebug_log_chunk *disk)
+is_damaged_header (DdebugWalk *walk, guint32 at, struct ddebug_log_chunk *disk)
 {
   if (walk->copy_len < CHUNK_HEADER || at > walk->copy_len - CHUNK_HEADER)
     return FALSE;
@@ -141,17 +140,17 @@ are_remains (DdebugWalk *walk, guint32 at, struct ddebug_log_chunk *disk)
          && ddebug_crc32c (disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk->crc);
 }
 
-/* Bytes that the damaged chunk @at bytes behind off says it takes; the rest of the segment if it says more. */
+/* The span that the damaged header @at bytes after off claims, at most the rest of the segment. */
 static guint32
 claimed_span (DdebugReader *reader, DdebugWalk *walk, guint32 at, const struct ddebug_log_chunk *disk)
 {
   guint32 rest = reader->super.seg_size - walk->off - at;
   guint32 len = GUINT32_FROM_LE (disk->len);
 
-  return len <= rest - CHUNK_HEADER ? CHUNK_HEADER + ((len + 7) & ~7u) : rest;
+  return len <= rest - CHUNK_HEADER ? chunk_span (len) : rest;
 }
 
-/* The first valid chunk of this segment in the copy that is @from bytes behind off, or more; 0 if there is none. */
+/* Bytes from off to the first valid chunk of this segment in the copy, at least @from; 0 if there is none. */
 static guint32
 find_chunk (DdebugReader *reader, DdebugWalk *walk, guint32 from)
 {
@@ -164,15 +163,15 @@ find_chunk (DdebugReader *reader, DdebugWalk *walk, guint32 from)
   return 0;
 }
 
-/* How far what is left of damaged headers reaches behind off, in a copy without a valid one. */
+/* Bytes from off to the end of the last damaged chunk, in a copy without a valid one. */
 static guint32
-end_of_remains (DdebugReader *reader, DdebugWalk *walk)
+end_of_damage (DdebugReader *reader, DdebugWalk *walk)
 {
   struct ddebug_log_chunk disk;
   guint32 end = 0;
 
   for (guint32 at = 0; at < walk->copy_len; at += CHUNK_ALIGN)
-    if (are_remains (walk, at, &disk))
+    if (is_damaged_header (walk, at, &disk))
       end = MAX (end, at + claimed_span (reader, walk, at, &disk));
   return end;
 }
@@ -195,7 +194,7 @@ static Step
 report_chunk (DdebugWalk *walk)
 {
   report (walk, DDEBUG_READ_CHUNK);
-  walk->next_off = walk->off + chunk_span (&walk->chunk);
+  walk->next_off = walk->off + chunk_span (walk->chunk.len);
   return STEP_REPORT;
 }
 
@@ -211,30 +210,29 @@ report_damage (DdebugWalk *walk, guint32 skip)
   return STEP_REPORT;
 }
 
-/* A slot whose segment cannot be told; where its chunks are missing is not known. */
+/* Report a slot with an unidentifiable segment; where its chunks are missing is unknown. */
 static Step
 report_lost_slot (DdebugReader *reader, DdebugWalk *walk)
 {
   report (walk, DDEBUG_READ_DAMAGE);
   memset (&walk->chunk, 0, sizeof walk->chunk);
-  walk->chunk.pos = g_array_index (reader->lost_slots, guint64, reader->lost_told++);
+  walk->chunk.pos = g_array_index (reader->lost_slots, guint64, reader->lost_reported++);
   walk->chunk.len = reader->super.seg_size;
   return STEP_REPORT;
 }
 
 /*
- * Whether the chunk at off, whose header @disk is damaged, has a length and a
- * payload that are not.  walk->doubts bounds what a segment can cost by headers
- * that claim too much.
+ * Whether the length and the payload of the chunk at off, whose header @disk is damaged, are intact.
+ * walk->probe_budget limits the cost of headers that claim too much, per segment.
  */
 static gboolean
 is_payload_whole (DdebugReader *reader, DdebugWalk *walk, const struct ddebug_log_chunk *disk)
 {
   guint32 len = GUINT32_FROM_LE (disk->len);
 
-  if (len > reader->super.seg_size - walk->off - CHUNK_HEADER || len > walk->doubts)
+  if (len > reader->super.seg_size - walk->off - CHUNK_HEADER || len > walk->probe_budget)
     return FALSE;
-  walk->doubts -= len;
+  walk->probe_budget -= len;
   if (walk->copy_len < CHUNK_HEADER + len)
     {
       walk->copy_want = CHUNK_HEADER + len;
@@ -245,9 +243,8 @@ is_payload_whole (DdebugReader *reader, DdebugWalk *walk, const struct ddebug_lo
 }
 
 /*
- * The next valid chunk of this segment behind off, as the number of bytes to
- * skip; 0 if there is none, -1 with @error set.  The copy grows by doubling: what
- * is read and looked at grows with what is skipped.
+ * Bytes to skip from off to the next valid chunk of this segment; 0 if there is none, -1 with @error set.
+ * The copy is doubled each time, so the cost is proportional to what is skipped.
  */
 static gint64
 search_behind (DdebugReader *reader, DdebugWalk *walk, GError **error)
@@ -258,7 +255,7 @@ search_behind (DdebugReader *reader, DdebugWalk *walk, GError **error)
   while (!(skip = find_chunk (reader, walk, from)) && walk->copy_len == MIN (walk->copy_want, rest)
          && walk->copy_len < rest)
     {
-      /* A header that the copy has cut is looked at again. */
+      /* Check a header again that was cut by the end of the copy. */
       from = (walk->copy_len - CHUNK_HEADER) & ~(CHUNK_ALIGN - 1);
       walk->copy_want = MIN (walk->copy_len * 2, rest);
       if (!copy_on (reader, walk, error))
@@ -268,15 +265,13 @@ search_behind (DdebugReader *reader, DdebugWalk *walk, GError **error)
 }
 
 /*
- * How much to skip at a damaged place, in a segment that is complete up to there
- * and farther; 0 if it is no damage but the end, -1 with @error set.
+ * Bytes to skip at a damaged place, in a segment that is complete at least up to there; 0 if it is not
+ * damage but the end, -1 with @error set.
  *
- * The length in a damaged header may be what is damaged, so it is not followed:
- * the first place that holds a valid header counts.  But within a payload a
- * guest could have put the likeness of a chunk into its text (it would have to
- * know segment and offset beforehand, and could deceive only about its own log).
- * So where the length leads behind that place, and the checksum of the payload
- * shows that it is right, it is followed after all.
+ * The length in a damaged header may itself be damaged, so it is not used: skip to the first valid
+ * header.  However, a guest could have put a forged chunk into a payload (it would have to know segment
+ * and offset beforehand, and could falsify only its own log).  So if the length leads beyond that header
+ * and the payload's checksum confirms it, use it after all.
  */
 static gint64
 damaged_span (DdebugReader *reader, DdebugWalk *walk, GError **error)
@@ -284,17 +279,17 @@ damaged_span (DdebugReader *reader, DdebugWalk *walk, GError **error)
   gint64 skip = search_behind (reader, walk, error);
   struct ddebug_log_chunk disk;
 
-  if (skip < 0 || !are_remains (walk, 0, &disk))
+  if (skip < 0 || !is_damaged_header (walk, 0, &disk))
     return skip;
-  /* Nothing that is valid is behind it: all that is left of damaged chunks is one. */
+  /* No valid chunk follows: report all damaged remains as one. */
   if (skip == 0)
-    return walk->complete ? end_of_remains (reader, walk) : 0;
+    return walk->complete ? end_of_damage (reader, walk) : 0;
   if (claimed_span (reader, walk, 0, &disk) > skip && is_payload_whole (reader, walk, &disk))
     return claimed_span (reader, walk, 0, &disk);
   return skip;
 }
 
-/* No valid chunk at off, in a copy made when what is there was complete; it is still in its slot. */
+/* There is no valid chunk at off, in a copy made when that place was complete; the segment is still in its slot. */
 static Step
 step_at_complete_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error)
 {
@@ -306,17 +301,17 @@ step_at_complete_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GErro
   walk->copy_want = COPY_MIN;
   if (skip < 0)
     return report (walk, DDEBUG_READ_ERROR);
-  /* The search made a copy of its own, and the writer may have come to it by then. */
+  /* The search made its own copy, and the writer may have reused the slot by then. */
   if (skip > 0 && ddebug_slots_still_hold (reader, walk->slot, walk->seq, walk->sum))
     return report_damage (walk, skip);
-  /* Its writer has gone on to the next segment, or is gone: the next writer begins one of its own. */
+  /* Its writer continues in the next segment, or has gone; the next writer starts a segment of its own. */
   walk->exhausted = walk->complete && skip == 0;
   walk->passed = FALSE;
   walk->fresh = FALSE;
   return STEP_AGAIN;
 }
 
-/* Whether a valid chunk is @skip bytes behind off, in the file. */
+/* Whether the file has a valid chunk @skip bytes after off. */
 static gboolean
 is_chunk_in_file (DdebugReader *reader, DdebugWalk *walk, guint32 skip)
 {
@@ -331,9 +326,9 @@ is_chunk_in_file (DdebugReader *reader, DdebugWalk *walk, guint32 skip)
 }
 
 /*
- * Whether the writer has passed off, where a copy holds no valid chunk, in a
- * segment that is not complete.  All of the segment is searched only where a
- * damaged header is: waiting for the next chunk costs no more than the copy.
+ * Whether the writer has passed off, where the copy has no valid chunk, in a segment that is not complete.
+ * The whole segment is searched only if there is a damaged header, so waiting for the next chunk costs no
+ * more than the copy.
  */
 static gboolean
 is_passed (DdebugReader *reader, DdebugWalk *walk, Parse parse)
@@ -341,35 +336,35 @@ is_passed (DdebugReader *reader, DdebugWalk *walk, Parse parse)
   struct ddebug_log_chunk disk;
 
   if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
-    return is_chunk_in_file (reader, walk, chunk_span (&walk->chunk))
-           || find_chunk (reader, walk, chunk_span (&walk->chunk));
+    return is_chunk_in_file (reader, walk, chunk_span (walk->chunk.len))
+           || find_chunk (reader, walk, chunk_span (walk->chunk.len));
   return find_chunk (reader, walk, CHUNK_ALIGN)
-         || (are_remains (walk, 0, &disk) && search_behind (reader, walk, NULL) > 0);
+         || (is_damaged_header (walk, 0, &disk) && search_behind (reader, walk, NULL) > 0);
 }
 
 /*
- * Whether there is no writer.  It is asked of each segment anew, after that was found: a writer that
- * came since the caller looked goes on with none that it found, but may have begun this one.
+ * Return TRUE if no writer holds the log.  Ask again for each segment after finding it: a new writer never
+ * continues an old segment, but may have started this one.
  */
 static gboolean
-is_left (DdebugReader *reader)
+has_no_writer (DdebugReader *reader)
 {
   reader->live |= ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE;
   return !reader->live;
 }
 
-/* A fresh copy holds no valid chunk at off: which of the cases above is it? */
+/* A fresh copy has no valid chunk at off: distinguish the cases above. */
 static Step
 step_at_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error)
 {
   const DdebugSegment *segment;
-  gboolean left;
+  gboolean no_writer;
 
   if (ddebug_slots_still_hold (reader, walk->slot, walk->seq, walk->sum))
     {
       if (walk->complete || walk->passed)
         return step_at_complete_end (reader, walk, parse, error);
-      /* Not for the tables to say: they would be read once for each damage. */
+      /* Not by the tables, which would be read once per damaged place. */
       walk->passed = is_passed (reader, walk, parse);
       if (walk->passed)
         {
@@ -377,7 +372,7 @@ step_at_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error
           return STEP_AGAIN;
         }
     }
-  left = is_left (reader);
+  no_writer = has_no_writer (reader);
   if (walk->complete || walk->passed || ddebug_slots_are_old (reader))
     ddebug_slots_read (reader);
   if (reader->other)
@@ -385,12 +380,12 @@ step_at_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error
   segment = ddebug_slots_find (reader, walk->type, walk->seq);
   if (!segment)
     {
-      /* It is in no slot any more: it was overwritten, or cleared. */
+      /* It is no longer in any slot: it was overwritten or cleared. */
       walk->seq = 0;
       return report (walk, DDEBUG_READ_LAPPED);
     }
   walk->complete = segment->slot == walk->slot
-                   && (left || ddebug_slots_find_after (reader, walk->type, walk->seq));
+                   && (no_writer || ddebug_slots_find_after (reader, walk->type, walk->seq));
   walk->newly_complete = walk->complete;
   walk->passed = FALSE;
   if (segment->slot == walk->slot && !walk->complete)
@@ -404,13 +399,13 @@ step_at_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error
   return STEP_AGAIN;
 }
 
-/* The segment that comes next, which is where the tables say; NULL if there is none. */
+/* The next segment, checked to be still in its slot; NULL if there is none. */
 static const DdebugSegment *
 choose_segment (DdebugReader *reader, DdebugWalk *walk)
 {
   const DdebugSegment *next = ddebug_slots_find_after (reader, walk->type, walk->last_seq);
 
-  /* Nothing can have come between two that follow each other. */
+  /* Nothing can have been inserted between two consecutive segments. */
   if (ddebug_slots_are_old (reader) && (!next || walk->last_seq == 0 || ddebug_slots_is_gap (reader, walk->last_seq, next->seq)))
     {
       ddebug_slots_read (reader);
@@ -436,7 +431,7 @@ step_to_next_segment (DdebugReader *reader, DdebugWalk *walk)
   if (walk->type == DDEBUG_LOG_SEG_DATA && reader->snapshot && reader->segments_left == 0)
     return report (walk, DDEBUG_READ_END);
   gap = next && before && ddebug_slots_is_gap (reader, before, next->seq);
-  if (walk->type == DDEBUG_LOG_SEG_DATA && (gap || !next) && reader->lost_told < reader->lost_slots->len)
+  if (walk->type == DDEBUG_LOG_SEG_DATA && (gap || !next) && reader->lost_reported < reader->lost_slots->len)
     return report_lost_slot (reader, walk);
   if (!next)
     return report (walk, DDEBUG_READ_END);
@@ -471,13 +466,12 @@ step (DdebugReader *reader, DdebugWalk *walk, GError **error)
   return step_at_end (reader, walk, parse, error);
 }
 
-/* Finds what comes next on @walk, and keeps it until it is taken. */
 DdebugRead
 ddebug_walk_peek (DdebugReader *reader, DdebugWalk *walk, GError **error)
 {
   if (walk->peeked)
     return walk->result;
-  /* What was read before the end was met says nothing about now. */
+  /* The end was reached before: what was read then may be out of date. */
   if (walk->result == DDEBUG_READ_END)
     {
       walk->fresh = FALSE;
@@ -501,7 +495,6 @@ ddebug_walk_take (DdebugWalk *walk, DdebugChunk *chunk)
   walk->passed = FALSE;
 }
 
-/* That a segment is complete was said because there was no writer: it is said anew. */
 void
 ddebug_walk_forget_end (DdebugWalk *walk)
 {
