@@ -83,7 +83,8 @@ check_folder (const Attach *attach, const char *folder, gboolean *is_there, GErr
   if (!*is_there)
     return ddebug_refuse (error, DDEBUG_ERROR_ACCESS, "%s: %s", folder, g_strerror (errno));
   if (!S_ISDIR (st.st_mode))
-    return ddebug_refuse (error, DDEBUG_ERROR_NOT_A_FILE, "%s: is not a directory; choose another place with --log=FILE", folder);
+    return ddebug_refuse (error, DDEBUG_ERROR_NOT_A_FILE,
+                          "%s: is not a directory; choose another place with --log=FILE", folder);
   if (st.st_uid == attach->uid && st.st_mode & (S_IWGRP | S_IWOTH))
     return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
                           "%s: others can write there and could remove the log; chmod go-w %s, or choose "
@@ -107,7 +108,8 @@ choose_log (Attach *attach, GError **error)
       attach->log = g_canonicalize_filename (attach->options->log, NULL);
       folder = g_path_get_dirname (attach->log);
       if (!g_utf8_validate (attach->log, -1, NULL))
-        return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "--log=%s: is not UTF-8, which XML requires; choose another place",
+        return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                              "--log=%s: is not UTF-8, which XML requires; choose another place",
                               attach->options->log);
       if (g_file_test (folder, G_FILE_TEST_IS_DIR))
         return TRUE;
@@ -115,8 +117,10 @@ choose_log (Attach *attach, GError **error)
                             "--log=%s: there is no directory %s; create it first, writable by "
                             "QEMU's user (id %u)", attach->options->log, folder, attach->uid);
     }
-  folder = ddebug_libvirt_is_system (attach->libvirt) ? g_strdup (SYSTEM_FOLDER)
-                                                      : g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
+  if (ddebug_libvirt_is_system (attach->libvirt))
+    folder = g_strdup (SYSTEM_FOLDER);
+  else
+    folder = g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
   attach->log = g_build_filename (folder, name, NULL);
   if (!check_folder (attach, folder, &is_there, error))
     return FALSE;
@@ -146,7 +150,8 @@ make_folder (const Attach *attach, GError **error)
     code = errno;
   return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
                         "%s: cannot create it for user %u: %s; as root, run install -d -m 700 -o %u -g %u %s",
-                        attach->folder, attach->uid, g_strerror (code), attach->uid, attach->gid, attach->folder);
+                        attach->folder, attach->uid, g_strerror (code), attach->uid, attach->gid,
+                        attach->folder);
 }
 
 /* ---- the emulator ---- */
@@ -159,12 +164,14 @@ make_folder (const Attach *attach, GError **error)
 static gboolean
 knows_device (const char *emulator, const char *plugin, char **words, GError **error)
 {
-  const char *argv[] = { emulator, "-M", "none", "-nodefaults", "-display", "none", "-device", "virtio-ddebug-pci",
-                         plugin ? "-plugin" : NULL, plugin, NULL };
+  const char *argv[] = { emulator, "-M", "none", "-nodefaults", "-display", "none", "-device",
+                         "virtio-ddebug-pci", plugin ? "-plugin" : NULL, plugin, NULL };
   g_autoptr (GError) why = NULL;
 
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL, &why))
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "cannot run the emulator %s: %s", emulator, why->message);
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL,
+                     &why))
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "cannot run the emulator %s: %s", emulator,
+                          why->message);
   g_strchomp (*words);
   return strstr (*words, "No 'PCI' bus found") != NULL;
 }
@@ -206,13 +213,14 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   path = attach->options->plugin ? g_canonicalize_filename (attach->options->plugin, NULL) : find_plugin ();
   if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
     return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
-                          "%s: not found, and the device is not built into this QEMU; give its plugin with --plugin=FILE",
-                          path ? path : PLUGIN);
+                          "%s: not found, and the device is not built into this QEMU; "
+                          "give its plugin with --plugin=FILE", path ? path : PLUGIN);
   if (strchr (path, ',') || !g_utf8_validate (path, -1, NULL))
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
                           "%s: contains a comma or is not UTF-8; give another path with --plugin=FILE", path);
   if (!knows_device (emulator, path, &words, error))
-    return *error ? FALSE : ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s does not accept the device: %s", emulator, words);
+    return *error ? FALSE : ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s does not accept the device: %s",
+                                           emulator, words);
   *plugin = g_steal_pointer (&path);
   return TRUE;
 }
@@ -252,8 +260,8 @@ check_domain (const Attach *attach, GError **error)
                           "%s: already has the device, with log %s; use --size= to change the log's size",
                           attach->vm->name, domain->log ? domain->log : "(none)");
   if (g_strcmp0 (domain->type, "kvm") != 0 && g_strcmp0 (domain->type, "qemu") != 0)
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device needs QEMU", attach->vm->name,
-                          domain->type ? domain->type : "(none)");
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device needs QEMU",
+                          attach->vm->name, domain->type ? domain->type : "(none)");
   if (g_strcmp0 (domain->arch, "x86_64") != 0)
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
                           "%s: has architecture %s; only x86_64 is supported", attach->vm->name,
@@ -276,7 +284,8 @@ show_change (const Attach *attach, const char *before, const char *after, Ddebug
   g_autoptr (GString) diff = g_string_new (NULL), safe = g_string_new (NULL);
 
   ddebug_domain_diff (diff, before, after);
-  ddebug_escape (safe, diff->str, diff->len, (attach->options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0) | DDEBUG_ESCAPE_LINES, 0);
+  ddebug_escape (safe, diff->str, diff->len,
+                 (attach->options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0) | DDEBUG_ESCAPE_LINES, 0);
   g_string_append_c (safe, '\n');
   return ddebug_host_print (wait, safe);
 }
@@ -335,7 +344,8 @@ attach_device (Attach *attach, DdebugWait *wait, GError **error)
   ddebug_host_say ("%s", UNSUPPORTED);
   if (!carry_out (attach, plugin, device, wait, error))
     return FALSE;
-  ddebug_host_say ("%s: will have the device from its next start on; its log will be %s", attach->vm->name, attach->log);
+  ddebug_host_say ("%s: will have the device from its next start on; its log will be %s", attach->vm->name,
+                   attach->log);
   return TRUE;
 }
 

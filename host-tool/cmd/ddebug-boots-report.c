@@ -49,7 +49,10 @@ notice_word (guint32 notice)
     }
 }
 
-/* Whether @boot overlaps the filter's time.  Without messages, its time is that of its attach record, if known. */
+/*
+ * Whether @boot overlaps the filter's time.  Without messages, its time is that of its attach
+ * record, if known.
+ */
 static gboolean
 is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 {
@@ -70,8 +73,8 @@ add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GStri
   add_when (out, boot->first);
   g_string_append_c (out, ' ');
   add_when (out, boot->last);
-  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ', boot->messages,
-                          notice_word (boot->notice));
+  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ',
+                          boot->messages, notice_word (boot->notice));
   ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
   g_string_append_c (out, '\n');
 }
@@ -85,7 +88,8 @@ add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
   const DdebugJson json = { .log = options->paths[0], .vm = options->names[0], .utf8 = options->utf8 };
 
   if (!options->json)
-    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
+    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE",
+                            "LAST MESSAGE",
                           "MESSAGES", "DEATH", "KERNEL");
   for (guint i = 0; i < boots->len; i++)
     {
@@ -274,7 +278,8 @@ add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean
 {
   if (boot && boot->notice)
     {
-      g_string_append_printf (out, "kernel:  %s", boot->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
+      g_string_append_printf (out, "kernel:  %s",
+                              boot->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
       add_dated (out, boot->noticed);
     }
   if (is_newest)
@@ -302,7 +307,8 @@ add_cpus (const Words *words, GString *out)
 }
 
 static void
-add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, const Words *words, GString *out)
+add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, const Words *words,
+           GString *out)
 {
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
   DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
@@ -315,8 +321,8 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
   else if (words->epoch)
     boot = ddebug_boots_of (boots, words->epoch->number);
   g_string_append (out, "name:    ");
-  ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)", super->vm_name[0] ? strlen (super->vm_name) : 9,
-                 flags, 0);
+  ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)",
+                 super->vm_name[0] ? strlen (super->vm_name) : 9, flags, 0);
   g_string_append_c (out, '\n');
   if (boot && boot->epoch->attached)
     {
@@ -327,10 +333,11 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
       g_string_append_c (out, '\n');
     }
   /* without --boot it is the VM's end, even if the newest boot has no messages */
-  add_end (view, writer, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
+  add_end (view, writer, boot, !was_chosen || !boot
+           || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
   if (!words->epoch)
     {
-      g_string_append (out, was_chosen ? "no messages of this boot in the log\n" : "no messages in the log\n");
+      g_string_append_printf (out, "no messages%s in the log\n", was_chosen ? " of this boot" : "");
       return;
     }
   if (words->unchecked)
@@ -373,9 +380,10 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
       live = writer != DDEBUG_WRITER_GONE;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
-           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path, &words.place,
+           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,
+                                    &words.place, &error))
+          || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words,
                                     &error))
-          || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words, &error))
         status = ddebug_host_fail (error);
       else if (last_words)
         add_words (options, view, writer, &words, text);

@@ -125,7 +125,10 @@ warn_if_cut (const char *path, DdebugReader *reader)
                      path, there, size);
 }
 
-/* FALSE with @error set if it cannot be watched.  That the file has just gone is no error: the caller retries. */
+/*
+ * FALSE with @error set if it cannot be watched.  That the file has just gone is no error: the
+ * caller retries.
+ */
 static gboolean
 watch_file (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
 {
@@ -156,8 +159,8 @@ open_watched (const char *path, DdebugWait *wait, DdebugWatch **file, GError **e
 }
 
 DdebugReader *
-ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait *wait, DdebugWatch **directory,
-                      DdebugWatch **file, int *status)
+ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait *wait,
+                      DdebugWatch **directory, DdebugWatch **file, int *status)
 {
   for (;;)
     {
@@ -217,7 +220,8 @@ ddebug_host_print (DdebugWait *wait, const GString *text)
   gsize written;
 
   if (!ddebug_wait_signal ()
-      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error) == DDEBUG_OUTPUT_ERROR)
+      && ddebug_output_write (wait, STDOUT_FILENO, text->str, text->len, &written, &error)
+             == DDEBUG_OUTPUT_ERROR)
     return ddebug_host_fail (error);
   return DDEBUG_EXIT_OK;
 }

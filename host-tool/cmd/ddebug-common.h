@@ -68,7 +68,8 @@ DdebugReader *ddebug_host_try_open (const DdebugOptions *options, const char *pa
                                     DdebugWatch **directory, DdebugWatch **file, int *status);
 
 /* Open a log that is read once; wait for it if the options say so. */
-DdebugReader *ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wait, int *status);
+DdebugReader *ddebug_host_open (const DdebugOptions *options, const char *path, DdebugWait *wait,
+                                int *status);
 
 /* Like ddebug_wait(), but report once if the system's limits force the tool to poll. */
 guint ddebug_host_wait (DdebugWait *wait, int timeout_ms);

@@ -184,7 +184,8 @@ list_or_die (DdebugDomainSet *set, GError **error)
 }
 
 DdebugDomainSet *
-ddebug_domain_set_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, GPtrArray *sources, GError **error)
+ddebug_domain_set_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, GPtrArray *sources,
+                       GError **error)
 {
   g_autoptr (DdebugDomainSet) set = g_new0 (DdebugDomainSet, 1);
 

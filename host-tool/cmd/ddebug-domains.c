@@ -34,7 +34,8 @@ add_source (DdebugLogPaths *sources, const char *path, const char *name)
 static gboolean
 may_be_domain (const char *source)
 {
-  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS) && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
+  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS)
+         && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
 }
 
 /* Add the log of @vm; FALSE with @error set. */
@@ -43,10 +44,12 @@ add_domain (DdebugLogPaths *sources, const DdebugVm *vm, GError **error)
 {
   if (vm->log && g_str_has_prefix (vm->log, "/dev/"))
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: QEMU was passed its log as %s, which has no name outside QEMU; give the log file instead", vm->name, vm->log);
+                 "%s: QEMU was passed its log as %s, which has no name outside QEMU; give the log file instead",
+                 vm->name, vm->log);
   else if (!vm->log)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND,
-                 "%s: this domain has no virtio-ddebug device with a log; add one with ddebug-host --attach", vm->name);
+                 "%s: this domain has no virtio-ddebug device with a log; add one with ddebug-host --attach",
+                 vm->name);
   else
     {
       add_source (sources, vm->log, vm->name);
@@ -57,7 +60,8 @@ add_domain (DdebugLogPaths *sources, const DdebugVm *vm, GError **error)
 
 /* @quiet: do not report that it is not a domain: it may be a file that is waited for. */
 static gboolean
-resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt, DdebugLogPaths *sources, GError **error)
+resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt,
+         DdebugLogPaths *sources, GError **error)
 {
   gboolean forced = g_str_has_prefix (source, DDEBUG_DOMAIN_PREFIX);
   const char *name = forced ? source + strlen (DDEBUG_DOMAIN_PREFIX) : source;
@@ -237,7 +241,8 @@ ddebug_host_list_domains (const DdebugOptions *options, DdebugWait *wait)
   for (guint i = 0; i < vms->len; i++)
     width = MAX (width, (int) g_utf8_strlen (((DdebugVm *) vms->pdata[i])->name, -1));
   if (!options->json)
-    g_string_append_printf (text, "%-*s %-11s %-10s %-5s %-14s %s\n", width, "NAME", "STATE", "SIZE", "BOOTS", "LAST MESSAGE",
+    g_string_append_printf (text, "%-*s %-11s %-10s %-5s %-14s %s\n", width, "NAME", "STATE", "SIZE", "BOOTS",
+                            "LAST MESSAGE",
                             "LOG");
   for (guint i = 0; i < vms->len; i++)
     {

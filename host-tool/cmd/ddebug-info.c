@@ -152,7 +152,8 @@ add_totals (const Info *info)
   if (totals->unchecked)
     {
       add_name (info->text, "in rings:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
+      g_string_append_printf (info->text,
+                              "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
                               totals->unchecked);
     }
 }
@@ -187,7 +188,8 @@ add_damage (const Info *info)
   if (totals->fulls || totals->rates)
     {
       add_name (info->text, "discarded:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " chunks while the log was full, %" G_GUINT64_FORMAT
+      g_string_append_printf (info->text,
+                              "%" G_GUINT64_FORMAT " chunks while the log was full, %" G_GUINT64_FORMAT
                               " gaps by the rate limit\n", totals->fulls, totals->rates);
     }
 }
@@ -206,7 +208,8 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
       add_word (info, epoch->driver);
       g_string_append (info->text, "\n  attached:     ");
       ddebug_format_time (info->text, epoch->realtime);
-      g_string_append_printf (info->text, "\n  instance:     %016" G_GINT64_MODIFIER "x\n", epoch->instance_id);
+      g_string_append_printf (info->text, "\n  instance:     %016" G_GINT64_MODIFIER "x\n",
+                              epoch->instance_id);
     }
   else
     g_string_append (info->text, "  attached:     not in the log\n");

@@ -84,7 +84,8 @@ fail (GError **error, DdebugError code, const char *what)
 {
   virErrorPtr why = lib.virGetLastError ();
 
-  g_set_error (error, DDEBUG_ERROR, code, "%s: %s", what, why && why->message ? why->message : "unknown libvirt error");
+  g_set_error (error, DDEBUG_ERROR, code, "%s: %s", what,
+               why && why->message ? why->message : "unknown libvirt error");
   return FALSE;
 }
 
@@ -99,15 +100,16 @@ load (GError **error)
   module = g_module_open (LIBRARY, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
   if (!module)
     {
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "cannot load libvirt: %s; install the package libvirt0",
-                   g_module_error ());
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT,
+                   "cannot load libvirt: %s; install the package libvirt0", g_module_error ());
       return FALSE;
     }
   g_module_make_resident (module);
   for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
     if (!g_module_symbol (module, functions[i].name, functions[i].place))
       {
-        g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "this libvirt is too old: %s", g_module_error ());
+        g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "this libvirt is too old: %s",
+                     g_module_error ());
         return FALSE;
       }
   /* Register the event loop before any connection is opened: connections use it. */
@@ -126,8 +128,8 @@ is_local (const char *uri)
 {
   g_autofree char *host = NULL;
 
-  return !g_uri_split (uri, G_URI_FLAGS_NONE, NULL, NULL, &host, NULL, NULL, NULL, NULL, NULL) || !host || !*host
-         || strcmp (host, "localhost") == 0;
+  return !g_uri_split (uri, G_URI_FLAGS_NONE, NULL, NULL, &host, NULL, NULL, NULL, NULL, NULL)
+         || !host || !*host || strcmp (host, "localhost") == 0;
 }
 
 DdebugLibvirt *
@@ -146,10 +148,12 @@ ddebug_libvirt_open (const char *uri, DdebugLibvirtMode mode, GError **error)
                    "--connect=%s: is another machine, and its logs are there; run ddebug-host on it", uri);
       return NULL;
     }
-  libvirt->connection = mode == DDEBUG_LIBVIRT_WRITE ? lib.virConnectOpen (uri) : lib.virConnectOpenReadOnly (uri);
+  libvirt->connection = mode == DDEBUG_LIBVIRT_WRITE ? lib.virConnectOpen (uri)
+                                                     : lib.virConnectOpenReadOnly (uri);
   if (!libvirt->connection)
     {
-      g_autofree char *what = g_strdup_printf ("cannot connect to libvirt%s%s", uri ? " at " : "", uri ? uri : "");
+      g_autofree char *what = g_strdup_printf ("cannot connect to libvirt%s%s", uri ? " at " : "",
+                                               uri ? uri : "");
 
       fail (error, DDEBUG_ERROR_LIBVIRT, what);
       return NULL;
@@ -159,8 +163,8 @@ ddebug_libvirt_open (const char *uri, DdebugLibvirtMode mode, GError **error)
   free (actual);
   if (!is_local (libvirt->uri))
     {
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "%s: is another machine, and its logs are there; run ddebug-host on it",
-                   libvirt->uri);
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT,
+                   "%s: is another machine, and its logs are there; run ddebug-host on it", libvirt->uri);
       return NULL;
     }
   return g_steal_pointer (&libvirt);
@@ -240,7 +244,8 @@ state_word (virDomainPtr domain)
 {
   static const char *const words[] = {
     [VIR_DOMAIN_NOSTATE] = "no state", [VIR_DOMAIN_RUNNING] = "running",   [VIR_DOMAIN_BLOCKED] = "idle",
-    [VIR_DOMAIN_PAUSED] = "paused",    [VIR_DOMAIN_SHUTDOWN] = "in shutdown", [VIR_DOMAIN_SHUTOFF] = "shut off",
+    [VIR_DOMAIN_PAUSED] = "paused",    [VIR_DOMAIN_SHUTDOWN] = "in shutdown",
+    [VIR_DOMAIN_SHUTOFF] = "shut off",
     [VIR_DOMAIN_CRASHED] = "crashed",  [VIR_DOMAIN_PMSUSPENDED] = "pmsuspended",
   };
   virDomainInfo info;
@@ -339,9 +344,10 @@ char *
 ddebug_libvirt_config (DdebugLibvirt *libvirt, const DdebugVm *vm, gboolean secure, GError **error)
 {
   virDomainPtr domain = lib.virDomainLookupByUUIDString (libvirt->connection, vm->uuid);
-  char *xml, *copy;
+  unsigned int flags = VIR_DOMAIN_XML_INACTIVE | (secure ? VIR_DOMAIN_XML_SECURE : 0);
+  char *xml = domain ? lib.virDomainGetXMLDesc (domain, flags) : NULL;
+  char *copy;
 
-  xml = domain ? lib.virDomainGetXMLDesc (domain, VIR_DOMAIN_XML_INACTIVE | (secure ? VIR_DOMAIN_XML_SECURE : 0)) : NULL;
   if (!xml)
     fail (error, DDEBUG_ERROR_LIBVIRT, vm->name);
   if (domain)
@@ -410,8 +416,8 @@ typedef struct
 } Capabilities;
 
 static void
-on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values, gpointer data,
-          GError **error)
+on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values,
+          gpointer data, GError **error)
 {
   Capabilities *capabilities = data;
 
@@ -434,7 +440,8 @@ on_text (GMarkupParseContext *context, const char *text, gsize len, gpointer dat
   (void) error;
   if (strcmp (element, "model") == 0 && len == 3 && memcmp (text, "dac", 3) == 0)
     capabilities->in_dac = TRUE;
-  else if (strcmp (element, "baselabel") == 0 && capabilities->in_dac && capabilities->is_type && !capabilities->label)
+  else if (strcmp (element, "baselabel") == 0 && capabilities->in_dac && capabilities->is_type
+           && !capabilities->label)
     capabilities->label = g_strndup (text, len);
 }
 
@@ -477,16 +484,19 @@ ddebug_libvirt_watch (DdebugLibvirt *libvirt, GError **error)
       fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (fd < 0)
         {
-          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "cannot create an eventfd: %s", g_strerror (errno));
+          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "cannot create an eventfd: %s",
+                       g_strerror (errno));
           return -1;
         }
       g_thread_unref (g_thread_new ("libvirt", run_events, NULL));
     }
-  libvirt->lifecycle = lib.virConnectDomainEventRegisterAny (libvirt->connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                                             VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), GINT_TO_POINTER (fd),
-                                                             NULL);
+  libvirt->lifecycle = lib.virConnectDomainEventRegisterAny (libvirt->connection, NULL,
+                                                             VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                                             VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
+                                                             GINT_TO_POINTER (fd), NULL);
   libvirt->has_close = libvirt->lifecycle >= 0
-                       && lib.virConnectRegisterCloseCallback (libvirt->connection, on_close, GINT_TO_POINTER (fd), NULL) == 0;
+                       && lib.virConnectRegisterCloseCallback (libvirt->connection, on_close,
+                                                               GINT_TO_POINTER (fd), NULL) == 0;
   if (!libvirt->has_close)
     {
       fail (error, DDEBUG_ERROR_LIBVIRT, libvirt->uri);

@@ -24,7 +24,10 @@ fail_usage (const char *format, ...)
 
 enum { NOT_VALUED = -1, BOOT };
 
-/* The options that take a value; alone: what the option without a value stands for, NULL: the value is required. */
+/*
+ * The options that take a value; alone: what the option without a value stands for, NULL: the value
+ * is required.
+ */
 static const struct
 {
   const char *name;
@@ -50,7 +53,8 @@ static int
 find_valued (const char *name, gsize len, char letter)
 {
   for (guint i = 0; i < G_N_ELEMENTS (valued); i++)
-    if (letter ? valued[i].letter == letter : strlen (valued[i].name) == len && memcmp (valued[i].name, name, len) == 0)
+    if (letter ? valued[i].letter == letter
+               : strlen (valued[i].name) == len && memcmp (valued[i].name, name, len) == 0)
       return i;
   return NOT_VALUED;
 }
@@ -86,8 +90,8 @@ add_long (GPtrArray *out, const char *word, const char *next, gboolean *took_nex
     *took_next = add_valued (out, which, word, next);
   else if (which == NOT_VALUED && word[2 + len])
     {
-      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: --%.*s is unknown or takes no value", word, (int) len,
-                   word + 2);
+      g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "%s: --%.*s is unknown or takes no value",
+                   word, (int) len, word + 2);
       return FALSE;
     }
   else
@@ -147,7 +151,10 @@ normalize_values (char **argv, GError **error)
 static gboolean
 parse (char **argv, DdebugArguments *a, GError **error)
 {
-  /* Take values as bytes, not in the locale's character set: whoever parses one reports what is wrong with it. */
+  /*
+   * Take values as bytes, not in the locale's character set: whoever parses one reports what is
+   * wrong with it.
+   */
   const GOptionEntry entries[] = {
     { "trace", 't', 0, G_OPTION_ARG_NONE, &a->trace, NULL, NULL },
     { "follow", 'f', 0, G_OPTION_ARG_NONE, &a->follow, NULL, NULL },
@@ -257,7 +264,8 @@ check_size (const char *option, const char *text, guint64 *size)
   if (!text)
     return DDEBUG_EXIT_OK;
   if (!parse_size (text, size))
-    return fail_usage ("--%s=%s: invalid size; use a number of bytes, or a number with suffix K, M, G or T", option, text);
+    return fail_usage ("--%s=%s: invalid size; use a number of bytes, or a number with suffix K, M, G or T",
+                       option, text);
   if (*size < DDEBUG_LOG_SIZE_MIN || *size > DDEBUG_LOG_SIZE_MAX)
     return fail_usage ("--%s=%s: too %s; the size must be 1M to 1024G", option, text,
                        *size < DDEBUG_LOG_SIZE_MIN ? "small" : "large");
@@ -273,7 +281,8 @@ check_domains (const DdebugArguments *a, gboolean shows)
   if (a->all && !shows)
     return fail_usage ("--all works only with --trace, --follow and --pipe; --list lists the domains");
   if ((a->all || a->list) && a->files)
-    return fail_usage ("%s: --%s takes no SOURCE; it covers all domains", a->files[0], a->all ? "all" : "list");
+    return fail_usage ("%s: --%s takes no SOURCE; it covers all domains", a->files[0],
+                       a->all ? "all" : "list");
   if (changes && (!a->files || a->files[1]))
     return fail_usage ("--%s takes one DOMAIN: its name, id or UUID", a->attach ? "attach" : "detach");
   if ((a->log || a->log_size || a->plugin) && !a->attach)
@@ -289,14 +298,14 @@ check_domains (const DdebugArguments *a, gboolean shows)
 int
 ddebug_arguments_check (const DdebugArguments *a, guint64 *size)
 {
-  int commands = a->trace + a->follow + a->pipe + a->info + a->list_boots + a->last_words + a->show_size + a->clear
-                 + (a->size != NULL) + a->list + a->attach + a->detach;
+  int commands = a->trace + a->follow + a->pipe + a->info + a->list_boots + a->last_words + a->show_size
+                 + a->clear + (a->size != NULL) + a->list + a->attach + a->detach;
   gboolean shows = a->trace || a->follow || a->pipe || commands == 0;
   int status;
 
   if (commands > 1)
-    return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size, --clear, --list, --attach and "
-                       "--detach are mutually exclusive; use only one");
+    return fail_usage ("--trace, --follow, --pipe, --info, --list-boots, --last-words, --size, --clear, "
+                       "--list, --attach and --detach are mutually exclusive; use only one");
   status = check_domains (a, shows);
   if (status != DDEBUG_EXIT_OK)
     return status;
@@ -321,13 +330,16 @@ ddebug_arguments_check (const DdebugArguments *a, guint64 *size)
   if (a->boot && !shows && !a->last_words)
     return fail_usage ("--boot works only with --trace, --follow, --pipe and --last-words");
   if ((a->since || a->until) && !shows && !a->list_boots)
-    return fail_usage ("--%s works only with --trace, --follow, --pipe and --list-boots", a->since ? "since" : "until");
+    return fail_usage ("--%s works only with --trace, --follow, --pipe and --list-boots",
+                       a->since ? "since" : "until");
   if ((a->cpu || a->grep || a->query) && !shows)
-    return fail_usage ("--%s works only with --trace, --follow and --pipe", a->cpu ? "cpu" : a->grep ? "grep" : "query");
+    return fail_usage ("--%s works only with --trace, --follow and --pipe",
+                       a->cpu ? "cpu" : a->grep ? "grep" : "query");
   if (a->case_sensitive && !a->grep)
     return fail_usage ("--case-sensitive works only with --grep");
   if (a->until && a->pipe)
-    return fail_usage ("--until cannot be used with --pipe, which would consume later messages unseen; use --trace or --follow");
+    return fail_usage ("--until cannot be used with --pipe, which would consume later messages unseen; "
+                       "use --trace or --follow");
   if (a->wait && !shows && !a->info)
     return fail_usage ("--wait works only with --trace, --follow, --pipe and --info");
   status = check_size ("size", a->size, size);
@@ -360,15 +372,16 @@ set_filter (const DdebugArguments *a, DdebugFilter *filter, GError **error)
   if ((a->boot && !ddebug_filter_set_boot (filter, a->boot, error))
       || (a->since && !ddebug_filter_set_since (filter, a->since, now, error))
       || (a->until && !ddebug_filter_set_until (filter, a->until, now, error))
-      || (a->cpu && !ddebug_filter_set_cpus (filter, a->cpu, error)) || (a->grep && !set_grep (a, filter, error)))
+      || (a->cpu && !ddebug_filter_set_cpus (filter, a->cpu, error))
+      || (a->grep && !set_grep (a, filter, error)))
     return FALSE;
   for (char **query = a->query; query && *query; query++)
     if (!ddebug_filter_add_query (filter, *query, error))
       return FALSE;
   if (ddebug_filter_is_possible (filter))
     return TRUE;
-  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; swap them", a->since,
-               a->until);
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--since=%s is after --until=%s; swap them",
+               a->since, a->until);
   return FALSE;
 }
 

@@ -281,7 +281,10 @@ have_ended (Show *show, int *status)
   return TRUE;
 }
 
-/* Each log takes a descriptor, and its cursor another.  The soft limit protects users of select(), which we are not. */
+/*
+ * Each log takes a descriptor, and its cursor another.  The soft limit protects users of select(),
+ * which we are not.
+ */
 static void
 allow_descriptors (void)
 {
@@ -312,7 +315,8 @@ ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wai
   if (show.names)
     allow_descriptors ();
   for (guint i = 0; i < options->n_paths; i++)
-    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i], options->names[i]));
+    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i],
+                                                      options->names[i]));
   if (options->all && !(show.domains = ddebug_domain_set_new (options, kind, wait, show.sources, &error)))
     stop (&show, ddebug_host_fail (error));
   while (!show.done)

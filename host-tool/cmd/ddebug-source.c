@@ -33,7 +33,8 @@
 static const gint64 rechecks[] = { 10000, 100000, 1000000 };
 
 DdebugSource *
-ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path, const char *name)
+ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path,
+                   const char *name)
 {
   DdebugSource *source = g_new0 (DdebugSource, 1);
 
@@ -122,8 +123,8 @@ is_left_behind (const DdebugSource *source)
 static void
 leave_behind (DdebugSource *source)
 {
-  ddebug_host_say ("%s: the previous file has no writer any more; continuing with the new one, now or when it appears",
-                   source->path);
+  ddebug_host_say ("%s: the previous file has no writer any more; "
+                   "continuing with the new one, now or when it appears", source->path);
   restart (source);
 }
 
@@ -181,7 +182,8 @@ lock_cursor (DdebugSource *source)
 
   if (result == DDEBUG_CURSOR_BUSY && !source->cursor_file)
     {
-      source->cursor_file = ddebug_wait_watch (source->wait, DDEBUG_WATCH_CURSOR, ddebug_cursor_path (source->cursor));
+      source->cursor_file = ddebug_wait_watch (source->wait, DDEBUG_WATCH_CURSOR,
+                                               ddebug_cursor_path (source->cursor));
       /* The consumer may have closed the file before the watch was in place: try once more. */
       result = ddebug_cursor_lock (source->cursor, &error);
     }
@@ -220,8 +222,8 @@ unlock_cursor (DdebugSource *source)
     ddebug_cursor_touch (source->cursor, g_ptr_array_index (instances, i));
   source->locked = FALSE;
   /* Which instances are no longer in the log is known only after reading all of it. */
-  if (!ddebug_cursor_unlock (source->cursor, source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0,
-                             &error))
+  if (!ddebug_cursor_unlock (source->cursor,
+                             source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0, &error))
     fail (source, error);
 }
 
@@ -264,7 +266,8 @@ open_log (DdebugSource *source)
   if (!begin_filter (source))
     return FALSE;
   merger = ddebug_view_merger (source->view);
-  ddebug_merger_set_window (merger, source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
+  ddebug_merger_set_window (merger,
+                            source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
   ddebug_merger_set_held_max (merger, MAX (DDEBUG_MERGER_HELD_MAX / source->options->n_paths, HELD_MIN));
   source->format = (DdebugFormat){
     .utf8 = source->options->utf8,
@@ -456,7 +459,8 @@ ddebug_source_is_shown (DdebugSource *source)
   if (source->place.gave_up && !source->reported_give_up)
     {
       source->reported_give_up = TRUE;
-      ddebug_host_say ("%s: --grep takes too long on some messages, which are shown anyway; simplify the pattern", source->path);
+      ddebug_host_say ("%s: --grep takes too long on some messages, which are shown anyway; "
+                       "simplify the pattern", source->path);
     }
   return passes;
 }

@@ -72,8 +72,8 @@ typedef struct
  * Initially a round is due.  @options and @wait must outlive the source.
  * @name: (nullable): the domain's name
  */
-DdebugSource *ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path,
-                                 const char *name);
+DdebugSource *ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait,
+                                 const char *path, const char *name);
 void ddebug_source_free (DdebugSource *source);
 
 /**

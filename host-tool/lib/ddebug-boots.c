@@ -73,7 +73,8 @@ scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
   else if (chunk->type == DDEBUG_LOG_CHUNK_ATTACH)
     ddebug_dict_attach (dict, chunk);
   else if ((chunk->type == DDEBUG_LOG_CHUNK_DICT && chunk->len)
-           || (chunk->type == DDEBUG_LOG_CHUNK_EVENT && chunk->len >= sizeof (struct ddebug_log_event) && chunk->epoch))
+           || (chunk->type == DDEBUG_LOG_CHUNK_EVENT && chunk->len >= sizeof (struct ddebug_log_event)
+               && chunk->epoch))
     ddebug_dict_epoch (dict, chunk->epoch);
 }
 
@@ -105,7 +106,10 @@ ddebug_boots_scan (DdebugReader *reader, gboolean live, DdebugDict *dict, GError
 
 /* ---- names ---- */
 
-/* Parse 32 digits, with all or none of the dashes of a UUID; return the number of characters, 0 if invalid. */
+/*
+ * Parse 32 digits, with all or none of the dashes of a UUID; return the number of characters, 0 if
+ * invalid.
+ */
 static gsize
 parse_id (const char *text, guint8 id[16])
 {
@@ -154,7 +158,8 @@ find_id (const GArray *boots, const guint8 id[16])
 }
 
 const DdebugBoot *
-ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char *text, const char *path, GError **error)
+ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char *text, const char *path,
+                     GError **error)
 {
   gint64 base = name->by_id ? find_id (boots, name->id) : name->offset > 0 ? -1 : (gint64) boots->len - 1;
   gint64 at = base + name->offset;
@@ -162,8 +167,8 @@ ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char
   if (boots->len == 0)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: the log has no boots yet", path);
   else if (name->by_id && base < 0)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: boot %s is not in the log; --list-boots lists those that are",
-                 path, text);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
+                 "%s: boot %s is not in the log; --list-boots lists those that are", path, text);
   else if (at < 0 || at >= boots->len)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
                  "%s: boot %s is not in the log, which has %u: %d to 0 (the newest), or 1 (the oldest) to %u; "

@@ -18,7 +18,7 @@ typedef struct
   guint32 to;               /* number of its last epoch */
   guint64 first;            /* ns since 1970, host: when its first message was read; 0: none yet */
   guint64 last;             /* when its last message was read */
-  gboolean unchecked;       /* it has more messages, of unknown time, in the shared rings of a QEMU that died */
+  gboolean unchecked;       /* more messages, of unknown time, are in the shared rings of a QEMU that died */
   guint64 messages;
   guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that its kernel reported */
   guint64 noticed;          /* ns since 1970, host: when that was first reported */

@@ -125,7 +125,8 @@ static gboolean
 set_damaged (DdebugCursor *cursor, const char *what, GError **error)
 {
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_DAMAGED,
-               "%s: is damaged: %s; remove it to consume the log from its oldest message", cursor->path, what);
+               "%s: is damaged: %s; remove it to consume the log from its oldest message", cursor->path,
+               what);
   return FALSE;
 }
 

@@ -69,7 +69,8 @@ parse_json_device (const char *value, char **file)
     return FALSE;
   driver = json_object_get_member (json_node_get_object (node), "driver");
   path = json_object_get_member (json_node_get_object (node), "file");
-  if (!driver || json_node_get_value_type (driver) != G_TYPE_STRING || !is_our_driver (json_node_get_string (driver)))
+  if (!driver || json_node_get_value_type (driver) != G_TYPE_STRING
+      || !is_our_driver (json_node_get_string (driver)))
     return FALSE;
   *file = path && json_node_get_value_type (path) == G_TYPE_STRING ? json_node_dup_string (path) : NULL;
   return TRUE;
@@ -202,7 +203,8 @@ take_address (DdebugDomain *domain, const char **names, const char **values)
   const char *bus = attribute (names, values, "bus"), *slot = attribute (names, values, "slot");
   guint64 number;
 
-  if (g_strcmp0 (attribute (names, values, "type"), "pci") != 0 || !bus || !slot || g_ascii_strtoull (bus, NULL, 0) != 0)
+  if (g_strcmp0 (attribute (names, values, "type"), "pci") != 0 || !bus || !slot
+      || g_ascii_strtoull (bus, NULL, 0) != 0)
     return;
   number = g_ascii_strtoull (slot, NULL, 0);
   if (number < SLOTS)
@@ -210,8 +212,8 @@ take_address (DdebugDomain *domain, const char **names, const char **values)
 }
 
 static void
-on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values, gpointer data,
-          GError **error)
+on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values,
+          gpointer data, GError **error)
 {
   const GSList *open = g_markup_parse_context_get_element_stack (context)->next;
   DdebugDomain *domain = data;
@@ -267,7 +269,8 @@ ddebug_domain_parse (const char *xml, GError **error)
   domain->args = g_ptr_array_new_with_free_func (g_free);
   domain->envs = g_ptr_array_new_with_free_func (g_free);
   context = g_markup_parse_context_new (&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, domain, NULL);
-  if (!g_markup_parse_context_parse (context, xml, -1, &why) || !g_markup_parse_context_end_parse (context, &why))
+  if (!g_markup_parse_context_parse (context, xml, -1, &why)
+      || !g_markup_parse_context_end_parse (context, &why))
     {
       ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "cannot parse the domain's XML: %s", why->message);
       return NULL;
@@ -316,12 +319,14 @@ ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size,
 
   if (!domain->root_bus)
     {
-      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its machine has no PCI bus, which the device needs; use pc or q35");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                     "its machine has no PCI bus, which the device needs; use pc or q35");
       return NULL;
     }
   if (!domain->can_choose && slot < 0)
     {
-      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its PCI bus has no free slot; remove a device or add a bridge");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                     "its PCI bus has no free slot; remove a device or add a bridge");
       return NULL;
     }
   json_builder_begin_object (builder);
@@ -462,7 +467,8 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
 
   if (!g_str_has_prefix (xml, "<domain ") || !find_commandline (xml, domain, &begin, &end))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not in libvirt's own format; use virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT,
+                     "the domain's XML is not in libvirt's own format; use virsh edit");
       return NULL;
     }
   head = root_end - xml;
@@ -482,7 +488,8 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
 }
 
 char *
-ddebug_domain_add (const char *xml, const DdebugDomain *domain, const char *plugin, const char *device, GError **error)
+ddebug_domain_add (const char *xml, const DdebugDomain *domain, const char *plugin, const char *device,
+                   GError **error)
 {
   g_autoptr (GPtrArray) args = g_ptr_array_new ();
 
@@ -528,12 +535,13 @@ append_lines (GString *out, char mark, char **lines, guint from, guint to)
 
 /* Lines @a_from to @a_to became @b_from to @b_to; @lead lines before and @tail after them are equal. */
 static void
-append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b_from, guint b_to, guint lead, guint tail)
+append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b_from, guint b_to, guint lead,
+             guint tail)
 {
   lead = MIN (lead, CONTEXT);
   tail = MIN (tail, CONTEXT);
-  g_string_append_printf (out, "@@ -%u,%u +%u,%u @@\n", a_from - lead + 1, a_to - a_from + lead + tail, b_from - lead + 1,
-                          b_to - b_from + lead + tail);
+  g_string_append_printf (out, "@@ -%u,%u +%u,%u @@\n", a_from - lead + 1, a_to - a_from + lead + tail,
+                          b_from - lead + 1, b_to - b_from + lead + tail);
   append_lines (out, ' ', a, a_from - lead, a_from);
   append_lines (out, '-', a, a_from, a_to);
   append_lines (out, '+', b, b_from, b_to);

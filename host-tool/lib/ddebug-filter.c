@@ -356,7 +356,8 @@ ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, cons
 {
   if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
     return TRUE;
-  if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item) || !passes_cpu (filter, item))
+  if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item)
+      || !passes_cpu (filter, item))
     return FALSE;
   return item->type != DDEBUG_ITEM_MESSAGE
          || (passes_query (filter, item) && passes_grep (filter, place, item));

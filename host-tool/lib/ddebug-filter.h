@@ -42,7 +42,8 @@ typedef enum
 } DdebugCase;
 
 /* A regular expression (PCRE2) over the bytes of messages; @sensitive concerns ASCII letters. */
-gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error);
+gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive,
+                                 GError **error);
 /* Add a query as an alternative to those added before; see ddebug-query.h. */
 gboolean ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error);
 
@@ -83,7 +84,8 @@ typedef enum
  *
  * Returns: %FALSE with @error set if the log has no such boot (%DDEBUG_ERROR_BOOT) or cannot be read
  */
-gboolean ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live, DdebugFilterBoot how,
+gboolean ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live,
+                              DdebugFilterBoot how,
                               const char *path, DdebugFilterPlace *place, GError **error);
 
 /* Whether to show @item, the next one of the log that @place belongs to. */

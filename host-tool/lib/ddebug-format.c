@@ -251,7 +251,8 @@ word_flags (const DdebugFormat *format)
 
 /* Append text that a guest wrote: of a message or a callsite's name. */
 static void
-append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags, guint indent)
+append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags,
+             guint indent)
 {
   if (format->raw)
     g_string_append_len (out, (const char *) text, len);
@@ -364,10 +365,11 @@ append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
   else if (format->callsite)
     append_callsite (format, callsite, out);
   if (message->args)
-    append_text (format, out, packed, ddebug_format_packed (message, callsite, packed), DDEBUG_ESCAPE_LINES, indent);
-  else
-    append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES,
+    append_text (format, out, packed, ddebug_format_packed (message, callsite, packed), DDEBUG_ESCAPE_LINES,
                  indent);
+  else
+    append_text (format, out, own ? message->text + own : message->text, message->len - own,
+                 DDEBUG_ESCAPE_LINES, indent);
   g_string_append_c (out, '\n');
 }
 
@@ -620,7 +622,8 @@ begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
     return;
   if (past & (DDEBUG_KMSG_F_PANIC | DDEBUG_KMSG_F_OOPS))
     {
-      g_string_append_printf (out, "-- the kernel's log before %s", past & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
+      g_string_append_printf (out, "-- the kernel's log before %s",
+                              past & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
       append_where (out, item->stream);
       g_string_append (out, " --\n");
     }

@@ -403,7 +403,8 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
 }
 
 void
-ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index, GString *out)
+ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index,
+                  GString *out)
 {
   static const char *const deaths[] = {
     [VIRTIO_DDEBUG_NOTICE_OOPS] = "oops",

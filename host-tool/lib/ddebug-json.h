@@ -32,7 +32,8 @@ typedef struct
 void ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *item, GString *out);
 
 /* Append an object of type "boot"; @index: as in --list-boots, 0 is the newest. */
-void ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index, GString *out);
+void ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index,
+                       GString *out);
 
 /*
  * For objects built elsewhere: add a member to the current object of a JsonBuilder.  Numbers are

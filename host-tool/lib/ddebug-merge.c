@@ -496,8 +496,8 @@ release_old (DdebugMerger *merger, guint64 now)
 }
 
 void
-ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugInstance *instance,
-                    const DdebugMarks *marks)
+ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch,
+                    DdebugInstance *instance, const DdebugMarks *marks)
 {
   Stream *stream = find_stream (merger, chunk, instance);
   Span *span;
@@ -539,7 +539,8 @@ ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit)
 {
   Span *span;
 
-  for (GList *link = merger->held.tail; link && ((Span *) link->data)->arrived == NOT_STAMPED; link = link->prev)
+  for (GList *link = merger->held.tail; link
+       && ((Span *) link->data)->arrived == NOT_STAMPED; link = link->prev)
     ((Span *) link->data)->arrived = now;
   while ((span = g_queue_peek_head (&merger->held)))
     {

@@ -19,7 +19,7 @@ typedef struct
   guint32 cpu;
   guint8 context;           /* VIRTIO_DDEBUG_CTX_* or unknown */
   guint64 next;             /* number of the next expected message */
-  guint64 consumed;         /* messages below were consumed by --pipe before: repeating them is not an error */
+  guint64 consumed;         /* messages below were consumed by --pipe before: no repetitions */
   guint64 produced;         /* messages committed, according to the log */
   guint64 recursed;         /* chunk counters, as far as they were reported */
   guint64 torn;
@@ -66,7 +66,7 @@ typedef struct
   DdebugMessage message;    /* its text is valid until the merger is used again */
   gboolean unchecked;       /* from the shared ring of a QEMU that died: without a checksum */
   guint64 late;             /* ns by which the message is older than one returned before; 0: in order */
-  guint64 realtime;         /* ns since 1970: when the host wrote its chunk; if unchecked, a lower limit; 0: unknown */
+  guint64 realtime;         /* ns since 1970, when its chunk was written; 0: unknown; a lower limit if unchecked */
   guint32 event;            /* DDEBUG_LOG_EVENT_* */
   guint64 args[2];          /* of the event */
   guint64 count;
@@ -92,7 +92,10 @@ typedef struct DdebugMerger DdebugMerger;
 /* Bytes.  The device's staging area limits a genuine pass to far less. */
 #define DDEBUG_MERGER_HELD_MAX ((gsize) 64 << 20)
 
-/* Called for each new stream before its first message; may set its position (next, consumed, recursed, torn). */
+/*
+ * Called for each new stream before its first message; may set its position (next, consumed,
+ * recursed, torn).
+ */
 typedef void (*DdebugMergerStreamFunc) (DdebugMergerStream *stream, gpointer data);
 
 DdebugMerger *ddebug_merger_new (void);

@@ -248,7 +248,8 @@ ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
         return FALSE;
     }
   if (n == 0)
-    return refuse (error, "empty query; use pairs of keyword and value; keywords are module, func, file, line and format");
+    return refuse (error, "empty query; use pairs of keyword and value; "
+                          "keywords are module, func, file, line and format");
   return TRUE;
 }
 
@@ -311,7 +312,8 @@ match_query (const Query *query, const DdebugCallsite *callsite)
   /* only the longest strings are truncated, but the flag does not say which */
   gboolean is_cut = callsite->flags & DDEBUG_CALLSITE_F_CUT;
 
-  if ((query->first_line && callsite->line < query->first_line) || (query->last_line && callsite->line > query->last_line))
+  if ((query->first_line && callsite->line < query->first_line)
+      || (query->last_line && callsite->line > query->last_line))
     return FALSE;
   if (is_cut)
     return TRUE;

@@ -325,7 +325,8 @@ begin_rings (DdebugReader *reader)
    * reading of the chunks started, it has moved what was in the rings to chunks.
    */
   generation = generation_now (reader);
-  if (generation == 0 || generation != reader->generation || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
+  if (generation == 0 || generation != reader->generation
+      || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
     return FALSE;
   if (generation != rings->generation)
     {
@@ -377,7 +378,8 @@ next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
 
   if (!begin_rings (reader))
     return FALSE;
-  while ((len = ddebug_shm_next_span (reader->fd, &rings->ring, rings->copy)) == 0 && !rings->ring.broken_rule)
+  while ((len = ddebug_shm_next_span (reader->fd, &rings->ring, rings->copy)) == 0
+         && !rings->ring.broken_rule)
     if (!ddebug_shm_next_ring (reader->fd, reader->super.shm_size, rings->epoch, &rings->seen, &rings->off,
                                &rings->ring))
       {
@@ -441,7 +443,8 @@ ddebug_reader_again (DdebugReader *reader, GError **error)
 
   if (fd >= 0)
     return reader_new (fd, reader->path, error);
-  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot reopen: %s", reader->path, g_strerror (code));
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot reopen: %s", reader->path,
+               g_strerror (code));
   return NULL;
 }
 
@@ -535,7 +538,8 @@ ddebug_reader_set_live (DdebugReader *reader, gboolean live)
 gboolean
 ddebug_reader_was_taken (DdebugReader *reader)
 {
-  return ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE || generation_now (reader) != reader->generation;
+  return ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE
+    || generation_now (reader) != reader->generation;
 }
 
 void

@@ -64,7 +64,8 @@ recognize (DdebugSegment *segment, const DdebugChunk *chunk)
 
 /* Identify a segment by a chunk in the first @len bytes of @slot: see below. */
 static gboolean
-recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg, DdebugSegment *segment)
+recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg,
+                  DdebugSegment *segment)
 {
   g_autofree guint8 *bytes = g_malloc (len);
   gssize n = pread (reader->fd, bytes, len, ddebug_slots_offset (reader, slot));
@@ -74,7 +75,8 @@ recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct dd
   for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
     if (ddebug_reader_parse_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
         && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
-            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC && seg->crc != 0)))
+            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC
+                && seg->crc != 0)))
       return recognize (segment, &chunk);
   return FALSE;
 }
@@ -91,7 +93,8 @@ recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct dd
  * distance.
  */
 static gboolean
-recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg, DdebugSegment *segment)
+recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg,
+                    DdebugSegment *segment)
 {
   segment->sum = ddebug_crc32c (seg, sizeof *seg);
   return recognize_within (reader, slot, COPY_MIN, seg, segment)
@@ -163,7 +166,8 @@ sort_table (GArray *table)
 
   g_array_sort (table, compare_segments);
   for (guint i = 0; i < table->len; i++)
-    if (n == 0 || g_array_index (table, DdebugSegment, n - 1).seq != g_array_index (table, DdebugSegment, i).seq)
+    if (n == 0 || g_array_index (table, DdebugSegment, n - 1).seq != g_array_index (table, DdebugSegment,
+                                                                                    i).seq)
       g_array_index (table, DdebugSegment, n++) = g_array_index (table, DdebugSegment, i);
   g_array_set_size (table, n);
 }
@@ -265,7 +269,8 @@ ddebug_slots_is_gap (DdebugReader *reader, guint64 before, guint64 seq)
   guint64 there = 0;
 
   for (guint i = 0; i < N_TABLES; i++)
-    there += ddebug_slots_index_after (reader->tables[i], seq - 1) - ddebug_slots_index_after (reader->tables[i], before);
+    there += ddebug_slots_index_after (reader->tables[i],
+                                       seq - 1) - ddebug_slots_index_after (reader->tables[i], before);
   return there < seq - before - 1;
 }
 

@@ -35,7 +35,10 @@ find_unit (const char *name, gsize len)
   return 0;
 }
 
-/* Parse a number such as "12.5" at *@text, in units of @unit us; FALSE if there is none or it is too large. */
+/*
+ * Parse a number such as "12.5" at *@text, in units of @unit us; FALSE if there is none or it is
+ * too large.
+ */
 static gboolean
 take_number (const char **text, gint64 unit, gint64 *us)
 {

@@ -81,7 +81,8 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   item->type = DDEBUG_ITEM_BAD_CHUNK;
   item->count = bytes;
   if (chunk->from_ring)
-    g_snprintf (view->where, sizeof view->where, "the shared ring of stream %u: %s", chunk->stream, chunk->broken_rule);
+    g_snprintf (view->where, sizeof view->where, "the shared ring of stream %u: %s", chunk->stream,
+                chunk->broken_rule);
   else if (chunk->seg_seq)
     g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
                 chunk->off, chunk->seg_seq);
@@ -145,7 +146,10 @@ is_of_vm (guint32 event)
     }
 }
 
-/* Whether an event tells how the VM ended.  The stop at a shutdown does not: the shutdown event has the reason. */
+/*
+ * Whether an event tells how the VM ended.  The stop at a shutdown does not: the shutdown event has
+ * the reason.
+ */
 static gboolean
 is_end (const DdebugItem *item)
 {

@@ -78,7 +78,8 @@ typedef gboolean (*DdebugItemFunc) (const DdebugItem *item, gpointer data);
  *
  * Returns: %FALSE with @error set if it cannot be read
  */
-gboolean ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data, GError **error);
+gboolean ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data,
+                               GError **error);
 
 /*
  * Make everything due that is held back for ordering, and read no more: what the writer has written in

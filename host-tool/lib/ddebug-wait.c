@@ -92,7 +92,10 @@ ddebug_wait_catch_signals (GError **error)
     /* A signal that was ignored from the start stays ignored: nohup. */
     if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
       sigaction (signals[i], &action, NULL);
-  /* Make a write fail with EPIPE, or with EFBIG beyond the file size limit, so that the cursor can be saved. */
+  /*
+   * Make a write fail with EPIPE, or with EFBIG beyond the file size limit, so that the cursor can
+   * be saved.
+   */
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);
   return TRUE;

@@ -135,7 +135,8 @@ is_damaged_header (DdebugWalk *walk, guint32 at, struct ddebug_log_chunk *disk)
   if (walk->copy_len < CHUNK_HEADER || at > walk->copy_len - CHUNK_HEADER)
     return FALSE;
   memcpy (disk, walk->copy + at, sizeof *disk);
-  return (GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_CHUNK_MAGIC) + (GUINT64_FROM_LE (disk->seg_seq) == walk->seq)
+  return (GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_CHUNK_MAGIC)
+                 + (GUINT64_FROM_LE (disk->seg_seq) == walk->seq)
                  + (GUINT32_FROM_LE (disk->off) == walk->off + at) >= 2
          && ddebug_crc32c (disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk->crc);
 }
@@ -289,7 +290,10 @@ damaged_span (DdebugReader *reader, DdebugWalk *walk, GError **error)
   return skip;
 }
 
-/* There is no valid chunk at off, in a copy made when that place was complete; the segment is still in its slot. */
+/*
+ * There is no valid chunk at off, in a copy made when that place was complete; the segment is still
+ * in its slot.
+ */
 static Step
 step_at_complete_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error)
 {
@@ -406,7 +410,8 @@ choose_segment (DdebugReader *reader, DdebugWalk *walk)
   const DdebugSegment *next = ddebug_slots_find_after (reader, walk->type, walk->last_seq);
 
   /* Nothing can have been inserted between two consecutive segments. */
-  if (ddebug_slots_are_old (reader) && (!next || walk->last_seq == 0 || ddebug_slots_is_gap (reader, walk->last_seq, next->seq)))
+  if (ddebug_slots_are_old (reader) && (!next || walk->last_seq == 0
+                                        || ddebug_slots_is_gap (reader, walk->last_seq, next->seq)))
     {
       ddebug_slots_read (reader);
       next = ddebug_slots_find_after (reader, walk->type, walk->last_seq);
