@@ -2,27 +2,30 @@
 /*
  * --attach and --detach: the device in the configuration of a libvirt domain.
  *
- * Nothing is changed before the change was shown and agreed to, and no domain is defined
- * whose QEMU would not start for it: that QEMU is asked first.
+ * The change is shown and confirmed before it is made, and the domain's QEMU is run first to check that
+ * it will start with the device.
  */
+#include "ddebug-attach.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ddebug-common.h"
+#include "ddebug-domains.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-libvirt.h"
 
-/* Of a system's URI: below libvirt's own, in a folder of QEMU's user, where the device can make its log anew. */
+/* For system URIs: owned by QEMU's user, so that the device can create its log again. */
 #define SYSTEM_FOLDER "/var/log/libvirt/ddebug"
 
 #define PLUGIN "virtio-ddebug.so"
 
 #define UNSUPPORTED \
-  "libvirt calls arguments of QEMU that it does not know itself (qemu:commandline) unsupported; " \
-  "it marks a domain that runs with them as tainted, custom-argv"
+  "note: libvirt does not support QEMU arguments of one's own (qemu:commandline) " \
+  "and marks a running domain that has them as tainted (custom-argv)"
 
 typedef struct
 {
@@ -31,7 +34,7 @@ typedef struct
   DdebugVm *vm;
   DdebugDomain *domain;
   char *log;
-  char *folder;             /* to be made for it; NULL: it is there */
+  char *folder;             /* directory to be created for it; NULL: it exists */
   uid_t uid;                /* of QEMU */
   gid_t gid;
 } Attach;
@@ -50,7 +53,7 @@ G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Attach, attach_clear)
 
 /* ---- the log ---- */
 
-/* Whom QEMU will run as. */
+/* Find the user and group that QEMU will run as. */
 static void
 find_user (Attach *attach)
 {
@@ -63,12 +66,12 @@ find_user (Attach *attach)
   if ((label && ddebug_libvirt_parse_user (label, &attach->uid, &attach->gid))
       || ddebug_libvirt_user (attach->libvirt, attach->domain->type, &attach->uid, &attach->gid))
     return;
-  /* libvirt changes no user: QEMU is root, as it is. */
+  /* libvirt does not switch users, so QEMU runs as root like libvirt. */
   attach->uid = 0;
   attach->gid = 0;
 }
 
-/* A folder that is there is only looked at: it is somebody's. */
+/* An existing directory is only checked, never changed: it belongs to somebody. */
 static gboolean
 check_folder (const Attach *attach, const char *folder, gboolean *is_there, GError **error)
 {
@@ -80,15 +83,16 @@ check_folder (const Attach *attach, const char *folder, gboolean *is_there, GErr
   if (!*is_there)
     return ddebug_refuse (error, DDEBUG_ERROR_ACCESS, "%s: %s", folder, g_strerror (errno));
   if (!S_ISDIR (st.st_mode))
-    return ddebug_refuse (error, DDEBUG_ERROR_NOT_A_FILE, "%s: is no folder; name another place by --log=FILE", folder);
+    return ddebug_refuse (error, DDEBUG_ERROR_NOT_A_FILE,
+                          "%s: is not a directory; choose another place with --log=FILE", folder);
   if (st.st_uid == attach->uid && st.st_mode & (S_IWGRP | S_IWOTH))
     return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
-                          "%s: others may write there, and could take the log away; chmod go-w %s, or name "
-                          "another place by --log=FILE", folder, folder);
+                          "%s: others can write there and could remove the log; chmod go-w %s, or choose "
+                          "another place with --log=FILE", folder, folder);
   if (st.st_uid != attach->uid)
     return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
-                          "%s: belongs to the user with id %u, but QEMU will run as %u; give it to that user (chown), or "
-                          "name another place by --log=FILE", folder, st.st_uid, attach->uid);
+                          "%s: belongs to user %u, but QEMU will run as %u; give it to that user (chown), or "
+                          "choose another place with --log=FILE", folder, st.st_uid, attach->uid);
   return TRUE;
 }
 
@@ -104,16 +108,19 @@ choose_log (Attach *attach, GError **error)
       attach->log = g_canonicalize_filename (attach->options->log, NULL);
       folder = g_path_get_dirname (attach->log);
       if (!g_utf8_validate (attach->log, -1, NULL))
-        return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "--log=%s: is not UTF-8, as XML has to be; name another place",
+        return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                              "--log=%s: is not UTF-8, which XML requires; choose another place",
                               attach->options->log);
       if (g_file_test (folder, G_FILE_TEST_IS_DIR))
         return TRUE;
       return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
-                            "--log=%s: there is no folder %s; make it first, for QEMU's user, who has "
-                            "the id %u", attach->options->log, folder, attach->uid);
+                            "--log=%s: there is no directory %s; create it first, writable by "
+                            "QEMU's user (id %u)", attach->options->log, folder, attach->uid);
     }
-  folder = ddebug_libvirt_is_system (attach->libvirt) ? g_strdup (SYSTEM_FOLDER)
-                                                      : g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
+  if (ddebug_libvirt_is_system (attach->libvirt))
+    folder = g_strdup (SYSTEM_FOLDER);
+  else
+    folder = g_build_filename (g_get_user_state_dir (), "virtio-ddebug", NULL);
   attach->log = g_build_filename (folder, name, NULL);
   if (!check_folder (attach, folder, &is_there, error))
     return FALSE;
@@ -121,7 +128,7 @@ choose_log (Attach *attach, GError **error)
   return TRUE;
 }
 
-/* Only QEMU's user may enter: who can write there can take the log away. */
+/* Create it for QEMU's user alone: whoever can write there can remove the log. */
 static gboolean
 make_folder (const Attach *attach, GError **error)
 {
@@ -142,31 +149,34 @@ make_folder (const Attach *attach, GError **error)
   else
     code = errno;
   return ddebug_refuse (error, DDEBUG_ERROR_ACCESS,
-                        "%s: cannot be made for the user with id %u: %s; as root: install -d -m 700 -o %u -g %u %s",
-                        attach->folder, attach->uid, g_strerror (code), attach->uid, attach->gid, attach->folder);
+                        "%s: cannot create it for user %u: %s; as root, run install -d -m 700 -o %u -g %u %s",
+                        attach->folder, attach->uid, g_strerror (code), attach->uid, attach->gid,
+                        attach->folder);
 }
 
 /* ---- the emulator ---- */
 
 /*
- * Runs it, with @plugin or without, with the device in a machine that has no bus for it.
- * It ends at once in any case, and tells the reason: that it knows the device, or does not.
- * It is the program that libvirt itself runs, chosen by who may define domains.
+ * Run it, with or without @plugin, with the device in a machine that has no bus for it.  It fails
+ * immediately in any case; its error message shows whether it knows the device.  libvirt runs the same
+ * program, which was chosen by somebody who may define domains.
  */
 static gboolean
 knows_device (const char *emulator, const char *plugin, char **words, GError **error)
 {
-  const char *argv[] = { emulator, "-M", "none", "-nodefaults", "-display", "none", "-device", "virtio-ddebug-pci",
-                         plugin ? "-plugin" : NULL, plugin, NULL };
+  const char *argv[] = { emulator, "-M", "none", "-nodefaults", "-display", "none", "-device",
+                         "virtio-ddebug-pci", plugin ? "-plugin" : NULL, plugin, NULL };
   g_autoptr (GError) why = NULL;
 
-  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL, &why))
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its emulator %s cannot be run: %s", emulator, why->message);
+  if (!g_spawn_sync (NULL, (char **) argv, NULL, G_SPAWN_STDOUT_TO_DEV_NULL, NULL, NULL, NULL, words, NULL,
+                     &why))
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "cannot run the emulator %s: %s", emulator,
+                          why->message);
   g_strchomp (*words);
   return strstr (*words, "No 'PCI' bus found") != NULL;
 }
 
-/* Beside the tool, as make install and make build have it; NULL: not there. */
+/* Find the plugin relative to the tool, where make install and make build put it; NULL: not found. */
 static char *
 find_plugin (void)
 {
@@ -185,7 +195,7 @@ find_plugin (void)
   return NULL;
 }
 
-/* *@plugin: (transfer full): what this QEMU needs; NULL: it has the device inside. */
+/* @plugin: (out) (transfer full): the plugin that this QEMU needs; NULL: the device is built in. */
 static gboolean
 choose_plugin (const Attach *attach, char **plugin, GError **error)
 {
@@ -203,13 +213,14 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   path = attach->options->plugin ? g_canonicalize_filename (attach->options->plugin, NULL) : find_plugin ();
   if (!path || !g_file_test (path, G_FILE_TEST_IS_REGULAR))
     return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
-                          "%s: is not there, and QEMU has not the device inside; name it by --plugin=FILE",
-                          path ? path : PLUGIN);
+                          "%s: not found, and the device is not built into this QEMU; "
+                          "give its plugin with --plugin=FILE", path ? path : PLUGIN);
   if (strchr (path, ',') || !g_utf8_validate (path, -1, NULL))
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
-                          "%s: has a comma in it, or is not UTF-8; name another place by --plugin=FILE", path);
+                          "%s: contains a comma or is not UTF-8; give another path with --plugin=FILE", path);
   if (!knows_device (emulator, path, &words, error))
-    return *error ? FALSE : ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s does not take the device: %s", emulator, words);
+    return *error ? FALSE : ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s does not accept the device: %s",
+                                           emulator, words);
   *plugin = g_steal_pointer (&path);
   return TRUE;
 }
@@ -222,7 +233,7 @@ find_domain (Attach *attach, GError **error)
   const char *name = attach->options->domain;
   g_autofree char *xml = NULL;
 
-  /* A prefix is for those who name it as other commands need it. */
+  /* Accept the prefix that a SOURCE may have. */
   if (g_str_has_prefix (name, DDEBUG_DOMAIN_PREFIX))
     name += strlen (DDEBUG_DOMAIN_PREFIX);
   attach->libvirt = ddebug_libvirt_open (attach->options->uri, DDEBUG_LIBVIRT_WRITE, error);
@@ -233,7 +244,7 @@ find_domain (Attach *attach, GError **error)
     return FALSE;
   if (!attach->vm->is_persistent)
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
-                          "%s: is transient, and has no configuration that could be changed", attach->vm->name);
+                          "%s: is transient and has no persistent configuration to change", attach->vm->name);
   xml = ddebug_libvirt_config (attach->libvirt, attach->vm, FALSE, error);
   attach->domain = xml ? ddebug_domain_parse (xml, error) : NULL;
   return attach->domain != NULL;
@@ -246,19 +257,19 @@ check_domain (const Attach *attach, GError **error)
 
   if (domain->devices)
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
-                          "%s: has the device already, with the log %s; --size= changes the log's size",
+                          "%s: already has the device, with log %s; use --size= to change the log's size",
                           attach->vm->name, domain->log ? domain->log : "(none)");
   if (g_strcmp0 (domain->type, "kvm") != 0 && g_strcmp0 (domain->type, "qemu") != 0)
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device is one of QEMU", attach->vm->name,
-                          domain->type ? domain->type : "(none)");
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: is of type %s; the device needs QEMU",
+                          attach->vm->name, domain->type ? domain->type : "(none)");
   if (g_strcmp0 (domain->arch, "x86_64") != 0)
     return ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
-                          "%s: is a machine of type %s; only x86_64 is supported", attach->vm->name,
+                          "%s: has architecture %s; only x86_64 is supported", attach->vm->name,
                           domain->arch ? domain->arch : "(none)");
   return TRUE;
 }
 
-/* @xml as it is to become; @device: NULL to detach. */
+/* Return @xml with the change; @device: NULL to detach. */
 static char *
 change (const Attach *attach, const char *xml, const char *plugin, const char *device, GError **error)
 {
@@ -266,24 +277,25 @@ change (const Attach *attach, const char *xml, const char *plugin, const char *d
                 : ddebug_domain_remove (xml, attach->domain, error);
 }
 
-/* Prints the difference, which has the domain's own words in it. */
+/* Print the difference, escaped: it contains text from the domain's configuration. */
 static int
 show_change (const Attach *attach, const char *before, const char *after, DdebugWait *wait)
 {
   g_autoptr (GString) diff = g_string_new (NULL), safe = g_string_new (NULL);
 
   ddebug_domain_diff (diff, before, after);
-  ddebug_escape (safe, diff->str, diff->len, (attach->options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0) | DDEBUG_ESCAPE_LINES, 0);
+  ddebug_escape (safe, diff->str, diff->len,
+                 (attach->options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0) | DDEBUG_ESCAPE_LINES, 0);
   g_string_append_c (safe, '\n');
   return ddebug_host_print (wait, safe);
 }
 
 static gboolean
-agrees (void)
+confirm (void)
 {
   char answer[16];
 
-  fputs ("Define the domain so? [y/N] ", stderr);
+  fputs ("Change the domain's configuration? [y/N] ", stderr);
   if (!fgets (answer, sizeof answer, stdin))
     return FALSE;
   g_strchomp (answer);
@@ -291,8 +303,8 @@ agrees (void)
 }
 
 /*
- * Shows the change as everybody may see it, asks, and defines it with the passwords, which
- * would be lost otherwise.  FALSE without an error: it was not wanted.
+ * Show the change without passwords, ask, and define the domain with its passwords, which would be
+ * lost otherwise.  FALSE without an error: the user declined.
  */
 static gboolean
 carry_out (const Attach *attach, const char *plugin, const char *device, DdebugWait *wait, GError **error)
@@ -304,7 +316,7 @@ carry_out (const Attach *attach, const char *plugin, const char *device, DdebugW
 
   if (!made || show_change (attach, before, after, wait) != DDEBUG_EXIT_OK)
     return FALSE;
-  if (!attach->options->yes && !agrees ())
+  if (!attach->options->yes && !confirm ())
     {
       ddebug_host_say ("%s: nothing was changed", attach->vm->name);
       return FALSE;
@@ -332,7 +344,8 @@ attach_device (Attach *attach, DdebugWait *wait, GError **error)
   ddebug_host_say ("%s", UNSUPPORTED);
   if (!carry_out (attach, plugin, device, wait, error))
     return FALSE;
-  ddebug_host_say ("%s: has the device from its next start on; its log will be %s", attach->vm->name, attach->log);
+  ddebug_host_say ("%s: will have the device from its next start on; its log will be %s", attach->vm->name,
+                   attach->log);
   return TRUE;
 }
 
@@ -343,11 +356,11 @@ detach_device (Attach *attach, DdebugWait *wait, GError **error)
 
   if (!domain->devices)
     return ddebug_refuse (error, DDEBUG_ERROR_NOT_FOUND,
-                          "%s: has no device virtio-ddebug in its configuration", attach->vm->name);
+                          "%s: has no virtio-ddebug device in its configuration", attach->vm->name);
   if (!carry_out (attach, NULL, NULL, wait, error))
     return FALSE;
-  ddebug_host_say ("%s: has the device no longer from its next start on%s%s", attach->vm->name,
-                   domain->log ? "; the log stays: " : "", domain->log ? domain->log : "");
+  ddebug_host_say ("%s: will not have the device from its next start on%s%s", attach->vm->name,
+                   domain->log ? "; the log remains: " : "", domain->log ? domain->log : "");
   return TRUE;
 }
 
@@ -358,7 +371,7 @@ ddebug_host_attach (const DdebugAttach *options, DdebugWait *wait)
   g_autoptr (GError) error = NULL;
   gboolean done;
 
-  /* Nothing is ever half done here: libvirt defines a domain whole or not at all. */
+  /* A signal cannot leave anything half done: libvirt defines a domain completely or not at all. */
   ddebug_wait_let_signals_kill (TRUE);
   done = find_domain (&attach, &error)
          && (options->detach ? detach_device (&attach, wait, &error) : attach_device (&attach, wait, &error));

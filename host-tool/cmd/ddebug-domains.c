@@ -2,51 +2,54 @@
 /*
  * SOURCEs that are libvirt domains, and --list.
  *
- * A name with a slash in it is a file.  One without is a file if there is one; else it may
- * be a domain: so whoever reads files never waits for libvirt, and an operator who is in
- * any folder can say what he calls the VM.
+ * A name with a slash is a file.  A name without one is a file if that exists, and may be a domain
+ * otherwise.  So reading files never waits for libvirt, and a VM can be named from any directory.
  */
+#include "ddebug-domains.h"
+
 #include <string.h>
 
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-json.h"
 #include "ddebug-libvirt.h"
 
-/* ---- which log ---- */
+/* ---- finding the log ---- */
 
 void
-ddebug_sources_clear (DdebugSources *sources)
+ddebug_log_paths_clear (DdebugLogPaths *sources)
 {
   g_clear_pointer (&sources->paths, g_ptr_array_unref);
   g_clear_pointer (&sources->names, g_ptr_array_unref);
 }
 
 static void
-add_source (DdebugSources *sources, const char *path, const char *name)
+add_source (DdebugLogPaths *sources, const char *path, const char *name)
 {
   g_ptr_array_add (sources->paths, g_strdup (path));
   g_ptr_array_add (sources->names, g_strdup (name));
 }
 
-/* Whether @source, which has no prefix, is to be looked for in libvirt. */
+/* Whether @source, which has no prefix, may be a domain. */
 static gboolean
 may_be_domain (const char *source)
 {
-  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS) && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
+  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS)
+         && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
 }
 
-/* The log of @name; FALSE with @error set. */
+/* Add the log of @vm; FALSE with @error set. */
 static gboolean
-add_domain (DdebugSources *sources, const DdebugVm *vm, GError **error)
+add_domain (DdebugLogPaths *sources, const DdebugVm *vm, GError **error)
 {
   if (vm->log && g_str_has_prefix (vm->log, "/dev/"))
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: QEMU was given its log as %s, which has no name outside of it; name the log's file", vm->name, vm->log);
+                 "%s: QEMU was passed its log as %s, which has no name outside QEMU; give the log file instead",
+                 vm->name, vm->log);
   else if (!vm->log)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND,
-                 "%s: this domain has no device virtio-ddebug with a log; ddebug-host --attach adds it", vm->name);
+                 "%s: this domain has no virtio-ddebug device with a log; add one with ddebug-host --attach",
+                 vm->name);
   else
     {
       add_source (sources, vm->log, vm->name);
@@ -55,9 +58,10 @@ add_domain (DdebugSources *sources, const DdebugVm *vm, GError **error)
   return FALSE;
 }
 
-/* @quiet: that it is no domain need not be said, the file is waited for. */
+/* @quiet: do not report that it is not a domain: it may be a file that is waited for. */
 static gboolean
-resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt, DdebugSources *sources, GError **error)
+resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **libvirt,
+         DdebugLogPaths *sources, GError **error)
 {
   gboolean forced = g_str_has_prefix (source, DDEBUG_DOMAIN_PREFIX);
   const char *name = forced ? source + strlen (DDEBUG_DOMAIN_PREFIX) : source;
@@ -75,7 +79,7 @@ resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **li
     vm = ddebug_libvirt_find (*libvirt, name, &why);
   if (vm)
     return add_domain (sources, vm, error);
-  /* Not a word was said of libvirt, so that it does not answer need not matter. */
+  /* libvirt was not asked for explicitly, so its failure is not an error. */
   if (!forced && (!uri || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)))
     {
       if (*libvirt && !quiet)
@@ -88,7 +92,7 @@ resolve (const char *uri, const char *source, gboolean quiet, DdebugLibvirt **li
 }
 
 int
-ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugSources *sources)
+ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugLogPaths *sources)
 {
   g_autoptr (DdebugLibvirt) libvirt = NULL;
   g_autoptr (GError) error = NULL;
@@ -108,14 +112,14 @@ ddebug_host_resolve (const char *uri, gboolean wait, char **names, DdebugSources
 typedef struct
 {
   const DdebugVm *vm;
-  gboolean is_there;        /* the log was read; else what follows is zero */
+  gboolean is_there;        /* the log was read; otherwise what follows is zero */
   guint64 size;
   guint boots;
-  guint64 last;             /* ns since 1970, host: of the newest message that it took; 0: none */
-  gboolean unchecked;       /* there is a newer one in shared rings of a QEMU that died */
+  guint64 last;             /* ns since 1970: when the host read the newest message; 0: none */
+  gboolean unchecked;       /* a newer one is in the shared rings of a QEMU that died */
 } Row;
 
-/* Reads the headers of the whole log. */
+/* Read all headers of the log. */
 static gboolean
 read_log (Row *row, GError **error)
 {
@@ -137,7 +141,7 @@ read_log (Row *row, GError **error)
   return TRUE;
 }
 
-/* One whose VM was never started is no error. */
+/* Return the exit status.  A log that does not exist, since its VM was never started, is not an error. */
 static int
 fill_row (Row *row)
 {
@@ -173,7 +177,7 @@ add_json (const DdebugOptions *options, const Row *row, GString *out)
   ddebug_json_finish (builder, options->utf8, out);
 }
 
-/* Appends @cell, which may be of any characters, and blanks up to @width. */
+/* Append @cell, which may contain any characters, escaped and padded to @width. */
 static void
 add_cell (const DdebugOptions *options, GString *out, const char *cell, int width)
 {
@@ -221,7 +225,7 @@ list_vms (const DdebugOptions *options, char **uri, GError **error)
 }
 
 int
-ddebug_host_list (const DdebugOptions *options, DdebugWait *wait)
+ddebug_host_list_domains (const DdebugOptions *options, DdebugWait *wait)
 {
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (GPtrArray) vms = NULL;
@@ -237,7 +241,8 @@ ddebug_host_list (const DdebugOptions *options, DdebugWait *wait)
   for (guint i = 0; i < vms->len; i++)
     width = MAX (width, (int) g_utf8_strlen (((DdebugVm *) vms->pdata[i])->name, -1));
   if (!options->json)
-    g_string_append_printf (text, "%-*s %-11s %-10s %-5s %-14s %s\n", width, "NAME", "STATE", "SIZE", "BOOTS", "LAST MESSAGE",
+    g_string_append_printf (text, "%-*s %-11s %-10s %-5s %-14s %s\n", width, "NAME", "STATE", "SIZE", "BOOTS",
+                            "LAST MESSAGE",
                             "LOG");
   for (guint i = 0; i < vms->len; i++)
     {
@@ -256,7 +261,7 @@ ddebug_host_list (const DdebugOptions *options, DdebugWait *wait)
     }
   if (shown == 0)
     {
-      ddebug_host_say ("no domain at %s has a device virtio-ddebug; ddebug-host --attach adds it", uri);
+      ddebug_host_say ("no domain at %s has a virtio-ddebug device; add one with ddebug-host --attach", uri);
       return status;
     }
   printed = ddebug_host_print (wait, text);

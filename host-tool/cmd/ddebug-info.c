@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* --info: reads the whole log and says what is in it, message texts apart. */
-#include <stdio.h>
+/* --info: read the whole log and print what it contains, except the messages. */
+#include "ddebug-info.h"
+
 #include <string.h>
 
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-view.h"
 
 typedef struct
@@ -108,7 +108,7 @@ add_writer (const Info *info)
       break;
     case DDEBUG_WRITER_UNKNOWN:
     default:
-      g_string_append_printf (info->text, "unknown (no locks on this file system), last pid %u, ",
+      g_string_append_printf (info->text, "unknown (this file system has no locks), last pid %u, ",
                               super->writer_pid);
       break;
     }
@@ -138,7 +138,7 @@ add_file (const Info *info)
   g_string_append_c (info->text, '\n');
 }
 
-/* ---- what is in it ---- */
+/* ---- the contents ---- */
 
 static void
 add_totals (const Info *info)
@@ -152,7 +152,8 @@ add_totals (const Info *info)
   if (totals->unchecked)
     {
       add_name (info->text, "in rings:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " of those received, which no checksum covers: QEMU died\n",
+      g_string_append_printf (info->text,
+                              "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
                               totals->unchecked);
     }
 }
@@ -167,8 +168,8 @@ add_damage (const Info *info)
     const char *what;
   } found[] = {
     { totals->bad_chunks, "chunks damaged" },
-    { totals->bad_bytes, "bytes that are no chunks" },
-    { totals->bad_spans, "payloads that the guest wrote and that cannot be read" },
+    { totals->bad_bytes, "bytes that are not chunks" },
+    { totals->bad_spans, "unreadable payloads from the guest" },
     { totals->unknown_chunks, "chunks not understood" },
     { totals->unknown_records, "records not understood" },
     { totals->io_errors, "chunks that the host could not write" },
@@ -186,9 +187,10 @@ add_damage (const Info *info)
   g_string_append (info->text, *separator ? "\n" : "none\n");
   if (totals->fulls || totals->rates)
     {
-      add_name (info->text, "given up:");
-      g_string_append_printf (info->text, "%" G_GUINT64_FORMAT " chunks since the log was full, %" G_GUINT64_FORMAT
-                              " gaps for the rate limit\n", totals->fulls, totals->rates);
+      add_name (info->text, "discarded:");
+      g_string_append_printf (info->text,
+                              "%" G_GUINT64_FORMAT " chunks while the log was full, %" G_GUINT64_FORMAT
+                              " gaps by the rate limit\n", totals->fulls, totals->rates);
     }
 }
 
@@ -206,10 +208,11 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
       add_word (info, epoch->driver);
       g_string_append (info->text, "\n  attached:     ");
       ddebug_format_time (info->text, epoch->realtime);
-      g_string_append_printf (info->text, "\n  rings:        %016" G_GINT64_MODIFIER "x\n", epoch->instance);
+      g_string_append_printf (info->text, "\n  instance:     %016" G_GINT64_MODIFIER "x\n",
+                              epoch->instance_id);
     }
   else
-    g_string_append (info->text, "  introduction: not in the log\n");
+    g_string_append (info->text, "  attached:     not in the log\n");
   g_string_append_printf (info->text, "  callsites:    %u\n  messages:     %" G_GUINT64_FORMAT "\n",
                           epoch->callsites, epoch->messages);
 }
@@ -217,7 +220,7 @@ add_epoch (const Info *info, const DdebugEpoch *epoch)
 static int
 compare_streams (gconstpointer a, gconstpointer b)
 {
-  const DdebugStream *x = *(DdebugStream *const *) a, *y = *(DdebugStream *const *) b;
+  const DdebugMergerStream *x = *(DdebugMergerStream *const *) a, *y = *(DdebugMergerStream *const *) b;
 
   if (x->cpu != y->cpu)
     return x->cpu < y->cpu ? -1 : 1;
@@ -227,7 +230,7 @@ compare_streams (gconstpointer a, gconstpointer b)
 }
 
 static void
-add_stream (const Info *info, const DdebugStream *stream)
+add_stream (const Info *info, const DdebugMergerStream *stream)
 {
   char buf[16];
 
@@ -239,20 +242,20 @@ add_stream (const Info *info, const DdebugStream *stream)
 }
 
 static void
-add_life (const Info *info, DdebugLife *life)
+add_instance (const Info *info, DdebugInstance *instance)
 {
   g_autoptr (GPtrArray) streams = g_ptr_array_new ();
   GHashTableIter iter;
   gpointer stream;
 
-  g_hash_table_iter_init (&iter, life->streams);
+  g_hash_table_iter_init (&iter, instance->streams);
   while (g_hash_table_iter_next (&iter, NULL, &stream))
     g_ptr_array_add (streams, stream);
   g_ptr_array_sort (streams, compare_streams);
   g_string_append_printf (info->text,
                           "\nstreams of %s\n"
                           "    cpu  context      received         lost      dropped     repeated         late\n",
-                          life->name);
+                          instance->name);
   for (guint i = 0; i < streams->len; i++)
     add_stream (info, g_ptr_array_index (streams, i));
 }
@@ -262,14 +265,14 @@ add_contents (const Info *info)
 {
   DdebugDict *dict = ddebug_view_dict (info->view);
   g_autoptr (GPtrArray) epochs = ddebug_dict_epochs (dict);
-  GPtrArray *lives = ddebug_dict_lives (dict);
+  GPtrArray *instances = ddebug_dict_instances (dict);
 
   add_totals (info);
   add_damage (info);
   for (guint i = 0; i < epochs->len; i++)
     add_epoch (info, g_ptr_array_index (epochs, i));
-  for (guint i = 0; i < lives->len; i++)
-    add_life (info, g_ptr_array_index (lives, i));
+  for (guint i = 0; i < instances->len; i++)
+    add_instance (info, g_ptr_array_index (instances, i));
 }
 
 /* ---- the command ---- */
@@ -296,7 +299,7 @@ print_log (const DdebugOptions *options, const char *path, DdebugWait *wait, gbo
   if (!info.reader)
     return status;
   info.view = view = ddebug_view_new (info.reader);
-  /* What it counts as late is what --trace would mark. */
+  /* Count as late what --trace would mark as late. */
   ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
   if (!read_all (&info, &error))
     return ddebug_host_fail (error);

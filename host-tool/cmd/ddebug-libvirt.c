@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* libvirt, as far as the tool needs it, through a library that is loaded on demand. */
 #include "ddebug-libvirt.h"
 
 #include <errno.h>
@@ -12,7 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-/* Its ABI: kept since 0.1, and to be kept. */
+/* Its ABI has been stable since 0.1. */
 #define LIBRARY "libvirt.so.0"
 
 #define FUNCTIONS(F) \
@@ -56,7 +57,7 @@ struct DdebugLibvirt
   virConnectPtr connection;
   char *uri;
   int lifecycle;            /* id of the callback; -1: none */
-  gboolean has_close;       /* the other one is registered */
+  gboolean has_close;       /* the close callback is registered */
 };
 
 /* ---- the library ---- */
@@ -70,7 +71,7 @@ static const struct
   FUNCTIONS (ENTRY)
 };
 
-/* Errors are returned; libvirt would print them as well. */
+/* We return errors; by default libvirt also prints them. */
 static void
 print_nothing (void *data, virErrorPtr error)
 {
@@ -83,7 +84,8 @@ fail (GError **error, DdebugError code, const char *what)
 {
   virErrorPtr why = lib.virGetLastError ();
 
-  g_set_error (error, DDEBUG_ERROR, code, "%s: %s", what, why && why->message ? why->message : "unknown error of libvirt");
+  g_set_error (error, DDEBUG_ERROR, code, "%s: %s", what,
+               why && why->message ? why->message : "unknown libvirt error");
   return FALSE;
 }
 
@@ -98,18 +100,19 @@ load (GError **error)
   module = g_module_open (LIBRARY, G_MODULE_BIND_LAZY | G_MODULE_BIND_LOCAL);
   if (!module)
     {
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "libvirt is not there: %s; install the package libvirt0",
-                   g_module_error ());
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT,
+                   "cannot load libvirt: %s; install the package libvirt0", g_module_error ());
       return FALSE;
     }
   g_module_make_resident (module);
   for (guint i = 0; i < G_N_ELEMENTS (functions); i++)
     if (!g_module_symbol (module, functions[i].name, functions[i].place))
       {
-        g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "this libvirt is too old: %s", g_module_error ());
+        g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "this libvirt is too old: %s",
+                     g_module_error ());
         return FALSE;
       }
-  /* The loop of events comes before all connections, which take theirs by it. */
+  /* Register the event loop before any connection is opened: connections use it. */
   if (lib.virInitialize () != 0 || lib.virEventRegisterDefaultImpl () != 0)
     return fail (error, DDEBUG_ERROR_LIBVIRT, "libvirt");
   lib.virSetErrorFunc (NULL, print_nothing);
@@ -119,14 +122,14 @@ load (GError **error)
 
 /* ---- the connection ---- */
 
-/* The logs of a remote URI's domains are files of that machine. */
+/* The logs of a remote URI's domains are files on that machine. */
 static gboolean
 is_local (const char *uri)
 {
   g_autofree char *host = NULL;
 
-  return !g_uri_split (uri, G_URI_FLAGS_NONE, NULL, NULL, &host, NULL, NULL, NULL, NULL, NULL) || !host || !*host
-         || strcmp (host, "localhost") == 0;
+  return !g_uri_split (uri, G_URI_FLAGS_NONE, NULL, NULL, &host, NULL, NULL, NULL, NULL, NULL)
+         || !host || !*host || strcmp (host, "localhost") == 0;
 }
 
 DdebugLibvirt *
@@ -138,17 +141,19 @@ ddebug_libvirt_open (const char *uri, DdebugLibvirtMode mode, GError **error)
   libvirt->lifecycle = -1;
   if (!load (error))
     return NULL;
-  /* A URI that is remote is refused before anything is asked of the other machine. */
+  /* Refuse a remote URI before contacting the other machine. */
   if (uri && !is_local (uri))
     {
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT,
-                   "--connect=%s: is another machine, where the logs are; run ddebug-host there", uri);
+                   "--connect=%s: is another machine, and its logs are there; run ddebug-host on it", uri);
       return NULL;
     }
-  libvirt->connection = mode == DDEBUG_LIBVIRT_WRITE ? lib.virConnectOpen (uri) : lib.virConnectOpenReadOnly (uri);
+  libvirt->connection = mode == DDEBUG_LIBVIRT_WRITE ? lib.virConnectOpen (uri)
+                                                     : lib.virConnectOpenReadOnly (uri);
   if (!libvirt->connection)
     {
-      g_autofree char *what = g_strdup_printf ("libvirt%s%s cannot be reached", uri ? " at " : "", uri ? uri : "");
+      g_autofree char *what = g_strdup_printf ("cannot connect to libvirt%s%s", uri ? " at " : "",
+                                               uri ? uri : "");
 
       fail (error, DDEBUG_ERROR_LIBVIRT, what);
       return NULL;
@@ -158,8 +163,8 @@ ddebug_libvirt_open (const char *uri, DdebugLibvirtMode mode, GError **error)
   free (actual);
   if (!is_local (libvirt->uri))
     {
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT, "%s: is another machine, where the logs are; run ddebug-host there",
-                   libvirt->uri);
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_LIBVIRT,
+                   "%s: is another machine, and its logs are there; run ddebug-host on it", libvirt->uri);
       return NULL;
     }
   return g_steal_pointer (&libvirt);
@@ -168,7 +173,7 @@ ddebug_libvirt_open (const char *uri, DdebugLibvirtMode mode, GError **error)
 static void
 wake (gpointer fd)
 {
-  /* It is full only if it wakes already. */
+  /* It fails only if the counter is full, and then it is readable already. */
   eventfd_write (GPOINTER_TO_INT (fd), 1);
 }
 
@@ -196,7 +201,7 @@ ddebug_libvirt_free (DdebugLibvirt *libvirt)
 {
   if (!libvirt)
     return;
-  /* Callbacks keep a connection from being closed. */
+  /* A connection with callbacks is not closed. */
   if (libvirt->lifecycle >= 0)
     lib.virConnectDomainEventDeregisterAny (libvirt->connection, libvirt->lifecycle);
   if (libvirt->has_close)
@@ -239,7 +244,8 @@ state_word (virDomainPtr domain)
 {
   static const char *const words[] = {
     [VIR_DOMAIN_NOSTATE] = "no state", [VIR_DOMAIN_RUNNING] = "running",   [VIR_DOMAIN_BLOCKED] = "idle",
-    [VIR_DOMAIN_PAUSED] = "paused",    [VIR_DOMAIN_SHUTDOWN] = "in shutdown", [VIR_DOMAIN_SHUTOFF] = "shut off",
+    [VIR_DOMAIN_PAUSED] = "paused",    [VIR_DOMAIN_SHUTDOWN] = "in shutdown",
+    [VIR_DOMAIN_SHUTOFF] = "shut off",
     [VIR_DOMAIN_CRASHED] = "crashed",  [VIR_DOMAIN_PMSUSPENDED] = "pmsuspended",
   };
   virDomainInfo info;
@@ -249,7 +255,7 @@ state_word (virDomainPtr domain)
   return words[info.state];
 }
 
-/* The log that the domain's XML of that kind names; NULL: none. */
+/* The log that the domain's XML with these flags names; NULL: none. */
 static char *
 find_log (virDomainPtr domain, unsigned int flags)
 {
@@ -260,7 +266,7 @@ find_log (virDomainPtr domain, unsigned int flags)
   return parsed ? g_steal_pointer (&parsed->log) : NULL;
 }
 
-/* Takes @domain over. */
+/* Takes ownership of @domain. */
 static DdebugVm *
 make_vm (virDomainPtr domain)
 {
@@ -271,7 +277,7 @@ make_vm (virDomainPtr domain)
   vm->id = (int) lib.virDomainGetID (domain);
   vm->state = state_word (domain);
   vm->is_persistent = lib.virDomainIsPersistent (domain) == 1;
-  /* The log of a VM that runs is where that one was told, though its configuration may have changed since. */
+  /* A running VM uses the log that it was started with; the configuration may have changed since. */
   vm->log = find_log (domain, 0);
   if (!vm->log)
     vm->log = find_log (domain, VIR_DOMAIN_XML_INACTIVE);
@@ -279,7 +285,7 @@ make_vm (virDomainPtr domain)
   return vm;
 }
 
-/* As virsh: an id, then a UUID, then a name. */
+/* Try an id, then a UUID, then a name, like virsh. */
 static virDomainPtr
 look_up (DdebugLibvirt *libvirt, const char *name)
 {
@@ -338,9 +344,10 @@ char *
 ddebug_libvirt_config (DdebugLibvirt *libvirt, const DdebugVm *vm, gboolean secure, GError **error)
 {
   virDomainPtr domain = lib.virDomainLookupByUUIDString (libvirt->connection, vm->uuid);
-  char *xml, *copy;
+  unsigned int flags = VIR_DOMAIN_XML_INACTIVE | (secure ? VIR_DOMAIN_XML_SECURE : 0);
+  char *xml = domain ? lib.virDomainGetXMLDesc (domain, flags) : NULL;
+  char *copy;
 
-  xml = domain ? lib.virDomainGetXMLDesc (domain, VIR_DOMAIN_XML_INACTIVE | (secure ? VIR_DOMAIN_XML_SECURE : 0)) : NULL;
   if (!xml)
     fail (error, DDEBUG_ERROR_LIBVIRT, vm->name);
   if (domain)
@@ -356,14 +363,14 @@ ddebug_libvirt_define (DdebugLibvirt *libvirt, const char *xml, GError **error)
   virDomainPtr domain = lib.virDomainDefineXMLFlags (libvirt->connection, xml, VIR_DOMAIN_DEFINE_VALIDATE);
 
   if (!domain)
-    return fail (error, DDEBUG_ERROR_LIBVIRT, "libvirt does not define it");
+    return fail (error, DDEBUG_ERROR_LIBVIRT, "libvirt refused the configuration");
   lib.virDomainFree (domain);
   return TRUE;
 }
 
 /* ---- users ---- */
 
-/* A number, with or without the sign that says that it is none of a name; or else a name. */
+/* A number, with or without the plus sign that marks it as one, or a name. */
 static gboolean
 parse_id (const char *text, gboolean is_group, guint32 *id)
 {
@@ -409,8 +416,8 @@ typedef struct
 } Capabilities;
 
 static void
-on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values, gpointer data,
-          GError **error)
+on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values,
+          gpointer data, GError **error)
 {
   Capabilities *capabilities = data;
 
@@ -433,7 +440,8 @@ on_text (GMarkupParseContext *context, const char *text, gsize len, gpointer dat
   (void) error;
   if (strcmp (element, "model") == 0 && len == 3 && memcmp (text, "dac", 3) == 0)
     capabilities->in_dac = TRUE;
-  else if (strcmp (element, "baselabel") == 0 && capabilities->in_dac && capabilities->is_type && !capabilities->label)
+  else if (strcmp (element, "baselabel") == 0 && capabilities->in_dac && capabilities->is_type
+           && !capabilities->label)
     capabilities->label = g_strndup (text, len);
 }
 
@@ -470,22 +478,25 @@ ddebug_libvirt_watch (DdebugLibvirt *libvirt, GError **error)
 {
   static int fd = -1;
 
-  /* One for all connections of a process, as the thread is. */
+  /* All connections of the process share it, as they share the thread. */
   if (fd < 0)
     {
       fd = eventfd (0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (fd < 0)
         {
-          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "no eventfd can be made: %s", g_strerror (errno));
+          g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "cannot create an eventfd: %s",
+                       g_strerror (errno));
           return -1;
         }
       g_thread_unref (g_thread_new ("libvirt", run_events, NULL));
     }
-  libvirt->lifecycle = lib.virConnectDomainEventRegisterAny (libvirt->connection, NULL, VIR_DOMAIN_EVENT_ID_LIFECYCLE,
-                                                             VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle), GINT_TO_POINTER (fd),
-                                                             NULL);
+  libvirt->lifecycle = lib.virConnectDomainEventRegisterAny (libvirt->connection, NULL,
+                                                             VIR_DOMAIN_EVENT_ID_LIFECYCLE,
+                                                             VIR_DOMAIN_EVENT_CALLBACK (on_lifecycle),
+                                                             GINT_TO_POINTER (fd), NULL);
   libvirt->has_close = libvirt->lifecycle >= 0
-                       && lib.virConnectRegisterCloseCallback (libvirt->connection, on_close, GINT_TO_POINTER (fd), NULL) == 0;
+                       && lib.virConnectRegisterCloseCallback (libvirt->connection, on_close,
+                                                               GINT_TO_POINTER (fd), NULL) == 0;
   if (!libvirt->has_close)
     {
       fail (error, DDEBUG_ERROR_LIBVIRT, libvirt->uri);

@@ -2,42 +2,40 @@
 /*
  * --trace, --follow and --pipe.
  *
- * A round reads to the end of all logs that have something new, and prints.
- * --trace is one round.  The others make one each time a log changes.
+ * A round reads all logs that have something new to their end and prints it.  --trace is one round;
+ * the others start one each time a log changes.
  *
- * Several logs are merged in a round, by the host's time of their messages; each
- * is in its own order.  Where one flood of messages would keep the others waiting,
- * its round ends before its log does.
+ * Within a round, several logs are merged by the host's time of their messages; each log stays in its
+ * own order.  If one log is flooded, its round stops before its end, so that the others need not wait.
  *
- * --pipe takes each round under the lock of the cursor.  A place in a stream is
- * recorded only for lines that standard output has taken whole; where a write
- * ends in the middle of a line, that line is not recorded.  Places are saved after
- * each write, so a tool that is killed has written one batch at most that is not
- * recorded.
+ * --pipe holds the cursor's lock for each round.  The position in a stream is recorded only for lines
+ * that standard output has accepted completely, not for a line in which a write ended.  Positions are
+ * saved after each write, so a tool that is killed has written at most one batch that is not recorded.
  */
+#include "ddebug-show.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "ddebug-fleet.h"
+#include "ddebug-domain-set.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-output.h"
 #include "ddebug-source.h"
 
 /*
- * As much as is formatted before it is written: amortizes write(), and bounds
- * memory, and what is printed again after a SIGKILL.
+ * Bytes that are formatted before they are written: amortizes write(), and bounds memory and what is
+ * printed again after a SIGKILL.
  */
 #define BATCH (64u << 10)
 
-/* A line in the batch, up to where it reaches, and the place behind it. */
+/* A formatted line: its end in the batch, and the position in its stream after it. */
 typedef struct
 {
   gsize end;
   DdebugSource *source;
-  DdebugStream *stream;
+  DdebugMergerStream *stream;
   DdebugPlace place;
 } Line;
 
@@ -45,10 +43,10 @@ typedef struct
 {
   DdebugWait *wait;
   GPtrArray *sources;       /* of DdebugSource */
-  DdebugFleet *fleet;       /* whose sources come and go; NULL unless --all */
+  DdebugDomainSet *domains; /* adds and removes sources; NULL unless --all */
   GPtrArray *round;         /* of DdebugSource, not owned: those in this round */
-  GPtrArray *heads;         /* of those, the ones that have an item */
-  gboolean names;           /* each line is to begin with the log's */
+  GPtrArray *heads;         /* those in the round that have an item */
+  gboolean names;           /* prefix each line with the log's name */
   GString *text;
   GString *item;
   GArray *lines;
@@ -109,7 +107,7 @@ write_batch (Show *show)
   save_places (show);
 }
 
-/* Each line begins with the name of its log. */
+/* Append the item, each line prefixed with the name of its log. */
 static void
 add_names (Show *show, const DdebugSource *source)
 {
@@ -146,7 +144,7 @@ format_item (Show *show, DdebugSource *source)
   add_names (show, source);
 }
 
-/* What is not shown is recorded all the same: --pipe consumes it. */
+/* Format the item if it passes the filter.  Record it in any case: --pipe consumes what it does not show. */
 static void
 add_item (Show *show, DdebugSource *source)
 {
@@ -154,7 +152,7 @@ add_item (Show *show, DdebugSource *source)
     format_item (show, source);
   if (source->cursor && source->item.stream)
     {
-      const DdebugStream *stream = source->item.stream;
+      const DdebugMergerStream *stream = source->item.stream;
       Line line = {
         .end = show->text->len,
         .source = source,
@@ -168,7 +166,7 @@ add_item (Show *show, DdebugSource *source)
 
 /* ---- a round ---- */
 
-/* The head that comes first; *@limit: the time of the one after it. */
+/* The index of the earliest head; *@limit: the time of the next one. */
 static guint
 choose_head (Show *show, guint64 *limit)
 {
@@ -192,7 +190,7 @@ choose_head (Show *show, guint64 *limit)
   return chosen;
 }
 
-/* Prints what comes first, and what follows of the same log before that of others. */
+/* Print the earliest item, and those that follow in the same log before any of the others. */
 static void
 print_head (Show *show)
 {
@@ -241,7 +239,7 @@ print_round (Show *show)
 static void
 wait_for_more (Show *show)
 {
-  int timeout = show->fleet ? ddebug_fleet_timeout (show->fleet) : -1;
+  int timeout = show->domains ? ddebug_domain_set_timeout (show->domains) : -1;
   guint wake;
 
   for (guint i = 0; i < show->sources->len; i++)
@@ -257,19 +255,19 @@ wait_for_more (Show *show)
       stop (show, DDEBUG_EXIT_OK);
       return;
     }
-  if (show->fleet)
-    ddebug_fleet_wake (show->fleet, wake);
+  if (show->domains)
+    ddebug_domain_set_wake (show->domains, wake);
   for (guint i = 0; i < show->sources->len; i++)
     ddebug_source_wake (g_ptr_array_index (show->sources, i));
 }
 
-/* Whether all have ended; then *@status is what the first has to complain of. */
+/* Whether all have ended; *@status: the first that is not OK. */
 static gboolean
 have_ended (Show *show, int *status)
 {
   *status = DDEBUG_EXIT_OK;
-  /* More may come, unless their time is over. */
-  if (show->fleet && !ddebug_fleet_has_ended (show->fleet))
+  /* Domains can still come, unless --until has passed. */
+  if (show->domains && !ddebug_domain_set_has_ended (show->domains))
     return FALSE;
   for (guint i = 0; i < show->sources->len; i++)
     {
@@ -283,7 +281,10 @@ have_ended (Show *show, int *status)
   return TRUE;
 }
 
-/* A log takes a descriptor, and its cursor one; the soft limit is for those who use select(). */
+/*
+ * Each log takes a descriptor, and its cursor another.  The soft limit protects users of select(),
+ * which we are not.
+ */
 static void
 allow_descriptors (void)
 {
@@ -314,8 +315,9 @@ ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wai
   if (show.names)
     allow_descriptors ();
   for (guint i = 0; i < options->n_paths; i++)
-    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i], options->names[i]));
-  if (options->all && !(show.fleet = ddebug_fleet_new (options, kind, wait, show.sources, &error)))
+    g_ptr_array_add (show.sources, ddebug_source_new (options, kind, wait, options->paths[i],
+                                                      options->names[i]));
+  if (options->all && !(show.domains = ddebug_domain_set_new (options, kind, wait, show.sources, &error)))
     stop (&show, ddebug_host_fail (error));
   while (!show.done)
     {
@@ -327,7 +329,7 @@ ddebug_host_show (const DdebugOptions *options, DdebugShow kind, DdebugWait *wai
   g_ptr_array_unref (show.heads);
   g_ptr_array_unref (show.round);
   g_ptr_array_unref (show.sources);
-  ddebug_fleet_free (show.fleet);
+  ddebug_domain_set_free (show.domains);
   g_string_free (show.text, TRUE);
   g_string_free (show.item, TRUE);
   g_array_unref (show.lines);

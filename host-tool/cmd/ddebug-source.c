@@ -1,39 +1,40 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* One of the logs that are shown, in rounds: when one is due, its reader, its cursor, its end. */
 #include "ddebug-source.h"
 
 #include <string.h>
 
 /*
- * Messages are held back until the writer has come round or says that it is
- * done, but for no longer than this (us) after all that the log had was read: the
- * writer may be stopped.  Only then: a tool that is behind, since its output was
- * slow, has what is older still to read.
+ * Messages are held back until the writer has polled all streams or says that it is done, but at most
+ * this long (us) after the log was read to its end: the writer may be stopped.  Not before the end: a
+ * tool that is behind because its output is slow may still have older messages to read.
  */
 #define HOLD G_USEC_PER_SEC
 
 /*
- * Items of one round at most, unless all is read once: a log whose guest never
- * rests must not keep others waiting, nor other consumers from the cursor.
+ * Maximum number of items in a round, except for --trace: a guest that never stops logging must not
+ * keep other logs waiting, or other consumers from the cursor.
  */
 #define ROUND 20000u
 
 /*
- * What was written until a time is in the log this long (us) after, unless the disk
- * hangs: the device stamps a chunk when it writes it.
+ * What the device stamped by some time is in the log this long (us) after it, unless the disk hangs:
+ * a chunk is stamped when it is written.
  */
 #define UNTIL_SLACK G_USEC_PER_SEC
 
-/* us: the longest wait for a time of the host's clock, which may be set meanwhile. */
-#define UNTIL_LOOK (60 * G_USEC_PER_SEC)
+/* Maximum wait (us) for a time of the host's clock, which may be set in the meantime. */
+#define UNTIL_RECHECK (60 * G_USEC_PER_SEC)
 
-/* Bytes that each of many logs may hold back for order; all together see DDEBUG_MERGER_HELD_MAX. */
+/* Bytes that each of many logs can hold back at least; together they share DDEBUG_MERGER_HELD_MAX. */
 #define HELD_MIN ((gsize) 2 << 20)
 
-/* The close of a dying process comes before its unlock: look again after these, us. */
+/* A dying process closes a file before it unlocks it: check again after these delays (us). */
 static const gint64 rechecks[] = { 10000, 100000, 1000000 };
 
 DdebugSource *
-ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path, const char *name)
+ddebug_source_new (const DdebugOptions *options, DdebugShow show, DdebugWait *wait, const char *path,
+                   const char *name)
 {
   DdebugSource *source = g_new0 (DdebugSource, 1);
 
@@ -85,19 +86,19 @@ fail (DdebugSource *source, const GError *error)
   source->status = source->status ? source->status : ddebug_host_fail (error);
 }
 
-/* Another log is in the file, or in its place: all is forgotten but what it is called. */
+/* Another log is in the file or at its path: start over. */
 static void
-open_anew (DdebugSource *source)
+restart (DdebugSource *source)
 {
   close_log (source);
   source->due = TRUE;
-  source->reopen = source->had_writer = source->first_round_done = source->said_moved = FALSE;
+  source->reopen = source->had_writer = source->first_round_done = source->reported_move = FALSE;
   source->past = FALSE;
   source->hold_at = source->recheck_at = source->lock_at = 0;
   source->lock_tries = 0;
 }
 
-/* Whether a VM has the log that is at the path. */
+/* Whether the log now at the path has a writer. */
 static gboolean
 is_path_in_use (const DdebugSource *source)
 {
@@ -107,8 +108,8 @@ is_path_in_use (const DdebugSource *source)
 }
 
 /*
- * Whether the file was removed or replaced, nobody writes to it any more, and another log is, or may come, in
- * its place: its device goes on there, or the next one will.
+ * Whether the file was removed or replaced, has no writer any more, and another log is at its path or
+ * is to be waited for: the device continues there, or the next one will.
  */
 static gboolean
 is_left_behind (const DdebugSource *source)
@@ -122,15 +123,15 @@ is_left_behind (const DdebugSource *source)
 static void
 leave_behind (DdebugSource *source)
 {
-  ddebug_host_say ("%s: nobody has the file that was there before; going on with the one that is there, or comes",
-                   source->path);
-  open_anew (source);
+  ddebug_host_say ("%s: the previous file has no writer any more; "
+                   "continuing with the new one, now or when it appears", source->path);
+  restart (source);
 }
 
 /* ---- the cursor ---- */
 
 static void
-take_place (DdebugStream *stream, gpointer data)
+take_place (DdebugMergerStream *stream, gpointer data)
 {
   DdebugSource *source = data;
   DdebugPlace place;
@@ -143,25 +144,25 @@ take_place (DdebugStream *stream, gpointer data)
   stream->torn = MAX (stream->torn, place.torn);
 }
 
-/* Others may have consumed since. */
+/* Load all positions from the cursor: others may have consumed since. */
 static void
 take_places (DdebugSource *source)
 {
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+  GPtrArray *instances = ddebug_dict_instances (ddebug_view_dict (source->view));
 
-  for (guint i = 0; i < lives->len; i++)
+  for (guint i = 0; i < instances->len; i++)
     {
-      DdebugLife *life = g_ptr_array_index (lives, i);
+      DdebugInstance *instance = g_ptr_array_index (instances, i);
       GHashTableIter iter;
       gpointer stream;
 
-      g_hash_table_iter_init (&iter, life->streams);
+      g_hash_table_iter_init (&iter, instance->streams);
       while (g_hash_table_iter_next (&iter, NULL, &stream))
         take_place (stream, source);
     }
 }
 
-/* Another consumer has the cursor: try again when it is closed, or soon. */
+/* Another consumer has the cursor's lock: try again when it closes the file, or soon. */
 static void
 wait_for_cursor (DdebugSource *source)
 {
@@ -181,8 +182,9 @@ lock_cursor (DdebugSource *source)
 
   if (result == DDEBUG_CURSOR_BUSY && !source->cursor_file)
     {
-      source->cursor_file = ddebug_wait_watch (source->wait, DDEBUG_WATCH_CURSOR, ddebug_cursor_path (source->cursor));
-      /* Only after the watch is there does a close wake; look once more before waiting. */
+      source->cursor_file = ddebug_wait_watch (source->wait, DDEBUG_WATCH_CURSOR,
+                                               ddebug_cursor_path (source->cursor));
+      /* The consumer may have closed the file before the watch was in place: try once more. */
       result = ddebug_cursor_lock (source->cursor, &error);
     }
   switch (result)
@@ -199,7 +201,7 @@ lock_cursor (DdebugSource *source)
       return FALSE;
     case DDEBUG_CURSOR_ERROR:
     default:
-      /* Another consumer has read all of this log, and gone on to the next one. */
+      /* Another consumer has read all of this log and moved on to the next one. */
       if (g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED) && is_left_behind (source))
         {
           leave_behind (source);
@@ -213,21 +215,21 @@ lock_cursor (DdebugSource *source)
 static void
 unlock_cursor (DdebugSource *source)
 {
-  GPtrArray *lives = ddebug_dict_lives (ddebug_view_dict (source->view));
+  GPtrArray *instances = ddebug_dict_instances (ddebug_view_dict (source->view));
   g_autoptr (GError) error = NULL;
 
-  for (guint i = 0; i < lives->len; i++)
-    ddebug_cursor_touch (source->cursor, g_ptr_array_index (lives, i));
+  for (guint i = 0; i < instances->len; i++)
+    ddebug_cursor_touch (source->cursor, g_ptr_array_index (instances, i));
   source->locked = FALSE;
-  /* Only when all of the log was read are lives known that are not in it any more. */
-  if (!ddebug_cursor_unlock (source->cursor, source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0,
-                             &error))
+  /* Which instances are no longer in the log is known only after reading all of it. */
+  if (!ddebug_cursor_unlock (source->cursor,
+                             source->complete ? ddebug_reader_oldest_epoch (source->reader) : 0, &error))
     fail (source, error);
 }
 
-/* ---- what happens to the log ---- */
+/* ---- the log and its writer ---- */
 
-/* FALSE: the log has not what is asked for, and has ended. */
+/* FALSE: the log does not have the boot that is asked for, and was ended. */
 static gboolean
 begin_filter (DdebugSource *source)
 {
@@ -264,7 +266,8 @@ open_log (DdebugSource *source)
   if (!begin_filter (source))
     return FALSE;
   merger = ddebug_view_merger (source->view);
-  ddebug_merger_set_window (merger, source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
+  ddebug_merger_set_window (merger,
+                            source->show == DDEBUG_SHOW_TRACE ? DDEBUG_WINDOW_TRACE : DDEBUG_WINDOW_LIVE);
   ddebug_merger_set_held_max (merger, MAX (DDEBUG_MERGER_HELD_MAX / source->options->n_paths, HELD_MIN));
   source->format = (DdebugFormat){
     .utf8 = source->options->utf8,
@@ -290,12 +293,11 @@ open_log (DdebugSource *source)
 }
 
 /*
- * Whether somebody may be writing, and whether there has been a VM, after whose
- * end nothing more is waited for.  To be asked before the log is read: what a
- * writer wrote that is gone by then is in the log.
+ * Note whether there may be a writer, and whether there has been one: the log ends with it.  Called
+ * before the log is read, so that all that a writer which has gone by then wrote is read.
  */
 static void
-look_for_writer (DdebugSource *source)
+check_writer (DdebugSource *source)
 {
   source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
   if (!source->first_round_done)
@@ -305,8 +307,8 @@ look_for_writer (DdebugSource *source)
 }
 
 /*
- * Whether one has come since, or come and gone; a round may take as long as its output is slow.
- * It has put into the log what was left in shared rings, and what is read next may be its own.
+ * Whether a writer has appeared since then, even if it has gone again: with a slow output, a round can
+ * take long.  It has moved what was left in shared rings to the log, and may have written more.
  */
 static gboolean
 has_writer_come (DdebugSource *source)
@@ -317,7 +319,7 @@ has_writer_come (DdebugSource *source)
     return FALSE;
   source->is_live = ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
   has_come = source->is_live || ddebug_reader_was_taken (source->reader);
-  /* it may have gone when the round ends */
+  /* remember it: it may have gone by the end of the round */
   source->had_writer |= has_come;
   return has_come;
 }
@@ -327,23 +329,23 @@ note_first_round (DdebugSource *source)
 {
   if (source->first_round_done)
     return;
-  /* A VM that came during the round may be among the ones counted. */
+  /* The opens may already include a VM that was started during the round. */
   source->had_writer |= ddebug_host_is_live (source->reader, ddebug_view_is_closed (source->view));
   source->opens = ddebug_view_opens (source->view);
   source->first_round_done = TRUE;
 }
 
 static void
-look_where_file_is (DdebugSource *source)
+check_path (DdebugSource *source)
 {
-  if (source->said_moved || ddebug_reader_is_at (source->reader, source->path))
+  if (source->reported_move || ddebug_reader_is_at (source->reader, source->path))
     return;
-  source->said_moved = TRUE;
-  ddebug_host_say ("%s: was %s; reading on from the file that was there before", source->path,
+  source->reported_move = TRUE;
+  ddebug_host_say ("%s: was %s; still reading the previous file", source->path,
                    g_file_test (source->path, G_FILE_TEST_EXISTS) ? "replaced" : "removed");
 }
 
-/* us until nothing that comes can be of the time asked for; G_MAXINT64: that will not be. */
+/* The us until no new message can match --until any more; G_MAXINT64: no limit. */
 static gint64
 until_left (const DdebugSource *source)
 {
@@ -371,7 +373,7 @@ ddebug_source_begin (DdebugSource *source)
         end_log (source, DDEBUG_EXIT_OK);
       return FALSE;
     }
-  /* It may be written faster than it is read. */
+  /* The log may be written faster than it is read. */
   if (past && !source->past)
     ddebug_reader_set_snapshot (source->reader);
   source->past = past;
@@ -379,12 +381,12 @@ ddebug_source_begin (DdebugSource *source)
     return FALSE;
   source->flushed = source->complete = FALSE;
   source->budget = source->show == DDEBUG_SHOW_TRACE ? G_MAXUINT : ROUND;
-  look_for_writer (source);
+  check_writer (source);
   ddebug_view_begin (source->view, source->is_live);
   return TRUE;
 }
 
-/* The end of the log was met: whether more of what was held back is due by that. */
+/* The end of the log was reached: release what was held back long enough; TRUE if anything is due. */
 static gboolean
 flush (DdebugSource *source)
 {
@@ -415,7 +417,7 @@ ddebug_source_next (DdebugSource *source)
 {
   g_autoptr (GError) error = NULL;
 
-  /* The cursor would be given up without what the view has taken. */
+  /* Not while the view holds an item that was already taken from its stream: the cursor would skip it. */
   if (source->budget == 0 && !ddebug_view_has_taken (source->view))
     {
       source->due = TRUE;
@@ -454,15 +456,16 @@ ddebug_source_is_shown (DdebugSource *source)
 {
   gboolean passes = ddebug_filter_passes (source->filter, &source->place, &source->item);
 
-  if (source->place.gave_up && !source->said_gave_up)
+  if (source->place.gave_up && !source->reported_give_up)
     {
-      source->said_gave_up = TRUE;
-      ddebug_host_say ("%s: --grep takes too long for some messages, which are shown; simplify the pattern", source->path);
+      source->reported_give_up = TRUE;
+      ddebug_host_say ("%s: --grep takes too long on some messages, which are shown anyway; "
+                       "simplify the pattern", source->path);
     }
   return passes;
 }
 
-/* Whether nothing more comes of the log, all of which was read. */
+/* Whether a log that was read completely yields nothing more. */
 static gboolean
 is_over (DdebugSource *source)
 {
@@ -485,8 +488,8 @@ ddebug_source_end (DdebugSource *source)
     end_log (source, source->status);
   else if (source->reopen)
     {
-      ddebug_host_say ("%s: was formatted anew; going on with the new log", source->path);
-      open_anew (source);
+      ddebug_host_say ("%s: was reformatted; continuing with the new log", source->path);
+      restart (source);
     }
   else if (source->complete && !source->is_live && is_left_behind (source))
     leave_behind (source);
@@ -531,7 +534,7 @@ ddebug_source_wake (DdebugSource *source)
   if (source->ended)
     return;
   if (wake & DDEBUG_WAKE_MOVED)
-    look_where_file_is (source);
+    check_path (source);
   if (cursor)
     {
       source->lock_at = 0;
@@ -568,9 +571,9 @@ ddebug_source_timeout (DdebugSource *source)
   if (source->ended)
     return -1;
   if (left != G_MAXINT64)
-    at = sooner (at, g_get_monotonic_time () + MIN (left, UNTIL_LOOK));
+    at = sooner (at, g_get_monotonic_time () + MIN (left, UNTIL_RECHECK));
   if (source->due)
     return 0;
-  /* Rounded up: not to wake before the time has come. */
+  /* Round up, so as not to wake too early. */
   return at == 0 ? -1 : (int) MAX ((at - g_get_monotonic_time () + 999) / 1000, 0);
 }

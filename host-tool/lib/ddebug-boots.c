@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The boots of a guest in a log, and how a user names one. */
 #include "ddebug-boots.h"
 
 #include <string.h>
@@ -56,7 +57,7 @@ ddebug_boots_of (const GArray *boots, guint32 epoch)
   return NULL;
 }
 
-/* As ddebug-view does, so that both know the same epochs. */
+/* Must create epochs for the same chunks as ddebug-view. */
 static void
 scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
 {
@@ -64,7 +65,7 @@ scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
     {
       DdebugEpoch *epoch = ddebug_dict_epoch (dict, chunk->epoch);
 
-      ddebug_dict_life (dict, epoch);
+      ddebug_dict_instance (dict, epoch);
       ddebug_epoch_note_data (epoch, chunk);
     }
   else if (!chunk->payload)
@@ -72,7 +73,8 @@ scan_chunk (DdebugDict *dict, const DdebugChunk *chunk)
   else if (chunk->type == DDEBUG_LOG_CHUNK_ATTACH)
     ddebug_dict_attach (dict, chunk);
   else if ((chunk->type == DDEBUG_LOG_CHUNK_DICT && chunk->len)
-           || (chunk->type == DDEBUG_LOG_CHUNK_EVENT && chunk->len >= sizeof (struct ddebug_log_event) && chunk->epoch))
+           || (chunk->type == DDEBUG_LOG_CHUNK_EVENT && chunk->len >= sizeof (struct ddebug_log_event)
+               && chunk->epoch))
     ddebug_dict_epoch (dict, chunk->epoch);
 }
 
@@ -93,7 +95,7 @@ ddebug_boots_scan (DdebugReader *reader, gboolean live, DdebugDict *dict, GError
       case DDEBUG_READ_LAPPED:
         break;
       case DDEBUG_READ_END:
-      case DDEBUG_READ_OTHER: /* who reads the messages will meet it, too */
+      case DDEBUG_READ_OTHER: /* reading the messages will return it again */
         return TRUE;
       case DDEBUG_READ_ERROR:
       default:
@@ -104,7 +106,10 @@ ddebug_boots_scan (DdebugReader *reader, gboolean live, DdebugDict *dict, GError
 
 /* ---- names ---- */
 
-/* 32 digits, with all or none of the dashes of a UUID; returns how many characters that is, 0: none. */
+/*
+ * Parse 32 digits, with all or none of the dashes of a UUID; return the number of characters, 0 if
+ * invalid.
+ */
 static gsize
 parse_id (const char *text, guint8 id[16])
 {
@@ -136,7 +141,7 @@ ddebug_boot_name_parse (const char *text, DdebugBootName *name)
   return g_ascii_string_to_signed (text, 10, G_MININT32, G_MAXINT32, &name->offset, NULL);
 }
 
-/* The place of the newest boot of that id; -1: none. */
+/* The index of the newest boot with that ID; -1: none. */
 static gint64
 find_id (const GArray *boots, const guint8 id[16])
 {
@@ -153,20 +158,21 @@ find_id (const GArray *boots, const guint8 id[16])
 }
 
 const DdebugBoot *
-ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char *text, const char *path, GError **error)
+ddebug_boots_choose (const GArray *boots, const DdebugBootName *name, const char *text, const char *path,
+                     GError **error)
 {
   gint64 base = name->by_id ? find_id (boots, name->id) : name->offset > 0 ? -1 : (gint64) boots->len - 1;
   gint64 at = base + name->offset;
 
   if (boots->len == 0)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: no boot is in the log yet", path);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: the log has no boots yet", path);
   else if (name->by_id && base < 0)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT, "%s: boot %s is not in the log; --list-boots names those that are",
-                 path, text);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
+                 "%s: boot %s is not in the log; --list-boots lists those that are", path, text);
   else if (at < 0 || at >= boots->len)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
-                 "%s: boot %s is not in the log, which has %u: from %d to 0, the newest, or from 1, the oldest, to %u; "
-                 "--list-boots names them", path, text, boots->len, 1 - (int) boots->len, boots->len);
+                 "%s: boot %s is not in the log, which has %u: %d to 0 (the newest), or 1 (the oldest) to %u; "
+                 "see --list-boots", path, text, boots->len, 1 - (int) boots->len, boots->len);
   else
     return &g_array_index (boots, DdebugBoot, at);
   return NULL;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The boots of a guest that a log has, and how its user names one: as journalctl.
- * A boot is what epochs of one boot id have in common; an epoch whose introduction
- * is not in the log is one by itself.
+ * The boots of a guest in a log, and how a user names one, as in journalctl.
+ * A boot is made of all adjacent epochs with the same boot ID; an epoch whose attach record is not in
+ * the log is a boot of its own.
  */
 #ifndef DDEBUG_BOOTS_H
 #define DDEBUG_BOOTS_H
@@ -13,34 +13,34 @@
 
 typedef struct
 {
-  const DdebugEpoch *epoch; /* the last one */
-  guint32 from;             /* numbers of the first */
-  guint32 to;               /* and the last */
-  guint64 first;            /* ns since 1970, host: of its messages; 0: none yet */
-  guint64 last;             /* that it took */
-  gboolean unchecked;       /* there are more in shared rings of a QEMU that died: of what time nobody knows */
+  const DdebugEpoch *epoch; /* its last epoch */
+  guint32 from;             /* number of its first epoch */
+  guint32 to;               /* number of its last epoch */
+  guint64 first;            /* ns since 1970, host: when its first message was read; 0: none yet */
+  guint64 last;             /* when its last message was read */
+  gboolean unchecked;       /* more messages, of unknown time, are in the shared rings of a QEMU that died */
   guint64 messages;
-  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that its kernel said of itself */
-  guint64 noticed;          /* ns since 1970, host: when it was said first */
+  guint32 notice;           /* VIRTIO_DDEBUG_NOTICE_*: the worst that its kernel reported */
+  guint64 noticed;          /* ns since 1970, host: when that was first reported */
 } DdebugBoot;
 
-/* Whether both were introduced, by the same boot. */
+/* Whether both epochs have attach records with the same boot ID. */
 gboolean ddebug_boots_are_one (const DdebugEpoch *a, const DdebugEpoch *b);
 
-/* Of what was read so far: array of DdebugBoot, the oldest first. (transfer full) */
+/* The boots in @dict so far: array of DdebugBoot, the oldest first. (transfer full) */
 GArray *ddebug_boots_find (DdebugDict *dict);
 
-/* (transfer none) (nullable): the boot that has the epoch of that number */
+/* The boot that contains epoch number @epoch. (transfer none) (nullable) */
 const DdebugBoot *ddebug_boots_of (const GArray *boots, guint32 epoch);
 
 /**
  * ddebug_boots_scan:
- * @reader: stands before the oldest chunk; is read to its end
- * @live: somebody may be writing the log
- * @dict: learns which epochs there are, who introduced them, and of which time their messages are; nothing else
+ * @reader: positioned before the oldest chunk; is read to its end
+ * @live: the log may have a writer
+ * @dict: gets the epochs, their attach records, and the times of their messages; nothing else
  *
- * What ddebug_boots_find() needs, without messages being decoded.  A signal ends it
- * early (ddebug_wait_signal()).
+ * Read what ddebug_boots_find() needs, without decoding messages.  A signal ends it early
+ * (ddebug_wait_signal()).
  *
  * Returns: %FALSE with @error set if the log could not be read
  */
@@ -51,17 +51,18 @@ typedef struct
 {
   gboolean by_id;
   guint8 id[16];
-  /* from that boot; or, without one, from the newest if not above 0, and else the oldest is 1 */
+  /* relative to boot ID; without one, 0 is the newest boot, -1 the one before it, and 1 the oldest */
   gint64 offset;
 } DdebugBootName;
 
-/* FALSE if @text names no boot, of whatever log. */
+/* FALSE if @text cannot name a boot. */
 gboolean ddebug_boot_name_parse (const char *text, DdebugBootName *name);
 
 /**
  * ddebug_boots_choose:
- * @boots: as ddebug_boots_find() has them
- * @text: the name as its user wrote it, @path: the log; for @error
+ * @boots: from ddebug_boots_find()
+ * @text: the name as the user wrote it, for @error
+ * @path: the log, for @error
  *
  * Returns: (transfer none): the boot, or %NULL with @error set (%DDEBUG_ERROR_BOOT)
  */

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bounds.  at and end lie within the payload and are eight bytes apart or a
- * multiple of it, since a span that is not a multiple of eight is refused and
- * records advance by multiples of eight that are checked against end - at.  So
- * whenever at < end, a record header can be read.  All arithmetic on numbers
- * and times from the guest is unsigned and may wrap.
+ * Decode the records of a payload.
+ *
+ * Bounds: at and end lie within the payload, a multiple of eight bytes apart: a span whose length is
+ * not a multiple of eight is rejected, and records advance by multiples of eight that are checked
+ * against end - at.  So a record header can be read whenever at < end.  All arithmetic on numbers and
+ * times from the guest is unsigned and may wrap.
  */
 #include "ddebug-codec.h"
 
@@ -13,7 +14,7 @@
 #include "virtio_ddebug.h"
 
 static void
-give_up (DdebugSpan *span, const char *why)
+discard_rest (DdebugSpan *span, const char *why)
 {
   span->damage = why;
   span->at = span->end;
@@ -26,13 +27,13 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   struct ddebug_subbuf_hdr hdr;
   guint64 begin, len;
 
-  /* No records, until the span is known to have some: a payload of no bytes may be NULL. */
+  /* No records until the span is known to have some: an empty payload may be NULL. */
   memset (span, 0, sizeof *span);
   span->end_pos = chunk->pos;
   if (chunk->subbuf_shift < VIRTIO_DDEBUG_SUBBUF_SHIFT_MIN
       || chunk->subbuf_shift > VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX || chunk->pos % DDEBUG_REC_ALIGN != 0)
     {
-      span->damage = "impossible geometry of the stream";
+      span->damage = "invalid stream geometry";
       return;
     }
   begin = chunk->pos >> chunk->subbuf_shift << chunk->subbuf_shift;
@@ -40,14 +41,14 @@ ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk)
   if (chunk->len < hdr_len || len % DDEBUG_REC_ALIGN != 0
       || chunk->pos - begin + len > G_GUINT64_CONSTANT (1) << chunk->subbuf_shift)
     {
-      span->damage = "a span that does not fit a sub-buffer";
+      span->damage = "a span that does not fit its sub-buffer";
       return;
     }
   span->end_pos = chunk->pos + len;
   memcpy (&hdr, chunk->payload, sizeof hdr);
   if (GUINT64_FROM_LE (hdr.pos) != begin)
     {
-      span->damage = "a sub-buffer header that belongs elsewhere";
+      span->damage = "a sub-buffer header of another position";
       return;
     }
   span->first = GUINT64_FROM_LE (hdr.seq);
@@ -65,7 +66,7 @@ is_message (guint type)
 
 /* Bytes of the shortest record of @type. */
 static gsize
-least (guint type)
+minimum_size (guint type)
 {
   switch (type)
     {
@@ -88,7 +89,7 @@ read_head (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, DdebugMessage *me
   message->number = span->first + ((GUINT16_FROM_LE (hdr->seq) - span->first) & 0xffff);
 }
 
-/* The text or kmsg record at span->at, of @len bytes, which are there. */
+/* Decode the text or kmsg record at span->at, whose @len bytes are within the span. */
 static void
 read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint len, DdebugMessage *message)
 {
@@ -107,7 +108,7 @@ read_text (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint
   message->args_len = 0;
 }
 
-/* The packed record at span->at, of @len bytes, which are there; FALSE with damage set. */
+/* Decode the packed record at span->at, whose @len bytes are within the span; FALSE with damage set. */
 static gboolean
 read_packed (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, DdebugMessage *message)
 {
@@ -125,7 +126,7 @@ read_packed (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint len, Ddeb
         memcpy (&wide, span->at, size);
       if (len < size || GUINT16_FROM_LE (wide.head_len) > len - size)
         {
-          give_up (span, "a packed record of an impossible length");
+          discard_rest (span, "a packed record of invalid length");
           return FALSE;
         }
     }
@@ -158,11 +159,11 @@ record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, gui
                                       : ((gsize) len + DDEBUG_REC_ALIGN - 1) & ~(gsize) (DDEBUG_REC_ALIGN - 1);
 
   if (type == DDEBUG_REC_NONE)
-    give_up (span, "a record of no type");
-  else if (len < least (type) || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0)
-    give_up (span, "a record of an impossible length");
+    discard_rest (span, "a record without a type");
+  else if (len < minimum_size (type) || size < sizeof *hdr || size % DDEBUG_REC_ALIGN != 0)
+    discard_rest (span, "a record of invalid length");
   else if (size > (gsize) (span->end - span->at))
-    give_up (span, "a record that leaves its span");
+    discard_rest (span, "a record that exceeds its span");
   return span->damage ? 0 : size;
 }
 

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The file is written in place, since the lock belongs to it and a file renamed
- * over it would not be locked.
+ * FILE.cursor: reading, locking and writing it.
+ *
+ * The file is written in place: the lock belongs to it, and a file renamed over it would not be
+ * locked.
  *
  *      0  head: which log, and where the places are; one page, always written whole
  *   4096  places | free, or free | places
  *
- * The places are written where the old ones are not, and then the head, which
- * makes them count.  A process that is killed in a write to a file leaves what the
- * kernel has copied by then, which it does page by page: a head is the old or the
- * new one, and what it names was complete before it.
+ * New places are written next to the old ones; then the head is written, which makes them valid.  The
+ * kernel copies a write page by page, and a process that is killed leaves what was copied by then.  So
+ * the head is either the old or the new one, and the places it names were complete before it.
  */
 #define _GNU_SOURCE
 #include "ddebug-cursor.h"
@@ -23,15 +24,15 @@
 #include "ddebug-crc.h"
 #include "ddebug-format.h"
 
-/* Bytes of the file; far above what the streams of 1024 CPUs and tens of boots take. */
+/* Maximum size of the file, far above what the streams of 1024 CPUs and tens of boots need. */
 #define CURSOR_MAX (16u << 20)
 
-/* The kernel copies to a file in pieces that are aligned to pages, and looks for a fatal signal between them. */
+/* The kernel copies to a file in page-aligned pieces, and checks for a fatal signal between them. */
 #define HEAD 4096u
 
 typedef struct
 {
-  guint32 epoch;            /* last one read of this life */
+  guint32 epoch;            /* last epoch read of this instance */
   GHashTable *places;       /* stream id -> DdebugPlace */
 } Group;
 
@@ -41,10 +42,10 @@ struct DdebugCursor
   char *uuid;
   uid_t log_owner;
   int fd;                   /* -1: not open */
-  gboolean ours;            /* the file was ours once: it may not become another log's */
+  gboolean ours;            /* the file was once our log's: it must not become another log's */
   gboolean dirty;
-  GHashTable *groups;       /* name of a life -> Group */
-  char head[HEAD];          /* as it was read or written last */
+  GHashTable *groups;       /* name of an instance -> Group */
+  char head[HEAD];          /* as last read or written */
   guint64 generation;       /* of that head */
   guint64 off;              /* of the places in the file */
   guint64 len;              /* 0: there are none */
@@ -124,11 +125,12 @@ static gboolean
 set_damaged (DdebugCursor *cursor, const char *what, GError **error)
 {
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_DAMAGED,
-               "%s: is damaged: %s; remove it to consume the log from its oldest message", cursor->path, what);
+               "%s: is damaged: %s; remove it to consume the log from its oldest message", cursor->path,
+               what);
   return FALSE;
 }
 
-/* "next 3" and the like: a word and the id of a stream. */
+/* "epoch", or a word and the id of a stream, such as "stream 3". */
 static gboolean
 parse_key (DdebugCursor *cursor, Group *group, const char *key, guint64 value, GError **error)
 {
@@ -205,7 +207,7 @@ get_number (DdebugCursor *cursor, GKeyFile *file, const char *key, guint64 *valu
   return set_damaged (cursor, key, error);
 }
 
-/* What the head says: where the places are, and their checksum; *@ours: whether of our log. */
+/* Parse the head: where the places are, and their checksum; @ours: (out): whether they are our log's. */
 static gboolean
 parse_head (DdebugCursor *cursor, guint64 file_size, gboolean *ours, guint64 *crc, GError **error)
 {
@@ -255,14 +257,14 @@ load_head (DdebugCursor *cursor, guint64 file_size, GError **error)
   if (!cursor->ours)
     return TRUE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
-               "%s: belongs to another log now, the file was replaced; start again to consume that one",
+               "%s: now belongs to another log, since the file was replaced; restart to consume that log",
                cursor->path);
   return FALSE;
 }
 
 /*
- * Another user who may write to the directory could have put it there: what he
- * consumes is not shown to us, and what we consume is told to him.
+ * Check the cursor's type and owner.  Another user who can write to the directory could have put it
+ * there, to hide messages from us or to learn what we consume.
  */
 static gboolean
 check_file (DdebugCursor *cursor, const struct stat *st, GError **error)
@@ -270,19 +272,19 @@ check_file (DdebugCursor *cursor, const struct stat *st, GError **error)
   if (!S_ISREG (st->st_mode) || st->st_nlink > 1 || st->st_size > CURSOR_MAX)
     {
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                   "%s: is not a cursor (a plain file of its own, of at most %u MiB); move it out of the way",
+                   "%s: is not a cursor (a regular file with one name, at most %u MiB); move it away",
                    cursor->path, CURSOR_MAX >> 20);
       return FALSE;
     }
   if (st->st_uid == geteuid () || st->st_uid == cursor->log_owner || st->st_uid == 0)
     return TRUE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-               "%s: belongs to user %u, who is neither you nor the log's owner; move it out of the way",
+               "%s: belongs to user %u, not to you, the log's owner or root; move it away",
                cursor->path, (guint) st->st_uid);
   return FALSE;
 }
 
-/* Zeros: made, and not written yet, or killed before the first head was. */
+/* All zeros: just created, or its creator was killed before writing the first head. */
 static gboolean
 is_blank (const char *head)
 {
@@ -322,11 +324,11 @@ open_cursor (DdebugCursor *cursor, GError **error)
   code = errno;
   if (code == ELOOP || code == EISDIR || code == ENXIO)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: is not a cursor (a plain file of its own); move it out of the way", cursor->path);
+                 "%s: is not a cursor (a regular file with one name); move it away", cursor->path);
   else if (code == EACCES || code == EPERM || code == EROFS)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
-                 "%s: %s; --pipe keeps its place in this file: make it, or its directory, writable for you, "
-                 "or use --follow, which keeps none",
+                 "%s: %s; --pipe stores its position in this file; make it or its directory writable, "
+                 "or use --follow, which stores none",
                  cursor->path, g_strerror (code));
   else
     return set_errno (cursor, code, error);
@@ -336,7 +338,7 @@ open_cursor (DdebugCursor *cursor, GError **error)
 static void
 close_cursor (DdebugCursor *cursor)
 {
-  /* Unlocked before it is closed: who waits for the close then finds it free. */
+  /* Unlock before closing, so that whoever waits for the close finds it free. */
   struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 
   fcntl (cursor->fd, F_OFD_SETLK, &lock);
@@ -344,7 +346,7 @@ close_cursor (DdebugCursor *cursor)
   cursor->fd = -1;
 }
 
-/* Whether the path names the file that was open while another consumer had it. */
+/* Whether the path still names the open file, which another consumer had locked. */
 static gboolean
 is_at_path (DdebugCursor *cursor)
 {
@@ -423,9 +425,9 @@ static void
 print_head (DdebugCursor *cursor, guint32 crc)
 {
   memset (cursor->head, '\n', HEAD);
-  /* It is far shorter than a page; the end of the string is no part of the file. */
+  /* Far shorter than a page; the terminating NUL is not part of the file. */
   cursor->head[g_snprintf (cursor->head, HEAD,
-                           "# where ddebug-host --pipe has come to\n[log]\nuuid=%s\n\n[places]\n"
+                           "# position of ddebug-host --pipe\n[log]\nuuid=%s\n\n[places]\n"
                            "generation=%" G_GUINT64_FORMAT "\noffset=%" G_GUINT64_FORMAT
                            "\nlength=%" G_GUINT64_FORMAT "\ncrc=%u\n",
                            cursor->uuid, cursor->generation, cursor->off, cursor->len, crc)] = '\n';
@@ -440,7 +442,7 @@ write_all (DdebugCursor *cursor, const char *text, gsize len, guint64 off, GErro
   return n == (gssize) len || set_errno (cursor, n < 0 ? code : ENOSPC, error);
 }
 
-/* Where @len bytes of places go without touching those that count. */
+/* An offset where @len bytes of places do not overlap the valid ones. */
 static guint64
 free_offset (DdebugCursor *cursor, guint64 len)
 {
@@ -455,7 +457,7 @@ save (DdebugCursor *cursor, guint32 oldest_epoch, GError **error)
   g_autoptr (GString) text = print_places (cursor, oldest_epoch);
   guint64 off = free_offset (cursor, text->len);
 
-  /* An error ends the consumer; it is not to be told twice. */
+  /* An error ends the consumer; do not report it again at unlock. */
   cursor->dirty = FALSE;
   if (off + text->len > CURSOR_MAX)
     return set_errno (cursor, EFBIG, error);
@@ -490,21 +492,21 @@ ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GError **error
 /* ---- places ---- */
 
 void
-ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life)
+ddebug_cursor_touch (DdebugCursor *cursor, const DdebugInstance *instance)
 {
-  Group *group = g_hash_table_lookup (cursor->groups, life->name);
+  Group *group = g_hash_table_lookup (cursor->groups, instance->name);
 
-  if (group && group->epoch < life->epoch)
+  if (group && group->epoch < instance->epoch)
     {
-      group->epoch = life->epoch;
+      group->epoch = instance->epoch;
       cursor->dirty = TRUE;
     }
 }
 
 gboolean
-ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace *place)
+ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place)
 {
-  Group *group = g_hash_table_lookup (cursor->groups, stream->life->name);
+  Group *group = g_hash_table_lookup (cursor->groups, stream->instance->name);
   DdebugPlace *found = group ? g_hash_table_lookup (group->places, GUINT_TO_POINTER (stream->id)) : NULL;
 
   if (found)
@@ -513,11 +515,11 @@ ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace
 }
 
 void
-ddebug_cursor_set (DdebugCursor *cursor, const DdebugStream *stream, const DdebugPlace *place)
+ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place)
 {
-  Group *group = get_group (cursor, stream->life->name);
+  Group *group = get_group (cursor, stream->instance->name);
 
-  group->epoch = MAX (group->epoch, stream->life->epoch);
+  group->epoch = MAX (group->epoch, stream->instance->epoch);
   *get_place (group, stream->id) = *place;
   cursor->dirty = TRUE;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * FILE.cursor: how far ddebug-host --pipe has come.  docs/log-format.md, "The
- * cursor", describes the file.
+ * FILE.cursor: the position of ddebug-host --pipe.  docs/log-format.md, "The cursor", describes the
+ * file.
  */
 #ifndef DDEBUG_CURSOR_H
 #define DDEBUG_CURSOR_H
@@ -11,19 +11,19 @@
 
 #include "ddebug-merge.h"
 
-/* How far one stream was consumed. */
+/* The position in one stream. */
 typedef struct
 {
   guint64 next;             /* number of the next message */
-  guint64 recursed;         /* drops that were reported */
+  guint64 recursed;         /* drops reported so far */
   guint64 torn;
 } DdebugPlace;
 
 typedef struct DdebugCursor DdebugCursor;
 
 /*
- * @uuid, @log_owner: of the log @log_path.  Nothing is opened yet.  A cursor is
- * taken that belongs to the log's owner, to the user of this process or to root.
+ * @uuid, @log_owner: of the log @log_path.  Nothing is opened yet.  Only a cursor that belongs to the
+ * log's owner, the user of this process or root is accepted.
  */
 DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner);
 void ddebug_cursor_free (DdebugCursor *cursor);
@@ -34,41 +34,41 @@ const char *ddebug_cursor_path (DdebugCursor *cursor);
 typedef enum
 {
   DDEBUG_CURSOR_LOCKED,
-  DDEBUG_CURSOR_BUSY,       /* another consumer has it */
+  DDEBUG_CURSOR_BUSY,       /* another consumer has locked it */
   DDEBUG_CURSOR_ERROR,
 } DdebugCursorResult;
 
 /**
  * ddebug_cursor_lock:
  *
- * Opens the cursor, makes it if it is missing, locks it and reads it.  Never
- * waits: after %DDEBUG_CURSOR_BUSY wait for the file to be closed, and call again.
+ * Open the cursor, creating it if it does not exist, lock it and read it.  Never waits: after
+ * %DDEBUG_CURSOR_BUSY, wait for the file to be closed and call again.
  */
 DdebugCursorResult ddebug_cursor_lock (DdebugCursor *cursor, GError **error);
 
 /**
  * ddebug_cursor_save:
  *
- * Writes what was changed, and keeps the lock.  A process that is killed at any
- * time leaves the places as they were saved last.
+ * Write changes without unlocking.  A process that is killed at any time leaves the positions as they
+ * were last saved.
  *
- * Returns: %FALSE with @error set; then what was saved before counts still
+ * Returns: %FALSE with @error set; what was saved before is still valid
  */
 gboolean ddebug_cursor_save (DdebugCursor *cursor, GError **error);
 
 /**
  * ddebug_cursor_unlock:
- * @oldest_epoch: lives that ended in an epoch below are forgotten
+ * @oldest_epoch: positions of driver instances whose last epoch is below are removed
  *
- * Writes what was changed, unlocks and closes.
+ * Write changes, unlock and close.
  */
 gboolean ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GError **error);
 
-/* Tells that @life went on in the epoch that it names now. */
-void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugLife *life);
+/* Record the last epoch of @instance, if it has positions. */
+void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugInstance *instance);
 
 /* FALSE if nothing of the stream was consumed yet. */
-gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugStream *stream, DdebugPlace *place);
-void ddebug_cursor_set (DdebugCursor *cursor, const DdebugStream *stream, const DdebugPlace *place);
+gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place);
+void ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place);
 
 #endif

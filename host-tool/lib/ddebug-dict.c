@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Payloads are kept as they came, and entries found in them when they are
- * needed: the memory taken is that of the dictionary in the file, and a few
- * words for each entry of at least 24 bytes.
+ * Epochs, driver instances and callsites of a log.
  *
- * Guests choose the numbers of callsites and the names of lives.  None of the
- * tables may become slow by that choice.
+ * Payloads are stored unchanged and parsed on lookup.  So the memory used is that of the dictionary in
+ * the file, plus a few words for each entry, which has at least 24 bytes.
+ *
+ * Guests choose the numbers of callsites and the names of instances.  No choice may make a table slow.
  */
 #include "ddebug-dict.h"
 
@@ -17,8 +17,8 @@ struct DdebugDict
 {
   GHashTable *epochs;       /* number -> DdebugEpoch */
   GTree *with_callsites;    /* number -> DdebugEpoch, those that have any, in order */
-  GPtrArray *lives;
-  GTree *lives_by_name;
+  GPtrArray *instances;
+  GTree *instances_by_name;
   GDestroyNotify free_stream;
 };
 
@@ -39,19 +39,20 @@ epoch_free (gpointer data)
 }
 
 static void
-life_free (gpointer data)
+instance_free (gpointer data)
 {
-  DdebugLife *life = data;
+  DdebugInstance *instance = data;
 
-  g_free (life->name);
-  g_hash_table_unref (life->streams);
-  g_free (life);
+  g_free (instance->name);
+  g_hash_table_unref (instance->streams);
+  g_free (instance);
 }
 
-guint
-ddebug_dict_hash (gconstpointer number)
+/* A hash that cannot be predicted, for tables whose keys a guest or a log chooses. */
+static guint
+hash_number (gconstpointer number)
 {
-  /* Multiply and shift: a universal hash as long as nobody can guess the factor, which is odd. */
+  /* Multiply-shift: a universal hash as long as nobody can guess the factor, which must be odd. */
   static guint64 factor;
 
   if (factor == 0)
@@ -78,10 +79,10 @@ ddebug_dict_new (GDestroyNotify free_stream)
 {
   DdebugDict *dict = g_new0 (DdebugDict, 1);
 
-  dict->epochs = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, epoch_free);
+  dict->epochs = g_hash_table_new_full (hash_number, NULL, NULL, epoch_free);
   dict->with_callsites = g_tree_new (compare_numbers);
-  dict->lives = g_ptr_array_new_with_free_func (life_free);
-  dict->lives_by_name = g_tree_new (compare_names);
+  dict->instances = g_ptr_array_new_with_free_func (instance_free);
+  dict->instances_by_name = g_tree_new (compare_names);
   dict->free_stream = free_stream;
   return dict;
 }
@@ -91,8 +92,8 @@ ddebug_dict_free (DdebugDict *dict)
 {
   if (!dict)
     return;
-  g_tree_unref (dict->lives_by_name);
-  g_ptr_array_unref (dict->lives);
+  g_tree_unref (dict->instances_by_name);
+  g_ptr_array_unref (dict->instances);
   g_tree_unref (dict->with_callsites);
   g_hash_table_unref (dict->epochs);
   g_free (dict);
@@ -111,37 +112,37 @@ ddebug_dict_epoch (DdebugDict *dict, guint32 number)
   return epoch;
 }
 
-/* The name says which life it is: an instance, or an epoch of which nothing more is known. */
+/* The name identifies the instance: its id or, if that is unknown, its only epoch. */
 static char *
-life_name (const DdebugEpoch *epoch)
+instance_name (const DdebugEpoch *epoch)
 {
   if (epoch->attached)
-    return g_strdup_printf ("instance %016" G_GINT64_MODIFIER "x", epoch->instance);
+    return g_strdup_printf ("instance %016" G_GINT64_MODIFIER "x", epoch->instance_id);
   return g_strdup_printf ("epoch %u", epoch->number);
 }
 
-DdebugLife *
-ddebug_dict_life (DdebugDict *dict, DdebugEpoch *epoch)
+DdebugInstance *
+ddebug_dict_instance (DdebugDict *dict, DdebugEpoch *epoch)
 {
   g_autofree char *name = NULL;
-  DdebugLife *life;
+  DdebugInstance *instance;
 
-  if (epoch->life)
-    return epoch->life;
-  name = life_name (epoch);
-  life = g_tree_lookup (dict->lives_by_name, name);
-  if (life)
+  if (epoch->instance)
+    return epoch->instance;
+  name = instance_name (epoch);
+  instance = g_tree_lookup (dict->instances_by_name, name);
+  if (instance)
     {
-      life->epoch = MAX (life->epoch, epoch->number);
-      return epoch->life = life;
+      instance->epoch = MAX (instance->epoch, epoch->number);
+      return epoch->instance = instance;
     }
-  life = g_new0 (DdebugLife, 1);
-  life->name = g_steal_pointer (&name);
-  life->epoch = epoch->number;
-  life->streams = g_hash_table_new_full (ddebug_dict_hash, NULL, NULL, dict->free_stream);
-  g_ptr_array_add (dict->lives, life);
-  g_tree_insert (dict->lives_by_name, life->name, life);
-  return epoch->life = life;
+  instance = g_new0 (DdebugInstance, 1);
+  instance->name = g_steal_pointer (&name);
+  instance->epoch = epoch->number;
+  instance->streams = g_hash_table_new_full (hash_number, NULL, NULL, dict->free_stream);
+  g_ptr_array_add (dict->instances, instance);
+  g_tree_insert (dict->instances_by_name, instance->name, instance);
+  return epoch->instance = instance;
 }
 
 void
@@ -164,24 +165,24 @@ ddebug_dict_attach (DdebugDict *dict, const DdebugChunk *chunk)
 
   if (chunk->len < sizeof attach)
     return FALSE;
-  /* A second one, or one that comes when messages were shown, would move streams to another life. */
-  if (epoch->attached || epoch->life)
+  /* A second one, or one after messages were shown, would move streams to another instance. */
+  if (epoch->attached || epoch->instance)
     return TRUE;
   memcpy (&attach, chunk->payload, sizeof attach);
   epoch->attached = TRUE;
   epoch->realtime = chunk->realtime;
   memcpy (epoch->boot_id, attach.boot_id, sizeof epoch->boot_id);
-  epoch->instance = GUINT64_FROM_LE (attach.instance);
+  epoch->instance_id = GUINT64_FROM_LE (attach.instance);
   epoch->clock = GUINT64_FROM_LE (attach.clock);
   epoch->guest_realtime = GUINT64_FROM_LE (attach.realtime);
   epoch->nr_cpus = GUINT32_FROM_LE (attach.nr_cpus);
   memcpy (epoch->release, attach.release, sizeof attach.release);
   memcpy (epoch->driver, attach.driver, sizeof attach.driver);
-  ddebug_dict_life (dict, epoch);
+  ddebug_dict_instance (dict, epoch);
   return TRUE;
 }
 
-/* The entry at @p, with @avail bytes behind it; its length, or 0 if it is malformed. */
+/* Parse the entry at @p, of @avail bytes at most; return its length, or 0 if it is malformed. */
 static guint32
 parse_callsite (const guint8 *p, gsize avail, DdebugCallsite *callsite)
 {
@@ -226,12 +227,12 @@ ddebug_dict_add (DdebugDict *dict, const DdebugChunk *chunk)
   gsize at = 0;
   guint32 len;
 
-  /* No entries are no damage.  There is no copy of nothing: an offset from NULL is not defined. */
+  /* An empty chunk is not damage.  g_memdup2() would return NULL, to which no offset can be added. */
   if (chunk->len == 0)
     return TRUE;
   if (!epoch->by_id)
     {
-      epoch->by_id = g_hash_table_new (ddebug_dict_hash, NULL);
+      epoch->by_id = g_hash_table_new (hash_number, NULL);
       epoch->payloads = g_ptr_array_new_with_free_func (g_free);
       g_tree_insert (dict->with_callsites, GUINT_TO_POINTER (epoch->number), epoch);
     }
@@ -253,7 +254,7 @@ ddebug_dict_lookup (const DdebugEpoch *epoch, guint32 id, DdebugCallsite *callsi
 
   if (!entry)
     return FALSE;
-  /* Only entries that were found well-formed are in the table. */
+  /* The table contains only entries that were parsed successfully. */
   parse_callsite (entry, DDEBUG_CALLSITE_MAX, callsite);
   return TRUE;
 }
@@ -294,7 +295,7 @@ ddebug_dict_epochs (DdebugDict *dict)
 }
 
 GPtrArray *
-ddebug_dict_lives (DdebugDict *dict)
+ddebug_dict_instances (DdebugDict *dict)
 {
-  return dict->lives;
+  return dict->instances;
 }

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * libvirt writes a domain in one way only: a line an element, two blanks a level, the
- * part of QEMU's driver at the end, < > & and quotes escaped wherever they stand.  So the
- * text is parsed to be understood, and changed as text, which leaves every other byte
- * as it is.  What was made is parsed again, and must be what was meant.
+ * The XML of a libvirt domain: parsing it, adding our device and removing it.
  *
- * Only comments and CDATA of <metadata> may hold anything.  They come before the
- * command line, so its last begin is the true one.
+ * libvirt always writes a domain in the same form: one element per line, two blanks per level, the
+ * qemu namespace at the end, and < > & and quotes escaped everywhere.  So the XML is parsed for its
+ * meaning but edited as text, which leaves all other bytes unchanged.  The result is parsed again and
+ * compared with what was intended.
+ *
+ * Only comments and CDATA in <metadata> can contain arbitrary text.  They precede the command line, so
+ * its last start tag is the real one.
  */
 #include "ddebug-domain-xml.h"
 
@@ -20,15 +22,15 @@
 #define END "\n  </qemu:commandline>\n"
 #define DOMAIN_END "</domain>\n"
 
-/* Slots of a conventional bus; QEMU's host bridges have the first. */
+/* Slots of a conventional PCI bus; QEMU's host bridges use slot 0. */
 #define SLOTS 32
 
-/* Lines around a change that are shown. */
+/* Lines of context around a change. */
 #define CONTEXT 3
 
 /* ---- -device ---- */
 
-/* The parts of "a,b=c,,d", where two commas stand for one in a value. */
+/* Split "a,b=c,,d"; two commas are one within a value. */
 static GPtrArray *
 split_options (const char *text)
 {
@@ -56,7 +58,7 @@ is_our_driver (const char *driver)
   return g_strcmp0 (driver, "virtio-ddebug") == 0 || g_strcmp0 (driver, "virtio-ddebug-pci") == 0;
 }
 
-/* QEMU takes -device '{"driver": ...}' as well. */
+/* QEMU also accepts -device '{"driver": ...}'. */
 static gboolean
 parse_json_device (const char *value, char **file)
 {
@@ -67,13 +69,14 @@ parse_json_device (const char *value, char **file)
     return FALSE;
   driver = json_object_get_member (json_node_get_object (node), "driver");
   path = json_object_get_member (json_node_get_object (node), "file");
-  if (!driver || json_node_get_value_type (driver) != G_TYPE_STRING || !is_our_driver (json_node_get_string (driver)))
+  if (!driver || json_node_get_value_type (driver) != G_TYPE_STRING
+      || !is_our_driver (json_node_get_string (driver)))
     return FALSE;
   *file = path && json_node_get_value_type (path) == G_TYPE_STRING ? json_node_dup_string (path) : NULL;
   return TRUE;
 }
 
-/* Whether that is our device; *@file: (transfer full) (nullable) its log. */
+/* Whether @value is our device; @file: (out) (transfer full) (nullable): its log. */
 static gboolean
 parse_device (const char *value, char **file)
 {
@@ -111,7 +114,7 @@ is_our_plugin (const char *value)
   return strcmp (name, "virtio-ddebug.so") == 0;
 }
 
-/* Whether the arguments at @i and after it are an option of ours; *@file as in parse_device(). */
+/* Whether the argument at @i and the next are an option of ours; @file as in parse_device(). */
 static gboolean
 is_ours (const GPtrArray *args, guint i, gboolean *is_device, char **file)
 {
@@ -141,7 +144,7 @@ find_devices (DdebugDomain *domain)
       if (!is_device)
         continue;
       domain->devices++;
-      /* QEMU's directory is the root, under libvirt */
+      /* libvirt runs QEMU in the root directory */
       if (file && !domain->log)
         domain->log = g_canonicalize_filename (file, "/");
     }
@@ -158,7 +161,7 @@ attribute (const char **names, const char **values, const char *name)
   return NULL;
 }
 
-/* Whether the elements that are open, the innermost first, are just these, outermost last; up to NULL. */
+/* Whether the open elements are exactly @names, innermost first, NULL-terminated. */
 static gboolean
 is_within (const GSList *open, const char *const *names)
 {
@@ -187,7 +190,7 @@ take_controller (DdebugDomain *domain, const char **names, const char **values)
   if (g_strcmp0 (model, "pcie-root") == 0)
     {
       domain->root_bus = "pcie.0";
-      /* what is plugged in later goes behind ports */
+      /* hot-plugged devices go behind root ports */
       domain->can_choose = TRUE;
     }
   else if (g_strcmp0 (model, "pci-root") == 0 && g_strcmp0 (attribute (names, values, "index"), "0") == 0)
@@ -200,7 +203,8 @@ take_address (DdebugDomain *domain, const char **names, const char **values)
   const char *bus = attribute (names, values, "bus"), *slot = attribute (names, values, "slot");
   guint64 number;
 
-  if (g_strcmp0 (attribute (names, values, "type"), "pci") != 0 || !bus || !slot || g_ascii_strtoull (bus, NULL, 0) != 0)
+  if (g_strcmp0 (attribute (names, values, "type"), "pci") != 0 || !bus || !slot
+      || g_ascii_strtoull (bus, NULL, 0) != 0)
     return;
   number = g_ascii_strtoull (slot, NULL, 0);
   if (number < SLOTS)
@@ -208,8 +212,8 @@ take_address (DdebugDomain *domain, const char **names, const char **values)
 }
 
 static void
-on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values, gpointer data,
-          GError **error)
+on_start (GMarkupParseContext *context, const char *element, const char **names, const char **values,
+          gpointer data, GError **error)
 {
   const GSList *open = g_markup_parse_context_get_element_stack (context)->next;
   DdebugDomain *domain = data;
@@ -217,7 +221,7 @@ on_start (GMarkupParseContext *context, const char *element, const char **names,
   if (!open && strcmp (element, "domain") == 0)
     take_root (domain, names, values);
   else if (!open)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT, "a <%s> is no domain", element);
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT, "<%s> is not a domain", element);
   else if (strcmp (element, "type") == 0 && WITHIN (open, "os", "domain"))
     domain->arch = domain->arch ? domain->arch : g_strdup (attribute (names, values, "arch"));
   else if (strcmp (element, "controller") == 0 && WITHIN (open, "devices", "domain"))
@@ -265,9 +269,10 @@ ddebug_domain_parse (const char *xml, GError **error)
   domain->args = g_ptr_array_new_with_free_func (g_free);
   domain->envs = g_ptr_array_new_with_free_func (g_free);
   context = g_markup_parse_context_new (&parser, G_MARKUP_TREAT_CDATA_AS_TEXT, domain, NULL);
-  if (!g_markup_parse_context_parse (context, xml, -1, &why) || !g_markup_parse_context_end_parse (context, &why))
+  if (!g_markup_parse_context_parse (context, xml, -1, &why)
+      || !g_markup_parse_context_end_parse (context, &why))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be read: %s", why->message);
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "cannot parse the domain's XML: %s", why->message);
       return NULL;
     }
   find_devices (domain);
@@ -302,8 +307,8 @@ ddebug_domain_free_slot (const DdebugDomain *domain)
 }
 
 /*
- * As JSON, like those of libvirt: QEMU makes all devices that are given so after all others,
- * in their order.  So ours comes last, and takes no address that is meant for one of libvirt's.
+ * As JSON, like libvirt's own devices: QEMU creates all devices given as JSON after all others, in
+ * order.  So ours comes last and does not take an address meant for one of libvirt's.
  */
 char *
 ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size, GError **error)
@@ -314,12 +319,14 @@ ddebug_domain_device (const DdebugDomain *domain, const char *log, guint64 size,
 
   if (!domain->root_bus)
     {
-      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "its machine has no PCI bus, which the device needs; use pc or q35");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                     "its machine has no PCI bus, which the device needs; use pc or q35");
       return NULL;
     }
   if (!domain->can_choose && slot < 0)
     {
-      ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "no slot of its PCI bus is free; remove a device, or add a bridge");
+      ddebug_refuse (error, DDEBUG_ERROR_REFUSED,
+                     "its PCI bus has no free slot; remove a device or add a bridge");
       return NULL;
     }
   json_builder_begin_object (builder);
@@ -366,7 +373,7 @@ append_attribute (GString *out, const char *name, const char *value)
       case '\n':
       case '\t':
       case '\r':
-        /* else they would be read as blanks */
+        /* otherwise a parser normalizes them to blanks */
         g_string_append_printf (out, "&#%d;", *p);
         break;
       default:
@@ -398,7 +405,7 @@ append_commandline (GString *out, const GPtrArray *args, const GPtrArray *envs)
   g_string_append (out, "  </qemu:commandline>\n");
 }
 
-/* Where the command line begins and ends in @xml; where there is none, both are where it would be. */
+/* Find the start and end of the command line in @xml; if it has none, both are where it would be. */
 static gboolean
 find_commandline (const char *xml, const DdebugDomain *domain, gsize *begin, gsize *end)
 {
@@ -432,7 +439,7 @@ are_equal (const GPtrArray *a, const GPtrArray *b)
 
 #define NAMESPACE " xmlns:qemu='" DDEBUG_DOMAIN_NAMESPACE "'"
 
-/* The root element of @xml, whose @len bytes end before its bracket, with the namespace or without, as libvirt has it. */
+/* Append the root element of @xml, whose @len bytes end before its bracket, with or without the namespace. */
 static void
 append_root (GString *out, const char *xml, gsize len, gboolean with_namespace)
 {
@@ -449,7 +456,7 @@ append_root (GString *out, const char *xml, gsize len, gboolean with_namespace)
     g_string_append (out, NAMESPACE);
 }
 
-/* @xml with the arguments @args in place of those that it has. */
+/* Return @xml with the arguments @args instead of its own. */
 static char *
 replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args, GError **error)
 {
@@ -460,7 +467,8 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
 
   if (!g_str_has_prefix (xml, "<domain ") || !find_commandline (xml, domain, &begin, &end))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML is not as libvirt writes it; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT,
+                     "the domain's XML is not in libvirt's own format; use virsh edit");
       return NULL;
     }
   head = root_end - xml;
@@ -473,14 +481,15 @@ replace_args (const char *xml, const DdebugDomain *domain, const GPtrArray *args
     return NULL;
   if (!are_equal (made->args, args) || !are_equal (made->envs, domain->envs))
     {
-      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; change it by virsh edit");
+      ddebug_refuse (error, DDEBUG_ERROR_FORMAT, "the domain's XML cannot be changed safely; use virsh edit");
       return NULL;
     }
   return g_string_free (g_steal_pointer (&out), FALSE);
 }
 
 char *
-ddebug_domain_add (const char *xml, const DdebugDomain *domain, const char *plugin, const char *device, GError **error)
+ddebug_domain_add (const char *xml, const DdebugDomain *domain, const char *plugin, const char *device,
+                   GError **error)
 {
   g_autoptr (GPtrArray) args = g_ptr_array_new ();
 
@@ -516,7 +525,7 @@ ddebug_domain_remove (const char *xml, const DdebugDomain *domain, GError **erro
 
 /* ---- showing ---- */
 
-/* Appends lines @from up to @to, each behind @mark. */
+/* Append lines @from up to @to, each prefixed with @mark. */
 static void
 append_lines (GString *out, char mark, char **lines, guint from, guint to)
 {
@@ -524,14 +533,15 @@ append_lines (GString *out, char mark, char **lines, guint from, guint to)
     g_string_append_printf (out, "%c%s\n", mark, lines[i]);
 }
 
-/* Lines @a_from to @a_to have become @b_from to @b_to; at most @lead and @tail lines around them are alike. */
+/* Lines @a_from to @a_to became @b_from to @b_to; @lead lines before and @tail after them are equal. */
 static void
-append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b_from, guint b_to, guint lead, guint tail)
+append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b_from, guint b_to, guint lead,
+             guint tail)
 {
   lead = MIN (lead, CONTEXT);
   tail = MIN (tail, CONTEXT);
-  g_string_append_printf (out, "@@ -%u,%u +%u,%u @@\n", a_from - lead + 1, a_to - a_from + lead + tail, b_from - lead + 1,
-                          b_to - b_from + lead + tail);
+  g_string_append_printf (out, "@@ -%u,%u +%u,%u @@\n", a_from - lead + 1, a_to - a_from + lead + tail,
+                          b_from - lead + 1, b_to - b_from + lead + tail);
   append_lines (out, ' ', a, a_from - lead, a_from);
   append_lines (out, '-', a, a_from, a_to);
   append_lines (out, '+', b, b_from, b_to);
@@ -539,14 +549,14 @@ append_hunk (GString *out, char **a, char **b, guint a_from, guint a_to, guint b
 }
 
 /*
- * There are two places at most: the first line, which is the root element, and what lies
- * between the lines that both begin and end with.
+ * At most two places differ: the first line, which is the root element, and what is between the common
+ * lines at the start and those at the end.
  */
 void
 ddebug_domain_diff (GString *out, const char *before, const char *after)
 {
   g_auto (GStrv) a = g_strsplit (before, "\n", -1), b = g_strsplit (after, "\n", -1);
-  /* what comes behind the last newline is no line */
+  /* the empty string after the last newline is not a line */
   guint na = g_strv_length (a) - 1, nb = g_strv_length (b) - 1, same = 1, tail = 0;
 
   while (same < MIN (na, nb) && strcmp (a[same], b[same]) == 0)

@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Which items are shown: by boot, time, CPU, text and callsite. */
 #include "ddebug-filter.h"
 
 #include <string.h>
 
 #include "ddebug-format.h"
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "ddebug-query.h"
 #include "ddebug-time.h"
 #include "ddebug-wait.h"
 
 /*
- * Steps, and KiB, that the library may take for one message: some milliseconds.  A
- * guest may write what a pattern of its reader needs for ever for.  A pattern that
- * does without nested repetitions takes a few steps a byte, of 1023 at most.
+ * Maximum steps and KiB that PCRE2 may use for one message: some milliseconds.  Otherwise a guest could
+ * write a message on which its reader's pattern takes forever.  A pattern without nested repetitions
+ * takes a few steps per byte, of which a message has at most 1023.
  */
 #define GREP_LIMITS "(*LIMIT_MATCH=100000)(*LIMIT_DEPTH=100000)(*LIMIT_HEAP=65536)"
 
@@ -26,8 +27,8 @@ struct DdebugFilter
 {
   char *boot_text;          /* NULL: any */
   DdebugBootName boot;
-  guint64 since;            /* ns since 1970, the first */
-  guint64 until;            /* and the last */
+  guint64 since;            /* the first time that passes, ns since 1970 */
+  guint64 until;            /* the last one */
   GArray *cpus;             /* of CpuRange; NULL: any */
   GRegex *grep;             /* NULL: any */
   DdebugQueries *queries;   /* NULL: any */
@@ -65,8 +66,8 @@ ddebug_filter_set_boot (DdebugFilter *filter, const char *text, GError **error)
   if (!ddebug_boot_name_parse (text, &filter->boot))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "--boot=%s: not a boot; give 0 for the newest, -1 for the one before, 1 for the oldest, an id "
-                   "of --list-boots, or an id and +1 or -1", text);
+                   "--boot=%s: invalid boot; use 0 for the newest, -1 for the one before it, 1 for the oldest, "
+                   "an ID from --list-boots, or ID+1 or ID-1", text);
       return FALSE;
     }
   filter->boot_text = g_strdup (text);
@@ -96,7 +97,7 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   dict = ddebug_dict_new (NULL);
   if (!again || !ddebug_boots_scan (again, live, dict, error))
     return FALSE;
-  /* not all boots are known, and nothing will be shown */
+  /* not all boots are known, but nothing will be shown any more */
   if (ddebug_wait_signal ())
     return TRUE;
   boots = ddebug_boots_find (dict);
@@ -109,8 +110,8 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   if (how == DDEBUG_FILTER_BOOT_NEWEST && !is_newest)
     {
       g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_BOOT,
-                   "%s: boot %s is not the newest, and --pipe would consume unseen what came after it; "
-                   "use --trace, or the newest, which is 0", path, filter->boot_text);
+                   "%s: boot %s is not the newest, and --pipe would consume later boots unseen; "
+                   "use --trace or --boot=0", path, filter->boot_text);
       return FALSE;
     }
   place->from = boot->from;
@@ -118,7 +119,7 @@ ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean 
   return TRUE;
 }
 
-/* What is of no epoch belongs to the one before it. */
+/* An item without an epoch belongs to the one before it. */
 static gboolean
 passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
 {
@@ -129,7 +130,7 @@ passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
 
 /* ---- the time ---- */
 
-/* @rest: ns of a us that belong to it, too.  What 64 bits of ns cannot tell is before or after all. */
+/* @rest: ns to add to the last us.  Times beyond 64 bits of ns become the minimum or maximum. */
 static gboolean
 parse_time (const char *option, const char *text, gint64 now, guint64 rest, guint64 *ns, GError **error)
 {
@@ -139,8 +140,8 @@ parse_time (const char *option, const char *text, gint64 now, guint64 rest, guin
   if (!ddebug_time_parse (text, now, local, &us))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                   "%s=%s: not a time; give \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
-                   "\"5min ago\", @1700000000 or the like", option, text);
+                   "%s=%s: invalid time; use \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
+                   "\"5min ago\", @1700000000 or similar", option, text);
       return FALSE;
     }
   if (us < 0)
@@ -183,8 +184,8 @@ ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last)
 }
 
 /*
- * What is missing was there at some time between the message before it and what came
- * next; 0 is any time.  What a QEMU that died left in the rings has no last time.
+ * Missing messages are of any time between the message before them and the item after; 0 is any time.
+ * What a QEMU that died left in the rings has no upper limit.
  */
 static gboolean
 passes_time (const DdebugFilter *filter, const DdebugItem *item)
@@ -229,7 +230,7 @@ ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError **error)
         return TRUE;
     }
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-               "--cpu=%s: no CPUs; give numbers and ranges, 0-3,7 for example", text);
+               "--cpu=%s: invalid CPU list; use numbers and ranges, for example 0-3,7", text);
   return FALSE;
 }
 
@@ -260,9 +261,9 @@ has_capital (const char *pattern)
 }
 
 /*
- * A guest's bytes need not be UTF-8, and are not checked for it: so the pattern is
- * one of bytes.  The empty group keeps it from turning UTF-8 on by "(*UTF)", which
- * counts at the begin only.
+ * A guest's bytes need not be UTF-8 and are not checked for it, so the pattern is matched against
+ * bytes.  The empty group prevents the pattern from enabling UTF-8 with "(*UTF)", which is recognized
+ * only at the start.
  */
 gboolean
 ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error)
@@ -275,7 +276,7 @@ ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase se
   if (sensitive == DDEBUG_CASE_INSENSITIVE || (sensitive == DDEBUG_CASE_AUTO && !has_capital (pattern)))
     flags |= G_REGEX_CASELESS;
   g_clear_pointer (&filter->grep, g_regex_unref);
-  /* What is wrong with it is said of what the user wrote. */
+  /* Compile what the user wrote first, so that errors refer to it. */
   plain = g_regex_new (pattern, flags, 0, &why);
   if (plain)
     filter->grep = g_regex_new (limited, flags | G_REGEX_OPTIMIZE, 0, NULL);
@@ -283,7 +284,7 @@ ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase se
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE, "--grep: %s", why->message);
   else if (!filter->grep)
     g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
-                 "--grep=%s: a pattern may not begin with a setting such as (*UTF); leave it out", pattern);
+                 "--grep=%s: a pattern must not start with an option such as (*UTF); remove it", pattern);
   return filter->grep != NULL;
 }
 
@@ -309,10 +310,10 @@ passes_grep (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugI
   else if (message->args)
     {
       len = ddebug_dict_lookup (item->epoch, message->callsite, &callsite)
-                ? ddebug_packed_render (message, &callsite, packed) : -1;
+                ? ddebug_render_packed (message, &callsite, packed) : -1;
       text = (const char *) packed;
     }
-  /* what cannot be read may be anything */
+  /* an unreadable message could match */
   if (len < 0 || g_regex_match_full (filter->grep, text, len, 0, 0, NULL, &error))
     return TRUE;
   place->gave_up |= error != NULL;
@@ -334,7 +335,7 @@ ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error)
   return FALSE;
 }
 
-/* One whose callsite is not in the log may be of any; a line of the kernel's log is of none. */
+/* A message whose callsite is not in the log could match; a line of the kernel log has no callsite. */
 static gboolean
 passes_query (const DdebugFilter *filter, const DdebugItem *item)
 {
@@ -355,7 +356,8 @@ ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, cons
 {
   if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
     return TRUE;
-  if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item) || !passes_cpu (filter, item))
+  if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item)
+      || !passes_cpu (filter, item))
     return FALSE;
   return item->type != DDEBUG_ITEM_MESSAGE
          || (passes_query (filter, item) && passes_grep (filter, place, item));

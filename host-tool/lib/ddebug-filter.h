@@ -2,10 +2,9 @@
 /*
  * Which items are shown.
  *
- * A message is left out only if it surely is not what was asked for.  A notice of
- * something missing is left out only if that surely was not: it follows boot, time
- * and CPU, and no text.  What concerns the log as a whole, damage for instance, is
- * never left out.
+ * A message is omitted only if it certainly does not match.  A notice of missing messages is omitted
+ * only if they certainly do not match by boot, time or CPU; their text is not considered.  A notice
+ * that concerns the whole log, such as damage, is never omitted.
  */
 #ifndef DDEBUG_FILTER_H
 #define DDEBUG_FILTER_H
@@ -17,18 +16,18 @@
 
 typedef struct DdebugFilter DdebugFilter;
 
-/* Lets everything pass. */
+/* A filter that passes everything. */
 DdebugFilter *ddebug_filter_new (void);
 void ddebug_filter_free (DdebugFilter *filter);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugFilter, ddebug_filter_free)
 
 /*
- * What the options --boot and so on ask for; FALSE with @error set, which names the
- * option, if @text is not of its language.  Each replaces what was set before.
+ * Set what the options --boot and so on ask for, replacing what was set before; FALSE with @error set,
+ * which names the option, if @text is invalid.
  */
 gboolean ddebug_filter_set_boot (DdebugFilter *filter, const char *text, GError **error);
 
-/* @now: us since 1970; times without a zone are in the local one. */
+/* @now: us since 1970.  Times without a zone are local. */
 gboolean ddebug_filter_set_since (DdebugFilter *filter, const char *text, gint64 now, GError **error);
 gboolean ddebug_filter_set_until (DdebugFilter *filter, const char *text, gint64 now, GError **error);
 
@@ -37,57 +36,59 @@ gboolean ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError 
 
 typedef enum
 {
-  DDEBUG_CASE_AUTO,         /* sensitive, unless all letters of the pattern are small */
+  DDEBUG_CASE_AUTO,         /* sensitive only if the pattern has a capital letter */
   DDEBUG_CASE_SENSITIVE,
   DDEBUG_CASE_INSENSITIVE,
 } DdebugCase;
 
-/* A regular expression (PCRE2) over the bytes of messages; letters, whose case this is of, are ASCII's. */
-gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive, GError **error);
-/* See ddebug-query.h; what is added is an alternative to what was before. */
+/* A regular expression (PCRE2) over the bytes of messages; @sensitive concerns ASCII letters. */
+gboolean ddebug_filter_set_grep (DdebugFilter *filter, const char *pattern, DdebugCase sensitive,
+                                 GError **error);
+/* Add a query as an alternative to those added before; see ddebug-query.h. */
 gboolean ddebug_filter_add_query (DdebugFilter *filter, const char *text, GError **error);
 
 gboolean ddebug_filter_has_boot (const DdebugFilter *filter);
 
-/* FALSE: what is asked for cannot be, since it is to end before it begins. */
+/* FALSE: nothing can match, because --until is before --since. */
 gboolean ddebug_filter_is_possible (const DdebugFilter *filter);
-/* ns since 1970, the last that passes; G_MAXUINT64: there is none. */
+/* The last time that passes, ns since 1970; G_MAXUINT64: no limit. */
 guint64 ddebug_filter_until (const DdebugFilter *filter);
-/* Whether anything between these, ns since 1970, may pass as far as time goes. */
+/* Whether anything between @first and @last, ns since 1970, can pass by its time. */
 gboolean ddebug_filter_overlaps (const DdebugFilter *filter, guint64 first, guint64 last);
 
-/* What a filter keeps of one log, while it is read. */
+/* State of a filter for one log that is read. */
 typedef struct
 {
-  guint32 from;             /* numbers of the epochs that pass */
-  guint32 to;
-  gboolean inside;          /* the last item that was of an epoch was of one of them */
-  gboolean gave_up;         /* the pattern takes too long for a message, which passed */
+  guint32 from;             /* first number of the epochs that pass */
+  guint32 to;               /* last number */
+  gboolean inside;          /* the last item with an epoch was of one of them */
+  gboolean gave_up;         /* the pattern took too long on a message, which passed */
 } DdebugFilterPlace;
 
 typedef enum
 {
-  DDEBUG_FILTER_BOOT_ALONE, /* the boot that was named */
-  DDEBUG_FILTER_BOOT_ON,    /* if it is the newest, those that come after it, too */
-  DDEBUG_FILTER_BOOT_NEWEST, /* the same, and it is an error if it is not */
+  DDEBUG_FILTER_BOOT_ALONE, /* the named boot */
+  DDEBUG_FILTER_BOOT_ON,    /* if it is the newest, later ones as well */
+  DDEBUG_FILTER_BOOT_NEWEST, /* the same, and an error if it is not the newest */
 } DdebugFilterBoot;
 
 /**
  * ddebug_filter_begin:
- * @reader: of the log; is not read
- * @live: somebody may be writing it
- * @path: its name, for @error
- * @place: (out): to be handed on to ddebug_filter_passes()
+ * @reader: of the log; its position does not change
+ * @live: the log may have a writer
+ * @path: the log, for @error
+ * @place: (out): state to pass to ddebug_filter_passes()
  *
- * Looks which epochs are those of the boot; reads the log once for it, if the filter has one.  With
- * another @how than %DDEBUG_FILTER_BOOT_ALONE the newest boot of a log that has none yet is the one that comes.
+ * Find the epochs of the boot; if the filter has one, this reads the log once.  Unless @how is
+ * %DDEBUG_FILTER_BOOT_ALONE, the newest boot of a log without boots is the next one to appear.
  *
- * Returns: %FALSE with @error set if the log has no such boot (%DDEBUG_ERROR_BOOT), or could not be read
+ * Returns: %FALSE with @error set if the log has no such boot (%DDEBUG_ERROR_BOOT) or cannot be read
  */
-gboolean ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live, DdebugFilterBoot how,
+gboolean ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live,
+                              DdebugFilterBoot how,
                               const char *path, DdebugFilterPlace *place, GError **error);
 
-/* Whether @item, the next of the log that @place belongs to, is to be shown. */
+/* Whether to show @item, the next one of the log that @place belongs to. */
 gboolean ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugItem *item);
 
 #endif

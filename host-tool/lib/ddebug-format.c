@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Format items as lines, and escape what a guest wrote. */
 #include "ddebug-format.h"
 
 #include <string.h>
 
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "virtio_ddebug.h"
 
 /* ---- escaping ---- */
@@ -17,10 +18,9 @@ is_plain (guint8 c)
 #define BYTES(b) (G_GUINT64_CONSTANT (0x0101010101010101) * (b))
 
 /*
- * Whether all of eight bytes are plain.  The high bit of each byte of a term
- * tells whether it is below 0x20, DEL, a backslash (zero after the xor), or not
- * ASCII.  A borrow or a carry from the byte below can set a bit too many, which
- * costs a slower look, and clears none of these.
+ * Whether all of eight bytes are plain.  The high bit of each byte of a term is set if that byte is
+ * below 0x20, DEL, a backslash (zero after the xor), or not ASCII.  A borrow or carry from the byte
+ * below can set an additional bit, which only takes the slower path, but cannot clear one of these.
  */
 static gboolean
 are_plain (const guint8 *p)
@@ -41,10 +41,7 @@ append_hex (GString *out, guint8 c)
   g_string_append_len (out, text, sizeof text);
 }
 
-/*
- * What Unicode calls Default_Ignorable_Code_Point and GLib printable: it takes
- * part in a text without being seen.
- */
+/* Characters that are Default_Ignorable_Code_Point in Unicode but printable for GLib: they are invisible. */
 static gboolean
 is_invisible (gunichar c)
 {
@@ -69,8 +66,8 @@ is_invisible (gunichar c)
 }
 
 /*
- * GLib's idea of printable leaves out controls, formats (all bidirectional ones
- * among them), surrogates and what Unicode has not assigned.
+ * g_unichar_isprint() excludes controls, format characters (including all bidirectional ones),
+ * surrogates and unassigned characters.
  */
 gsize
 ddebug_format_printable (const guint8 *p, gsize len)
@@ -86,14 +83,14 @@ ddebug_format_printable (const guint8 *p, gsize len)
   return g_utf8_skip[*p];
 }
 
-/* Whether the backslash at @p would read as the begin of an escape. */
+/* Whether the backslash at @p looks like the start of an escape. */
 static gboolean
 looks_escaped (const guint8 *p, gsize len)
 {
   return len >= 4 && p[1] == 'x' && g_ascii_isxdigit (p[2]) && g_ascii_isxdigit (p[3]);
 }
 
-/* printf() would allocate: this is done for each line of a message. */
+/* Without printf(), which would allocate: called for each line of a message. */
 static void
 append_new_line (GString *out, guint indent)
 {
@@ -104,7 +101,7 @@ append_new_line (GString *out, guint indent)
   memset (out->str + len, ' ', indent);
 }
 
-/* One character that is not plain; returns how many bytes it took. */
+/* Append one character that is not plain; return the number of bytes consumed. */
 static gsize
 escape_one (GString *out, const guint8 *p, gsize len, DdebugEscape flags, guint indent)
 {
@@ -144,7 +141,7 @@ ddebug_escape (GString *out, const void *text, gsize len, DdebugEscape flags, gu
 {
   const guint8 *p = text, *end;
 
-  /* There may be no text at all: an offset from NULL is not defined. */
+  /* @text may be NULL then, and adding to NULL is undefined. */
   if (len == 0)
     return;
   end = p + len;
@@ -186,13 +183,13 @@ ddebug_format_reason (DdebugLostReason reason)
   static const char *const reasons[] = {
     [DDEBUG_LOST_OLDEST] = "no longer in the log",
     [DDEBUG_LOST_OVERTAKEN] = "overwritten in the log before they were read",
-    [DDEBUG_LOST_DAMAGED] = "the log is damaged there",
+    [DDEBUG_LOST_DAMAGED] = "the log is damaged here",
     [DDEBUG_LOST_IO] = "the host could not write them",
-    [DDEBUG_LOST_FULL] = "the log was full and kept its oldest",
-    [DDEBUG_LOST_RATE] = "they exceeded the rate limit of the log",
-    [DDEBUG_LOST_RING] = "overwritten in the guest before the host took them",
-    [DDEBUG_LOST_RECORDS] = "in records that cannot be read",
-    [DDEBUG_LOST_TAIL] = "never written, the host ended before",
+    [DDEBUG_LOST_FULL] = "the log was full (mode=drop)",
+    [DDEBUG_LOST_RATE] = "the log's rate limit was exceeded",
+    [DDEBUG_LOST_RING] = "overwritten in the guest before the host read them",
+    [DDEBUG_LOST_RECORDS] = "in unreadable records",
+    [DDEBUG_LOST_TAIL] = "never written: QEMU ended first",
   };
 
   return reasons[reason];
@@ -219,7 +216,7 @@ ddebug_format_size (GString *out, guint64 bytes)
 {
   g_autofree char *text = g_format_size_full (bytes, G_FORMAT_SIZE_IEC_UNITS);
 
-  /* GLib puts a no-break space before the unit; it is for terminals of any kind here. */
+  /* GLib puts a no-break space before the unit; use a blank, which any terminal can print. */
   for (const char *p = text; *p; p = g_utf8_next_char (p))
     g_string_append_c (out, g_utf8_get_char (p) == 0xa0 ? ' ' : *p);
 }
@@ -252,9 +249,10 @@ word_flags (const DdebugFormat *format)
   return format->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
 }
 
-/* What a guest wrote into a message or its callsite's names. */
+/* Append text that a guest wrote: of a message or a callsite's name. */
 static void
-append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags, guint indent)
+append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, DdebugEscape flags,
+             guint indent)
 {
   if (format->raw)
     g_string_append_len (out, (const char *) text, len);
@@ -262,7 +260,7 @@ append_text (DdebugFormat *format, GString *out, const guint8 *text, gsize len, 
     ddebug_escape (out, text, len, word_flags (format) | flags, indent);
 }
 
-/* printf() would allocate: this is done for each message. */
+/* Without printf(), which would allocate: called for each message. */
 static void
 append_number (GString *out, guint32 number)
 {
@@ -291,7 +289,7 @@ append_callsite (DdebugFormat *format, const DdebugCallsite *callsite, GString *
   g_string_append_len (out, ": ", 2);
 }
 
-/* "[%5lu.%06lu] ", as the kernel prints a time, with microseconds cut off; returns its width. */
+/* Append "[%5lu.%06lu] ", like the kernel, truncated to microseconds; return its width. */
 static guint
 append_stamp (GString *out, guint64 ns)
 {
@@ -331,19 +329,18 @@ ddebug_format_own_stamp (const DdebugMessage *message)
   return text[i + 7] == ']' && text[i + 8] == ' ' ? i + 9 : 0;
 }
 
-/* What cannot be shown is said in its place, with how much of it there is. */
 gsize
 ddebug_format_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
-  int len = callsite ? ddebug_packed_render (message, callsite, text) : -1;
+  int len = callsite ? ddebug_render_packed (message, callsite, text) : -1;
 
   if (len >= 0)
     return len;
   memcpy (text, message->text, message->len);
   return message->len
          + g_snprintf ((char *) text + message->len, DDEBUG_FORMAT_PACKED_MAX - message->len,
-                       callsite ? "(not readable: %u bytes of arguments that do not fit the format of callsite %u)"
-                                : "(not readable: %u bytes of arguments of callsite %u, which is not in the log)",
+                       callsite ? "(unreadable: %u argument bytes that do not match the format of callsite %u)"
+                                : "(unreadable: %u argument bytes of callsite %u, which is not in the log)",
                        (guint) message->args_len, (guint) message->callsite);
 }
 
@@ -368,10 +365,11 @@ append_message (DdebugFormat *format, const DdebugItem *item, GString *out)
   else if (format->callsite)
     append_callsite (format, callsite, out);
   if (message->args)
-    append_text (format, out, packed, ddebug_format_packed (message, callsite, packed), DDEBUG_ESCAPE_LINES, indent);
-  else
-    append_text (format, out, own ? message->text + own : message->text, message->len - own, DDEBUG_ESCAPE_LINES,
+    append_text (format, out, packed, ddebug_format_packed (message, callsite, packed), DDEBUG_ESCAPE_LINES,
                  indent);
+  else
+    append_text (format, out, own ? message->text + own : message->text, message->len - own,
+                 DDEBUG_ESCAPE_LINES, indent);
   g_string_append_c (out, '\n');
 }
 
@@ -384,7 +382,7 @@ append_count (GString *out, guint64 count, const char *noun)
 }
 
 static void
-append_where (GString *out, const DdebugStream *stream)
+append_where (GString *out, const DdebugMergerStream *stream)
 {
   char buf[16];
 
@@ -406,7 +404,7 @@ append_dropped (const DdebugItem *item, GString *out)
                             item->torn);
 }
 
-/* What cannot be in the text of a message: a line of its own. */
+/* Append the notice for a late message, a line of its own. */
 static void
 append_late (const DdebugItem *item, GString *out)
 {
@@ -418,14 +416,17 @@ append_late (const DdebugItem *item, GString *out)
                           micros / 1000000, (guint) (micros % 1000000));
 }
 
-/* Once for each QEMU that died: an epoch has not had two.  The order of time puts checked ones in between. */
+/*
+ * Print the notice once for each QEMU that died, that is once per epoch, which never has two.  Sorting by
+ * time puts messages with a checksum in between.
+ */
 static void
 begin_unchecked (DdebugFormat *format, GString *out)
 {
   if (format->unchecked)
     return;
   format->unchecked = TRUE;
-  g_string_append (out, "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it --\n");
+  g_string_append (out, "-- QEMU died; the following was still in the guest's rings and has no checksum --\n");
 }
 
 static const char *
@@ -434,13 +435,13 @@ stop_words (guint64 why)
   static const char *const words[] = {
     [DDEBUG_LOG_STOP_OTHER] = "the VM was stopped",
     [DDEBUG_LOG_STOP_PAUSED] = "the VM was paused",
-    [DDEBUG_LOG_STOP_SHUTDOWN] = "the VM was stopped, since it was shut down",
-    [DDEBUG_LOG_STOP_PANICKED] = "the VM was stopped: its pvpanic device was told of a panic",
+    [DDEBUG_LOG_STOP_SHUTDOWN] = "the VM was stopped: it is shutting down",
+    [DDEBUG_LOG_STOP_PANICKED] = "the VM was stopped: pvpanic reported a guest panic",
     [DDEBUG_LOG_STOP_WATCHDOG] = "the VM was stopped by its watchdog",
-    [DDEBUG_LOG_STOP_IO_ERROR] = "the VM was stopped: a disk of it failed or was full",
-    [DDEBUG_LOG_STOP_INTERNAL_ERROR] = "the VM was stopped: QEMU or KVM could not go on",
-    [DDEBUG_LOG_STOP_SUSPENDED] = "the guest has suspended itself",
-    [DDEBUG_LOG_STOP_SAVED] = "the VM was stopped, to be saved or moved",
+    [DDEBUG_LOG_STOP_IO_ERROR] = "the VM was stopped: a disk failed or was full",
+    [DDEBUG_LOG_STOP_INTERNAL_ERROR] = "the VM was stopped: internal error in QEMU or KVM",
+    [DDEBUG_LOG_STOP_SUSPENDED] = "the guest suspended itself",
+    [DDEBUG_LOG_STOP_SAVED] = "the VM was stopped for saving or migration",
     [DDEBUG_LOG_STOP_DEBUG] = "the VM was stopped by a debugger",
   };
 
@@ -452,13 +453,13 @@ shutdown_words (guint64 why)
 {
   static const char *const words[] = {
     [DDEBUG_LOG_SHUTDOWN_OTHER] = "the VM ended",
-    [DDEBUG_LOG_SHUTDOWN_QUIT] = "the VM was ended by QEMU's monitor",
-    [DDEBUG_LOG_SHUTDOWN_SIGNAL] = "the VM was ended by a signal to QEMU",
-    [DDEBUG_LOG_SHUTDOWN_UI] = "the VM was ended by closing its window",
-    [DDEBUG_LOG_SHUTDOWN_GUEST] = "the guest has powered off",
+    [DDEBUG_LOG_SHUTDOWN_QUIT] = "the VM was terminated from QEMU's monitor",
+    [DDEBUG_LOG_SHUTDOWN_SIGNAL] = "the VM was terminated by a signal to QEMU",
+    [DDEBUG_LOG_SHUTDOWN_UI] = "the VM was terminated by closing its window",
+    [DDEBUG_LOG_SHUTDOWN_GUEST] = "the guest powered off",
     [DDEBUG_LOG_SHUTDOWN_RESET] = "the guest was reset, which ends this VM",
     [DDEBUG_LOG_SHUTDOWN_PANIC] = "the guest panicked, which ends this VM",
-    [DDEBUG_LOG_SHUTDOWN_ERROR] = "the VM was ended by an error of the host",
+    [DDEBUG_LOG_SHUTDOWN_ERROR] = "the VM was terminated by a host error",
   };
 
   return words[why < G_N_ELEMENTS (words) ? why : DDEBUG_LOG_SHUTDOWN_OTHER];
@@ -467,6 +468,8 @@ shutdown_words (guint64 why)
 static void
 append_own_notice (GString *out, const guint64 args[2])
 {
+  const char *after = "";
+
   switch (args[0])
     {
     case VIRTIO_DDEBUG_NOTICE_OOPS:
@@ -476,13 +479,14 @@ append_own_notice (GString *out, const guint64 args[2])
       g_string_append (out, "the guest's kernel panicked");
       break;
     case VIRTIO_DDEBUG_NOTICE_KDUMP:
-      g_string_append (out, "the guest's kernel panicked, and a capture kernel takes over");
+      g_string_append (out, "the guest's kernel panicked");
+      after = ", its kdump kernel takes over";
       break;
     default:
-      g_string_append_printf (out, "the guest's kernel gave notice %" G_GUINT64_FORMAT, args[0]);
+      g_string_append_printf (out, "the guest's kernel sent unknown notice %" G_GUINT64_FORMAT, args[0]);
       break;
     }
-  g_string_append_printf (out, " on cpu %" G_GUINT64_FORMAT, args[1]);
+  g_string_append_printf (out, " on cpu %" G_GUINT64_FORMAT "%s", args[1], after);
 }
 
 void
@@ -491,34 +495,34 @@ ddebug_format_event (GString *out, guint32 event, const guint64 args[2])
   switch (event)
     {
     case DDEBUG_LOG_EVENT_OPEN:
-      g_string_append_printf (out, "QEMU, pid %" G_GUINT64_FORMAT ", took the log", args[0]);
+      g_string_append_printf (out, "QEMU (pid %" G_GUINT64_FORMAT ") opened the log", args[0]);
       break;
     case DDEBUG_LOG_EVENT_ATTACH:
       g_string_append (out, "the guest's driver attached");
       break;
     case DDEBUG_LOG_EVENT_RESET:
-      g_string_append (out, "the guest's driver left, or was reset");
+      g_string_append (out, "the guest's driver detached or was reset");
       break;
     case DDEBUG_LOG_EVENT_STOP:
       g_string_append (out, stop_words (args[0]));
       break;
     case DDEBUG_LOG_EVENT_CONT:
-      g_string_append (out, "the VM went on");
+      g_string_append (out, "the VM resumed");
       break;
     case DDEBUG_LOG_EVENT_CLOSE:
-      g_string_append (out, "QEMU was done with the log");
+      g_string_append (out, "QEMU closed the log");
       break;
     case DDEBUG_LOG_EVENT_NOTICE:
       append_own_notice (out, args);
       break;
     case DDEBUG_LOG_EVENT_MACHINE_RESET:
-      g_string_append (out, "the machine was reset or switched on");
+      g_string_append (out, "the machine was reset or powered on");
       break;
     case DDEBUG_LOG_EVENT_SHUTDOWN:
       g_string_append (out, shutdown_words (args[0]));
       break;
     default:
-      g_string_append_printf (out, "event %u", event);
+      g_string_append_printf (out, "unknown event %u", event);
       break;
     }
 }
@@ -545,7 +549,7 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append (out, ": the guest's driver is newer than this tool");
       break;
     case DDEBUG_ITEM_BAD_SPAN:
-      g_string_append (out, "records given up");
+      g_string_append (out, "records discarded");
       append_where (out, item->stream);
       g_string_append_printf (out, ": %s", item->text);
       break;
@@ -556,7 +560,7 @@ append_notice (const DdebugItem *item, GString *out)
       break;
     case DDEBUG_ITEM_IO_LOST:
       append_count (out, item->count, item->reason == DDEBUG_LOST_RATE ? "gap" : "chunk");
-      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) given up: %s", item->bytes,
+      g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) discarded: %s", item->bytes,
                               item->reason == DDEBUG_LOST_FULL || item->reason == DDEBUG_LOST_RATE
                                   ? ddebug_format_reason (item->reason) : "the host could not write the log");
       break;
@@ -568,11 +572,11 @@ append_notice (const DdebugItem *item, GString *out)
   g_string_append (out, " --\n");
 }
 
-/* Whether a reader of the output must be told that @b is not @a. */
+/* Whether a change from @a to @b must be visible in the output. */
 static gboolean
 is_other_boot (const DdebugEpoch *a, const DdebugEpoch *b)
 {
-  return !a->attached || !b->attached || a->instance != b->instance
+  return !a->attached || !b->attached || a->instance_id != b->instance_id
          || memcmp (a->boot_id, b->boot_id, sizeof a->boot_id) != 0;
 }
 
@@ -601,7 +605,7 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
   format->epoch = epoch;
 }
 
-/* Lines that were taken from the kernel's log afterwards stand between two notices, and events outside. */
+/* Put lines that were copied from the kernel log between two notices, and events outside of them. */
 static void
 begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
@@ -618,7 +622,8 @@ begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
     return;
   if (past & (DDEBUG_KMSG_F_PANIC | DDEBUG_KMSG_F_OOPS))
     {
-      g_string_append_printf (out, "-- the kernel's log before %s", past & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
+      g_string_append_printf (out, "-- the kernel's log before %s",
+                              past & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
       append_where (out, item->stream);
       g_string_append (out, " --\n");
     }

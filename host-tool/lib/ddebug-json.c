@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Texts of a guest are no JSON strings before they are known to be UTF-8 without NUL;
- * what is not is an array of its bytes, as journalctl has it.  A string may still hold
- * what a terminal obeys or hides: such characters are written as \uXXXX, which no reader
- * of JSON can tell from themselves.
+ * Items as JSON.
+ *
+ * A guest's text becomes a JSON string only if it is UTF-8 without NUL, and otherwise an array of its
+ * bytes, as in journalctl.  A string can still contain what a terminal would execute or hide; such
+ * characters are written as \uXXXX, which is equivalent for a JSON parser.
  */
 #include "ddebug-json.h"
 
@@ -12,10 +13,10 @@
 #include "ddebug-format.h"
 #include "virtio_ddebug.h"
 
-/* The greatest integer below which a double has all others: what JavaScript and jq can tell. */
+/* The largest integer up to which a double, and so JavaScript and jq, represents every one exactly. */
 #define NUMBER_MAX ((G_GUINT64_CONSTANT (1) << 53) - 1)
 
-/* pr_debug() and dev_dbg() have no other: KERN_DEBUG. */
+/* KERN_DEBUG, the level of all pr_debug() and dev_dbg(). */
 #define LEVEL_DEBUG 7
 
 /* ---- members ---- */
@@ -87,7 +88,7 @@ append_unit (GString *out, guint unit)
   g_string_append_printf (out, "\\u%04x", unit);
 }
 
-/* As the one or two units of UTF-16 that it has. */
+/* Append @c as its one or two UTF-16 units. */
 static void
 append_escaped (GString *out, gunichar c)
 {
@@ -110,7 +111,7 @@ ddebug_json_finish (JsonBuilder *builder, gboolean utf8, GString *out)
 
   json_generator_set_root (generator, root);
   json_generator_to_gstring (generator, line);
-  /* Nothing but strings has characters that are not ASCII, and none of the rest is a control. */
+  /* Only strings contain non-ASCII characters, and nothing outside of them is a control character. */
   for (p = line->str; *p; p = g_utf8_next_char (p))
     if (*p >= 0x20 && *p < 0x7f)
       g_string_append_c (out, *p);
@@ -121,7 +122,7 @@ ddebug_json_finish (JsonBuilder *builder, gboolean utf8, GString *out)
   g_string_append_c (out, '\n');
 }
 
-/* Begins an object with what all have. */
+/* Start an object with the members that all have. */
 static JsonBuilder *
 begin_object (const DdebugJson *json, const DdebugSuper *super, const char *type)
 {
@@ -159,7 +160,7 @@ add_epoch (JsonBuilder *builder, const DdebugEpoch *epoch)
 }
 
 static void
-add_stream (JsonBuilder *builder, const DdebugStream *stream)
+add_stream (JsonBuilder *builder, const DdebugMergerStream *stream)
 {
   char buf[16];
 
@@ -178,7 +179,7 @@ add_callsite (JsonBuilder *builder, const DdebugCallsite *callsite)
   ddebug_json_add_number (builder, "line", callsite->line);
 }
 
-/* A line that was taken from the kernel's log afterwards has the stamp that it had there, "[    1.234567] ". */
+/* A line that was copied from the kernel log has the time stamp that it had there, "[    1.234567] ". */
 static void
 add_own_stamp (JsonBuilder *builder, const guint8 *text, guint len)
 {
@@ -202,7 +203,7 @@ add_kernel_log (JsonBuilder *builder, const DdebugMessage *message)
                                                                : "start");
 }
 
-/* Without the stamp that it begins with, of @own bytes.  @callsite: NULL if the log has it not. */
+/* Add the text after its own time stamp of @own bytes.  @callsite: NULL if it is not in the log. */
 static void
 add_text (JsonBuilder *builder, const DdebugMessage *message, const DdebugCallsite *callsite, guint own)
 {
@@ -281,7 +282,7 @@ add_event (JsonBuilder *builder, const DdebugItem *item)
   g_autoptr (GString) text = g_string_new (NULL);
 
   ddebug_format_event (text, item->event, item->args);
-  /* no other is given out: ddebug-view.c */
+  /* ddebug-view.c returns no others */
   ddebug_json_add_string (builder, "event", item->event == DDEBUG_LOG_EVENT_NOTICE ? "notice" : "stop");
   ddebug_json_add_string (builder, "reason", event_reason (item));
   if (item->event == DDEBUG_LOG_EVENT_NOTICE)
@@ -402,7 +403,8 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
 }
 
 void
-ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index, GString *out)
+ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const DdebugBoot *boot, int index,
+                  GString *out)
 {
   static const char *const deaths[] = {
     [VIRTIO_DDEBUG_NOTICE_OOPS] = "oops",

@@ -1,31 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A merge of queues.
+ * Sort the messages of all streams by time: a merge of queues.
  *
- * Each stream has a queue of spans, as they came.  Its head is the next thing
- * it has to say: a message, or a note, which comes with the time of the message
- * before it (of the sub-buffer, if it is the first).  A heap holds the streams that have a head, the earliest on top.
- * Within a stream nothing is ever reordered, whatever times the guest wrote.
+ * Each stream has a queue of spans in order of arrival.  Its head is its next item: a message, or a
+ * notice, which gets the time of the message before it (that of the sub-buffer if it is the first).  A
+ * heap contains the streams that have a head, the earliest on top.  Within a stream nothing is ever
+ * reordered, whatever times the guest wrote.
  *
- * Held or due.  A span found in pass p may be followed, in the log, by older
- * messages of another stream found in pass p + 1, but not by ones of pass
- * p + 2: those were committed after pass p had ended.  So once a span of pass
- * p + 2 is seen all of pass p are due.  Heads are taken from the heap as long
- * as any span is due, that is up to the last due message, younger ones of other
- * spans that are earlier in time included.
+ * Held or due.  In the log, a span found in pass p can be followed by older messages of another stream
+ * that were found in pass p + 1, but not by older ones of pass p + 2: those were committed after pass p
+ * had ended.  So once a span of pass p + 2 is seen, all of pass p are due.  Heads are taken from the
+ * heap as long as any span is due, that is, up to the last due message, including messages of spans
+ * that are not yet due but earlier in time.
  *
- * That holds for a guest whose CPUs run.  One that does not, because the host
- * gave its CPU to another, may have taken the time of a message and not written
- * it yet, while passes go on.  So a window can be set: spans are also held for
- * that long, by the clock of the device.
+ * This holds while the guest's CPUs run.  A virtual CPU that the host has descheduled can have read the
+ * clock for a message without having written it yet, while passes continue.  So a window can be set:
+ * spans are held for at least that long by the device's clock.
  *
- * What comes later still is given out where it comes, and marked: a message is
- * late if one that is younger was given out before it.  That is also the case
- * where a guest's clock goes back within a stream.
+ * A message that arrives even later is returned where it arrives and marked late: a younger one was
+ * returned before it.  This also happens if a guest's clock goes backwards within a stream.
  *
- * Memory.  A log that puts too much into one pass is not waited for: see
- * ddebug_merger_set_held_max().  Nor is it for longer than the caller wants by its
- * own clock: see ddebug_merger_release_old().
+ * Memory: holding ends early if a log puts too much into one pass, see ddebug_merger_set_held_max(),
+ * or after a time by the caller's clock, see ddebug_merger_release_old().
  */
 #include "ddebug-merge.h"
 
@@ -35,12 +31,12 @@
 
 typedef struct
 {
-  DdebugChunk chunk;        /* its payload points behind this struct */
+  DdebugChunk chunk;        /* its payload follows this struct */
   DdebugSpan span;
   DdebugEpoch *epoch;
   DdebugMarks marks;
   guint64 order;
-  gint64 came;              /* by the caller's clock; NOT_STAMPED: since it was asked last */
+  gint64 arrived;           /* by the caller's clock; NOT_STAMPED: since ddebug_merger_release_old() */
   gboolean due;
   gboolean started;         /* a message of it was taken */
   GList *held;              /* link in the list of spans that are not due */
@@ -58,22 +54,22 @@ typedef enum
 
 typedef struct
 {
-  DdebugStream stream;      /* must be first: what the outside sees */
-  GQueue spans;             /* of Span, the one being read not included */
-  Span *span;
+  DdebugMergerStream stream; /* the public part; must be first */
+  GQueue spans;             /* of Span, without the one being read */
+  Span *span;               /* being read; NULL: none */
   Head head;
   DdebugMessage message;    /* for HEAD_MESSAGE */
   guint64 time;             /* of the head */
-  gboolean begun;           /* a message was met */
-  gboolean in_life;         /* a chunk of it came since a life was ended last */
+  gboolean begun;           /* a message was seen */
+  gboolean in_instance;     /* in the list in_instance of the merger */
   DdebugMarks marks;        /* of the span of the last message */
-  guint64 end_pos;          /* behind the last span read */
+  guint64 end_pos;          /* position after the last span read */
 } Stream;
 
 struct DdebugMerger
 {
   GPtrArray *heap;          /* of Stream, not owned */
-  Stream *taken;            /* on top of the heap; its head was given out */
+  Stream *taken;            /* on top of the heap; its head was returned */
   GQueue held;              /* of Span, in order of arrival */
   guint n_due;
   guint64 max_pass;
@@ -81,11 +77,11 @@ struct DdebugMerger
   gsize held_bytes;
   gsize held_max;
   guint64 order;
-  const DdebugLife *newest_life;
-  guint64 newest;           /* time of the youngest message of it that was given out */
-  GQueue in_life;           /* of Stream, those that are in the life that is merged */
-  GQueue tails;             /* of Stream, whose ends are to be checked */
-  DdebugStreamFunc stream_func;
+  const DdebugInstance *newest_instance;
+  guint64 newest;           /* time of its youngest message that was returned */
+  GQueue in_instance;       /* of Stream, those with chunks since an instance last ended */
+  GQueue tails;             /* of Stream, those whose ends are to be checked */
+  DdebugMergerStreamFunc stream_func;
   gpointer stream_data;
 };
 
@@ -174,7 +170,7 @@ span_new (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, co
   span->epoch = epoch;
   span->marks = *marks;
   span->order = merger->order++;
-  span->came = NOT_STAMPED;
+  span->arrived = NOT_STAMPED;
   ddebug_span_init (&span->span, &span->chunk);
   g_queue_push_tail (&merger->held, span);
   span->held = merger->held.tail;
@@ -184,7 +180,7 @@ span_new (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, co
 
 /* ---- heads ---- */
 
-/* Drops that were counted when the sub-buffer was begun come before its messages, later ones after. */
+/* Drops that were counted when the sub-buffer was started come before its messages, later ones after. */
 static gboolean
 dropped_before (const Span *span)
 {
@@ -197,7 +193,7 @@ has_drops (const Stream *stream, const Span *span)
   return span->chunk.recursed > stream->stream.recursed || span->chunk.torn > stream->stream.torn;
 }
 
-/* Whether @head is there; its time is set. */
+/* Whether the stream has @head; set its time. */
 static gboolean
 try_head (Stream *stream, Head head)
 {
@@ -224,7 +220,7 @@ try_head (Stream *stream, Head head)
     }
 }
 
-/* Goes to what @stream has to say next; FALSE if there is nothing. */
+/* Advance to the next head of @stream; FALSE if there is none. */
 static gboolean
 advance (DdebugMerger *merger, Stream *stream)
 {
@@ -283,7 +279,7 @@ make_item (DdebugItem *item, DdebugItemType type, Stream *stream, DdebugEpoch *e
   item->type = type;
   item->stream = &stream->stream;
   item->epoch = epoch;
-  /* what is missing at the end of a stream is of no span */
+  /* what is missing at the end of a stream has no span */
   item->realtime = stream->span ? stream->span->chunk.realtime : 0;
   item->unchecked = stream->span && stream->span->chunk.from_ring;
 }
@@ -298,28 +294,28 @@ make_lost (DdebugItem *item, Stream *stream, DdebugEpoch *epoch, guint64 next, D
   stream->stream.next = next;
 }
 
-/* How much older @stream's message is than what was given out before; from now on it was given out, too. */
+/* Note that @stream's message is returned; return by how much it is older than one returned before. */
 static guint64
 note_time (DdebugMerger *merger, const Stream *stream)
 {
   guint64 time = stream->message.time;
 
-  /* The clocks of two lives have nothing in common. */
-  if (merger->newest_life != stream->stream.life)
+  /* The clocks of two instances cannot be compared. */
+  if (merger->newest_instance != stream->stream.instance)
     merger->newest = 0;
-  merger->newest_life = stream->stream.life;
+  merger->newest_instance = stream->stream.instance;
   if (time < merger->newest)
     return merger->newest - time;
   merger->newest = time;
   return 0;
 }
 
-/* The head is a message: it, or what is missing before it; FALSE if it was there before. */
+/* The head is a message: return it or the gap before it; FALSE if it is a repetition. */
 static gboolean
 take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
 {
   guint64 number = stream->message.number;
-  DdebugStream *s = &stream->stream;
+  DdebugMergerStream *s = &stream->stream;
 
   if (number > s->next)
     {
@@ -350,9 +346,9 @@ static gboolean
 take_drops (Stream *stream, DdebugItem *item)
 {
   const DdebugChunk *chunk = &stream->span->chunk;
-  DdebugStream *s = &stream->stream;
+  DdebugMergerStream *s = &stream->stream;
 
-  /* Somebody else may have reported them meanwhile: see ddebug-cursor. */
+  /* Another consumer may have reported them in the meantime: see ddebug-cursor. */
   if (!has_drops (stream, stream->span))
     return FALSE;
   make_item (item, DDEBUG_ITEM_DROPPED, stream, stream->span->epoch);
@@ -386,7 +382,7 @@ take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
     }
 }
 
-/* Goes on behind the item that was given out last: its message is not needed any more. */
+/* Advance past the item that was returned last, whose message is no longer needed. */
 static void
 settle_taken (DdebugMerger *merger)
 {
@@ -425,7 +421,7 @@ ddebug_merger_new (void)
   merger->held_max = DDEBUG_MERGER_HELD_MAX;
   merger->heap = g_ptr_array_new ();
   g_queue_init (&merger->held);
-  g_queue_init (&merger->in_life);
+  g_queue_init (&merger->in_instance);
   g_queue_init (&merger->tails);
   return merger;
 }
@@ -437,7 +433,7 @@ ddebug_merger_free (DdebugMerger *merger)
     return;
   g_ptr_array_unref (merger->heap);
   g_queue_clear (&merger->held);
-  g_queue_clear (&merger->in_life);
+  g_queue_clear (&merger->in_instance);
   g_queue_clear (&merger->tails);
   g_free (merger);
 }
@@ -455,14 +451,14 @@ ddebug_merger_set_held_max (DdebugMerger *merger, gsize bytes)
 }
 
 void
-ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugStreamFunc func, gpointer data)
+ddebug_merger_set_stream_func (DdebugMerger *merger, DdebugMergerStreamFunc func, gpointer data)
 {
   merger->stream_func = func;
   merger->stream_data = data;
 }
 
 void
-ddebug_stream_free (gpointer data)
+ddebug_merger_stream_free (gpointer data)
 {
   Stream *stream = data;
 
@@ -472,23 +468,23 @@ ddebug_stream_free (gpointer data)
 }
 
 static Stream *
-find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugLife *life)
+find_stream (DdebugMerger *merger, const DdebugChunk *chunk, DdebugInstance *instance)
 {
-  Stream *stream = g_hash_table_lookup (life->streams, GUINT_TO_POINTER (chunk->stream));
+  Stream *stream = g_hash_table_lookup (instance->streams, GUINT_TO_POINTER (chunk->stream));
 
   if (stream)
     return stream;
   stream = g_new0 (Stream, 1);
   g_queue_init (&stream->spans);
-  stream->stream.life = life;
+  stream->stream.instance = instance;
   stream->stream.id = chunk->stream;
-  g_hash_table_insert (life->streams, GUINT_TO_POINTER (chunk->stream), stream);
+  g_hash_table_insert (instance->streams, GUINT_TO_POINTER (chunk->stream), stream);
   if (merger->stream_func)
     merger->stream_func (&stream->stream, merger->stream_data);
   return stream;
 }
 
-/* @now: when the newest chunk was written; a clock that went back was started anew, with its host. */
+/* @now: when the newest chunk was written.  If that clock went backwards, the host was rebooted. */
 static void
 release_old (DdebugMerger *merger, guint64 now)
 {
@@ -500,17 +496,17 @@ release_old (DdebugMerger *merger, guint64 now)
 }
 
 void
-ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch, DdebugLife *life,
-                    const DdebugMarks *marks)
+ddebug_merger_push (DdebugMerger *merger, const DdebugChunk *chunk, DdebugEpoch *epoch,
+                    DdebugInstance *instance, const DdebugMarks *marks)
 {
-  Stream *stream = find_stream (merger, chunk, life);
+  Stream *stream = find_stream (merger, chunk, instance);
   Span *span;
 
-  /* The heap is in order only when what was taken from its top is settled. */
+  /* The heap is valid only after advancing past the item that was returned from its top. */
   settle_taken (merger);
-  if (!stream->in_life)
-    g_queue_push_tail (&merger->in_life, stream);
-  stream->in_life = TRUE;
+  if (!stream->in_instance)
+    g_queue_push_tail (&merger->in_instance, stream);
+  stream->in_instance = TRUE;
   stream->stream.epoch = epoch;
   stream->stream.cpu = chunk->cpu;
   stream->stream.context = chunk->context;
@@ -543,26 +539,27 @@ ddebug_merger_release_old (DdebugMerger *merger, gint64 now, gint64 limit)
 {
   Span *span;
 
-  for (GList *link = merger->held.tail; link && ((Span *) link->data)->came == NOT_STAMPED; link = link->prev)
-    ((Span *) link->data)->came = now;
+  for (GList *link = merger->held.tail; link
+       && ((Span *) link->data)->arrived == NOT_STAMPED; link = link->prev)
+    ((Span *) link->data)->arrived = now;
   while ((span = g_queue_peek_head (&merger->held)))
     {
-      if (now - span->came < limit)
-        return limit - (now - span->came);
+      if (now - span->arrived < limit)
+        return limit - (now - span->arrived);
       span_set_due (merger, span);
     }
   return -1;
 }
 
 void
-ddebug_merger_end_life (DdebugMerger *merger)
+ddebug_merger_end_instance (DdebugMerger *merger)
 {
   Stream *stream;
 
-  /* Not all of the life's: a log may go to and fro between lives of many streams. */
-  while ((stream = g_queue_pop_head (&merger->in_life)))
+  /* Only streams with chunks since the last call: a log can alternate between instances with many streams. */
+  while ((stream = g_queue_pop_head (&merger->in_instance)))
     {
-      stream->in_life = FALSE;
+      stream->in_instance = FALSE;
       g_queue_push_tail (&merger->tails, stream);
     }
 }

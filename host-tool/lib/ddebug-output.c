@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Writing to standard output without blocking in write(). */
 #include "ddebug-output.h"
 
 #include <errno.h>
@@ -9,8 +10,8 @@
 #include "ddebug-error.h"
 
 /*
- * A pipe that polls writable takes PIPE_BUF bytes without blocking, so a signal
- * never finds the process asleep in write().  A file has room always.
+ * A pipe that polls writable accepts PIPE_BUF bytes without blocking, so a signal never finds the
+ * process sleeping in write().  A regular file never blocks.
  */
 static gsize
 piece (int fd, gsize len)

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Queries over the callsites of a log: parsing and matching them. */
 #define _GNU_SOURCE
 #include "ddebug-query.h"
 
@@ -6,13 +7,13 @@
 
 #define BLANKS " \t\n\v\f\r"
 
-/* A pattern that is NULL means any. */
+/* A NULL pattern matches anything. */
 typedef struct
 {
   char *module;
   char *function;
   char *file;
-  char *format;             /* text to look for; after '^': at the begin */
+  char *format;             /* text to find; after '^': at the start */
   guint first_line;         /* 0: any */
   guint last_line;          /* 0: any */
 } Query;
@@ -52,7 +53,7 @@ ddebug_queries_free (DdebugQueries *queries)
   g_free (queries);
 }
 
-/* ---- from text ---- */
+/* ---- parsing ---- */
 
 static gboolean G_GNUC_PRINTF (2, 3)
 refuse (GError **error, const char *format, ...)
@@ -65,7 +66,7 @@ refuse (GError **error, const char *format, ...)
   return FALSE;
 }
 
-/* The words of @text up to one that begins with '#'; NULL with @error set. */
+/* The words of @text up to one that starts with '#'; NULL with @error set. */
 static GPtrArray *
 split (const char *text, GError **error)
 {
@@ -79,7 +80,7 @@ split (const char *text, GError **error)
 
       if (!end)
         {
-          refuse (error, "a quote is not closed: %s", text);
+          refuse (error, "unclosed quote: %s", text);
           return NULL;
         }
       g_ptr_array_add (words, g_strndup (begin, end - begin));
@@ -92,12 +93,12 @@ static gboolean
 set_once (char **field, const char *keyword, const char *value, GError **error)
 {
   if (*field)
-    return refuse (error, "%s is there twice; alternatives are divided by a semicolon", keyword);
+    return refuse (error, "%s is given twice; separate alternatives by semicolons", keyword);
   *field = g_strdup (value);
   return TRUE;
 }
 
-/* Decimal, a '+' may be before it; nothing is 0, which is "any". */
+/* Decimal with an optional '+'; nothing is 0, which means any. */
 static gboolean
 parse_line (const char *word, guint *line)
 {
@@ -121,9 +122,9 @@ parse_lines (Query *query, const char *word, GError **error)
   g_autofree char *first = dash ? g_strndup (word, dash - word) : g_strdup (word);
 
   if (query->first_line || query->last_line)
-    return refuse (error, "lines are there twice; alternatives are divided by a semicolon");
+    return refuse (error, "line is given twice; separate alternatives by semicolons");
   if (!parse_line (first, &query->first_line) || (dash && !parse_line (dash + 1, &query->last_line)))
-    return refuse (error, "%s: no lines; give 10, 10-20, 10- or -20", word);
+    return refuse (error, "%s: invalid line range; use 10, 10-20, 10- or -20", word);
   if (!dash)
     query->last_line = query->first_line;
   else if (!query->last_line)
@@ -149,7 +150,7 @@ parse_file (Query *query, const char *word, GError **error)
   return parse_lines (query, colon + 1, error);
 }
 
-/* The character that @text, behind a backslash, escapes, *@len characters; -1: none. */
+/* The character that @text, which follows a backslash, escapes with *@len characters; -1: none. */
 static int
 unescape_one (const char *text, gsize *len)
 {
@@ -165,7 +166,7 @@ unescape_one (const char *text, gsize *len)
   return *len ? value : -1;
 }
 
-/* As the kernel does it: up to a NUL, however that is written. */
+/* Like the kernel: stop at a NUL, however it is written. */
 static char *
 unescape (const char *text)
 {
@@ -203,8 +204,8 @@ parse_pair (Query *query, const char *keyword, const char *value, GError **error
       return set_once (&query->format, keyword, format, error);
     }
   if (strcmp (keyword, "class") == 0)
-    return refuse (error, "class: a log does not know the classes of callsites; there are module, func, file, line and format");
-  return refuse (error, "%s: no keyword; there are module, func, file, line and format", keyword);
+    return refuse (error, "class: a log does not record callsite classes; use module, func, file, line or format");
+  return refuse (error, "%s: unknown keyword; use module, func, file, line or format", keyword);
 }
 
 static gboolean
@@ -215,9 +216,9 @@ parse_query (Query *query, const GPtrArray *words, GError **error)
       const char *keyword = g_ptr_array_index (words, i);
 
       if (*keyword && strchr ("+-=", *keyword))
-        return refuse (error, "%s: flags are for the guest; leave them out", keyword);
+        return refuse (error, "%s: flags apply to the guest; omit them", keyword);
       if (i + 1 == words->len)
-        return refuse (error, "%s: lacks a value; give pairs of keyword and value", keyword);
+        return refuse (error, "%s: value missing; use pairs of keyword and value", keyword);
       if (!parse_pair (query, keyword, g_ptr_array_index (words, i + 1), error))
         return FALSE;
     }
@@ -227,7 +228,7 @@ parse_query (Query *query, const GPtrArray *words, GError **error)
 gboolean
 ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
 {
-  /* also within quotes, as in the kernel */
+  /* also within quotes, like the kernel */
   g_auto (GStrv) texts = g_strsplit_set (text, ";\n", -1);
   guint n = 0;
 
@@ -247,15 +248,16 @@ ddebug_queries_add (DdebugQueries *queries, const char *text, GError **error)
         return FALSE;
     }
   if (n == 0)
-    return refuse (error, "no query; give pairs of keyword and value, the keywords being module, func, file, line and format");
+    return refuse (error, "empty query; use pairs of keyword and value; "
+                          "keywords are module, func, file, line and format");
   return TRUE;
 }
 
-/* ---- callsites ---- */
+/* ---- matching ---- */
 
 /*
- * '*' is any text, '?' any one byte.  Only the last '*' is ever gone back to, so it
- * takes no more than strlen (pattern) * len steps.
+ * '*' matches any text, '?' any one byte.  It backtracks only to the last '*', so it takes at most
+ * strlen (pattern) * len steps.
  */
 static gboolean
 match_wildcard (const char *pattern, const guint8 *text, gsize len)
@@ -307,10 +309,11 @@ match_format (const char *text, const DdebugCallsite *callsite)
 static gboolean
 match_query (const Query *query, const DdebugCallsite *callsite)
 {
-  /* only the longest are cut, and it is not said which */
+  /* only the longest strings are truncated, but the flag does not say which */
   gboolean is_cut = callsite->flags & DDEBUG_CALLSITE_F_CUT;
 
-  if ((query->first_line && callsite->line < query->first_line) || (query->last_line && callsite->line > query->last_line))
+  if ((query->first_line && callsite->line < query->first_line)
+      || (query->last_line && callsite->line > query->last_line))
     return FALSE;
   if (is_cut)
     return TRUE;

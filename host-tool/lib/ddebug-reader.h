@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Reads a log file: from bytes to chunks.  The rules are docs/log-format.md,
- * "Rules for readers"; what a payload means is not known here.
+ * Read a log file: from bytes to chunks.  Follows docs/log-format.md, "Rules for readers".  Does not
+ * interpret payloads.
  */
 #ifndef DDEBUG_READER_H
 #define DDEBUG_READER_H
@@ -12,7 +12,7 @@
 #include "ddebug-error.h"
 #include "ddebug_log.h"
 
-/* struct ddebug_log_super in host order, strings terminated, not escaped. */
+/* struct ddebug_log_super in host byte order; strings are terminated, not escaped. */
 typedef struct
 {
   guint32 seg_size;
@@ -30,7 +30,7 @@ typedef struct
   char writer[65];
 } DdebugSuper;
 
-/* struct ddebug_log_chunk in host order. */
+/* struct ddebug_log_chunk in host byte order. */
 typedef struct
 {
   guint16 type;           /* DDEBUG_LOG_CHUNK_* or unknown */
@@ -52,17 +52,17 @@ typedef struct
   guint64 recursed;
   guint64 torn;
   guint64 clamped;
-  const guint8 *payload;  /* len bytes, checked; NULL if they were damaged */
+  const guint8 *payload;  /* len bytes, whose checksum is valid; NULL if they are damaged */
   /*
-   * Of a shared ring, whose writer died before it drained it: no chunk of the file,
-   * and no checksum covers it.  Nobody knows its host's times: what it has are those of
-   * the newest chunk, which none of the device's would be before.
+   * From a shared ring whose writer died before draining it: not a chunk of the file, and without a
+   * checksum.  The host's times are unknown; they are set to those of the newest chunk, which is a lower
+   * limit.
    */
   gboolean from_ring;
-  const char *broken_rule;  /* for a ring: why it cannot be read, and payload is NULL */
+  const char *broken_rule;  /* of a ring that cannot be read: why; payload is NULL then */
 } DdebugChunk;
 
-/* struct ddebug_log_state in host order. */
+/* struct ddebug_log_state in host byte order. */
 typedef struct
 {
   guint64 settled_pass;
@@ -72,15 +72,15 @@ typedef struct
 
 typedef enum
 {
-  DDEBUG_READ_CHUNK,        /* a chunk; its payload is NULL if only the header was whole */
+  DDEBUG_READ_CHUNK,        /* a chunk; its payload is NULL if only the header is valid */
   /*
-   * chunk.len bytes at chunk.off of segment chunk.seg_seq were skipped; if that
-   * is 0, the segment in slot chunk.pos, which cannot be told any more
+   * chunk.len bytes at chunk.off of segment chunk.seg_seq were skipped; if seg_seq is 0, the
+   * unidentifiable segment in slot chunk.pos
    */
   DDEBUG_READ_DAMAGE,
   DDEBUG_READ_LAPPED,       /* segments were overwritten or cleared before they were read */
   DDEBUG_READ_END,          /* nothing more now */
-  DDEBUG_READ_OTHER,        /* another log was formatted in this file: open it anew */
+  DDEBUG_READ_OTHER,        /* another log was formatted in this file: reopen it */
   DDEBUG_READ_ERROR,        /* a GError is set */
 } DdebugRead;
 
@@ -88,17 +88,17 @@ typedef enum
 {
   DDEBUG_WRITER_GONE,
   DDEBUG_WRITER_ALIVE,
-  DDEBUG_WRITER_UNKNOWN,    /* the file system knows no such locks */
+  DDEBUG_WRITER_UNKNOWN,    /* the file system does not support the locks */
 } DdebugWriter;
 
-/* How the slots of the file are used. */
+/* Number of slots by use. */
 typedef struct
 {
   guint64 data;
   guint64 dict;
   guint64 cleared;
   guint64 unused;
-  guint64 missing;          /* behind the end of a file that was cut short */
+  guint64 missing;          /* beyond the end of a truncated file */
 } DdebugUsage;
 
 typedef struct DdebugReader DdebugReader;
@@ -107,18 +107,18 @@ typedef struct DdebugReader DdebugReader;
  * ddebug_reader_open:
  * @path: a log file; a symbolic link is refused
  *
- * Opens the log for reading.  No lock is taken, nothing is ever written.  All
- * that is in the log when ddebug_reader_next() is called first will be read.
+ * Open the log for reading.  Takes no lock and never writes.  Everything in the log at the first call of
+ * ddebug_reader_next() will be read.
  *
- * Returns: (transfer full): a reader that stands before the oldest chunk, or
- * %NULL with @error set (%DDEBUG_ERROR)
+ * Returns: (transfer full): a reader positioned before the oldest chunk, or %NULL with @error set
+ * (%DDEBUG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
 /**
  * ddebug_reader_again:
  *
- * Returns: (transfer full): another reader of the same file, wherever it is now, that stands
- * before the oldest chunk, or %NULL with @error set; independent of @reader
+ * Returns: (transfer full): an independent reader of the same file, even if that was moved, positioned
+ * before the oldest chunk, or %NULL with @error set
  */
 DdebugReader *ddebug_reader_again (DdebugReader *reader, GError **error);
 void ddebug_reader_free (DdebugReader *reader);
@@ -128,30 +128,30 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugReader, ddebug_reader_free)
  * ddebug_reader_next:
  * @chunk: (out caller-allocates): valid until the next call
  *
- * Chunks come in the order in which they were written, over both types of
- * segments: a callsite is announced before the first record that names it.
- * After %DDEBUG_READ_END it may be called again when the file has changed.
+ * Return the next chunk, in the order of writing over both types of segments: a callsite's dictionary
+ * entry precedes the first record that refers to it.  After %DDEBUG_READ_END, call again when the file
+ * has changed.
  *
- * Behind the last chunk of a log without a writer comes what that has left in the
- * shared rings, once: spans that are given out as DATA chunks of one more pass.
+ * The last chunk of a log without a writer is followed, once, by what the writer left in the shared
+ * rings: spans that are returned as DATA chunks of one more pass.
  */
 DdebugRead ddebug_reader_next (DdebugReader *reader, DdebugChunk *chunk, GError **error);
 
 /*
- * Whether somebody may be writing a chunk right now.  While it may be so, an
- * unreadable chunk at the very end is taken for one that is being written.
+ * Set whether there may be a writer.  If so, an unreadable chunk at the very end is assumed to be in the
+ * middle of being written.
  */
 void ddebug_reader_set_live (DdebugReader *reader, gboolean live);
 
 /*
- * Whether a writer has, or had, the log since ddebug_reader_set_live() was told that there is none:
- * what was read since may not be all that the one before has left.
+ * Whether a writer has opened the log since ddebug_reader_set_live() was called with FALSE: what was
+ * read since may not be everything that the previous writer left.
  */
 gboolean ddebug_reader_was_taken (DdebugReader *reader);
 
 /*
- * Ends the log after one file full of segments from here, so that reading what
- * there is ends also where the writer is faster than the reader.
+ * End the log after one file full of segments from here, so that reading ends even if the writer is
+ * faster than the reader.
  */
 void ddebug_reader_set_snapshot (DdebugReader *reader);
 
@@ -160,15 +160,15 @@ DdebugWriter ddebug_reader_writer (DdebugReader *reader);
 /* FALSE if there is no valid state. */
 gboolean ddebug_reader_state (DdebugReader *reader, DdebugState *state);
 void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);
-/* No chunk of an epoch below this one is left; 0 if nothing is known. */
+/* The oldest epoch of which chunks are left; 0 if unknown. */
 guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
-/* Bytes that the file has now. */
+/* Current size of the file in bytes. */
 guint64 ddebug_reader_file_size (DdebugReader *reader);
-/* Whether @path still names the file that is open. */
+/* Whether @path names the open file. */
 gboolean ddebug_reader_is_at (DdebugReader *reader, const char *path);
-/* Whether @fd is open on the same file, and the file has no other name. */
+/* Whether @fd is open on the same file and that has no other name. */
 gboolean ddebug_reader_is_sole_file (DdebugReader *reader, int fd);
-/* The user that the file belongs to. */
+/* The user that owns the file. */
 uid_t ddebug_reader_owner (DdebugReader *reader);
 
 #endif

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * docs/log-format.md, "Requests".  Two descriptors: one holds the lock until
- * the reply is there, the other writes the request and is closed, which is what
- * wakes the device.
+ * Change a log through its device or directly: docs/log-format.md, "Requests".
  *
- * Whether a writer has the log may change at any time.  Who finds one writes a
- * request, and goes on as its heir if it goes away; who finds none takes its
- * lock, and asks the one who was faster.
+ * Two descriptors are used: one holds the lock until the reply arrives; the other writes the request
+ * and is closed, which wakes the device.
+ *
+ * A writer can come and go at any time.  If there is one, we send it a request, and make the change
+ * ourselves if it goes away first.  If there is none, we take the writer's lock, and send a request if
+ * somebody else was faster.
  */
 #define _GNU_SOURCE
 #include "ddebug-request.h"
@@ -35,7 +36,7 @@ typedef enum
 {
   DONE,
   FAILED,                   /* @error is set, or a signal came */
-  AGAIN,                    /* whoever has the log changed */
+  AGAIN,                    /* the writer came or went: try again */
 } Outcome;
 
 static Outcome
@@ -47,7 +48,7 @@ fail_errno (const Request *request, int code, GError **error)
                  g_strerror (code));
   else if (code == EMLINK)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
-                 "%s: is not changed: it was replaced just now, or has another name (hard link); remove that one",
+                 "%s: not changed: it was just replaced, or has another name (hard link); remove that name",
                  request->path);
   else
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be changed: %s", request->path,
@@ -56,8 +57,8 @@ fail_errno (const Request *request, int code, GError **error)
 }
 
 /*
- * The path is looked up again, so what it names now is compared with the log that
- * was read: who may change the directory cannot have another file written to.
+ * Open the path for writing and compare it with the log that was read, so that somebody who can change
+ * the directory cannot make us write to another file.
  */
 static int
 open_for_writing (const Request *request)
@@ -71,7 +72,7 @@ open_for_writing (const Request *request)
   return -1;
 }
 
-/* ---- nobody has the log ---- */
+/* ---- without a writer ---- */
 
 static Outcome
 fail_writer (const Request *request, GError *why, GError **error)
@@ -92,7 +93,7 @@ fail_writer (const Request *request, GError *why, GError **error)
 }
 
 static Outcome
-do_it (Request *request, GError **error)
+change_log (Request *request, GError **error)
 {
   g_autoptr (GError) why = NULL;
   DdebugLog *log = ddebug_log_open (request->path, 0, NULL, 0, &why);
@@ -106,7 +107,7 @@ do_it (Request *request, GError **error)
     done = ddebug_log_resize (log, request->arg, &why);
   else
     {
-      /* what is left in shared rings is cleared, too */
+      /* also clear what is left in shared rings */
       ddebug_log_recover (log);
       done = ddebug_log_clear (log, &why);
     }
@@ -115,7 +116,7 @@ do_it (Request *request, GError **error)
   return done ? DONE : fail_writer (request, why, error);
 }
 
-/* ---- a device has it ---- */
+/* ---- through the device ---- */
 
 static Outcome
 lock_requests (const Request *request, int fd, gint64 end, GError **error)
@@ -133,7 +134,7 @@ lock_requests (const Request *request, int fd, gint64 end, GError **error)
 
       if (errno != EAGAIN && errno != EACCES)
         return fail_errno (request, errno, error);
-      /* Another request is under way; who made it closes the file, shortly before it is unlocked. */
+      /* Another request is in progress.  Its sender closes the file shortly before that unlocks it. */
       if (ddebug_wait (request->wait, left) & DDEBUG_WAKE_CLOSED)
         ddebug_wait (request->wait, 10);
       if (ddebug_wait_signal ())
@@ -141,7 +142,7 @@ lock_requests (const Request *request, int fd, gint64 end, GError **error)
       if (left == 0)
         {
           g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
-                       "%s: another ddebug-host has been changing the log for %d s; end it and try again",
+                       "%s: another ddebug-host has been changing the log for %d s; stop it and try again",
                        request->path, DDEBUG_REQUEST_TIMEOUT);
           return FAILED;
         }
@@ -191,7 +192,7 @@ take_reply (Request *request, const struct ddebug_log_reply *disk, GError **erro
     return DONE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
                g_strerror (code),
-               code == ENOSPC ? "; make room on the disk, or name a smaller --size" : "");
+               code == ENOSPC ? "; free disk space or use a smaller --size" : "");
   return FAILED;
 }
 
@@ -217,7 +218,7 @@ wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error
       wake = ddebug_wait (request->wait, left);
       if (wake & DDEBUG_WAKE_SIGNAL)
         return FAILED;
-      /* The close comes shortly before the unlock. */
+      /* The close is seen shortly before the unlock. */
       if (wake & DDEBUG_WAKE_CLOSED)
         ddebug_wait (request->wait, 10);
     }
@@ -258,7 +259,7 @@ carry_out (Request *request, GError **error)
     return fail_errno (request, errno, error) == DONE;
   do
     if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
-      outcome = do_it (request, error);
+      outcome = change_log (request, error);
     else
       outcome = ask (request, error);
   while (outcome == AGAIN && !ddebug_wait_signal ());

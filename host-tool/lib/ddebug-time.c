@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Parse times as in journalctl. */
 #include "ddebug-time.h"
 
 #include <string.h>
 
-/* us of the units of a span; a month and a year are averages, as systemd's. */
+/* Units of a span in us; months and years are averages, as in systemd. */
 static const struct
 {
-  const char *names;        /* each between blanks */
+  const char *names;        /* each surrounded by blanks */
   gint64 us;
 } units[] = {
   { " us usec µs μs ", 1 },
@@ -20,7 +21,7 @@ static const struct
   { " y year years ", 31557600 * (gint64) G_USEC_PER_SEC },
 };
 
-/* No span and no time is farther than this from 1970 or from now, so that sums of two fit. */
+/* Limit of spans and times, in us from now or 1970, so that the sum of two does not overflow. */
 #define US_MAX (G_MAXINT64 / 4)
 
 static gint64
@@ -34,7 +35,10 @@ find_unit (const char *name, gsize len)
   return 0;
 }
 
-/* "12.5" at *@text, each 1 being @unit; FALSE if there is no number, or it is too large. */
+/*
+ * Parse a number such as "12.5" at *@text, in units of @unit us; FALSE if there is none or it is
+ * too large.
+ */
 static gboolean
 take_number (const char **text, gint64 unit, gint64 *us)
 {
@@ -66,7 +70,7 @@ skip_blanks (const char *text)
   return text + strspn (text, " \t");
 }
 
-/* "1h 30min" up to @end, which stands behind. */
+/* Parse a span such as "1h 30min" up to @end. */
 static gboolean
 parse_span (const char *text, const char *end, gint64 *us)
 {
@@ -78,7 +82,7 @@ parse_span (const char *text, const char *end, gint64 *us)
   for (; p < end; p = skip_blanks (p))
     {
       const char *number = p, *behind = p + strspn (p, "0123456789.");
-      /* a number may be the last that stands before the end */
+      /* the last number may have no unit before the end */
       const char *unit = MIN (skip_blanks (behind), end);
       gsize len = MIN (strcspn (unit, " \t.0123456789"), (gsize) (end - unit));
       gint64 size, one;
@@ -116,7 +120,7 @@ parse_relative (const char *text, gint64 now, gint64 *us)
   return TRUE;
 }
 
-/* Midnight of the day that is @days after that of @now. */
+/* Midnight @days days after the day of @now. */
 static gboolean
 midnight (gint64 now, GTimeZone *zone, int days, gint64 *us)
 {
@@ -159,7 +163,7 @@ today (gint64 now, GTimeZone *zone)
   return local ? g_date_time_format (local, "%Y-%m-%d") : NULL;
 }
 
-/* Of a match of parse_date(); NULL if it is empty. */
+/* A named group of parse_date()'s match; NULL if it is empty. */
 static char *
 fetch (GMatchInfo *match, const char *name)
 {
@@ -168,7 +172,7 @@ fetch (GMatchInfo *match, const char *name)
   return text && *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Whether @when is of the day of the week, and of the time of the year, that were named, if they were. */
+/* Whether @when has the day of the week and the zone's abbreviation that were given, if any. */
 static gboolean
 is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
 {
@@ -179,8 +183,8 @@ is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
 }
 
 /*
- * GDateTime reads ISO 8601 whole: what users leave out is put in.  It has fractions
- * of seconds as floating point, so these are read here.
+ * GDateTime parses complete ISO 8601 times, so what the user omitted is filled in.  It stores fractions
+ * of seconds as floating point, so these are parsed here.
  */
 static gboolean
 parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Epochs do not mix: a chunk of another epoch waits until all of the one
- * before is out.
+ * A log as its user sees it: reader, dictionary and merger combined.
  *
- * The state is read before the chunks of a round are.  What it calls settled
- * was in the file by then, so all of it is read when the round ends.
+ * Epochs do not mix: a chunk of another epoch waits until all messages of the previous one are out.
+ *
+ * The state is read before the chunks of a round.  Passes that it calls settled were in the file by
+ * then, so all of them have been read when the round ends.
  */
 #include "ddebug-view.h"
 
@@ -12,9 +13,9 @@
 
 #include "virtio_ddebug.h"
 
-/* Events that wait for the messages before them; no honest guest dies as often. */
+/* Maximum events that wait for the messages before them; no genuine guest dies that often. */
 #define EVENTS_MAX 64
-/* ns that a notice waits for messages of its own CPU. */
+/* ns that a notice waits for messages of its CPU. */
 #define NOTICE_SLACK G_GUINT64_CONSTANT (2000000000)
 
 struct DdebugView
@@ -25,18 +26,18 @@ struct DdebugView
   DdebugMarks marks;
   DdebugTotals totals;
   DdebugEpoch *epoch;       /* of the messages that are merged */
-  DdebugLife *life;
+  DdebugInstance *instance;
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
-  gboolean released;        /* nothing is read any more */
+  gboolean released;        /* read no more */
   gboolean closed;
   guint opens;
   guint64 settled_pass;
   char where[128];          /* text of an item */
-  GArray *events;           /* of DdebugItem: not given out yet */
-  DdebugItem after;         /* comes after an event that was given out before it */
+  GArray *events;           /* of DdebugItem: not returned yet */
+  DdebugItem after;         /* to return next, after an event that was returned before it */
   gboolean has_after;
-  DdebugItem last_event;    /* that says what became of the VM; event 0: none */
+  DdebugItem last_event;    /* of the VM; event 0: none */
 };
 
 DdebugView *
@@ -45,7 +46,7 @@ ddebug_view_new (DdebugReader *reader)
   DdebugView *view = g_new0 (DdebugView, 1);
 
   view->reader = reader;
-  view->dict = ddebug_dict_new (ddebug_stream_free);
+  view->dict = ddebug_dict_new (ddebug_merger_stream_free);
   view->merger = ddebug_merger_new ();
   view->events = g_array_new (FALSE, TRUE, sizeof (DdebugItem));
   return view;
@@ -80,18 +81,18 @@ make_bad_chunk (DdebugView *view, DdebugItem *item, const char *what, const Ddeb
   item->type = DDEBUG_ITEM_BAD_CHUNK;
   item->count = bytes;
   if (chunk->from_ring)
-    g_snprintf (view->where, sizeof view->where, "the shared ring of stream %u: %s", chunk->stream, chunk->broken_rule);
+    g_snprintf (view->where, sizeof view->where, "the shared ring of stream %u: %s", chunk->stream,
+                chunk->broken_rule);
   else if (chunk->seg_seq)
     g_snprintf (view->where, sizeof view->where, "%s at offset %u of segment %" G_GUINT64_FORMAT, what,
                 chunk->off, chunk->seg_seq);
   else
-    g_snprintf (view->where, sizeof view->where, "a segment, not known which, in slot %" G_GUINT64_FORMAT,
+    g_snprintf (view->where, sizeof view->where, "an unidentifiable segment in slot %" G_GUINT64_FORMAT,
                 chunk->pos);
   item->text = view->where;
   return TRUE;
 }
 
-/* Bytes that were skipped. */
 static gboolean
 make_bad_bytes (DdebugView *view, DdebugItem *item, const DdebugChunk *chunk)
 {
@@ -115,9 +116,9 @@ take_lost (const struct ddebug_log_event *event, DdebugItem *item, DdebugLostRea
   return TRUE;
 }
 
-/* An event that a reader of messages wants to know of, in the midst of them. */
+/* Whether an event is shown among the messages. */
 static gboolean
-is_news (const DdebugItem *item)
+is_notable (const DdebugItem *item)
 {
   if (item->event == DDEBUG_LOG_EVENT_NOTICE)
     return TRUE;
@@ -126,7 +127,7 @@ is_news (const DdebugItem *item)
              || item->args[0] == DDEBUG_LOG_STOP_IO_ERROR || item->args[0] == DDEBUG_LOG_STOP_INTERNAL_ERROR);
 }
 
-/* What became of the VM, as opposed to what became of the file. */
+/* Whether an event concerns the VM rather than the file. */
 static gboolean
 is_of_vm (guint32 event)
 {
@@ -145,7 +146,10 @@ is_of_vm (guint32 event)
     }
 }
 
-/* That a VM that ends is stopped says less than why it ends. */
+/*
+ * Whether an event tells how the VM ended.  The stop at a shutdown does not: the shutdown event has
+ * the reason.
+ */
 static gboolean
 is_end (const DdebugItem *item)
 {
@@ -153,7 +157,7 @@ is_end (const DdebugItem *item)
          && !(item->event == DDEBUG_LOG_EVENT_STOP && item->args[0] == DDEBUG_LOG_STOP_SHUTDOWN);
 }
 
-/* What happens before the next driver comes counts for @epoch, but not what becomes of another QEMU. */
+/* Record events up to the next driver in @epoch, but not those of another QEMU. */
 static void
 note_end (DdebugEpoch *epoch, const DdebugItem *event)
 {
@@ -170,9 +174,9 @@ note_end (DdebugEpoch *epoch, const DdebugItem *event)
   epoch->happened = event->realtime;
 }
 
-/* It comes behind the messages that were found before it, which may be held back: give_event(). */
+/* Record an event; if it is shown, queue it: the messages before it may be held back.  See return_event(). */
 static void
-keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
+record_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_event *event)
 {
   DdebugEpoch *epoch = chunk->epoch ? ddebug_dict_epoch (view->dict, chunk->epoch) : NULL;
   DdebugItem item = {
@@ -192,21 +196,21 @@ keep_event (DdebugView *view, const DdebugChunk *chunk, const struct ddebug_log_
     note_end (epoch, &item);
   if (is_end (&item))
     view->last_event = item;
-  if (is_news (&item))
+  if (is_notable (&item))
     g_array_append_val (view->events, item);
 }
 
 static void
-give_event (DdebugView *view, DdebugItem *item)
+return_event (DdebugView *view, DdebugItem *item)
 {
   *item = g_array_index (view->events, DdebugItem, 0);
   g_array_remove_index (view->events, 0);
 }
 
 /*
- * Whether the host wrote @event before it took @item.  What a CPU said of itself is
- * compared with what comes of that CPU: only within a stream are these times those
- * of the messages.  Nothing may come of it any more, so the others count, too, later.
+ * Whether the host wrote @event before @item.  A CPU's notice is compared with messages of that CPU,
+ * because the times are in message order only within a stream.  That CPU may log nothing more, so other
+ * messages count as well, after some slack.
  */
 static gboolean
 was_before (const DdebugItem *event, const DdebugItem *item)
@@ -218,15 +222,15 @@ was_before (const DdebugItem *event, const DdebugItem *item)
   return event->realtime < item->realtime && item->realtime - event->realtime > slack;
 }
 
-/* @item is due: an event that comes before it is put in its place. */
+/* @item is due: if an event precedes it, return that first. */
 static void
-let_event_pass (DdebugView *view, DdebugItem *item)
+insert_event (DdebugView *view, DdebugItem *item)
 {
   if (view->events->len == 0 || !was_before (&g_array_index (view->events, DdebugItem, 0), item))
     return;
   view->after = *item;
   view->has_after = TRUE;
-  give_event (view, item);
+  return_event (view, item);
 }
 
 static gboolean
@@ -237,7 +241,7 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
   if (chunk->len < sizeof event)
     return FALSE;
   memcpy (&event, chunk->payload, sizeof event);
-  keep_event (view, chunk, &event);
+  record_event (view, chunk, &event);
   switch (GUINT32_FROM_LE (event.event))
     {
     case DDEBUG_LOG_EVENT_OPEN:
@@ -258,25 +262,25 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
     }
 }
 
-/* Returns whether the messages of the epoch before @chunk's are all out, so that it may go in. */
+/* Switch to @chunk's epoch; FALSE if messages of the previous one must be returned first. */
 static gboolean
 change_epoch (DdebugView *view, const DdebugChunk *chunk)
 {
   DdebugEpoch *epoch = ddebug_dict_epoch (view->dict, chunk->epoch);
-  DdebugLife *life = ddebug_dict_life (view->dict, epoch);
+  DdebugInstance *instance = ddebug_dict_instance (view->dict, epoch);
 
   if (epoch == view->epoch)
     return TRUE;
-  if (view->life)
+  if (view->instance)
     {
       ddebug_merger_release (view->merger, G_MAXUINT64);
-      if (life != view->life)
-        ddebug_merger_end_life (view->merger);
-      view->life = NULL;
+      if (instance != view->instance)
+        ddebug_merger_end_instance (view->merger);
+      view->instance = NULL;
       return FALSE;
     }
   view->epoch = epoch;
-  view->life = life;
+  view->instance = instance;
   ddebug_dict_forget_before (view->dict, epoch->number);
   return TRUE;
 }
@@ -291,14 +295,14 @@ take_data (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       return FALSE;
     }
   ddebug_epoch_note_data (view->epoch, chunk);
-  ddebug_merger_push (view->merger, chunk, view->epoch, view->life, &view->marks);
+  ddebug_merger_push (view->merger, chunk, view->epoch, view->instance, &view->marks);
   if (chunk->payload)
     return FALSE;
   view->totals.bad_chunks++;
   return make_bad_chunk (view, item, "a chunk of messages", chunk, chunk->len);
 }
 
-/* Takes a chunk in; TRUE if that makes an item at once. */
+/* Process a chunk; TRUE if it yields an item immediately. */
 static gboolean
 take_chunk (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
 {
@@ -315,12 +319,12 @@ take_chunk (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       if (ddebug_dict_attach (view->dict, chunk))
         return FALSE;
       view->totals.bad_spans++;
-      return make_bad_chunk (view, item, "the introduction of a driver", chunk, chunk->len);
+      return make_bad_chunk (view, item, "an attach record", chunk, chunk->len);
     case DDEBUG_LOG_CHUNK_DICT:
       if (ddebug_dict_add (view->dict, chunk))
         return FALSE;
       view->totals.bad_spans++;
-      return make_bad_chunk (view, item, "a piece of the dictionary", chunk, chunk->len);
+      return make_bad_chunk (view, item, "a dictionary chunk", chunk, chunk->len);
     case DDEBUG_LOG_CHUNK_EVENT:
       return take_event (view, chunk, item);
     default:
@@ -356,7 +360,7 @@ count_item (DdebugView *view, const DdebugItem *item)
     }
 }
 
-/* One thing from the reader; TRUE if that makes an item at once; *result is changed at an end. */
+/* Read one chunk; TRUE if it yields an item immediately.  *@result: changed at the end. */
 static gboolean
 read_on (DdebugView *view, DdebugItem *item, DdebugViewResult *result, GError **error)
 {
@@ -408,7 +412,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
     {
       if (view->events->len > (ddebug_merger_is_holding (view->merger) ? EVENTS_MAX : 0))
         {
-          give_event (view, item);
+          return_event (view, item);
           return DDEBUG_VIEW_ITEM;
         }
       if (result != DDEBUG_VIEW_ITEM)
@@ -421,7 +425,7 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
         ddebug_view_finish (view);
     }
   view->has_after = FALSE;
-  let_event_pass (view, item);
+  insert_event (view, item);
   if (!view->has_after)
     count_item (view, item);
   return DDEBUG_VIEW_ITEM;
@@ -444,10 +448,10 @@ void
 ddebug_view_finish (DdebugView *view)
 {
   ddebug_merger_release (view->merger, G_MAXUINT64);
-  ddebug_merger_end_life (view->merger);
+  ddebug_merger_end_instance (view->merger);
 }
 
-/* To the end of a round; *@more: it was not ended by @func. */
+/* Read to the end of a round; *@more: set to FALSE if @func stopped it. */
 static gboolean
 read_round (DdebugView *view, DdebugItemFunc func, gpointer data, gboolean *more, GError **error)
 {
@@ -481,11 +485,6 @@ ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpoi
   return read_round (view, func, data, &more, error);
 }
 
-gboolean
-ddebug_view_is_holding (DdebugView *view)
-{
-  return ddebug_merger_is_holding (view->merger);
-}
 
 guint32
 ddebug_view_last_event (DdebugView *view, guint64 *arg, guint64 *realtime)

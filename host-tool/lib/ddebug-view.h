@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * A log as its user sees it: messages of all epochs in order, and what is
- * missing.  It joins reader, dictionary and merger.
+ * A log as its user sees it: the messages of all epochs in order, and what is missing.  Combines
+ * reader, dictionary and merger.
  */
 #ifndef DDEBUG_VIEW_H
 #define DDEBUG_VIEW_H
@@ -16,20 +16,20 @@
 typedef struct
 {
   guint64 chunks;
-  guint64 bad_chunks;       /* headers whose payload was damaged */
-  guint64 bad_bytes;        /* bytes that are no chunks, between chunks */
-  guint64 bad_spans;        /* payloads the guest filled with something else */
-  guint64 unknown_chunks;   /* of types not known to this tool */
+  guint64 bad_chunks;       /* headers with a damaged payload */
+  guint64 bad_bytes;        /* bytes between chunks that are not chunks */
+  guint64 bad_spans;        /* malformed payloads from the guest */
+  guint64 unknown_chunks;   /* of types unknown to this tool */
   guint64 unknown_records;
   guint64 laps;
-  guint64 io_errors;        /* chunks that the device could not write, */
-  guint64 fulls;            /* that a full log did not take, */
-  guint64 rates;            /* and gaps where the guest logged too fast */
+  guint64 io_errors;        /* chunks that the device could not write */
+  guint64 fulls;            /* chunks discarded because the log was full */
+  guint64 rates;            /* gaps because the guest exceeded the rate limit */
   guint64 received;
   guint64 lost;
   guint64 dropped;
-  guint64 late;             /* of those received: given out after a younger one */
-  guint64 unchecked;        /* of those received: they were in shared rings when a QEMU died */
+  guint64 late;             /* of those received: returned after a younger one */
+  guint64 unchecked;        /* of those received: from shared rings, since QEMU died */
 } DdebugTotals;
 
 typedef enum
@@ -49,9 +49,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugView, ddebug_view_free)
 
 /**
  * ddebug_view_begin:
- * @live: somebody may be writing the log
+ * @live: the log may have a writer
  *
- * Begins a round, that is calls of ddebug_view_next() up to %DDEBUG_VIEW_END.
+ * Start a round, that is, calls of ddebug_view_next() up to %DDEBUG_VIEW_END.
  */
 void ddebug_view_begin (DdebugView *view, gboolean live);
 
@@ -62,43 +62,41 @@ void ddebug_view_begin (DdebugView *view, gboolean live);
 DdebugViewResult ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error);
 
 /*
- * Whether what ddebug_view_next() gives next was taken from its stream already, whose place is behind it:
- * not to be left to whoever reads the log meanwhile.
+ * Whether the next item was already taken from its stream, whose position is after it.  The caller must
+ * fetch it before it saves positions.
  */
 gboolean ddebug_view_has_taken (DdebugView *view);
 
-/* Called with each item; FALSE: no more. */
+/* Called with each item; return FALSE to stop. */
 typedef gboolean (*DdebugItemFunc) (const DdebugItem *item, gpointer data);
 
 /**
  * ddebug_view_read_all:
- * @live: somebody may be writing the log
+ * @live: the log may have a writer
  *
- * All that is in the log, once: in place of ddebug_view_begin() and what follows.
+ * Read the whole log once, instead of using ddebug_view_begin() and ddebug_view_next().
  *
- * Returns: %FALSE with @error set if it could not be read
+ * Returns: %FALSE with @error set if it cannot be read
  */
-gboolean ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data, GError **error);
+gboolean ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpointer data,
+                               GError **error);
 
 /*
- * Gives out what is held back for order without waiting any longer, and reads no
- * more: what the writer has written meanwhile would be late.
+ * Make everything due that is held back for ordering, and read no more: what the writer has written in
+ * the meantime would be late.
  */
 void ddebug_view_release (DdebugView *view);
 
-/* Nothing more will come from this writer: gives out all, and what is missing at the end. */
+/* The writer has gone: make everything due, including what is missing at the end. */
 void ddebug_view_finish (DdebugView *view);
 
-/* Whether messages are held back for their order. */
-gboolean ddebug_view_is_holding (DdebugView *view);
-
-/* The last event that says what became of the VM; 0: none is in the log. */
+/* The last event of the VM (DDEBUG_LOG_EVENT_*); 0: none in the log.  @realtime: ns since 1970. */
 guint32 ddebug_view_last_event (DdebugView *view, guint64 *arg, guint64 *realtime);
 
-/* Whether the writer said that it is done with the log. */
+/* Whether the writer has closed the log. */
 gboolean ddebug_view_is_closed (DdebugView *view);
 
-/* How often a QEMU opened the log, as far as the log says. */
+/* The number of times that a QEMU opened the log, according to the log. */
 guint ddebug_view_opens (DdebugView *view);
 
 DdebugReader *ddebug_view_reader (DdebugView *view);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * One poll() waits for everything.  A signal writes to a pipe that is polled,
- * so that it cannot fall between a look at a flag and the wait.
+ * Wait without polling: inotify, signals, standard output.
+ *
+ * One poll() waits for everything.  A signal writes to a pipe that is polled, so that it cannot be missed
+ * between checking a flag and waiting.
  */
 #define _GNU_SOURCE
 #include "ddebug-wait.h"
@@ -18,31 +20,31 @@
 
 #include "ddebug-error.h"
 
-/* IN_ATTRIB tells of a change of the link count, that is of removal. */
+/* IN_ATTRIB reports a change of the link count, that is, removal. */
 #define FILE_MASK (IN_DONT_FOLLOW | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF)
 #define DIRECTORY_MASK (IN_CREATE | IN_MOVED_TO | IN_MODIFY | IN_ATTRIB | IN_ONLYDIR)
 
-/* How often (ms) what cannot be watched is looked at. */
+/* How often (ms) what cannot be watched is polled. */
 #define POLL_INTERVAL 200
 
 struct DdebugWatch
 {
   DdebugWait *wait;
   DdebugWatchKind kind;
-  int wd;                   /* shared by all who watch the same inode; NOT_WATCHED, GONE */
+  int wd;                   /* shared by all watches of the same inode; NOT_WATCHED, GONE */
   guint wake;               /* DDEBUG_WAKE_* not taken yet */
 };
 
 enum
 {
-  NOT_WATCHED = -1,         /* looked at again and again */
-  GONE = -2,                /* the inode is no more */
+  NOT_WATCHED = -1,         /* polled instead */
+  GONE = -2,                /* the inode was deleted */
 };
 
 struct DdebugWait
 {
-  int inotify;              /* -1: not to be had */
-  int why;                  /* errno for which something is polled; 0: nothing is */
+  int inotify;              /* -1: not opened yet, or not available */
+  int why;                  /* errno because of which something is polled; 0: nothing is */
   int output;
   int counter;              /* eventfd; -1: none */
   GHashTable *watches;      /* wd -> GPtrArray of DdebugWatch, not owned */
@@ -66,7 +68,7 @@ on_signal (int number)
     }
   if (!signal_seen)
     signal_seen = number;
-  /* The pipe does not block; if it is full, it wakes already. */
+  /* The pipe does not block; if it is full, it is readable anyway. */
   if (write (signal_pipe[1], "", 1) < 0)
     errno = saved;
   errno = saved;
@@ -83,16 +85,16 @@ ddebug_wait_catch_signals (GError **error)
     {
       int code = errno;
 
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "no pipe can be made: %s", g_strerror (code));
+      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "cannot create a pipe: %s", g_strerror (code));
       return FALSE;
     }
   for (guint i = 0; i < G_N_ELEMENTS (signals); i++)
-    /* What was ignored from the start stays so: nohup. */
+    /* A signal that was ignored from the start stays ignored: nohup. */
     if (sigaction (signals[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
       sigaction (signals[i], &action, NULL);
   /*
-   * A write to a closed pipe fails with EPIPE instead, one beyond the limit of a
-   * file's size with EFBIG, so that the cursor can be kept.
+   * Make a write fail with EPIPE, or with EFBIG beyond the file size limit, so that the cursor can
+   * be saved.
    */
   signal (SIGPIPE, SIG_IGN);
   signal (SIGXFSZ, SIG_IGN);
@@ -103,7 +105,7 @@ void
 ddebug_wait_let_signals_kill (gboolean on)
 {
   signals_kill = on;
-  /* One that came before is not to be forgotten in a call that does not end. */
+  /* Do not miss one that arrived before, in case the following call does not return. */
   if (on && signal_seen)
     ddebug_wait_die_by_signal ();
 }
@@ -163,13 +165,13 @@ static const guint32 masks[] = {
   [DDEBUG_WATCH_DIRECTORY] = DIRECTORY_MASK,
 };
 
-/* The wd of @path; NOT_WATCHED if there is none to be had; GONE with errno set if it cannot be watched. */
+/* The wd of @path; NOT_WATCHED if limits are reached; GONE with errno set if it cannot be watched. */
 static int
 add_watch (DdebugWait *wait, DdebugWatchKind kind, const char *path)
 {
   int wd = -1;
 
-  /* Not before it is needed: instances are few. */
+  /* Only when needed: the number of instances is limited. */
   if (wait->inotify < 0)
     wait->inotify = inotify_init1 (IN_CLOEXEC | IN_NONBLOCK);
   if (wait->inotify >= 0)
@@ -247,7 +249,7 @@ ddebug_wait_why_polling (DdebugWait *wait)
   return wait->polled->len > 0 ? wait->why : 0;
 }
 
-/* All that can be told by a watch of this kind. */
+/* All events that a watch of this kind can have. */
 static guint
 wake_of_kind (DdebugWatchKind kind)
 {
@@ -275,7 +277,7 @@ wake_of (const DdebugWatch *watch, guint32 mask)
          | (mask & (IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF) ? DDEBUG_WAKE_MOVED : 0);
 }
 
-/* Events were thrown away: anything may have happened to anybody. */
+/* The event queue overflowed: anything may have happened to any watch. */
 static guint
 wake_everybody (DdebugWait *wait)
 {
@@ -377,7 +379,7 @@ poll_all (DdebugWait *wait, short output_events, gboolean with_files, int timeou
   return wake;
 }
 
-/* What wakes for nothing (an event of a watch that was removed) is not worth a round. */
+/* Ignore wake-ups without a reason, such as an event of a watch that was removed. */
 static guint
 poll_until (DdebugWait *wait, short output_events, gboolean with_files, int timeout_ms)
 {
@@ -390,9 +392,9 @@ poll_until (DdebugWait *wait, short output_events, gboolean with_files, int time
   return wake;
 }
 
-/* Something may have happened to all that cannot be watched. */
+/* Assume that something happened to everything that cannot be watched. */
 static guint
-look_again (DdebugWait *wait)
+poll_again (DdebugWait *wait)
 {
   guint wake = 0;
 
@@ -420,7 +422,7 @@ ddebug_wait (DdebugWait *wait, int timeout_ms)
     return poll_until (wait, 0, TRUE, timeout_ms);
   wake = poll_until (wait, 0, TRUE, left);
   if (left == 0 || (wake & DDEBUG_WAKE_TIMEOUT))
-    wake = (wake & ~DDEBUG_WAKE_TIMEOUT) | look_again (wait);
+    wake = (wake & ~DDEBUG_WAKE_TIMEOUT) | poll_again (wait);
   return wake;
 }
 

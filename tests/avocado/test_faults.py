@@ -71,7 +71,7 @@ class Faults(FailingDisk, FloodTest):
         io_lost = [args for name, args in found.events if name == "io-lost"]
         self.assertGreaterEqual(len(io_lost), 4)
         self.assertEqual(sum(args[1] for args in io_lost), guest.counter("io-lost"))
-        self.assertTrue([n for n in notices if "given up: the host could not write the log" in n])
+        self.assertTrue([n for n in notices if "discarded: the host could not write the log" in n])
         self.assertTrue([n for n in notices if "lost on cpu" in n and "the host could not write them" in n])
         output = guest.qemu_output()
         self.assertEqual(output.count("cannot write"), 1 + output.count("log-size: cannot write"), output)
@@ -91,7 +91,7 @@ class Faults(FailingDisk, FloodTest):
         self.fault("ok")
         self.goes_on(guest)
         _, notices = self.account(guest, self.end(guest))
-        self.assertTrue([n for n in notices if "overwritten in the guest before the host took them" in n])
+        self.assertTrue([n for n in notices if "overwritten in the guest before the host read them" in n])
         return guest
 
     def test_a_disk_that_hangs_for_seconds(self):

@@ -54,7 +54,7 @@ class Limits(FloodTest):
             self.assertEqual(numbers, list(range(len(numbers))))
         self.assertEqual(found.events[-1][0], "full-lost")
         text = log.tool("--trace").stdout
-        self.assertIn(b"given up: the log was full and kept its oldest", text)
+        self.assertIn(b"discarded: the log was full (mode=drop)", text)
         # it continues when it gets room, with the gap in its place
         self.set(guest, "log-size", 4 * MIB)
         self.until("there is room", lambda: guest.counter("resize-status") == "done")
@@ -64,7 +64,7 @@ class Limits(FloodTest):
         self.until("there is room", lambda: guest.counter("resize-status") == "done")
         found, notices = self.account(guest, self.end(guest))
         self.assertTrue([n for n in notices if re.search(
-            "messages lost on cpu .*: the log was full and kept its oldest", n)])
+            r"messages lost on cpu .*: the log was full \(mode=drop\)", n)])
         self.assertEqual(found.messages[0].number, 0)
         self.assertEqual(guest.command("qom-get", path=DEVICE, property="mode"), "overwrite")
         self.assertEqual(guest.qemu_output().count("is full and keeps its oldest"), 1)

@@ -21,7 +21,7 @@ LATE = re.compile(rb"-- late on cpu (\d+), task: "
                   rb"the next message is (\d+\.\d{6}) s older than one before it --")
 # What may happen on a busy host, to the rings that are lapped first.
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu \d+, \w+: "
-                  rb"overwritten in the guest before the host took them --")
+                  rb"overwritten in the guest before the host read them --")
 
 
 class Order(DdebugTest):

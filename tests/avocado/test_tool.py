@@ -214,8 +214,8 @@ class Tool(DdebugTest):
         self.assertIn(b"boot 3 is not in the log, which has 2", missing.stderr)
         words = log.tool("--last-words", "--boot=-1").stdout.decode()
         self.assertIn(f"boot:    {first}", words)
-        self.assertIn("the guest has powered off", words)
-        self.assertIn("QEMU:    has ended", words)
+        self.assertIn("the guest powered off", words)
+        self.assertIn("QEMU:    exited", words)
 
         again.kill()
         self.assertEqual(follow.wait(PATIENCE), 0)

@@ -105,9 +105,9 @@ check_epochs (DdebugDict *dict, const Model *model)
       FUZZ_CHECK (!epoch->attached || model->attached[epoch->number]);
       FUZZ_CHECK (strlen (epoch->release) <= 64 && strlen (epoch->driver) <= 32);
       FUZZ_CHECK (!ddebug_dict_lookup (epoch, 0, &callsite));
-      FUZZ_CHECK (ddebug_dict_life (dict, epoch) == epoch->life && epoch->life->epoch >= epoch->number);
+      FUZZ_CHECK (ddebug_dict_instance (dict, epoch) == epoch->instance && epoch->instance->epoch >= epoch->number);
     }
-  FUZZ_CHECK (ddebug_dict_lives (dict)->len <= epochs->len);
+  FUZZ_CHECK (ddebug_dict_instances (dict)->len <= epochs->len);
 }
 
 int

@@ -10,7 +10,7 @@
 
 #include <string.h>
 
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 
 /* "A text is not longer than 960 bytes before it is cut." */
 #define TEXT_MAX 960
@@ -288,7 +288,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   model = (Model){ .args = message.args, .left = message.args_len, .format = (const char *) callsite.packed,
                    .format_left = callsite.packed_len };
   expected = model_render (&model, message.text, message.len);
-  len = ddebug_packed_render (&message, &callsite, text);
+  len = ddebug_render_packed (&message, &callsite, text);
   FUZZ_CHECK (len <= TEXT_MAX && len >= -1);
   FUZZ_CHECK ((len >= 0) == (expected != NULL));
   FUZZ_CHECK (!expected || ((gsize) len == expected->len && memcmp (text, expected->str, len) == 0));

@@ -380,7 +380,7 @@ class Libvirt(unittest.TestCase):
         self.assertRegex(self.tool(daemon, "--info", guest.name), r"writer: +alive")
         self.assertRegex(self.tool(daemon, "--list"),
                          r"vm, one +running +[\d.]+ MiB +1 +\d+ (?:second|minute)s? ago +" + re.escape(log))
-        self.assertIn("QEMU:    runs", self.tool(daemon, "--last-words", guest.name))
+        self.assertIn("QEMU:    running", self.tool(daemon, "--last-words", guest.name))
         pipe = Tool(daemon, "--pipe", guest.name)
         pipe.expect(COUNT)
         pipe.end(-signal.SIGTERM)
@@ -413,10 +413,10 @@ class Libvirt(unittest.TestCase):
 
         output = self.tool(daemon, "--detach", guest.name, "--yes")
         self.assertIn("-    <qemu:arg value='-device'/>", output)
-        self.assertIn("the log stays: " + log, output)
+        self.assertIn("the log remains: " + log, output)
         self.assertEqual(daemon.xml(guest.name), before)
         self.assertTrue(os.path.exists(log))
-        self.assertIn("has no device", self.tool(daemon, "--detach", guest.name, "--yes", status=4))
+        self.assertIn("has no virtio-ddebug device", self.tool(daemon, "--detach", guest.name, "--yes", status=4))
         self.assertIn("--attach", self.tool(daemon, guest.name, status=4))
 
     def test_system_from_attach_to_detach(self):
@@ -453,7 +453,7 @@ class Libvirt(unittest.TestCase):
         one.say()
         follow.expect(2 * COUNT, "one: ")
         daemon.start()
-        wait_until("the tool has noticed", lambda: "libvirt is there again" in follow.text())
+        wait_until("the tool has noticed", lambda: "libvirt is back" in follow.text())
         two = Guest(daemon, "two", machine="pc")
         self.tool(daemon, "--attach", two.name, "--yes")
         two.start()
@@ -514,7 +514,7 @@ class Libvirt(unittest.TestCase):
         for arguments, status, words in (
                 (("vm",), 4, "ddebug-host --attach adds it"),
                 (("--attach", "no", "--yes"), 4, "no: no such domain"),
-                (("--attach", "vm"), 2, "give --yes"),
+                (("--attach", "vm"), 2, "use --yes"),
                 (("--attach", "vm", "--yes", "--log=/no/where/vm.ddl"), 4, "make it first"),
                 (("--attach", "vm", "--yes", "--plugin=/no/plugin.so"), 4, "--plugin=FILE"),
                 (("--attach", "vm", "--yes", f"--plugin={TOOL}"), 5, "does not take the device"),
@@ -524,7 +524,7 @@ class Libvirt(unittest.TestCase):
                 (("--connect=no:///where", "vm"), 1, "cannot be reached"),
                 (("-c", "no:///where", "vm"), 1, "cannot be reached"),
                 (("-cno:///where", "vm"), 1, "cannot be reached"),
-                (("--detach", "vm", "--yes"), 4, "has no device"),
+                (("--detach", "vm", "--yes"), 4, "has no virtio-ddebug device"),
                 (("--all", "vm"), 2, "takes no SOURCE"), (("--all", "--info"), 2, "--list"),
                 (("--list", "vm"), 2, "takes no SOURCE"), (("--attach", "--yes"), 2, "takes one DOMAIN"),
                 (("--yes", "vm"), 2, "--attach and --detach"), (("--log=/x", "vm"), 2, "--attach only")):
@@ -533,7 +533,7 @@ class Libvirt(unittest.TestCase):
         self.assertIn("give it to that user", self.tool(daemon, "--attach", "vm", "--yes", status=4))
         os.chown(LOGS, QEMU_USER, QEMU_USER)
         os.chmod(LOGS, 0o770)
-        self.assertIn("others may write there", self.tool(daemon, "--attach", "vm", "--yes", status=4))
+        self.assertIn("others can write there", self.tool(daemon, "--attach", "vm", "--yes", status=4))
         os.rmdir(LOGS)
         self.assertEqual(daemon.xml("vm"), before)
 
@@ -541,7 +541,7 @@ class Libvirt(unittest.TestCase):
         os.makedirs("/var/log/own", exist_ok=True)
         os.chown("/var/log/own", QEMU_USER, QEMU_USER)
         self.tool(daemon, "--attach", "vm", "--yes", "--log=/var/log/own/vm.ddl", f"--plugin={PLUGIN}")
-        self.assertIn("has the device already", self.tool(daemon, "--attach", "vm", "--yes", status=5))
+        self.assertIn("already has the device", self.tool(daemon, "--attach", "vm", "--yes", status=5))
         self.assertIn("/var/log/own/vm.ddl: no such file", self.tool(daemon, guest.uuid(), status=4))
 
         # transient ones, and other machine types

@@ -780,7 +780,7 @@ static void take_item(Found *found, const DdebugItem *item)
             fail("false text: '%.60s'", (const char *)item->message.text);
         }
         if (item->message.number != key->number || item->stream->id != key->stream ||
-            item->epoch->instance != key->life) {
+            item->epoch->instance_id != key->life) {
             fail("a message at another place than it was written to");
         }
         if (!g_hash_table_add(found->keys, key)) {

@@ -2,7 +2,7 @@
 /*
  * The device's side of the stress test: readers, each with streams of its own over
  * the same rings, that copy with qemu-device/ddebug-stream.c and decode with
- * host-tool/lib/ddebug-codec.c and ddebug-packed.c.  Whatever a reader gets must be what the guest said,
+ * host-tool/lib/ddebug-codec.c and ddebug-render.c.  Whatever a reader gets must be what the guest said,
  * byte for byte, in order, each message once; and what it did not get must match the
  * numbers.
  *
@@ -20,7 +20,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 #include "ddebug-codec.h"
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "ddebug-stream.h"
 #include "stress.h"
 
@@ -66,7 +66,7 @@ static void check_message(const Reader *r, Track *t, const DdebugMessage *m)
     };
     guint8 rendered[DDEBUG_TEXT_MAX];
     const char *text = (const char *)(m->args ? rendered : m->text);
-    const int len = m->args ? ddebug_packed_render(m, &site, rendered) : m->len;
+    const int len = m->args ? ddebug_render_packed(m, &site, rendered) : m->len;
     uint64_t index;
 
     if (len < 0) {

@@ -72,7 +72,7 @@ holds 'rings: without a lap ThreadSanitizer needs no exemption' checked-copy "${
 finds 'rings: with laps the copy races, and ThreadSanitizer would say so' \
     'copy_racing' checked-copy --no-signals
 finds 'rings: without release ThreadSanitizer finds a race' 'data race' no-release "${unlapped[@]}"
-finds 'rings: data behind head are found' 'FAILED: .*a record of no type\|FAILED: .*not said' \
+finds 'rings: data behind head are found' 'FAILED: .*a record without a type\|FAILED: .*not said' \
     late-data --no-signals --bursts=200
 finds 'rings: without producer:A torn messages are found' 'FAILED: ' no-wmb --no-signals --bursts=200
 finds 'rings: without kick:A a message left behind is found' 'FAILED: .*asleep' no-mb --no-signals

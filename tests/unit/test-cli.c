@@ -90,7 +90,7 @@ static void
 test_trace (Fixture *f, gconstpointer data)
 {
   static const char all[] =
-    "-- 3 chunks (4096 bytes) given up: the host could not write the log --\n"
+    "-- 3 chunks (4096 bytes) discarded: the host could not write the log --\n"
     "[    5.000000] first of cpu 0\n"
     "-- 3 messages lost on cpu 1, task: no longer in the log --\n"
     "[    5.123456] first of cpu 1\n"
@@ -98,7 +98,7 @@ test_trace (Fixture *f, gconstpointer data)
     "[    5.500000] irq \\x1b[31mred\\x0d\n"
     "[    6.000000] two\n"
     "               lines\n"
-    "-- 1 message lost on cpu 0, task: overwritten in the guest before the host took them --\n"
+    "-- 1 message lost on cpu 0, task: overwritten in the guest before the host read them --\n"
     "[    8.000000] after the gap\n"
     "-- epoch 2: kernel 6.1.0-56-amd64, boot 22222222-2222-2222-2222-222222222222, "
     "2023-11-14 22:16:40 +0000 --\n"
@@ -142,7 +142,7 @@ test_pipe (Fixture *f, gconstpointer data)
   result_clear (&r);
   /* of what has no stream nothing is recorded */
   assert_prints (tool_run ("--pipe", f->path, NULL),
-                 "-- 3 chunks (4096 bytes) given up: the host could not write the log --\n");
+                 "-- 3 chunks (4096 bytes) discarded: the host could not write the log --\n");
   g_assert_cmpint (g_unlink (cursor), ==, 0);
   r = tool_run ("--pipe", f->path, NULL);
   g_assert_cmpstr (r.out, ==, all.out);
@@ -177,7 +177,7 @@ test_info (Fixture *f, gconstpointer data)
     "  kernel:       6.1.0-56-amd64, 2 cpus\n"
     "  driver:       0.1\n"
     "  attached:     2023-11-14 22:16:40 +0000\n"
-    "  rings:        0000000000001111\n"
+    "  instance:     0000000000001111\n"
     "  callsites:    2\n"
     "  messages:     5\n"
     "\n"
@@ -186,7 +186,7 @@ test_info (Fixture *f, gconstpointer data)
     "  kernel:       6.1.0-56-amd64, 2 cpus\n"
     "  driver:       0.1\n"
     "  attached:     2023-11-14 22:16:40 +0000\n"
-    "  rings:        0000000000002222\n"
+    "  instance:     0000000000002222\n"
     "  callsites:    1\n"
     "  messages:     1\n"
     "\n"
@@ -302,7 +302,7 @@ test_damage (Fixture *f, gconstpointer data)
   assert_prints (tool_run (f->path, NULL),
                  "-- log damaged: a chunk of messages at offset 256 of segment 1 --\n"
                  "[    0.000000] message 0\n"
-                 "-- 1 message lost on cpu 0, task: the log is damaged there --\n"
+                 "-- 1 message lost on cpu 0, task: the log is damaged here --\n"
                  "[    0.000000] message 2\n"
                  "[    0.000000] message 3\n");
   c->bytes[at[1]] ^= 1;
@@ -310,7 +310,7 @@ test_damage (Fixture *f, gconstpointer data)
   assert_prints (tool_run (f->path, NULL),
                  "-- log damaged: 192 bytes skipped at offset 256 of segment 1 --\n"
                  "[    0.000000] message 0\n"
-                 "-- 1 message lost on cpu 0, task: the log is damaged there --\n"
+                 "-- 1 message lost on cpu 0, task: the log is damaged here --\n"
                  "[    0.000000] message 2\n"
                  "[    0.000000] message 3\n");
 }
@@ -355,37 +355,37 @@ test_usage (Fixture *f, gconstpointer data)
     { { NULL }, "no SOURCE" },
     { { "--nonsense", "x" }, "--nonsense" },
     { { "--clear", "a", "b" }, "b: --list-boots, --last-words, --size and --clear take one SOURCE" },
-    { { "--trace", "--pipe", "x" }, "exclude each other" },
-    { { "--info", "--clear", "x" }, "exclude each other" },
-    { { "--list", "--attach", "x" }, "exclude each other" },
+    { { "--trace", "--pipe", "x" }, "are mutually exclusive" },
+    { { "--info", "--clear", "x" }, "are mutually exclusive" },
+    { { "--list", "--attach", "x" }, "are mutually exclusive" },
     { { "--attach", "x", "y" }, "--attach takes one DOMAIN" },
     { { "--detach" }, "--detach takes one DOMAIN" },
-    { { "--attach", "x" }, "give --yes" },
-    { { "--attach=x" }, "--attach=x: no option --attach takes a value" },
+    { { "--attach", "x" }, "use --yes" },
+    { { "--attach=x" }, "--attach=x: --attach is unknown or takes no value" },
     { { "--attach", "x", "--yes", "--log-size=1K" }, "--log-size=1K: too small" },
-    { { "--log-size=1M", "x" }, "--log-size goes with --attach only" },
-    { { "--plugin=x", "x" }, "--plugin goes with --attach only" },
-    { { "--yes", "x" }, "--yes goes with --attach and --detach only" },
+    { { "--log-size=1M", "x" }, "--log-size works only with --attach" },
+    { { "--plugin=x", "x" }, "--plugin works only with --attach" },
+    { { "--yes", "x" }, "--yes works only with --attach and --detach" },
     { { "--all", "x" }, "--all takes no SOURCE" },
-    { { "--all", "--size" }, "--all goes with" },
+    { { "--all", "--size" }, "--all works only with" },
     { { "--list", "x" }, "--list takes no SOURCE" },
-    { { "--size=1M", "--pipe", "x" }, "exclude each other" },
+    { { "--size=1M", "--pipe", "x" }, "are mutually exclusive" },
     { { "--size", "32M", "x" }, "--size=32M" },
-    { { "--size=", "x" }, "--size=: not a size" },
-    { { "--size=M", "x" }, "--size=M: not a size" },
-    { { "--size=-1M", "x" }, "--size=-1M: not a size" },
-    { { "--size=1X", "x" }, "--size=1X: not a size" },
-    { { "--size=1MB", "x" }, "--size=1MB: not a size" },
-    { { "--size= 1M", "x" }, "--size= 1M: not a size" },
-    { { "--size=1.5M", "x" }, "--size=1.5M: not a size" },
-    { { "--size=0", "x" }, "too small; 1M to 1024G" },
+    { { "--size=", "x" }, "--size=: invalid size" },
+    { { "--size=M", "x" }, "--size=M: invalid size" },
+    { { "--size=-1M", "x" }, "--size=-1M: invalid size" },
+    { { "--size=1X", "x" }, "--size=1X: invalid size" },
+    { { "--size=1MB", "x" }, "--size=1MB: invalid size" },
+    { { "--size= 1M", "x" }, "--size= 1M: invalid size" },
+    { { "--size=1.5M", "x" }, "--size=1.5M: invalid size" },
+    { { "--size=0", "x" }, "too small; the size must be 1M to 1024G" },
     { { "--size=1048575", "x" }, "too small" },
     { { "--size=1025G", "x" }, "too large" },
-    { { "--size=16777216T", "x" }, "not a size" },
-    { { "--size=99999999999999999999", "x" }, "not a size" },
-    { { "--callsite", "--info", "x" }, "--callsite goes with" },
-    { { "--quiet", "--clear", "x" }, "--quiet goes with" },
-    { { "--wait", "--size=1M", "x" }, "--wait goes with" },
+    { { "--size=16777216T", "x" }, "invalid size" },
+    { { "--size=99999999999999999999", "x" }, "invalid size" },
+    { { "--callsite", "--info", "x" }, "--callsite works only with" },
+    { { "--quiet", "--clear", "x" }, "--quiet works only with" },
+    { { "--wait", "--size=1M", "x" }, "--wait works only with" },
     { { "--trace=x", "x" }, "--trace" },
   };
 
@@ -433,7 +433,7 @@ test_bad_files (Fixture *f, gconstpointer data)
       assert_fails (tool_run_unprivileged (commands[i], f->path, NULL), 4, "permission denied");
       g_assert_cmpint (chmod (f->path, 0644), ==, 0);
     }
-  assert_fails (tool_run ("--wait", lost, NULL), 4, "make the directory first");
+  assert_fails (tool_run ("--wait", lost, NULL), 4, "create the directory first");
   {
     g_autofree char *after = NULL;
 
@@ -460,7 +460,7 @@ test_read_only (Fixture *f, gconstpointer data)
     g_assert_cmpint (r.status, ==, 0);
     result_clear (&r);
   }
-  assert_fails (tool_run_unprivileged ("--pipe", f->path, NULL), 4, ".cursor: Permission denied; --pipe keeps its place");
+  assert_fails (tool_run_unprivileged ("--pipe", f->path, NULL), 4, ".cursor: Permission denied; --pipe stores its position");
   assert_fails (tool_run_unprivileged ("--size=2M", f->path, NULL), 4, "cannot be changed: Permission denied");
   assert_fails (tool_run_unprivileged ("--clear", f->path, NULL), 4, "cannot be changed: Permission denied");
   g_assert_true (g_file_get_contents (f->path, &after, &after_len, NULL));
@@ -852,7 +852,7 @@ test_events (Fixture *f, gconstpointer data)
                  "[    2.900001] Call Trace:\n"
                  "-- end of the kernel's log --\n"
                  "-- 2023-11-14 22:16:44 +0000: the guest's kernel panicked on cpu 0 --\n"
-                 "-- 2023-11-14 22:16:44 +0000: the VM was stopped: its pvpanic device was told of a panic --\n");
+                 "-- 2023-11-14 22:16:44 +0000: the VM was stopped: pvpanic reported a guest panic --\n");
 }
 
 static void
@@ -864,7 +864,7 @@ test_list_boots (Fixture *f, gconstpointer data)
                  " IDX BOOT ID                              FIRST MESSAGE             LAST MESSAGE              "
                  "  MESSAGES DEATH        KERNEL\n"
                  "  -2 00000000-0000-0000-0000-000000000000 2023-11-14 22:16:40 +0000 2023-11-14 22:16:40 +0000 "
-                 "         1              (introduction not in the log)\n"
+                 "         1              (attach record not in the log)\n"
                  "  -1 22222222-2222-2222-2222-222222222222 2023-11-14 22:16:41 +0000 2023-11-14 22:16:42 +0000 "
                  "         2 oops         6.1.0-56-amd64\n"
                  "   0 33333333-3333-3333-3333-333333333333 2023-11-14 22:16:43 +0000 2023-11-14 22:16:43 +0000 "
@@ -912,11 +912,11 @@ test_last_words (Fixture *f, gconstpointer data)
   (void) data;
   write_deaths (f->path, TRUE);
   assert_last_words (f->path, "VM:      the guest panicked, which ends this VM, N days ago, 2023-11-14 22:16:44 +0000\n"
-                              "QEMU:    has ended\n");
+                              "QEMU:    exited\n");
   write_deaths (f->path, FALSE);
-  assert_last_words (f->path, "VM:      the VM was stopped: its pvpanic device was told of a panic, N days ago, "
+  assert_last_words (f->path, "VM:      the VM was stopped: pvpanic reported a guest panic, N days ago, "
                               "2023-11-14 22:16:44 +0000\n"
-                              "QEMU:    died: its end is not in the log\n");
+                              "QEMU:    died without closing the log\n");
 }
 
 /* An oops of a CPU that says nothing more is told while the others go on. */

@@ -15,8 +15,8 @@ typedef struct
   char *log;
   char *path;
   guint8 uuid[16];
-  DdebugLife life;
-  DdebugStream stream;
+  DdebugInstance instance;
+  DdebugMergerStream stream;
 } Fixture;
 
 static void
@@ -27,9 +27,9 @@ set_up (Fixture *f, gconstpointer data)
   f->log = g_build_filename (f->dir, "log", NULL);
   f->path = g_strconcat (f->log, ".cursor", NULL);
   memset (f->uuid, 0xab, sizeof f->uuid);
-  f->life.name = (char *) "instance 0123456789abcdef";
-  f->life.epoch = 3;
-  f->stream.life = &f->life;
+  f->instance.name = (char *) "instance 0123456789abcdef";
+  f->instance.epoch = 3;
+  f->stream.instance = &f->instance;
   f->stream.id = 5;
 }
 
@@ -148,10 +148,10 @@ test_format (Fixture *f, gconstpointer data)
       g_assert_cmpuint (off + len, <=, size);
       g_assert_cmpuint (head_number (contents, "crc"), ==, canned_crc (contents + off, len));
       g_assert_true (g_key_file_load_from_data (places, contents + off, len, G_KEY_FILE_NONE, NULL));
-      g_assert_cmpuint (g_key_file_get_uint64 (places, f->life.name, "stream 5", NULL), ==, 4711 + i);
-      g_assert_cmpuint (g_key_file_get_uint64 (places, f->life.name, "epoch", NULL), ==, 3);
-      g_assert_cmpuint (g_key_file_get_uint64 (places, f->life.name, "recursed 5", NULL), ==, 2);
-      g_assert_cmpuint (g_key_file_get_uint64 (places, f->life.name, "torn 5", NULL), ==, 1);
+      g_assert_cmpuint (g_key_file_get_uint64 (places, f->instance.name, "stream 5", NULL), ==, 4711 + i);
+      g_assert_cmpuint (g_key_file_get_uint64 (places, f->instance.name, "epoch", NULL), ==, 3);
+      g_assert_cmpuint (g_key_file_get_uint64 (places, f->instance.name, "recursed 5", NULL), ==, 2);
+      g_assert_cmpuint (g_key_file_get_uint64 (places, f->instance.name, "torn 5", NULL), ==, 1);
       /* two generations of places fit, whatever is written */
       g_assert_cmpuint (size, <=, 4096 + 2 * len + 64);
     }
@@ -292,8 +292,8 @@ test_forgets (Fixture *f, gconstpointer data)
   unlock (a, 3);
   g_assert_cmpint (ddebug_cursor_lock (a, NULL), ==, DDEBUG_CURSOR_LOCKED);
   /* the rings went on in epoch 4 */
-  f->life.epoch = 4;
-  ddebug_cursor_touch (a, &f->life);
+  f->instance.epoch = 4;
+  ddebug_cursor_touch (a, &f->instance);
   unlock (a, 4);
   b = lock_new (f);
   assert_place (f, b, 10);
@@ -493,7 +493,7 @@ main (int argc, char **argv)
   ADD ("consumers take turns", test_shared);
   ADD ("a consumer that dies leaves lock and place", test_dies);
   ADD ("another log begins anew", test_other_log);
-  ADD ("lives that are not in the log are forgotten", test_forgets);
+  ADD ("instances that are not in the log are forgotten", test_forgets);
   ADD ("what is no cursor is refused and left alone", test_refusals);
   return g_test_run ();
 }

@@ -202,39 +202,39 @@ test_attach (void)
   g_assert_true (attach (dict, 1, 77, sizeof (struct virtio_ddebug_attach)));
   epoch = ddebug_dict_epoch (dict, 1);
   g_assert_true (epoch->attached);
-  g_assert_cmpuint (epoch->instance, ==, 77);
+  g_assert_cmpuint (epoch->instance_id, ==, 77);
   g_assert_cmpuint (epoch->nr_cpus, ==, 3);
   /* names that fill their field end with it */
   g_assert_cmpuint (strlen (epoch->release), ==, 64);
   g_assert_cmpuint (strlen (epoch->driver), ==, 32);
   /* a second one moves nothing */
   g_assert_true (attach (dict, 1, 78, sizeof (struct virtio_ddebug_attach)));
-  g_assert_cmpuint (epoch->instance, ==, 77);
+  g_assert_cmpuint (epoch->instance_id, ==, 77);
   ddebug_dict_free (dict);
 }
 
 static void
-test_lives (void)
+test_instances (void)
 {
   DdebugDict *dict = ddebug_dict_new (NULL);
-  DdebugLife *life;
+  DdebugInstance *instance;
 
   g_assert_true (attach (dict, 2, 77, sizeof (struct virtio_ddebug_attach)));
-  life = ddebug_dict_life (dict, ddebug_dict_epoch (dict, 2));
-  g_assert_cmpstr (life->name, ==, "instance 000000000000004d");
+  instance = ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 2));
+  g_assert_cmpstr (instance->name, ==, "instance 000000000000004d");
   g_assert_true (attach (dict, 3, 77, sizeof (struct virtio_ddebug_attach)));
-  g_assert_true (ddebug_dict_life (dict, ddebug_dict_epoch (dict, 3)) == life);
-  g_assert_cmpuint (life->epoch, ==, 3);
-  /* an earlier epoch of the same rings does not take the life back */
+  g_assert_true (ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 3)) == instance);
+  g_assert_cmpuint (instance->epoch, ==, 3);
+  /* an earlier epoch of the same rings does not take the instance back */
   g_assert_true (attach (dict, 1, 77, sizeof (struct virtio_ddebug_attach)));
-  g_assert_cmpuint (life->epoch, ==, 3);
-  /* nothing is known of this one: a life of its own, which an introduction does not change */
-  life = ddebug_dict_life (dict, ddebug_dict_epoch (dict, 4));
-  g_assert_cmpstr (life->name, ==, "epoch 4");
+  g_assert_cmpuint (instance->epoch, ==, 3);
+  /* nothing is known of this one: an instance of its own, which an introduction does not change */
+  instance = ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 4));
+  g_assert_cmpstr (instance->name, ==, "epoch 4");
   g_assert_true (attach (dict, 4, 77, sizeof (struct virtio_ddebug_attach)));
   g_assert_false (ddebug_dict_epoch (dict, 4)->attached);
-  g_assert_true (ddebug_dict_life (dict, ddebug_dict_epoch (dict, 4)) == life);
-  g_assert_cmpuint (ddebug_dict_lives (dict)->len, ==, 2);
+  g_assert_true (ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 4)) == instance);
+  g_assert_cmpuint (ddebug_dict_instances (dict)->len, ==, 2);
   ddebug_dict_free (dict);
   ddebug_dict_free (NULL);
 }
@@ -283,7 +283,7 @@ main (int argc, char **argv)
   g_test_add_func ("/dict/the longest entry is read", test_longest);
   g_test_add_func ("/dict/callsites of old epochs are forgotten", test_forgotten);
   g_test_add_func ("/dict/introductions are read", test_attach);
-  g_test_add_func ("/dict/epochs of the same rings are one life", test_lives);
+  g_test_add_func ("/dict/epochs of the same rings are one instance", test_instances);
   g_test_add_func ("/dict/no choice of numbers makes it slow", test_collisions);
   return g_test_run ();
 }

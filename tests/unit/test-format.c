@@ -253,14 +253,14 @@ test_callsites (void)
 static void
 test_notices (void)
 {
-  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
   DdebugFormat format = { 0 };
   DdebugItem item = { .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = 1, .reason = DDEBUG_LOST_RING };
   g_autoptr (GString) out = g_string_new (NULL);
 
   ddebug_format_item (&format, &item, out);
   g_assert_cmpstr (out->str, ==,
-                   "-- 1 message lost on cpu 3, hardirq: overwritten in the guest before the host took them --\n");
+                   "-- 1 message lost on cpu 3, hardirq: overwritten in the guest before the host read them --\n");
   g_string_truncate (out, 0);
   stream.context = 200;
   item = (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 5, .recursed = 3, .torn = 2 };
@@ -299,7 +299,7 @@ test_late (void)
     { G_MAXUINT64,
       "-- late on cpu 3, hardirq: the next message is 18446744073.709552 s older than one before it --\n" },
   };
-  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
 
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
@@ -326,7 +326,7 @@ test_late (void)
 static void
 test_unchecked (void)
 {
-  static const char notice[] = "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it "
+  static const char notice[] = "-- QEMU died; the following was still in the guest's rings and has no checksum "
                                "--\n[    0.000000] x\n";
   DdebugEpoch first = { .number = 1 }, second = { .number = 2 };
   DdebugItem checked = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &first, .message = { .text = (void *) "x", .len = 1 } };
@@ -356,7 +356,7 @@ test_all_notices (void)
     const char *name;
   } contexts[] = { { VIRTIO_DDEBUG_CTX_TASK, "task" }, { VIRTIO_DDEBUG_CTX_SOFTIRQ, "softirq" },
                    { VIRTIO_DDEBUG_CTX_HARDIRQ, "hardirq" }, { VIRTIO_DDEBUG_CTX_NMI, "nmi" } };
-  DdebugStream stream = { .cpu = 7 };
+  DdebugMergerStream stream = { .cpu = 7 };
   DdebugFormat format = { 0 };
 
   for (guint i = 0; i < G_N_ELEMENTS (contexts); i++)
@@ -376,9 +376,9 @@ test_all_notices (void)
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNKNOWN, .stream = &stream, .count = 1 },
                "-- 1 record not understood on cpu 7, nmi: the guest's driver is newer than this tool --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_SPAN, .stream = &stream, .text = "why" },
-               "-- records given up on cpu 7, nmi: why --\n");
+               "-- records discarded on cpu 7, nmi: why --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 2, .bytes = 300 },
-               "-- 2 chunks (300 bytes) given up: the host could not write the log --\n");
+               "-- 2 chunks (300 bytes) discarded: the host could not write the log --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .text = "where" }, "-- log damaged: where --\n");
 }
 
@@ -426,10 +426,10 @@ test_epochs (void)
 {
   static const char other[] = "-- epoch 2: kernel r\\x1b, boot 01020000-0000-0000-0000-000000000000, "
                               "1970-01-01 00:00:05 +0000 --\n[    0.000000] x\n";
-  const DdebugEpoch known = { .number = 2, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 },
+  const DdebugEpoch known = { .number = 2, .attached = TRUE, .instance_id = 9, .boot_id = { 1, 2 },
                               .realtime = G_GUINT64_CONSTANT (5000000000), .release = "r\x1b" };
   const DdebugEpoch unknown = { .number = 2 };
-  DdebugEpoch before = { .number = 1, .attached = TRUE, .instance = 9, .boot_id = { 1, 2 } };
+  DdebugEpoch before = { .number = 1, .attached = TRUE, .instance_id = 9, .boot_id = { 1, 2 } };
   const struct
   {
     const DdebugEpoch *next;
@@ -453,7 +453,7 @@ test_epochs (void)
                           .message = { .text = (void *) "x", .len = 1 } };
 
       before.attached = cases[i].attached;
-      before.instance = cases[i].instance;
+      before.instance_id = cases[i].instance;
       before.boot_id[0] = cases[i].boot;
       assert_item (&format, item, "[    0.000000] x\n");
       assert_item (&format, item, "[    0.000000] x\n");
@@ -493,7 +493,7 @@ test_sizes (void)
 static void
 add_kmsg (DdebugFormat *format, GString *out, guint32 flags, const char *text)
 {
-  static DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_NMI };
+  static DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_NMI };
   DdebugItem item = { .type = DDEBUG_ITEM_MESSAGE,
                       .stream = &stream,
                       .message = { .time = 9000000000, .is_kmsg = TRUE, .kmsg = flags,

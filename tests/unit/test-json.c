@@ -210,7 +210,7 @@ test_names (void)
 static void
 test_numbers (void)
 {
-  DdebugStream stream = { .cpu = G_MAXUINT32, .context = 200 };
+  DdebugMergerStream stream = { .cpu = G_MAXUINT32, .context = 200 };
   DdebugItem item = { .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = G_MAXUINT64, .realtime = G_MAXUINT64 };
   g_autoptr (JsonObject) object = object_of (&item, TRUE);
 
@@ -265,7 +265,7 @@ test_gaps (void)
   static const char *const stops[] = { "other", "paused", "shutdown", "panicked", "watchdog", "io-error", "internal-error",
                                        "suspended", "saved", "debug", "other" };
   static const char *const notices[] = { "other", "oops", "panic", "kdump", "other" };
-  DdebugStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
+  DdebugMergerStream stream = { .cpu = 3, .context = VIRTIO_DDEBUG_CTX_HARDIRQ };
 
   for (guint i = 0; i < G_N_ELEMENTS (reasons); i++)
     assert_item ((DdebugItem){ .type = DDEBUG_ITEM_LOST, .stream = &stream, .count = 7, .reason = i }, "lost", reasons[i]);
@@ -429,9 +429,9 @@ test_errors (Fixture *f, gconstpointer data)
 {
   static const char *const bad[][2] = {
     { "--output=xml", "--output=xml: not known; give text or json" },
-    { "--info", "--output=json goes with" },
-    { "--last-words", "--output=json goes with" },
-    { "--size", "--output=json goes with" },
+    { "--info", "--output=json works only with" },
+    { "--last-words", "--output=json works only with" },
+    { "--size", "--output=json works only with" },
     { "--raw", "--raw does not go with --output=json" },
   };
 

@@ -459,7 +459,7 @@ test_removed_before_start (Fixture *f, gconstpointer data)
 
   (void) data;
   g_assert_nonnull (strstr (errors, "was removed"));
-  g_assert_nonnull (strstr (errors, "going on with the one"));
+  g_assert_nonnull (strstr (errors, "continuing with the new one"));
 }
 
 /*
@@ -1083,7 +1083,7 @@ test_formatted_anew (Fixture *f, gconstpointer data)
   g_autofree char *errors = follow_next_log (f, empty_log);
 
   (void) data;
-  g_assert_nonnull (strstr (errors, "formatted anew"));
+  g_assert_nonnull (strstr (errors, "was reformatted"));
 }
 
 #define ADD(name, func) g_test_add ("/live/" name, Fixture, NULL, set_up, func, tear_down)

@@ -10,7 +10,7 @@ typedef struct
   DdebugDict *dict;
   DdebugMerger *merger;
   DdebugEpoch *epoch;
-  DdebugLife *life;
+  DdebugInstance *instance;
   DdebugMarks marks;
   guint64 now;              /* the device's clock, ns */
 } Fixture;
@@ -19,10 +19,10 @@ static void
 set_up (Fixture *f, gconstpointer data)
 {
   (void) data;
-  f->dict = ddebug_dict_new (ddebug_stream_free);
+  f->dict = ddebug_dict_new (ddebug_merger_stream_free);
   f->merger = ddebug_merger_new ();
   f->epoch = ddebug_dict_epoch (f->dict, 1);
-  f->life = ddebug_dict_life (f->dict, f->epoch);
+  f->instance = ddebug_dict_instance (f->dict, f->epoch);
 }
 
 static void
@@ -58,7 +58,7 @@ push_spans (Fixture *f, Producer *p, guint64 pass, guint spans)
         .payload = payload->data,
       };
 
-      ddebug_merger_push (f->merger, &chunk, f->epoch, f->life, &f->marks);
+      ddebug_merger_push (f->merger, &chunk, f->epoch, f->instance, &f->marks);
     }
 }
 
@@ -197,7 +197,7 @@ test_settled (Fixture *f, gconstpointer data)
 static void
 assert_counted (Fixture *f, guint32 stream, guint64 late)
 {
-  DdebugStream *s = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (stream));
+  DdebugMergerStream *s = g_hash_table_lookup (f->instance->streams, GUINT_TO_POINTER (stream));
 
   g_assert_nonnull (s);
   g_assert_cmpuint (s->late, ==, late);
@@ -327,7 +327,7 @@ test_late_random (Fixture *f, gconstpointer data)
     }
   for (guint s = 0; s < STREAMS; s++)
     {
-      DdebugStream *stream = g_hash_table_lookup (f->life->streams, GUINT_TO_POINTER (s));
+      DdebugMergerStream *stream = g_hash_table_lookup (f->instance->streams, GUINT_TO_POINTER (s));
 
       counted += stream->late;
       g_assert_cmpuint (stream->received, ==, p[s]->number);
@@ -338,7 +338,7 @@ test_late_random (Fixture *f, gconstpointer data)
   g_assert_cmpuint (heard, >, 50 * late / 2);
 }
 
-/* Clocks of other lives do not count. */
+/* Clocks of other instances do not count. */
 static void
 test_late_in_life (Fixture *f, gconstpointer data)
 {
@@ -349,9 +349,9 @@ test_late_in_life (Fixture *f, gconstpointer data)
   producer_printf (a, 1000, "a");
   push (f, a, 1);
   assert_all (f, "a ");
-  ddebug_merger_end_life (f->merger);
+  ddebug_merger_end_instance (f->merger);
   f->epoch = ddebug_dict_epoch (f->dict, 2);
-  f->life = ddebug_dict_life (f->dict, f->epoch);
+  f->instance = ddebug_dict_instance (f->dict, f->epoch);
   producer_printf (b, 5, "b");
   push (f, b, 2);
   assert_all (f, "b ");
@@ -603,12 +603,12 @@ test_tail (Fixture *f, gconstpointer data)
   ddebug_merger_release (f->merger, G_MAXUINT64);
   for (guint i = 0; ddebug_merger_next (f->merger, &item); i++)
     g_assert_cmpuint (item.message.number, ==, i);
-  ddebug_merger_end_life (f->merger);
+  ddebug_merger_end_instance (f->merger);
   g_assert_true (ddebug_merger_next (f->merger, &item));
   g_assert_cmpint (item.type, ==, DDEBUG_ITEM_LOST);
   g_assert_cmpint (item.reason, ==, DDEBUG_LOST_TAIL);
   g_assert_cmpuint (item.count + item.stream->received, ==, 300);
-  ddebug_merger_end_life (f->merger);
+  ddebug_merger_end_instance (f->merger);
   g_assert_false (ddebug_merger_next (f->merger, &item));
 }
 
@@ -621,9 +621,9 @@ test_damaged_payload (Fixture *f, gconstpointer data)
   (void) data;
   producer_printf (a, 1, "x0");
   push (f, a, 1);
-  ddebug_merger_push (f->merger, &chunk, f->epoch, f->life, &f->marks);
+  ddebug_merger_push (f->merger, &chunk, f->epoch, f->instance, &f->marks);
   ddebug_merger_release (f->merger, G_MAXUINT64);
-  ddebug_merger_end_life (f->merger);
+  ddebug_merger_end_instance (f->merger);
   assert_due (f, "x0 -2/6 ");
 }
 
@@ -681,15 +681,15 @@ test_account (Fixture *f, gconstpointer data)
       produced += p->number + p->recursed + p->torn;
     }
   ddebug_merger_release (f->merger, G_MAXUINT64);
-  ddebug_merger_end_life (f->merger);
+  ddebug_merger_end_instance (f->merger);
   while (ddebug_merger_next (f->merger, &item))
     heard += item.type == DDEBUG_ITEM_MESSAGE ? 1 : item.count;
   g_assert_cmpuint (heard, ==, produced);
   heard = 0;
-  g_hash_table_iter_init (&iter, f->life->streams);
+  g_hash_table_iter_init (&iter, f->instance->streams);
   while (g_hash_table_iter_next (&iter, NULL, &value))
     {
-      DdebugStream *stream = value;
+      DdebugMergerStream *stream = value;
 
       heard += stream->received + stream->lost + stream->dropped;
       g_assert_cmpuint (stream->lost, >, 0);
@@ -737,7 +737,7 @@ main (int argc, char **argv)
   ADD ("held back up to the window is in order, from there on late", test_late_by_window);
   ADD ("found one pass after a younger one is in order, two passes after late", test_late_by_pass);
   ADD ("which messages of CPUs held back are late is exact", test_late_random);
-  ADD ("another life's clock makes nothing late", test_late_in_life);
+  ADD ("another instance's clock makes nothing late", test_late_in_life);
   ADD ("nothing is held for longer than its caller wants", test_release_old);
   ADD ("no more is held than its caller wants", test_held_max);
   ADD ("random streams come out in order", test_random_order);

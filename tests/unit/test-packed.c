@@ -5,7 +5,7 @@
 
 #include "canned.h"
 #include "ddebug-format.h"
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 #include "ddebug_packed.h"
 
 /* ---- arguments, as a guest packs them ---- */
@@ -60,7 +60,7 @@ render (const char *head, const void *format, gsize format_len, const void *args
 
   if (args_len)
     memcpy (place, args, args_len);
-  len = ddebug_packed_render (&message, &callsite, out);
+  len = ddebug_render_packed (&message, &callsite, out);
   if (len > 0)
     memcpy (text, out, len);
   g_free (place);
@@ -384,13 +384,13 @@ test_shown (void)
   assert_line (&plain, &item, "[    0.000000] mod: 2a\n");
   item.message.args_len = 3;
   assert_line (&plain, &item,
-               "[    0.000000] (not readable: 3 bytes of arguments that do not fit the format of callsite 2)\n");
+               "[    0.000000] (unreadable: 3 argument bytes that do not match the format of callsite 2)\n");
   item.message.callsite = 3;
   item.message.text = (const guint8 *) "usb \033";
   item.message.len = 5;
   assert_line (&plain, &item,
-               "[    0.000000] usb \\x1b(not readable: 3 bytes of arguments of callsite 3, which is not in the log)\n");
-  assert_line (&with_callsite, &item, "[    0.000000] ?:?:?: usb \\x1b(not readable: 3 bytes of arguments of callsite 3, "
+               "[    0.000000] usb \\x1b(unreadable: 3 argument bytes of callsite 3, which is not in the log)\n");
+  assert_line (&with_callsite, &item, "[    0.000000] ?:?:?: usb \\x1b(unreadable: 3 argument bytes of callsite 3, "
                                       "which is not in the log)\n");
   ddebug_dict_free (dict);
 }
@@ -404,7 +404,7 @@ test_no_allocation (void)
   DdebugCallsite callsite = { .packed = (const guint8 *) "urb %d len %5d status %#x\n", .packed_len = 26 };
   guint64 before = allocations ();
 
-  g_assert_cmpint (ddebug_packed_render (&message, &callsite, text), ==, 26);
+  g_assert_cmpint (ddebug_render_packed (&message, &callsite, text), ==, 26);
   g_assert_cmpuint (allocations (), ==, before);
 }
 #endif

@@ -386,20 +386,20 @@ test_tool (void)
   g_autoptr (DdebugQueries) queries = ddebug_queries_new ();
   gboolean is_meant;
 
-  assert_refused ("", "no query");
-  assert_refused (" ;\n# module x", "no query");
-  assert_refused ("module", "module: lacks a value");
-  assert_refused ("modul x", "modul: no keyword; there are module, func, file, line and format");
-  assert_refused ("module x +p", "+p: flags are for the guest; leave them out");
-  assert_refused ("=_", "=_: flags are for the guest");
-  assert_refused ("class DRM_UT_CORE", "a log does not know the classes");
-  assert_refused ("module a module b", "module is there twice; alternatives are divided by a semicolon");
-  assert_refused ("file a:b func c", "func is there twice");
-  assert_refused ("line 3 line 4", "lines are there twice");
-  assert_refused ("line 3x", "3x: no lines; give 10, 10-20, 10- or -20");
+  assert_refused ("", "empty query");
+  assert_refused (" ;\n# module x", "empty query");
+  assert_refused ("module", "module: value missing");
+  assert_refused ("modul x", "modul: unknown keyword; use module, func, file, line or format");
+  assert_refused ("module x +p", "+p: flags apply to the guest; omit them");
+  assert_refused ("=_", "=_: flags apply to the guest");
+  assert_refused ("class DRM_UT_CORE", "a log does not record callsite classes");
+  assert_refused ("module a module b", "module is given twice; separate alternatives by semicolons");
+  assert_refused ("file a:b func c", "func is given twice");
+  assert_refused ("line 3 line 4", "line is given twice");
+  assert_refused ("line 3x", "3x: invalid line range; use 10, 10-20, 10- or -20");
   assert_refused ("line 9-3", "9-3: the last line is before the first");
-  assert_refused ("format 'a;b'", "a quote is not closed: 'a");
-  assert_refused ("module a; func", "func: lacks a value");
+  assert_refused ("format 'a;b'", "unclosed quote: 'a");
+  assert_refused ("module a; func", "func: value missing");
 
   /* alternatives, of one text and of several */
   g_assert_false (tool_takes ("module no;", &site, &is_meant) && is_meant);

@@ -458,7 +458,7 @@ test_raw_refused (Fixture *f, gconstpointer data)
   assert_safe (shown->str, shown->len, TRUE);
   result = tool_run ("--raw", "--info", f->path, NULL);
   g_assert_cmpint (result.status, ==, 2);
-  g_assert_nonnull (strstr (result.err, "--raw goes with --trace, --follow and --pipe only"));
+  g_assert_nonnull (strstr (result.err, "--raw works only with --trace, --follow and --pipe"));
   g_assert_cmpstr (result.out, ==, "");
   result_clear (&result);
 }

@@ -196,7 +196,7 @@ test_no_such_boot (Fixture *f, gconstpointer data)
     { "--boot=4", "boot 4 is not in the log, which has 3" },
     { "--boot=" ID3 "+1", "boot " ID3 "+1 is not in the log, which has 3" },
     { "--boot=" ID1 "-1", "boot " ID1 "-1 is not in the log, which has 3" },
-    { "--boot=12345678123456781234567812345678", "is not in the log; --list-boots names those that are" },
+    { "--boot=12345678123456781234567812345678", "is not in the log; --list-boots lists those that are" },
   };
   g_autoptr (Canned) empty = canned_new (4);
   Result r;
@@ -209,14 +209,14 @@ test_no_such_boot (Fixture *f, gconstpointer data)
       assert_says (tool_run ("--last-words", cases[i].boot, f->path, NULL), 6, cases[i].text);
       assert_says (tool_run ("--follow", cases[i].boot, f->path, NULL), 6, cases[i].text);
     }
-  assert_says (tool_run ("--boot=x", f->path, NULL), 2, "--boot=x: not a boot; give 0 for the newest, -1 for");
-  assert_says (tool_run ("--boot=", f->path, NULL), 2, "--boot=: not a boot");
-  assert_says (tool_run ("-bx", f->path, NULL), 2, "--boot=x: not a boot");
-  assert_says (tool_run ("--info", "-b", f->path, NULL), 2, "--boot goes with --trace");
+  assert_says (tool_run ("--boot=x", f->path, NULL), 2, "--boot=x: invalid boot; use 0 for the newest, -1 for");
+  assert_says (tool_run ("--boot=", f->path, NULL), 2, "--boot=: invalid boot");
+  assert_says (tool_run ("-bx", f->path, NULL), 2, "--boot=x: invalid boot");
+  assert_says (tool_run ("--info", "-b", f->path, NULL), 2, "--boot works only with --trace");
   assert_says (tool_run ("-b", "1", NULL), 2, "no SOURCE");
   canned_write (empty, f->path);
-  assert_says (tool_run ("-b", f->path, NULL), 6, "no boot is in the log yet");
-  assert_says (tool_run ("--follow", "-b", "-1", f->path, NULL), 6, "no boot is in the log yet");
+  assert_says (tool_run ("-b", f->path, NULL), 6, "the log has no boots yet");
+  assert_says (tool_run ("--follow", "-b", "-1", f->path, NULL), 6, "the log has no boots yet");
   r = tool_run ("--follow", "-b", f->path, NULL);
   g_assert_cmpstr (r.err, ==, "");
   g_assert_cmpint (r.status, ==, 0);
@@ -232,7 +232,7 @@ test_pipe_of_a_boot (Fixture *f, gconstpointer data)
   (void) data;
   write_log (f->path);
   assert_says (tool_run ("--pipe", "-b", "-1", f->path, NULL), 6,
-               "boot -1 is not the newest, and --pipe would consume unseen what came after it");
+               "boot -1 is not the newest, and --pipe would consume later boots unseen");
   first = messages (f->path, "--pipe -b");
   g_assert_cmpstr (first, ==, C);
   second = messages (f->path, "--pipe");
@@ -251,7 +251,7 @@ test_boot_of_several_logs (Fixture *f, gconstpointer data)
   write_log (f->path);
   canned_write (empty, other);
   r = tool_run ("-q", "-b", other, f->path, NULL);
-  g_assert_nonnull (strstr (r.err, "other: no boot is in the log yet"));
+  g_assert_nonnull (strstr (r.err, "other: the log has no boots yet"));
   g_assert_true (g_str_has_suffix (r.out, ": [    1.000000] c0 newest\n"));
   g_assert_true (strchr (r.out, '\n') == r.out + strlen (r.out) - 1);
   g_assert_cmpint (r.status, ==, 6);
@@ -279,21 +279,21 @@ test_last_words_of_a_boot (Fixture *f, gconstpointer data)
   write_log (f->path);
   assert_last_words (f->path, "1",
                      "name:    canned\nboot:    11111111-1111-1111-1111-111111111111, kernel 6.1.0-56-amd64\n"
-                     "VM:      the machine was reset or switched on, N days ago, 2023-11-14 22:16:50 +0000\n"
-                     "QEMU:    went on with another boot\n"
+                     "VM:      the machine was reset or powered on, N days ago, 2023-11-14 22:16:50 +0000\n"
+                     "QEMU:    continued with another boot\n"
                      "\nlast messages of cpu 0\n[    5.000000] a0 Ding dong\n"
                      "\nlast messages of cpu 1\n[    6.000000] a1 read\n[   15.000000] a1 read again\n");
   assert_last_words (f->path, "2",
                      "name:    canned\nboot:    " UUID2 ", kernel 6.1.0-56-amd64\n"
                      "kernel:  oopsed, N days ago, 2023-11-14 22:17:41 +0000\n"
                      "VM:      the guest's kernel oopsed on cpu 2, N days ago, 2023-11-14 22:17:41 +0000\n"
-                     "QEMU:    died: its end is not in the log\n"
+                     "QEMU:    died without closing the log\n"
                      "\nlast messages of cpu 0\n[    5.000000] b0 one\n"
                      "\nlast messages of cpu 2\n[    6.000000] b2 two\n");
   assert_last_words (f->path, "0",
                      "name:    canned\nboot:    33333333-3333-3333-3333-333333333333, kernel 6.1.0-56-amd64\n"
-                     "VM:      the machine was reset or switched on, N days ago, 2023-11-14 22:18:40 +0000\n"
-                     "QEMU:    has ended\n"
+                     "VM:      the machine was reset or powered on, N days ago, 2023-11-14 22:18:40 +0000\n"
+                     "QEMU:    exited\n"
                      "\nlast messages of cpu 0\n[    1.000000] c0 newest\n");
 }
 
@@ -301,9 +301,9 @@ test_last_words_of_a_boot (Fixture *f, gconstpointer data)
 static void
 test_notices_of_a_boot (Fixture *f, gconstpointer data)
 {
-  static const char io[] = "-- 3 chunks (4096 bytes) given up: the host could not write the log --\n";
+  static const char io[] = "-- 3 chunks (4096 bytes) discarded: the host could not write the log --\n";
   g_autofree char *first = g_strconcat (io, "[    5.000000] a0 Ding dong\n[    6.000000] a1 read\n"
-                                        "-- 2 messages lost on cpu 1, task: in records that cannot be read --\n"
+                                        "-- 2 messages lost on cpu 1, task: in unreadable records --\n"
                                         "[   15.000000] a1 read again\n", NULL);
   g_autofree char *second = g_strconcat (io, "[    5.000000] b0 one\n"
                                          "-- epoch 3: kernel 6.1.0-56-amd64, boot " UUID2 ", 2023-11-14 22:17:40 +0000 --\n"
@@ -405,27 +405,27 @@ test_last_words_of_qemu (Fixture *f, gconstpointer data)
   ddebug_log_append_event (log, DDEBUG_LOG_EVENT_OPEN, 4711, 0, 0);
   append_boot (log, 0x11);
   append_message (log, "one");
-  assert_end (f->path, "QEMU:    runs\n");
+  assert_end (f->path, "QEMU:    running\n");
   ddebug_log_append_event (log, DDEBUG_LOG_EVENT_CLOSE, 0, 0, 0);
-  assert_end (f->path, "QEMU:    runs\n");
+  assert_end (f->path, "QEMU:    running\n");
   ddebug_log_close (log);
-  assert_end (f->path, "QEMU:    has ended\n");
+  assert_end (f->path, "QEMU:    exited\n");
   /* what it said at its end is hidden, too */
   r = tool_run ("--clear", f->path, NULL);
   g_assert_cmpint (r.status, ==, 0);
   result_clear (&r);
-  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+  assert_end (f->path, "QEMU:    gone; the log does not say how it ended\n");
   r = tool_run ("--size=2M", f->path, NULL);
   g_assert_cmpint (r.status, ==, 0);
   result_clear (&r);
-  assert_end (f->path, "QEMU:    has gone; how it ended is not in the log\n");
+  assert_end (f->path, "QEMU:    gone; the log does not say how it ended\n");
 
   /* that it came is not in the log any more */
   canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
   producer_printf (p, SECOND, "x");
   canned_take (c, p, 1, 1);
   canned_write (c, f->path);
-  assert_end (f->path, "QEMU:    died: its end is not in the log\n");
+  assert_end (f->path, "QEMU:    died without closing the log\n");
 }
 
 /* The newest boot goes on with those that come; an older one has ended. */
@@ -597,13 +597,13 @@ test_since_until (Fixture *f, gconstpointer data)
   g_assert_cmpstr (first, ==, B C);
   second = messages (f->path, "--pipe");
   g_assert_cmpstr (second, ==, "");
-  assert_says (tool_run ("--since=\xff", f->path, NULL), 2, "--since=\\xff: not a time; give");
-  assert_says (tool_run ("--since=then", f->path, NULL), 2, "--since=then: not a time; give");
-  assert_says (tool_run ("--until", "-1x", f->path, NULL), 2, "--until=-1x: not a time");
+  assert_says (tool_run ("--since=\xff", f->path, NULL), 2, "--since=\\xff: invalid time; use");
+  assert_says (tool_run ("--since=then", f->path, NULL), 2, "--since=then: invalid time; use");
+  assert_says (tool_run ("--until", "-1x", f->path, NULL), 2, "--until=-1x: invalid time");
   assert_says (tool_run ("-S", "now", "-U", "yesterday", f->path, NULL), 2, "--since=now is after --until=yesterday");
-  assert_says (tool_run ("--pipe", "-U", "now", f->path, NULL), 2, "--until does not go with --pipe");
-  assert_says (tool_run ("--info", "-S", "now", f->path, NULL), 2, "--since goes with");
-  assert_says (tool_run ("--last-words", "-U", "now", f->path, NULL), 2, "--until goes with");
+  assert_says (tool_run ("--pipe", "-U", "now", f->path, NULL), 2, "--until cannot be used with --pipe");
+  assert_says (tool_run ("--info", "-S", "now", f->path, NULL), 2, "--since works only with");
+  assert_says (tool_run ("--last-words", "-U", "now", f->path, NULL), 2, "--until works only with");
 }
 
 /* A gap is shown where what is missing may be of the time asked for. */
@@ -629,7 +629,7 @@ test_gaps_and_times (Fixture *f, gconstpointer data)
       g_test_message ("%s", cases[i].option);
       g_assert_cmpint (strstr (r.out, "-- 2 messages lost on cpu 1") != NULL, ==, cases[i].is_shown);
       /* the log as a whole */
-      g_assert_nonnull (strstr (r.out, "-- 3 chunks (4096 bytes) given up"));
+      g_assert_nonnull (strstr (r.out, "-- 3 chunks (4096 bytes) discarded"));
       result_clear (&r);
     }
 }
@@ -736,7 +736,7 @@ test_cpus (Fixture *f, gconstpointer data)
   for (gsize i = 0; i < G_N_ELEMENTS (bad); i++)
     {
       g_autofree char *option = g_strconcat ("--cpu=", bad[i], NULL);
-      g_autofree char *says = g_strconcat (option, ": no CPUs; give numbers and ranges, 0-3,7 for example", NULL);
+      g_autofree char *says = g_strconcat (option, ": invalid CPU list; use numbers and ranges, for example 0-3,7", NULL);
 
       assert_says (tool_run (option, f->path, NULL), 2, says);
     }
@@ -769,11 +769,11 @@ test_grep (Fixture *f, gconstpointer data)
   write_log (f->path);
   check_cases (f->path, cases, G_N_ELEMENTS (cases));
   assert_says (tool_run ("--grep=a(", f->path, NULL), 2, "--grep: Error while compiling regular expression");
-  assert_says (tool_run ("--grep=(*UTF)a", f->path, NULL), 2, "--grep=(*UTF)a: a pattern may not begin with a setting");
-  assert_says (tool_run ("--grep=a", "--case-sensitive=maybe", f->path, NULL), 2, "--case-sensitive=maybe: give yes or no");
-  assert_says (tool_run ("--case-sensitive", f->path, NULL), 2, "--case-sensitive goes with --grep only");
+  assert_says (tool_run ("--grep=(*UTF)a", f->path, NULL), 2, "--grep=(*UTF)a: a pattern must not start with an option");
+  assert_says (tool_run ("--grep=a", "--case-sensitive=maybe", f->path, NULL), 2, "--case-sensitive=maybe: use yes or no");
+  assert_says (tool_run ("--case-sensitive", f->path, NULL), 2, "--case-sensitive works only with --grep");
   assert_says (tool_run ("--grep", NULL), 2, "--grep");
-  assert_says (tool_run ("--last-words", "--grep=a", f->path, NULL), 2, "--grep goes with");
+  assert_says (tool_run ("--last-words", "--grep=a", f->path, NULL), 2, "--grep works only with");
   first = messages (f->path, "--pipe --grep=one");
   g_assert_cmpstr (first, ==, "b0 one|");
   second = messages (f->path, "--pipe");
@@ -818,8 +818,8 @@ test_grep_packed (Fixture *f, gconstpointer data)
   producer_packed (p, SECOND, 8, "unknown ", "", 0);
   canned_take (c, p, 1, 1);
   canned_write (c, f->path);
-#define NOT_READABLE "[    1.000000] short (not readable: 0 bytes of arguments that do not fit the format of callsite 7)\n" \
-                     "[    1.000000] unknown (not readable: 0 bytes of arguments of callsite 8, which is not in the log)\n"
+#define NOT_READABLE "[    1.000000] short (unreadable: 0 argument bytes that do not match the format of callsite 7)\n" \
+                     "[    1.000000] unknown (unreadable: 0 argument bytes of callsite 8, which is not in the log)\n"
   r = tool_run ("--grep=^42$", f->path, NULL);
   g_assert_cmpstr (r.out, ==, "[    1.000000] 42\n" NOT_READABLE);
   result_clear (&r);
@@ -829,7 +829,7 @@ test_grep_packed (Fixture *f, gconstpointer data)
   r = tool_run ("--output=json", "--quiet", f->path, NULL);
   g_assert_nonnull (strstr (r.out, "\"message\":\"42\""));
   g_assert_nonnull (strstr (r.out, "\"message\":\"head 43\""));
-  g_assert_nonnull (strstr (r.out, "\"message\":\"short (not readable: "));
+  g_assert_nonnull (strstr (r.out, "\"message\":\"short (unreadable: "));
   result_clear (&r);
 }
 
@@ -881,7 +881,7 @@ test_hostile_texts (Fixture *f, gconstpointer data)
   g_assert_cmpint (g_get_monotonic_time () - begin, <, 10 * US);
   g_assert_cmpuint (count_lines (r.out), ==, 8);
   g_assert_cmpuint (count_lines (r.err), ==, 1);
-  g_assert_nonnull (strstr (r.err, "--grep takes too long for some messages, which are shown; simplify the pattern"));
+  g_assert_nonnull (strstr (r.err, "--grep takes too long on some messages, which are shown anyway; simplify the pattern"));
   g_assert_cmpint (r.status, ==, 0);
   result_clear (&r);
 }
@@ -901,11 +901,11 @@ test_queries (Fixture *f, gconstpointer data)
   write_log (f->path);
   /* the last message has no callsite in the log: it may be of any */
   check_cases (f->path, cases, G_N_ELEMENTS (cases));
-  assert_says (tool_run ("--query=module nfsd +p", f->path, NULL), 2, "--query=module nfsd +p: +p: flags are for the guest");
-  assert_says (tool_run ("--query=\xff", f->path, NULL), 2, "--query=\\xff: \\xff: lacks a value");
-  assert_says (tool_run ("--query=", f->path, NULL), 2, "--query=: no query");
-  assert_says (tool_run ("--query", "modul nfsd", f->path, NULL), 2, "--query=modul nfsd: modul: no keyword");
-  assert_says (tool_run ("--list-boots", "--query=line 1", f->path, NULL), 2, "--query goes with");
+  assert_says (tool_run ("--query=module nfsd +p", f->path, NULL), 2, "--query=module nfsd +p: +p: flags apply to the guest");
+  assert_says (tool_run ("--query=\xff", f->path, NULL), 2, "--query=\\xff: \\xff: value missing");
+  assert_says (tool_run ("--query=", f->path, NULL), 2, "--query=: empty query");
+  assert_says (tool_run ("--query", "modul nfsd", f->path, NULL), 2, "--query=modul nfsd: modul: unknown keyword");
+  assert_says (tool_run ("--list-boots", "--query=line 1", f->path, NULL), 2, "--query works only with");
   first = messages (f->path, "--pipe --query='module nfsd'");
   g_assert_cmpstr (first, ==, "a1 read|a1 read again|" B C);
   second = messages (f->path, "--pipe");

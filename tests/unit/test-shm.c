@@ -559,7 +559,7 @@ leave_messages (Fixture *f)
   die (f);
 }
 
-#define GAP "-- 2 messages lost on cpu 0, softirq: in records that cannot be read --\n"
+#define GAP "-- 2 messages lost on cpu 0, softirq: in unreadable records --\n"
 #define LEFT "[    0.000012] 1 12\n[    0.000013] 1 13\n[    0.000014] 1 14\n"
 
 /* Nothing that the host has written is of that time. */
@@ -602,7 +602,7 @@ test_time_is_not_known (Fixture *f, gconstpointer data)
   result_clear (&r);
 }
 
-#define NOTICE "-- QEMU died; what follows was still in the guest's rings, and no checksum covers it --\n"
+#define NOTICE "-- QEMU died; the following was still in the guest's rings and has no checksum --\n"
 
 /* Once, before the first that is shown, whatever is left out. */
 static void
@@ -640,7 +640,7 @@ test_no_checksum_is_said (Fixture *f, gconstpointer data)
   g_assert_null (strstr (r.out, "\"unchecked\""));
   result_clear (&r);
   r = tool_run ("--last-words", f->folder.path, NULL);
-  g_assert_nonnull (strstr (r.out, "\nrings:   6 of its messages were still in them, and no checksum covers these\n"));
+  g_assert_nonnull (strstr (r.out, "\nrings:   6 of the messages were still in the rings and have no checksum\n"));
   result_clear (&r);
 }
 

@@ -7,7 +7,7 @@
 
 typedef LogFolder Fixture;
 
-/* ---- what ddebug-host.c has ---- */
+/* ---- what ddebug-common.c has ---- */
 
 int
 ddebug_host_fail (const GError *error)
@@ -51,7 +51,7 @@ make_round (DdebugSource *source, GHashTable *seen)
   g_assert_true (ddebug_source_begin (source));
   while (ddebug_source_next (source))
     {
-      DdebugStream *stream = source->item.stream;
+      DdebugMergerStream *stream = source->item.stream;
       DdebugPlace place;
 
       items++;

@@ -326,7 +326,7 @@ test_additions (Fixture *f, gconstpointer data)
     }
   g_assert_cmpstr (out->str, ==,
                    "[    0.000000] m::0: 42\n"
-                   "-- 1 message lost on cpu 0, task: in records that cannot be read --\n"
+                   "-- 1 message lost on cpu 0, task: in unreadable records --\n"
                    "[    0.000000] m::0: text\n"
                    "-- 1 record not understood on cpu 0, task: the guest's driver is newer than this tool --\n");
   totals = ddebug_view_totals (view);

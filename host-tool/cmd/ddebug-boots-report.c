@@ -1,20 +1,23 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * --list-boots and --last-words: what became of the guests whose messages a log has.
- * Both read the whole log.
+ * --list-boots and --last-words: how the boots in a log ended.  Both read the whole log.
  */
+#include "ddebug-boots-report.h"
+
 #include <string.h>
 
 #include "ddebug-boots.h"
 #include "ddebug-format.h"
-#include "ddebug-host.h"
 #include "ddebug-json.h"
 #include "ddebug-view.h"
 #include "virtio_ddebug.h"
 
-/* How many of the last messages of each CPU are shown. */
+/* The number of last messages shown for each CPU. */
 #define WORDS 10
-/* Bytes of one of them, and of the end of the kernel's log, of which a driver records 32 KiB: a log may be hostile. */
+/*
+ * Maximum bytes of one of them, and of the end of the kernel log.  A driver records 32 KiB of the
+ * latter, but the log may be hostile.
+ */
 #define LINE_BYTES 4096
 #define TAIL_BYTES (1u << 20)
 
@@ -46,7 +49,10 @@ notice_word (guint32 notice)
     }
 }
 
-/* One without messages was there when its driver came, if that is known. */
+/*
+ * Whether @boot overlaps the filter's time.  Without messages, its time is that of its attach
+ * record, if known.
+ */
 static gboolean
 is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 {
@@ -59,7 +65,7 @@ is_in_time (const DdebugFilter *filter, const DdebugBoot *boot)
 static void
 add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GString *out)
 {
-  const char *release = boot->epoch->attached ? boot->epoch->release : "(introduction not in the log)";
+  const char *release = boot->epoch->attached ? boot->epoch->release : "(attach record not in the log)";
 
   g_string_append_printf (out, "%4d ", index);
   ddebug_format_uuid (out, boot->epoch->boot_id);
@@ -67,22 +73,23 @@ add_boot (const DdebugOptions *options, const DdebugBoot *boot, int index, GStri
   add_when (out, boot->first);
   g_string_append_c (out, ' ');
   add_when (out, boot->last);
-  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ', boot->messages,
-                          notice_word (boot->notice));
+  g_string_append_printf (out, "%c%10" G_GUINT64_FORMAT " %-12s ", boot->unchecked ? '+' : ' ',
+                          boot->messages, notice_word (boot->notice));
   ddebug_escape (out, release, strlen (release), options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0, 0);
   g_string_append_c (out, '\n');
 }
 
-/* A line a boot; 0 is the newest, -1 the one before, as in journalctl. */
+/* Append one line per boot; 0 is the newest, -1 the one before it, as in journalctl. */
 static void
-add_boots (const DdebugOptions *options, const char *path, const char *name, DdebugView *view, GString *out)
+add_boots (const DdebugOptions *options, DdebugView *view, GString *out)
 {
   g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
-  const DdebugJson json = { .log = path, .vm = name, .utf8 = options->utf8 };
+  const DdebugJson json = { .log = options->paths[0], .vm = options->names[0], .utf8 = options->utf8 };
 
   if (!options->json)
-    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE", "LAST MESSAGE",
+    g_string_append_printf (out, "%4s %-36s %-25s %-25s %10s %-12s %s\n", "IDX", "BOOT ID", "FIRST MESSAGE",
+                            "LAST MESSAGE",
                           "MESSAGES", "DEATH", "KERNEL");
   for (guint i = 0; i < boots->len; i++)
     {
@@ -105,13 +112,13 @@ typedef struct
   DdebugFormat format;
   const DdebugFilter *filter; /* NULL: none */
   DdebugFilterPlace place;
-  const DdebugEpoch *epoch; /* of the boot that is told of */
+  const DdebugEpoch *epoch; /* of the boot that is reported */
   GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
-  GPtrArray *debug;         /* the same without lines of the kernel's log */
-  GString *tail;            /* of the kernel's log */
-  guint32 tail_flags;
-  gboolean in_tail;
-  guint64 unchecked;        /* messages of the boot that no checksum covers */
+  GPtrArray *debug;         /* the same without lines of the kernel log */
+  GString *tail;            /* end of the kernel log */
+  guint32 tail_flags;       /* DDEBUG_KMSG_F_OOPS or _PANIC */
+  gboolean in_tail;         /* the last item was part of it */
+  guint64 unchecked;        /* messages of the boot without a checksum */
 } Words;
 
 static void
@@ -133,9 +140,9 @@ forget_words (Words *words, const DdebugEpoch *epoch)
   words->epoch = epoch;
 }
 
-/* What the kernel's log had at the end; that of the panic, or of the last oops. */
+/* Retain the end of the kernel log at the panic, or at the last oops. */
 static void
-keep_tail (Words *words, const DdebugItem *item)
+retain_tail (Words *words, const DdebugItem *item)
 {
   guint32 flags = item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC);
 
@@ -154,7 +161,7 @@ keep_tail (Words *words, const DdebugItem *item)
 }
 
 static void
-keep_line (GPtrArray *cpus, guint cpu, const char *line)
+retain_line (GPtrArray *cpus, guint cpu, const char *line)
 {
   GQueue *queue;
 
@@ -169,7 +176,7 @@ keep_line (GPtrArray *cpus, guint cpu, const char *line)
 }
 
 static void
-keep_message (Words *words, const DdebugItem *item)
+retain_message (Words *words, const DdebugItem *item)
 {
   guint cpu = MIN (item->stream->cpu, 4095);
   g_autoptr (GString) line = g_string_new (NULL);
@@ -183,9 +190,9 @@ keep_message (Words *words, const DdebugItem *item)
         len--;
       g_string_append (g_string_truncate (line, len), "...\n");
     }
-  keep_line (words->cpus, cpu, line->str);
+  retain_line (words->cpus, cpu, line->str);
   if (!item->message.is_kmsg)
-    keep_line (words->debug, cpu, line->str);
+    retain_line (words->debug, cpu, line->str);
   words->in_tail = FALSE;
 }
 
@@ -201,9 +208,9 @@ take_words (const DdebugItem *item, gpointer data)
         forget_words (words, item->epoch);
       words->unchecked += item->unchecked;
       if (!item->message.is_kmsg || !(item->message.kmsg & DDEBUG_KMSG_F_PAST))
-        keep_message (words, item);
+        retain_message (words, item);
       else if (item->message.kmsg & (DDEBUG_KMSG_F_OOPS | DDEBUG_KMSG_F_PANIC))
-        keep_tail (words, item);
+        retain_tail (words, item);
     }
   return ddebug_wait_signal () == 0;
 }
@@ -229,8 +236,8 @@ add_event (GString *out, guint32 event, const guint64 args[2], guint64 when)
 }
 
 /*
- * What became of the VM and of QEMU after the newest boot.  @writer: before the log was
- * read; what one that had gone by then had to say was read.
+ * Append what happened to the VM and QEMU after the newest boot.  @writer: from before the log was
+ * read, so that all that a writer which had gone by then wrote was read.
  */
 static void
 add_present (DdebugView *view, DdebugWriter writer, GString *out)
@@ -240,38 +247,39 @@ add_present (DdebugView *view, DdebugWriter writer, GString *out)
 
   add_event (out, event, args, when);
   if (writer == DDEBUG_WRITER_ALIVE)
-    g_string_append (out, "QEMU:    runs\n");
+    g_string_append (out, "QEMU:    running\n");
   else if (ddebug_view_is_closed (view))
-    g_string_append (out, "QEMU:    has ended\n");
+    g_string_append (out, "QEMU:    exited\n");
   else if (writer == DDEBUG_WRITER_UNKNOWN)
-    g_string_append (out, "QEMU:    runs, or died: its file system has no locks, which would tell\n");
+    g_string_append (out, "QEMU:    running or dead: the file system has no locks to tell\n");
   else if (event || ddebug_view_totals (view)->received)
-    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+    g_string_append (out, "QEMU:    died without closing the log\n");
   else
-    /* --clear, for instance, hides its end with the rest */
-    g_string_append (out, "QEMU:    has gone; how it ended is not in the log\n");
+    /* for example, --clear hides the end with the rest */
+    g_string_append (out, "QEMU:    gone; the log does not say how it ended\n");
 }
 
-/* The same, of one after which others came. */
+/* The same for a boot that is not the newest. */
 static void
 add_past (const DdebugEpoch *epoch, GString *out)
 {
   add_event (out, epoch->event, epoch->args, epoch->happened);
   if (epoch->closed)
-    g_string_append (out, "QEMU:    has ended\n");
+    g_string_append (out, "QEMU:    exited\n");
   else if (epoch->left)
-    g_string_append (out, "QEMU:    died: its end is not in the log\n");
+    g_string_append (out, "QEMU:    died without closing the log\n");
   else
-    g_string_append (out, "QEMU:    went on with another boot\n");
+    g_string_append (out, "QEMU:    continued with another boot\n");
 }
 
-/* How the guest ended, and the VM; @boot: NULL if the log has none. */
+/* Append how the guest and the VM ended; @boot: NULL if the log has none. */
 static void
 add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean is_newest, GString *out)
 {
   if (boot && boot->notice)
     {
-      g_string_append_printf (out, "kernel:  %s", boot->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
+      g_string_append_printf (out, "kernel:  %s",
+                              boot->notice == VIRTIO_DDEBUG_NOTICE_OOPS ? "oopsed" : "panicked");
       add_dated (out, boot->noticed);
     }
   if (is_newest)
@@ -280,7 +288,7 @@ add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean
     add_past (boot->epoch, out);
 }
 
-/* Where the kernel's log has its own place, its lines would only hide what they are not. */
+/* Append the last messages of each CPU; without lines of the kernel log if that is printed separately. */
 static void
 add_cpus (const Words *words, GString *out)
 {
@@ -299,7 +307,8 @@ add_cpus (const Words *words, GString *out)
 }
 
 static void
-add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, const Words *words, GString *out)
+add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, const Words *words,
+           GString *out)
 {
   const DdebugSuper *super = ddebug_reader_super (ddebug_view_reader (view));
   DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
@@ -312,8 +321,8 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
   else if (words->epoch)
     boot = ddebug_boots_of (boots, words->epoch->number);
   g_string_append (out, "name:    ");
-  ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)", super->vm_name[0] ? strlen (super->vm_name) : 9,
-                 flags, 0);
+  ddebug_escape (out, super->vm_name[0] ? super->vm_name : "(no name)",
+                 super->vm_name[0] ? strlen (super->vm_name) : 9, flags, 0);
   g_string_append_c (out, '\n');
   if (boot && boot->epoch->attached)
     {
@@ -323,11 +332,12 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
       ddebug_escape (out, boot->epoch->release, strlen (boot->epoch->release), flags, 0);
       g_string_append_c (out, '\n');
     }
-  /* without a choice it is the VM's end, also where the newest boot has no messages */
-  add_end (view, writer, boot, !was_chosen || !boot || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
+  /* without --boot it is the VM's end, even if the newest boot has no messages */
+  add_end (view, writer, boot, !was_chosen || !boot
+           || boot == &g_array_index (boots, DdebugBoot, boots->len - 1), out);
   if (!words->epoch)
     {
-      g_string_append (out, was_chosen ? "no messages of this boot are in the log\n" : "no messages are in the log\n");
+      g_string_append_printf (out, "no messages%s in the log\n", was_chosen ? " of this boot" : "");
       return;
     }
   if (words->unchecked)
@@ -345,8 +355,9 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
 /* ---- the commands ---- */
 
 static int
-tell (const DdebugOptions *options, const char *path, const char *name, DdebugWait *wait, gboolean last_words)
+report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
 {
+  const char *path = options->paths[0];
   g_autoptr (GString) text = g_string_new (NULL);
   g_autoptr (DdebugView) view = NULL;
   g_autoptr (GError) error = NULL;
@@ -369,29 +380,34 @@ tell (const DdebugOptions *options, const char *path, const char *name, DdebugWa
       live = writer != DDEBUG_WRITER_GONE;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
-           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path, &words.place,
+           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,
+                                    &words.place, &error))
+          || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words,
                                     &error))
-          || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words, &error))
         status = ddebug_host_fail (error);
       else if (last_words)
         add_words (options, view, writer, &words, text);
       else
-        add_boots (options, path, name, view, text);
+        add_boots (options, view, text);
     }
   if (status == DDEBUG_EXIT_OK)
     status = ddebug_host_print (wait, text);
   g_ptr_array_unref (words.cpus);
   g_ptr_array_unref (words.debug);
   g_string_free (words.tail, TRUE);
+  if (ddebug_wait_signal ())
+    ddebug_wait_die_by_signal ();
   return status;
 }
 
 int
-ddebug_host_story (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
+ddebug_host_list_boots (const DdebugOptions *options, DdebugWait *wait)
 {
-  int status = tell (options, options->paths[0], options->names[0], wait, last_words);
+  return report (options, wait, FALSE);
+}
 
-  if (ddebug_wait_signal ())
-    ddebug_wait_die_by_signal ();
-  return status;
+int
+ddebug_host_last_words (const DdebugOptions *options, DdebugWait *wait)
+{
+  return report (options, wait, TRUE);
 }

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * Bounds.  Arguments are taken from at, after a look at how much is left before
- * end; text is put to out, after a look at how much is left before limit.  Who
- * wants more than there is sets bad, gets zeros, puts nothing, and the rest of the
- * format is left alone.
+ * Render packed records as text.
  *
- * Widths and precisions are at most DDEBUG_PACKED_TEXT_MAX, so that no sum of a few
- * of them overflows, and none of them makes a loop long.
+ * Bounds: arguments are read at at only after checking what is left before end, and text is written at
+ * out only after checking what is left before limit.  If there is not enough, bad is set, the argument
+ * reads as zero, nothing is written, and the rest of the format is ignored.
+ *
+ * Widths and precisions are at most DDEBUG_PACKED_TEXT_MAX, so that sums of a few of them cannot
+ * overflow and loops over them are short.
  */
-#include "ddebug-packed.h"
+#include "ddebug-render.h"
 
 #include <string.h>
 
@@ -26,7 +27,7 @@ typedef struct
   gboolean bad;
 } Render;
 
-/* @size bytes of the arguments; NULL: they are not there. */
+/* Take @size bytes of the arguments; NULL if there are fewer. */
 static const guint8 *
 take (Render *r, gsize size)
 {
@@ -41,7 +42,7 @@ take (Render *r, gsize size)
   return p;
 }
 
-/* A little-endian number of @size bytes; 0 where it is not there. */
+/* Take a little-endian number of @size bytes; 0 if there are fewer. */
 static guint64
 take_number (Render *r, gsize size)
 {
@@ -65,7 +66,7 @@ put (Render *r, const guint8 *text, gsize len)
   r->out += len;
 }
 
-/* @count of @c; none if it is negative. */
+/* Put @c @count times; nothing if that is negative. */
 static void
 fill (Render *r, guint8 c, int count)
 {
@@ -80,7 +81,7 @@ fill (Render *r, guint8 c, int count)
   r->out += count;
 }
 
-/* The number of a width or a precision; that of an asterisk is an argument. */
+/* The value of a width or precision; for an asterisk, take it from the arguments. */
 static int
 take_field (Render *r, int field)
 {
@@ -97,7 +98,7 @@ take_field (Render *r, int field)
   return value;
 }
 
-/* The asterisks of @conv become what they stand for. */
+/* Replace the asterisks of @conv by their values. */
 static void
 take_fields (Render *r, struct ddebug_conv *conv)
 {
@@ -127,7 +128,7 @@ put_padded (Render *r, const struct ddebug_conv *conv, const guint8 *text, int l
     fill (r, ' ', conv->width - len);
 }
 
-/* The length of a string, which is at *text; 0 where there is none. */
+/* Take a string; return its length, 0 and NULL in *text if it is not complete. */
 static int
 take_string (Render *r, const guint8 **text)
 {
@@ -150,7 +151,7 @@ put_string (Render *r, const struct ddebug_conv *conv)
   put_padded (r, conv, text, len);
 }
 
-/* Into the end of @digits; returns how many. */
+/* Store the digits at the end of @digits; return their number. */
 static int
 make_digits (guint8 digits[DIGITS_MAX], guint64 value, guint base, gboolean upper)
 {
@@ -168,7 +169,7 @@ make_digits (guint8 digits[DIGITS_MAX], guint64 value, guint base, gboolean uppe
   return n;
 }
 
-/* What stands before the digits: a sign, or the mark of a base; its length is in *len. */
+/* The prefix of the digits: a sign or that of a base; its length in *len. */
 static const char *
 sign_of (const struct ddebug_conv *conv, gboolean negative, gboolean zero, int *len)
 {
@@ -194,7 +195,7 @@ sign_of (const struct ddebug_conv *conv, gboolean negative, gboolean zero, int *
   return sign;
 }
 
-/* @value as C takes it that has @size bytes, and a sign or none. */
+/* Truncate @value to @size bytes and extend it again, with or without its sign. */
 static guint64
 narrow (guint64 value, guint size, gboolean is_signed)
 {
@@ -291,7 +292,7 @@ put_format (Render *r, const char *format, gsize len)
     }
 }
 
-/* Bytes of levels, a byte 1 and another one each, that a line begins with. */
+/* Bytes of the log levels at the start of a line, two bytes each: KERN_SOH and the level. */
 static gsize
 levels (const guint8 *text, gsize len)
 {
@@ -303,7 +304,7 @@ levels (const guint8 *text, gsize len)
 }
 
 int
-ddebug_packed_render (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
+ddebug_render_packed (const DdebugMessage *message, const DdebugCallsite *callsite, guint8 *text)
 {
   Render r = {
     .at = message->args,

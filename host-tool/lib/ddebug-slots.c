@@ -1,0 +1,313 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The slots of a log file: which segment each of them holds, in tables.
+ *
+ * The cost of reading is proportional to the bytes that the file has on disk, whatever it claims: the
+ * headers of all slots are read into tables sorted by number, holes are skipped, and the tables are read
+ * again only if a writer may have changed what they contain.
+ */
+#define _GNU_SOURCE
+#include "ddebug-reader-internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "ddebug-crc.h"
+
+static gboolean
+is_zero (const void *bytes, gsize len)
+{
+  const guint8 *p = bytes;
+
+  return p[0] == 0 && memcmp (p, p + 1, len - 1) == 0;
+}
+
+/* The offset of the first slot. */
+static guint64
+slots_begin (DdebugReader *reader)
+{
+  return DDEBUG_LOG_SEGS_OFF + reader->super.shm_size;
+}
+
+guint64
+ddebug_slots_offset (DdebugReader *reader, guint64 slot)
+{
+  return slots_begin (reader) + slot * reader->super.seg_size;
+}
+
+static gboolean
+read_segment_header (DdebugReader *reader, guint64 slot, struct ddebug_log_seg *seg)
+{
+  return pread (reader->fd, seg, sizeof *seg, ddebug_slots_offset (reader, slot)) == sizeof *seg;
+}
+
+static guint32
+table_of (guint32 type)
+{
+  return type < N_TABLES ? type : 0;
+}
+
+/* Fill @segment from its chunk @chunk; FALSE if that is impossible. */
+static gboolean
+recognize (DdebugSegment *segment, const DdebugChunk *chunk)
+{
+  segment->seq = chunk->seg_seq;
+  segment->type = chunk->type == DDEBUG_LOG_CHUNK_ATTACH || chunk->type == DDEBUG_LOG_CHUNK_DICT
+                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
+  segment->epoch = chunk->epoch;
+  segment->headless = TRUE;
+  return segment->seq != 0;
+}
+
+/* Identify a segment by a chunk in the first @len bytes of @slot: see below. */
+static gboolean
+recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg,
+                  DdebugSegment *segment)
+{
+  g_autofree guint8 *bytes = g_malloc (len);
+  gssize n = pread (reader->fd, bytes, len, ddebug_slots_offset (reader, slot));
+  DdebugChunk chunk;
+  guint32 crc;
+
+  for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
+    if (ddebug_reader_parse_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
+        && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
+            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC
+                && seg->crc != 0)))
+      return recognize (segment, &chunk);
+  return FALSE;
+}
+
+/*
+ * Identify a segment whose header is damaged by its first chunk, if the header still has its magic or its
+ * number.  A slot that was freed has neither, so its contents stay hidden.  They also stay hidden if a
+ * writer died while it wrote the next header there: then the crc, which is last, is zero, and the number
+ * differs.
+ *
+ * The first chunk follows the header.  If it is damaged as well, the segment is identified by a later
+ * chunk with the number in the header; remains of an earlier use of the slot have another number.  No
+ * chunk is longer than the smallest segment, so with a single damaged area the chunk is found within that
+ * distance.
+ */
+static gboolean
+recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg,
+                    DdebugSegment *segment)
+{
+  segment->sum = ddebug_crc32c (seg, sizeof *seg);
+  return recognize_within (reader, slot, COPY_MIN, seg, segment)
+         || recognize_within (reader, slot, DDEBUG_LOG_SEG_SIZE_MIN, seg, segment);
+}
+
+typedef enum
+{
+  SLOT_UNUSED,
+  SLOT_SEGMENT,
+  SLOT_LOST,                /* something that cannot be identified */
+} SlotState;
+
+static SlotState
+read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
+{
+  struct ddebug_log_seg seg, again;
+
+  *segment = (DdebugSegment){ .slot = slot };
+  if (!read_segment_header (reader, slot, &seg) || is_zero (&seg, sizeof seg))
+    return SLOT_UNUSED;
+  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
+      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
+    {
+      segment->seq = GUINT64_FROM_LE (seg.seq);
+      segment->type = GUINT32_FROM_LE (seg.type);
+      segment->epoch = GUINT32_FROM_LE (seg.epoch);
+      return segment->seq ? SLOT_SEGMENT : SLOT_UNUSED;
+    }
+  /* The writer may have been in the middle of writing it. */
+  if (!read_segment_header (reader, slot, &again) || memcmp (&seg, &again, sizeof seg) != 0)
+    return SLOT_UNUSED;
+  return recognize_headless (reader, slot, &seg, segment) ? SLOT_SEGMENT : SLOT_LOST;
+}
+
+/* The slot after @slot, which is unused, and after any hole that contains it. */
+static guint64
+next_slot (DdebugReader *reader, guint64 slot)
+{
+  gint64 data = lseek (reader->fd, ddebug_slots_offset (reader, slot), SEEK_DATA);
+  guint64 next = slot + 1;
+
+  if (data < 0)
+    return errno == ENXIO ? reader->nr_slots : next;
+  return MAX (next, ((guint64) data - slots_begin (reader)) / reader->super.seg_size);
+}
+
+static int
+compare_segments (gconstpointer a, gconstpointer b)
+{
+  const DdebugSegment *x = a, *y = b;
+
+  if (x->seq != y->seq)
+    return x->seq < y->seq ? -1 : 1;
+  if (x->headless != y->headless)
+    return x->headless ? 1 : -1;
+  return x->slot < y->slot ? -1 : 1;
+}
+
+/*
+ * Sort, and drop duplicates.  While segments are moved, one can exist twice, with equal contents.  Not so
+ * if one of them is headless: it can be the remains of an aborted move, after which the segment grew, that
+ * reappear when a writer dies while writing another header over them.  compare_segments() puts it last.
+ */
+static void
+sort_table (GArray *table)
+{
+  guint n = 0;
+
+  g_array_sort (table, compare_segments);
+  for (guint i = 0; i < table->len; i++)
+    if (n == 0 || g_array_index (table, DdebugSegment, n - 1).seq != g_array_index (table, DdebugSegment,
+                                                                                    i).seq)
+      g_array_index (table, DdebugSegment, n++) = g_array_index (table, DdebugSegment, i);
+  g_array_set_size (table, n);
+}
+
+/* Update the geometry. */
+static void
+read_geometry (DdebugReader *reader)
+{
+  DdebugSuper super;
+  guint64 there;
+
+  /* While one copy is written, the other is valid.  If neither is, the file was truncated or overwritten. */
+  if (ddebug_reader_read_super (reader->fd, &super))
+    {
+      if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
+          || super.seg_size != reader->super.seg_size || super.shm_size != reader->super.shm_size)
+        reader->other = TRUE;
+      else
+        reader->super = super;
+    }
+  there = ddebug_reader_file_size (reader);
+  reader->nr_slots = there < slots_begin (reader) + SEGMENT_HEADER
+                         ? 0 : (there - slots_begin (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
+  reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
+}
+
+void
+ddebug_slots_read (DdebugReader *reader)
+{
+  guint64 slot = 0;
+
+  read_geometry (reader);
+  for (guint i = 0; i < N_TABLES; i++)
+    g_array_set_size (reader->tables[i], 0);
+  g_array_set_size (reader->lost_slots, 0);
+  while (slot < reader->nr_slots)
+    {
+      DdebugSegment segment;
+      SlotState state = read_slot (reader, slot, &segment);
+
+      if (state == SLOT_SEGMENT)
+        g_array_append_val (reader->tables[table_of (segment.type)], segment);
+      else if (state == SLOT_LOST)
+        g_array_append_val (reader->lost_slots, slot);
+      slot = state == SLOT_UNUSED ? next_slot (reader, slot) : slot + 1;
+    }
+  for (guint i = 0; i < N_TABLES; i++)
+    sort_table (reader->tables[i]);
+  reader->tables_read = TRUE;
+  reader->tables_fresh = TRUE;
+}
+
+gboolean
+ddebug_slots_are_old (DdebugReader *reader)
+{
+  return reader->live ? !reader->tables_fresh : !reader->tables_read;
+}
+
+guint
+ddebug_slots_index_after (GArray *table, guint64 seq)
+{
+  guint low = 0, high = table->len;
+
+  while (low < high)
+    {
+      guint middle = low + (high - low) / 2;
+
+      if (g_array_index (table, DdebugSegment, middle).seq > seq)
+        high = middle;
+      else
+        low = middle + 1;
+    }
+  return low;
+}
+
+const DdebugSegment *
+ddebug_slots_find_after (DdebugReader *reader, guint32 type, guint64 seq)
+{
+  GArray *table = reader->tables[type];
+  guint i;
+
+  if (type == DDEBUG_LOG_SEG_DATA && reader->super.first_seg > 0)
+    seq = MAX (seq, reader->super.first_seg - 1);
+  i = ddebug_slots_index_after (table, seq);
+  return i < table->len ? &g_array_index (table, DdebugSegment, i) : NULL;
+}
+
+const DdebugSegment *
+ddebug_slots_find (DdebugReader *reader, guint32 type, guint64 seq)
+{
+  const DdebugSegment *segment = ddebug_slots_find_after (reader, type, seq - 1);
+
+  return segment && segment->seq == seq ? segment : NULL;
+}
+
+gboolean
+ddebug_slots_is_gap (DdebugReader *reader, guint64 before, guint64 seq)
+{
+  guint64 there = 0;
+
+  for (guint i = 0; i < N_TABLES; i++)
+    there += ddebug_slots_index_after (reader->tables[i],
+                                       seq - 1) - ddebug_slots_index_after (reader->tables[i], before);
+  return there < seq - before - 1;
+}
+
+gboolean
+ddebug_slots_still_hold (DdebugReader *reader, guint64 slot, guint64 seq, guint32 sum)
+{
+  struct ddebug_log_seg seg;
+  DdebugSegment segment;
+
+  /* The log may have been shrunk. */
+  if (slot >= reader->nr_slots)
+    return FALSE;
+  /* Identifying it again by a chunk each time would cost too much: compare the header's checksum. */
+  if (sum)
+    return read_segment_header (reader, slot, &seg) && ddebug_crc32c (&seg, sizeof seg) == sum;
+  return read_slot (reader, slot, &segment) == SLOT_SEGMENT && segment.seq == seq;
+}
+
+guint64
+ddebug_reader_file_size (DdebugReader *reader)
+{
+  struct stat st;
+
+  return fstat (reader->fd, &st) == 0 ? (guint64) st.st_size : 0;
+}
+
+DdebugWriter
+ddebug_reader_writer (DdebugReader *reader)
+{
+  struct flock lock = {
+    .l_type = F_WRLCK,
+    .l_whence = SEEK_SET,
+    .l_start = DDEBUG_LOG_LOCK_WRITER,
+    .l_len = 1,
+  };
+
+  if (fcntl (reader->fd, F_OFD_GETLK, &lock) != 0)
+    return DDEBUG_WRITER_UNKNOWN;
+  return lock.l_type == F_UNLCK ? DDEBUG_WRITER_GONE : DDEBUG_WRITER_ALIVE;
+}
