@@ -20,8 +20,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
+#include "ddebug-error.h"
 #include "ddebug-format.h"
+#include "ddebug-log-format.h"
 
 /* Bytes of the file; far above what the streams of 1024 CPUs and tens of boots take. */
 #define CURSOR_MAX (16u << 20)

@@ -50,7 +50,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
+#include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
 
 /* A copy begins small, since most waits end with one short chunk, and grows with success. */
@@ -58,9 +58,9 @@
 #define COPY_MAX (256u << 10)
 
 #define CHUNK_HEADER ((guint32) sizeof (struct ddebug_log_chunk))
-#define CHUNK_ALIGN 8u
+#define CHUNK_ALIGN DDEBUG_LOG_CHUNK_ALIGN
 
-#define SEGMENT_HEADER ((guint32) sizeof (struct ddebug_log_seg))
+#define SEGMENT_HEADER DDEBUG_LOG_FIRST_CHUNK
 
 /* A slot that holds a segment. */
 typedef struct
@@ -152,7 +152,7 @@ open_log (const char *path, GError **error)
   if (fd >= 0)
     {
       close (fd);
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is %s; name the log file itself (property file= of the device)", path,
                    S_ISDIR (st.st_mode) ? "a directory" : "not a regular file");
       return -1;
@@ -161,26 +161,26 @@ open_log (const char *path, GError **error)
     {
     case ENOENT:
     case ENOTDIR:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_FOUND,
                    "%s: no such file; has the VM been started? --wait waits for it", path);
       return -1;
     case ELOOP:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is a symbolic link; name the file that it points to", path);
       return -1;
     case ENXIO:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is not a regular file; name the log file itself (property file= of the device)",
                    path);
       return -1;
     case EACCES:
     case EPERM:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
                    "%s: permission denied; run as the user that owns the log, or as root", path);
       return -1;
     default:
       code = errno;
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be opened: %s", path,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be opened: %s", path,
                    g_strerror (code));
       return -1;
     }
@@ -188,190 +188,49 @@ open_log (const char *path, GError **error)
 
 /* ---- superblock ---- */
 
-static void
-super_from_disk (const struct ddebug_log_super *disk, DdebugSuper *super)
+/* The superblock that counts. */
+static DdebugSuperState
+read_super (int fd, DdebugSuper *super)
 {
-  memset (super, 0, sizeof *super);
-  super->seg_size = GUINT32_FROM_LE (disk->seg_size);
-  super->generation = GUINT64_FROM_LE (disk->generation);
-  memcpy (super->uuid, disk->uuid, sizeof super->uuid);
-  super->size = GUINT64_FROM_LE (disk->size);
-  super->nr_segs = GUINT64_FROM_LE (disk->nr_segs);
-  super->first_seg = GUINT64_FROM_LE (disk->first_seg);
-  super->shm_size = GUINT64_FROM_LE (disk->shm_size);
-  super->created = GUINT64_FROM_LE (disk->created);
-  super->opened = GUINT64_FROM_LE (disk->opened);
-  super->writer_pid = GUINT32_FROM_LE (disk->writer_pid);
-  memcpy (super->vm_name, disk->vm_name, sizeof disk->vm_name);
-  memcpy (super->vm_uuid, disk->vm_uuid, sizeof super->vm_uuid);
-  memcpy (super->writer, disk->writer, sizeof disk->writer);
-}
+  struct ddebug_log_super copies[2];
+  gssize n = pread (fd, copies, sizeof copies, DDEBUG_LOG_SUPER_OFF (0));
+  int copy;
 
-static gboolean
-super_is_sound (const DdebugSuper *super)
-{
-  return super->seg_size >= DDEBUG_LOG_SEG_SIZE_MIN && super->seg_size <= DDEBUG_LOG_SEG_SIZE_MAX
-         && (super->seg_size & (super->seg_size - 1)) == 0 && super->nr_segs >= DDEBUG_LOG_NR_SEGS_MIN
-         && super->nr_segs <= DDEBUG_LOG_SIZE_MAX / super->seg_size
-         && (super->shm_size == 0 || ddebug_log_is_shm_size (super->shm_size))
-         && super->size == DDEBUG_LOG_SEGS_OFF + super->shm_size + super->nr_segs * super->seg_size;
-}
-
-typedef enum
-{
-  COPY_NOTHING,             /* zeros, or behind the end of the file */
-  COPY_FOREIGN,
-  COPY_DAMAGED,
-  COPY_OTHER,               /* of another version, or damaged: its checksum does not fit */
-  COPY_FEATURES,
-  COPY_GOOD,
-  COPY_VERSION,             /* what the log is now, whatever the other copy was before */
-} CopyState;
-
-static gboolean
-is_zero (const void *bytes, gsize len)
-{
-  const guint8 *p = bytes;
-
-  return len == 0 || (p[0] == 0 && memcmp (p, p + 1, len - 1) == 0);
-}
-
-/* @detail: the version or the flags that are not known, for COPY_OTHER, COPY_VERSION and COPY_FEATURES. */
-static CopyState
-read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
-{
-  struct ddebug_log_super disk;
-  gssize n = pread (fd, &disk, sizeof disk, DDEBUG_LOG_SUPER_OFF (copy));
-  gboolean sealed;
-
-  if (n <= 0 || is_zero (&disk, n))
-    return COPY_NOTHING;
-  if (n < (gssize) sizeof disk.magic || memcmp (disk.magic, DDEBUG_LOG_MAGIC, sizeof disk.magic) != 0)
-    return COPY_FOREIGN;
-  if (n != sizeof disk)
-    return COPY_DAMAGED;
-  sealed = ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) == GUINT32_FROM_LE (disk.crc);
-  *detail = GUINT32_FROM_LE (disk.version);
-  if (*detail != DDEBUG_LOG_VERSION)
-    return sealed ? COPY_VERSION : COPY_OTHER;
-  if (!sealed)
-    return COPY_DAMAGED;
-  super_from_disk (&disk, super);
-  *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
-  if (*detail)
-    return COPY_FEATURES;
-  if (!(GUINT32_FROM_LE (disk.incompat) & DDEBUG_LOG_INCOMPAT_SHM) != (super->shm_size == 0))
-    return COPY_DAMAGED;
-  return super_is_sound (super) ? COPY_GOOD : COPY_DAMAGED;
+  return ddebug_log_choose_super (copies, MAX (n, 0), super, &copy);
 }
 
 static void
-set_super_error (GError **error, const char *path, CopyState state, guint32 detail)
+set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super)
 {
   switch (state)
     {
-    case COPY_NOTHING:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY,
+    case DDEBUG_SUPER_NOTHING:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_EMPTY,
                    "%s: is empty, no QEMU has opened it as a log yet; --wait waits for one", path);
       break;
-    case COPY_OTHER:
-    case COPY_VERSION:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
+    case DDEBUG_SUPER_OTHER:
+    case DDEBUG_SUPER_VERSION:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
                    "%s: is a log of version %u, this tool reads version %u; "
                    "use the ddebug-host that belongs to the device that wrote it",
-                   path, detail, DDEBUG_LOG_VERSION);
+                   path, super->version, DDEBUG_LOG_VERSION);
       break;
-    case COPY_FEATURES:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
+    case DDEBUG_SUPER_FEATURES:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
                    "%s: uses features 0x%x that this tool does not know; "
                    "use the ddebug-host that belongs to the device that wrote it",
-                   path, detail);
+                   path, super->incompat & ~DDEBUG_LOG_INCOMPAT_KNOWN);
       break;
-    case COPY_DAMAGED:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_DAMAGED,
+    case DDEBUG_SUPER_DAMAGED:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_DAMAGED,
                    "%s: both superblocks are damaged; restore the file from a copy, or remove it", path);
       break;
-    case COPY_FOREIGN:
+    case DDEBUG_SUPER_FOREIGN:
     default:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT,
                    "%s: is not a log of virtio-ddebug; name the file given to the device as file=", path);
       break;
     }
-}
-
-static gboolean
-has_generation (CopyState state)
-{
-  return state == COPY_FEATURES || state == COPY_GOOD;
-}
-
-/* Of the two copies the one that counts: of those whose generation is known, the younger. */
-static CopyState
-read_super (int fd, DdebugSuper *super, guint32 *detail)
-{
-  DdebugSuper found[2];
-  guint32 details[2] = { 0, 0 };
-  CopyState state[2];
-  int best;
-
-  for (int copy = 0; copy < 2; copy++)
-    state[copy] = read_super_copy (fd, copy, &found[copy], &details[copy]);
-  if (has_generation (state[0]) && has_generation (state[1]))
-    best = found[1].generation > found[0].generation;
-  else
-    best = state[1] > state[0];
-  *detail = details[best];
-  if (state[best] == COPY_GOOD)
-    *super = found[best];
-  return state[best];
-}
-
-/* ---- chunk headers ---- */
-
-static void
-chunk_from_disk (const struct ddebug_log_chunk *disk, DdebugChunk *chunk)
-{
-  chunk->type = GUINT16_FROM_LE (disk->type);
-  chunk->seg_seq = GUINT64_FROM_LE (disk->seg_seq);
-  chunk->off = GUINT32_FROM_LE (disk->off);
-  chunk->len = GUINT32_FROM_LE (disk->len);
-  chunk->chunk_seq = GUINT64_FROM_LE (disk->chunk_seq);
-  chunk->realtime = GUINT64_FROM_LE (disk->realtime);
-  chunk->monotonic = GUINT64_FROM_LE (disk->monotonic);
-  chunk->epoch = GUINT32_FROM_LE (disk->epoch);
-  chunk->stream = GUINT32_FROM_LE (disk->stream);
-  chunk->generation = GUINT32_FROM_LE (disk->generation);
-  chunk->cpu = GUINT32_FROM_LE (disk->cpu);
-  chunk->context = disk->context;
-  chunk->subbuf_shift = disk->subbuf_shift;
-  chunk->pass = GUINT64_FROM_LE (disk->pass);
-  chunk->pos = GUINT64_FROM_LE (disk->pos);
-  chunk->produced = GUINT64_FROM_LE (disk->produced);
-  chunk->recursed = GUINT64_FROM_LE (disk->recursed);
-  chunk->torn = GUINT64_FROM_LE (disk->torn);
-  chunk->clamped = GUINT64_FROM_LE (disk->clamped);
-  chunk->payload = NULL;
-  chunk->from_ring = FALSE;
-  chunk->broken_rule = NULL;
-}
-
-/* Whether @p, with @avail bytes behind it, is the header of a chunk, of any place. */
-static gboolean
-parse_any_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *payload_crc)
-{
-  struct ddebug_log_chunk disk;
-
-  if (avail < sizeof disk)
-    return FALSE;
-  memcpy (&disk.magic, p, sizeof disk.magic);
-  if (GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_CHUNK_MAGIC)
-    return FALSE;
-  memcpy (&disk, p, sizeof disk);
-  if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk.crc))
-    return FALSE;
-  chunk_from_disk (&disk, chunk);
-  *payload_crc = GUINT32_FROM_LE (disk.payload_crc);
-  return TRUE;
 }
 
 /* ---- slots ---- */
@@ -380,13 +239,13 @@ parse_any_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *pay
 static guint64
 slots_begin (DdebugReader *reader)
 {
-  return DDEBUG_LOG_SEGS_OFF + reader->super.shm_size;
+  return ddebug_log_file_size (0, reader->super.seg_size, reader->super.shm_size);
 }
 
 static guint64
 slot_offset (DdebugReader *reader, guint64 slot)
 {
-  return slots_begin (reader) + slot * reader->super.seg_size;
+  return ddebug_log_file_size (slot, reader->super.seg_size, reader->super.shm_size);
 }
 
 static gboolean
@@ -401,52 +260,21 @@ table_of (guint32 type)
   return type < N_TABLES ? type : 0;
 }
 
-/* Whether @segment can be that of @chunk; then it is. */
+/* By a chunk in the first @len bytes of @slot. */
 static gboolean
-recognize (Segment *segment, const DdebugChunk *chunk)
-{
-  segment->seq = chunk->seg_seq;
-  segment->type = chunk->type == DDEBUG_LOG_CHUNK_ATTACH || chunk->type == DDEBUG_LOG_CHUNK_DICT
-                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
-  segment->epoch = chunk->epoch;
-  segment->headless = TRUE;
-  return segment->seq != 0;
-}
-
-/* By a chunk in the first @len bytes of @slot: see below. */
-static gboolean
-recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg, Segment *segment)
+recognize_within (DdebugReader *reader, guint64 slot, gsize len, DdebugLogSeg *seg)
 {
   g_autofree guint8 *bytes = g_malloc (len);
   gssize n = pread (reader->fd, bytes, len, slot_offset (reader, slot));
-  DdebugChunk chunk;
-  guint32 crc;
 
-  for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
-    if (parse_any_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
-        && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
-            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC && seg->crc != 0)))
-      return recognize (segment, &chunk);
-  return FALSE;
+  return n > 0 && ddebug_log_find_headless (bytes, n, seg);
 }
 
-/*
- * A segment whose header is damaged is known by its first chunk, if the header
- * has its magic or its number left.  A slot that was given up has neither: what
- * lies in it stays hidden.  So it does if a writer died while it wrote the next
- * header there: then the crc, which comes last, is zero, and the number another.
- *
- * The first chunk lies beside the header.  Where it is damaged as well the
- * segment is known by a later one of the number in the header; what an earlier
- * use of the slot has left has another.  No chunk is longer than the smallest
- * segment, so there is none farther off if the damage is one.
- */
+/* The first chunk, which lies beside the header, nearly always tells. */
 static gboolean
-recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg, Segment *segment)
+recognize_headless (DdebugReader *reader, guint64 slot, DdebugLogSeg *seg)
 {
-  segment->sum = ddebug_crc32c (seg, sizeof *seg);
-  return recognize_within (reader, slot, COPY_MIN, seg, segment)
-         || recognize_within (reader, slot, DDEBUG_LOG_SEG_SIZE_MIN, seg, segment);
+  return recognize_within (reader, slot, COPY_MIN, seg) || recognize_within (reader, slot, DDEBUG_LOG_HEADLESS_MAX, seg);
 }
 
 typedef enum
@@ -459,23 +287,30 @@ typedef enum
 static SlotState
 read_slot (DdebugReader *reader, guint64 slot, Segment *segment)
 {
-  struct ddebug_log_seg seg, again;
+  struct ddebug_log_seg disk, again;
+  DdebugSegState state;
+  DdebugLogSeg seg;
 
   *segment = (Segment){ .slot = slot };
-  if (!read_segment_header (reader, slot, &seg) || is_zero (&seg, sizeof seg))
+  if (!read_segment_header (reader, slot, &disk))
     return SLOT_UNUSED;
-  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
-      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
+  state = ddebug_log_parse_seg (&disk, &seg);
+  if (state == DDEBUG_SEG_UNUSED)
+    return SLOT_UNUSED;
+  if (state == DDEBUG_SEG_DAMAGED)
     {
-      segment->seq = GUINT64_FROM_LE (seg.seq);
-      segment->type = GUINT32_FROM_LE (seg.type);
-      segment->epoch = GUINT32_FROM_LE (seg.epoch);
-      return segment->seq ? SLOT_SEGMENT : SLOT_UNUSED;
+      /* The writer may have been in the midst of it. */
+      if (!read_segment_header (reader, slot, &again) || memcmp (&disk, &again, sizeof disk) != 0)
+        return SLOT_UNUSED;
+      if (!recognize_headless (reader, slot, &seg))
+        return SLOT_LOST;
+      segment->sum = ddebug_crc32c (&disk, sizeof disk);
     }
-  /* The writer may have been in the midst of it. */
-  if (!read_segment_header (reader, slot, &again) || memcmp (&seg, &again, sizeof seg) != 0)
-    return SLOT_UNUSED;
-  return recognize_headless (reader, slot, &seg, segment) ? SLOT_SEGMENT : SLOT_LOST;
+  segment->seq = seg.seq;
+  segment->type = seg.type;
+  segment->epoch = seg.epoch;
+  segment->headless = seg.headless;
+  return SLOT_SEGMENT;
 }
 
 /* The slot after @slot, which is unused, and after the hole that it may lie in. */
@@ -525,11 +360,10 @@ static void
 read_geometry (DdebugReader *reader)
 {
   DdebugSuper super;
-  guint32 detail;
   guint64 there;
 
   /* While one copy is written the other is good; if neither is, the file was cut or overwritten. */
-  if (read_super (reader->fd, &super, &detail) == COPY_GOOD)
+  if (read_super (reader->fd, &super) == DDEBUG_SUPER_GOOD)
     {
       if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
           || super.seg_size != reader->super.seg_size || super.shm_size != reader->super.shm_size)
@@ -633,21 +467,15 @@ is_gap (DdebugReader *reader, guint64 before, guint64 seq)
 static guint32
 chunk_span (const DdebugChunk *chunk)
 {
-  return CHUNK_HEADER + ((chunk->len + 7) & ~7u);
+  return ddebug_log_chunk_size (chunk->len);
 }
 
-/*
- * Whether @p, with @avail bytes behind it in the segment, is a header that belongs
- * at @off of it.  off and seg_size are multiples of eight, so that the padding is
- * within the segment where the payload is.
- */
+/* Whether @p, with @avail bytes behind it in the segment, is a header that belongs at @off of it. */
 static gboolean
 parse_header (DdebugReader *reader, Walk *walk, const guint8 *p, guint32 avail, guint32 off,
               DdebugChunk *chunk, guint32 *payload_crc)
 {
-  return parse_any_header (p, avail, chunk, payload_crc)
-         && chunk->seg_seq == walk->seq && chunk->off == off
-         && chunk->len <= reader->super.seg_size - off - CHUNK_HEADER;
+  return ddebug_log_parse_chunk_at (p, avail, reader->super.seg_size, walk->seq, off, chunk, payload_crc);
 }
 
 typedef enum
@@ -690,7 +518,7 @@ copy_on (DdebugReader *reader, Walk *walk, GError **error)
     {
       int code = errno;
 
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be read: %s", reader->path,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be read: %s", reader->path,
                    g_strerror (code));
       return FALSE;
     }
@@ -741,9 +569,7 @@ are_remains (Walk *walk, guint32 at, struct ddebug_log_chunk *disk)
   if (walk->copy_len < CHUNK_HEADER || at > walk->copy_len - CHUNK_HEADER)
     return FALSE;
   memcpy (disk, walk->copy + at, sizeof *disk);
-  return (GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_CHUNK_MAGIC) + (GUINT64_FROM_LE (disk->seg_seq) == walk->seq)
-                 + (GUINT32_FROM_LE (disk->off) == walk->off + at) >= 2
-         && ddebug_crc32c (disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk->crc);
+  return ddebug_log_are_remains (disk, walk->seq, walk->off + at);
 }
 
 /* Bytes that the damaged chunk @at bytes behind off says it takes; the rest of the segment if it says more. */
@@ -753,7 +579,7 @@ claimed_span (DdebugReader *reader, Walk *walk, guint32 at, const struct ddebug_
   guint32 rest = reader->super.seg_size - walk->off - at;
   guint32 len = GUINT32_FROM_LE (disk->len);
 
-  return len <= rest - CHUNK_HEADER ? CHUNK_HEADER + ((len + 7) & ~7u) : rest;
+  return len <= rest - CHUNK_HEADER ? ddebug_log_chunk_size (len) : rest;
 }
 
 /* The first valid chunk of this segment in the copy that is @from bytes behind off, or more; 0 if there is none. */
@@ -1140,7 +966,7 @@ note_chunk (DdebugReader *reader, const DdebugChunk *chunk)
   rings->seen = (DdebugShmSeen){
     .epoch = chunk->epoch,
     .stream = chunk->stream,
-    .end = ddebug_shm_end (chunk->pos, chunk->len, chunk->subbuf_shift),
+    .end = ddebug_log_data_end (chunk->pos, chunk->len, chunk->subbuf_shift),
   };
 }
 
@@ -1148,9 +974,20 @@ static guint64
 generation_now (DdebugReader *reader)
 {
   DdebugSuper super;
-  guint32 detail;
 
-  return read_super (reader->fd, &super, &detail) == COPY_GOOD ? super.generation : 0;
+  return read_super (reader->fd, &super) == DDEBUG_SUPER_GOOD ? super.generation : 0;
+}
+
+/* The newest epoch in the log: a segment may have been begun for one and no chunk written yet. */
+static guint32
+newest_epoch (DdebugReader *reader)
+{
+  guint32 epoch = reader->rings.epoch;
+
+  for (guint type = 0; type < N_TABLES; type++)
+    for (guint i = 0; i < reader->tables[type]->len; i++)
+      epoch = MAX (epoch, g_array_index (reader->tables[type], Segment, i).epoch);
+  return epoch;
 }
 
 /* Whether there are rings to be read: nobody has the log, and they were not read since somebody had. */
@@ -1177,6 +1014,7 @@ begin_rings (DdebugReader *reader)
       rings->done = FALSE;
       rings->off = 0;
       memset (&rings->ring, 0, sizeof rings->ring);
+      rings->epoch = newest_epoch (reader);
     }
   return !rings->done;
 }
@@ -1241,15 +1079,14 @@ static DdebugReader *
 reader_new (int fd, const char *path, GError **error)
 {
   g_autoptr (DdebugReader) reader = g_new0 (DdebugReader, 1);
-  CopyState state;
-  guint32 detail;
+  DdebugSuperState state;
 
   reader->fd = fd;
   reader->path = g_strdup (path);
-  state = read_super (reader->fd, &reader->super, &detail);
-  if (state != COPY_GOOD)
+  state = read_super (reader->fd, &reader->super);
+  if (state != DDEBUG_SUPER_GOOD)
     {
-      set_super_error (error, path, state, detail);
+      set_super_error (error, path, state, &reader->super);
       return NULL;
     }
   reader->live = TRUE;
@@ -1283,7 +1120,7 @@ ddebug_reader_again (DdebugReader *reader, GError **error)
 
   if (fd >= 0)
     return reader_new (fd, reader->path, error);
-  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be read twice: %s", reader->path, g_strerror (code));
+  g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be read twice: %s", reader->path, g_strerror (code));
   return NULL;
 }
 
@@ -1422,14 +1259,8 @@ ddebug_reader_state (DdebugReader *reader, DdebugState *state)
 {
   struct ddebug_log_state disk;
 
-  if (pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_STATE_OFF) != sizeof disk
-      || GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_STATE_MAGIC
-      || ddebug_crc32c (&disk, offsetof (struct ddebug_log_state, crc)) != GUINT32_FROM_LE (disk.crc))
-    return FALSE;
-  state->settled_pass = GUINT64_FROM_LE (disk.settled_pass);
-  state->seg_seq = GUINT64_FROM_LE (disk.seg_seq);
-  state->io_lost = GUINT64_FROM_LE (disk.io_lost);
-  return TRUE;
+  return pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_STATE_OFF) == sizeof disk
+         && ddebug_log_parse_state (&disk, state);
 }
 
 void

@@ -9,66 +9,8 @@
 #include <glib.h>
 #include <sys/types.h>
 
-#include "ddebug-error.h"
-#include "ddebug_log.h"
-
-/* struct ddebug_log_super in host order, strings terminated, not escaped. */
-typedef struct
-{
-  guint32 seg_size;
-  guint64 generation;
-  guint8 uuid[16];
-  guint64 size;
-  guint64 nr_segs;
-  guint64 first_seg;
-  guint64 shm_size;         /* bytes of shared rings; 0: none */
-  guint64 created;
-  guint64 opened;
-  guint32 writer_pid;
-  char vm_name[65];
-  guint8 vm_uuid[16];
-  char writer[65];
-} DdebugSuper;
-
-/* struct ddebug_log_chunk in host order. */
-typedef struct
-{
-  guint16 type;           /* DDEBUG_LOG_CHUNK_* or unknown */
-  guint64 seg_seq;
-  guint32 off;
-  guint32 len;
-  guint64 chunk_seq;
-  guint64 realtime;
-  guint64 monotonic;
-  guint32 epoch;
-  guint32 stream;
-  guint32 generation;
-  guint32 cpu;
-  guint8 context;
-  guint8 subbuf_shift;
-  guint64 pass;
-  guint64 pos;
-  guint64 produced;
-  guint64 recursed;
-  guint64 torn;
-  guint64 clamped;
-  const guint8 *payload;  /* len bytes, checked; NULL if they were damaged */
-  /*
-   * Of a shared ring, whose writer died before it drained it: no chunk of the file,
-   * and no checksum covers it.  Nobody knows its host's times: what it has are those of
-   * the newest chunk, which none of the device's would be before.
-   */
-  gboolean from_ring;
-  const char *broken_rule;  /* for a ring: why it cannot be read, and payload is NULL */
-} DdebugChunk;
-
-/* struct ddebug_log_state in host order. */
-typedef struct
-{
-  guint64 settled_pass;
-  guint64 seg_seq;
-  guint64 io_lost;
-} DdebugState;
+#include "ddebug-log-error.h"
+#include "ddebug-log-format.h"
 
 typedef enum
 {
@@ -111,7 +53,7 @@ typedef struct DdebugReader DdebugReader;
  * that is in the log when ddebug_reader_next() is called first will be read.
  *
  * Returns: (transfer full): a reader that stands before the oldest chunk, or
- * %NULL with @error set (%DDEBUG_ERROR)
+ * %NULL with @error set (%DDEBUG_LOG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
 /**
