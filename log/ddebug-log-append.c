@@ -3,7 +3,7 @@
 #include "ddebug-log-internal.h"
 #include <sys/uio.h>
 
-#define EVENT_SIZE ddlog_chunk_size(sizeof(struct ddebug_log_event))
+#define EVENT_SIZE ddebug_log_chunk_size(sizeof(struct ddebug_log_event))
 
 static const uint32_t loss_events[DDEBUG_LOG_NR_LOSSES] = {
     [DDEBUG_LOG_LOSS_IO] = DDEBUG_LOG_EVENT_IO_LOST,
@@ -38,10 +38,10 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                       struct ddebug_log_chunk *c, const void *payload,
                       size_t len)
 {
-    static const char zeros[CHUNK_ALIGN];
+    static const char zeros[DDEBUG_LOG_CHUNK_ALIGN];
     DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
-    const size_t pad = -len % CHUNK_ALIGN;
-    const size_t total = ddlog_chunk_size(len);
+    const size_t pad = -len % DDEBUG_LOG_CHUNK_ALIGN;
+    const size_t total = ddebug_log_chunk_size(len);
     struct iovec iov[] = {
         { c, sizeof(*c) },
         { (void *)payload, len },
@@ -62,7 +62,7 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
     c->realtime = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     c->monotonic = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_MONOTONIC));
     c->payload_crc = GUINT32_TO_LE(ddebug_crc32c(payload, len));
-    seal(c);
+    ddebug_log_seal(c, sizeof(*c));
     do {
         n = pwritev(log->fd, iov, G_N_ELEMENTS(iov),
                     ddlog_slot_off(log, cur->slot) + cur->off);
@@ -140,7 +140,7 @@ static int tell_all_lost(DdebugLog *log, bool all)
  */
 static int make_room_for_data(DdebugLog *log, size_t len)
 {
-    size_t need = ddlog_chunk_size(len);
+    size_t need = ddebug_log_chunk_size(len);
     int why;
 
     if (log->mode == DDEBUG_LOG_DROP && log->full) {
@@ -258,6 +258,15 @@ static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
     return r;
 }
 
+/* A new epoch's data are not frozen with an older one's, if there is a slot. */
+static void leave_frozen(DdebugLog *log)
+{
+    if (log->data.open &&
+        ddlog_is_frozen(log, &log->slots[log->data.slot])) {
+        ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
+    }
+}
+
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 {
     int r, r_event;
@@ -267,11 +276,12 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
     g_clear_pointer(&log->introduction, g_free);
     r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
     if (r == -EXFULL) {
-        log->introduction = g_memdup2(payload, len);
+        log->introduction = g_malloc(len);
         log->introduction_len = len;
+        memcpy(log->introduction, payload, len);
         r = 0;
     }
-    ddlog_leave_frozen(log);
+    leave_frozen(log);
     r_event = ddebug_log_append_event(log, DDEBUG_LOG_EVENT_ATTACH, log->epoch,
                                       0, 0);
     return r || r_event == -EXFULL ? r : r_event;
@@ -327,6 +337,6 @@ int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)
     if (log->data.open) {
         s.seg_seq = GUINT64_TO_LE(log->slots[log->data.slot].seq);
     }
-    seal(&s);
+    ddebug_log_seal(&s, sizeof(s));
     return ddlog_write_at(log->fd, &s, sizeof(s), DDEBUG_LOG_STATE_OFF);
 }

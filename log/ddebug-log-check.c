@@ -44,15 +44,20 @@ static bool mend_cut(DdebugLog *log, uint64_t have, bool *mended,
 static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
                        uint64_t seq)
 {
-    struct ddebug_log_chunk c;
-    uint32_t off = FIRST_CHUNK;
-    const char *payload;
+    DdebugLogPlace place = ddlog_first_place(old);
+    DdebugChunk c;
     int r = 0;
 
-    while (!r && ddlog_next_chunk(old, buf, seq, &off, &c, &payload)) {
-        if (GUINT32_FROM_LE(c.epoch) == log->epoch) {
-            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, payload,
-                                  GUINT32_FROM_LE(c.len));
+    while (!r && ddlog_next_chunk(old, buf, seq, &place, &c)) {
+        struct ddebug_log_chunk disk = {
+            .type = GUINT16_TO_LE(c.type),
+            .epoch = GUINT32_TO_LE(c.epoch),
+        };
+
+        /* a new checksum would vouch for a damaged payload */
+        if (c.epoch == log->epoch && c.payload) {
+            r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &disk, c.payload,
+                                  c.len);
         }
     }
     return r;

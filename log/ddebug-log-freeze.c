@@ -11,22 +11,6 @@ static uint64_t frozen_limit(uint64_t nr_segs)
     return MAX(nr_segs / 4, 1);
 }
 
-bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s)
-{
-    return ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) &&
-           s->seq >= GUINT64_FROM_LE(log->super.frozen_first) &&
-           s->seq <= GUINT64_FROM_LE(log->super.frozen_last);
-}
-
-bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict)
-{
-    const struct ddebug_log_super *s = &log->super;
-
-    return s->frozen_last &&
-           dict->epoch <= GUINT32_FROM_LE(s->frozen_epoch_last) &&
-           dict->last_epoch >= GUINT32_FROM_LE(s->frozen_epoch);
-}
-
 /* The number of the data segment before which @n others of up to @last lie. */
 static uint64_t nth_newest(const DdebugLog *log, uint64_t last, uint64_t n)
 {
@@ -97,26 +81,6 @@ int ddebug_log_freeze(DdebugLog *log)
         log->frozen_epoch = log->epoch;
     }
     return r;
-}
-
-void ddlog_leave_frozen(DdebugLog *log)
-{
-    if (log->data.open &&
-        ddlog_is_frozen(log, &log->slots[log->data.slot])) {
-        ddlog_begin_segment(log, DDEBUG_LOG_SEG_DATA);
-    }
-}
-
-int ddlog_thaw(DdebugLog *log)
-{
-    struct ddebug_log_super s = log->super;
-
-    if (!s.frozen_last) {
-        return 0;
-    }
-    s.frozen_first = 0;
-    s.frozen_last = 0;
-    return ddlog_write_super(log, &s);
 }
 
 /* A file from anywhere may freeze all that there is, and for ever. */

@@ -28,33 +28,21 @@
 #ifndef DDEBUG_LOG_INTERNAL_H
 #define DDEBUG_LOG_INTERNAL_H
 
-#if __has_include("qemu/osdep.h")
-#include "qemu/osdep.h"
-#include "qemu/crc32c.h"
-#define ddebug_crc32c(data, len) \
-    crc32c(0xffffffff, (const uint8_t *)(data), len)
-#else
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <isa-l/crc.h>
 #include <inttypes.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
-#define ddebug_crc32c(data, len) \
-    (crc32_iscsi((unsigned char *)(data), len, 0xffffffff) ^ 0xffffffff)
-#define ROUND_DOWN(n, to) ((n) / (to) * (to))
-#define ROUND_UP(n, to) ROUND_DOWN((n) + (to) - 1, to)
-#endif
 
-#include "ddebug-log-writer.h"
+#include "ddebug-log-error.h"
+#include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
-
-#define MIB (1ull << 20)
+#include "ddebug-log-writer.h"
 
 /*
  * What data leave free of the last segment of a log that keeps its oldest, for
@@ -62,25 +50,14 @@
  */
 #define EVENT_RESERVE 4096u
 
-/* What the header of a segment leaves free. */
-#define FIRST_CHUNK ((uint32_t)sizeof(struct ddebug_log_seg))
-
-/* A chunk's payload is padded so that the next header is aligned. */
-#define CHUNK_ALIGN 8u
-
-/* Bytes that a chunk with a payload of @len takes. */
-static inline size_t ddlog_chunk_size(size_t len)
-{
-    return sizeof(struct ddebug_log_chunk) + len + -len % CHUNK_ALIGN;
-}
-
-G_STATIC_ASSERT(FIRST_CHUNK + sizeof(struct ddebug_log_chunk) +
+G_STATIC_ASSERT(DDEBUG_LOG_FIRST_CHUNK + sizeof(struct ddebug_log_chunk) +
                 DDEBUG_LOG_PAYLOAD_MAX <= DDEBUG_LOG_SEG_SIZE_MIN);
 
 typedef struct DdebugLogSlot {
     uint64_t seq;               /* of its segment; 0: unused */
-    uint32_t type;
+    uint32_t type;              /* DDEBUG_LOG_SEG_*, or unknown */
     uint32_t epoch;             /* when it was begun */
+    bool headless;              /* its header is damaged */
     uint32_t last_epoch;        /* it holds nothing of a later one */
 } DdebugLogSlot;
 
@@ -127,11 +104,12 @@ struct DdebugLog {
     bool mishap_told;               /* by ddebug_log_check(), and it goes on */
 };
 
-/* Every structure of the file ends in the checksum of what comes before it. */
-#define seal(s) \
-    ((s)->crc = GUINT32_TO_LE(ddebug_crc32c((s), sizeof(*(s)) - 4)))
-#define sealed(s) \
-    ((s)->crc == GUINT32_TO_LE(ddebug_crc32c((s), sizeof(*(s)) - 4)))
+/* -error: these set @error, unless it is NULL, and return false. */
+bool ddlog_fail(GError **error, DdebugLogError code, const char *fmt, ...)
+    G_GNUC_PRINTF(3, 4);
+/* @err: a positive errno, as in those below */
+bool ddlog_fail_io(GError **error, const char *path, const char *what, int err);
+bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 
 /* -io: 0 or a negative errno.  What lies behind the file's end reads as 0. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
@@ -144,18 +122,8 @@ void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
 bool ddlog_lock_byte(int fd, uint64_t byte, short type);
 uint64_t ddlog_clock_ns(clockid_t id);
-/* These set @error, unless it is NULL, and return false. */
-bool ddlog_fail(GError **error, DdebugLogError code, const char *fmt, ...)
-    G_GNUC_PRINTF(3, 4);
-bool ddlog_fail_io(GError **error, const char *path, const char *what, int err);
-bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 
 /* -super */
-uint32_t ddlog_seg_size_for(uint64_t size);
-/* 0 if it is too small for any. */
-uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size, uint64_t shm_size);
-uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size,
-                         uint64_t shm_size);
 /* Of this log, with so many segments. */
 uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs);
 uint64_t ddlog_slot_off(const DdebugLog *log, uint64_t slot);
@@ -167,20 +135,31 @@ bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
 int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s);
 int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs);
 void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info);
-bool ddlog_super_usable(const struct ddebug_log_super *s);
+/* The process that wrote the superblock, by its own word; 0 if there is none. */
+uint32_t ddlog_writer_pid(const DdebugLog *log);
 bool ddlog_read_super(DdebugLog *log, GError **error);
 
 /* -load */
 bool ddlog_load_slots(DdebugLog *log, GError **error);
 void ddlog_load_state(DdebugLog *log);
+/* How far a segment was read. */
+typedef struct DdebugLogPlace {
+    uint32_t off;               /* of the next chunk */
+    uint32_t doubts;            /* see ddebug_log_skip_damage() */
+} DdebugLogPlace;
+
+static inline DdebugLogPlace ddlog_first_place(const DdebugLog *log)
+{
+    return (DdebugLogPlace) { DDEBUG_LOG_FIRST_CHUNK, log->seg_size };
+}
+
 /*
- * The chunk at *@off of segment @seq, the whole of which is in @buf: its header
- * and payload, and *@off is behind it.  @log: the one that the segment is of.
- * Returns false if there is none.
+ * The next chunk at or behind @place in segment @seq, damage skipped; its payload
+ * is in @buf, or NULL if it is damaged.  @log: the one that the segment is of;
+ * @buf: the whole segment.  Returns false if there is none.
  */
 bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      uint32_t *off, struct ddebug_log_chunk *c,
-                      const char **payload);
+                      DdebugLogPlace *place, DdebugChunk *c);
 
 /* -segment */
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type);
@@ -193,14 +172,13 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type);
 /* The slots with segments of a type, the newest first. */
 GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);
 
-/* -freeze */
 bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s);
 /* Whether messages that are frozen may refer to what is in @dict. */
 bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict);
-/* A new epoch's data are not frozen with an older one's, if there is a slot. */
-void ddlog_leave_frozen(DdebugLog *log);
 /* Nothing is frozen any more. */
 int ddlog_thaw(DdebugLog *log);
+
+/* -freeze */
 /* In a log of @nr_segs no more are frozen than its share: the oldest go. */
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s);

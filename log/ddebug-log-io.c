@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Input and output of the log writer, and how its errors are said. */
+/* Input and output of the log writer. */
 #include "ddebug-log-internal.h"
-
-G_DEFINE_QUARK(ddebug-log-error-quark, ddebug_log_error)
 
 /* Bytes of zeros that are written at once. */
 #define ZEROS (64u << 10)
@@ -100,34 +98,6 @@ bool ddlog_lock_byte(int fd, uint64_t byte, short type)
     };
 
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
-}
-
-bool ddlog_fail(GError **error, DdebugLogError code, const char *fmt, ...)
-{
-    va_list ap;
-
-    va_start(ap, fmt);
-    if (error) {
-        *error = g_error_new_valist(DDEBUG_LOG_ERROR, code, fmt, ap);
-    }
-    va_end(ap);
-    return false;
-}
-
-bool ddlog_fail_io(GError **error, const char *path, const char *what,
-                   int err)
-{
-    return ddlog_fail(error, DDEBUG_LOG_ERROR_IO, "%s '%s': %s", what, path,
-                      g_strerror(err));
-}
-
-bool ddlog_fail_space(GError **error, const char *path, uint64_t size,
-                      int err)
-{
-    return ddlog_fail(error, DDEBUG_LOG_ERROR_SPACE,
-                      "no room for '%s' to take %" PRIu64 " bytes: %s; make "
-                      "room on its file system or ask for a smaller size",
-                      path, size, g_strerror(err));
 }
 
 uint64_t ddlog_clock_ns(clockid_t id)

@@ -2,75 +2,60 @@
 /* Finding again what a former writer left: rule 3 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
-static bool seg_usable(const struct ddebug_log_seg *seg)
-{
-    uint32_t type = GUINT32_FROM_LE(seg->type);
-
-    return GUINT32_FROM_LE(seg->magic) == DDEBUG_LOG_SEG_MAGIC && sealed(seg) &&
-           (type == DDEBUG_LOG_SEG_DATA || type == DDEBUG_LOG_SEG_DICT) &&
-           seg->seq != 0;
-}
-
 bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      uint32_t *off, struct ddebug_log_chunk *c,
-                      const char **payload)
+                      DdebugLogPlace *place, DdebugChunk *c)
 {
-    const char *at = buf + *off;
-    uint32_t len;
+    const uint32_t seg_size = log->seg_size;
+    uint32_t crc;
 
-    if (*off + sizeof(*c) > log->seg_size) {
-        return false;
+    while (!ddebug_log_parse_chunk_at(buf + place->off, seg_size - place->off,
+                                      seg_size, seq, place->off, c, &crc)) {
+        place->off = ddebug_log_skip_damage(buf, seg_size, seq, place->off,
+                                            &place->doubts);
+        if (!place->off) {
+            place->off = seg_size;
+            return false;
+        }
     }
-    memcpy(c, at, sizeof(*c));
-    len = GUINT32_FROM_LE(c->len);
-    if (GUINT32_FROM_LE(c->magic) != DDEBUG_LOG_CHUNK_MAGIC || !sealed(c) ||
-        GUINT64_FROM_LE(c->seg_seq) != seq ||
-        GUINT32_FROM_LE(c->off) != *off ||
-        len > log->seg_size - *off - sizeof(*c)) {
-        return false;
+    c->payload = (const uint8_t *)buf + place->off +
+                 sizeof(struct ddebug_log_chunk);
+    if (ddebug_crc32c(c->payload, c->len) != crc) {
+        c->payload = NULL;
     }
-    *payload = at + sizeof(*c);
-    *off += ddlog_chunk_size(len);
+    place->off += ddebug_log_chunk_size(c->len);
     return true;
 }
 
 /*
- * Takes the numbers that the chunks of a segment have used.  Returns how many
- * chunks it saw of those that count for the type: a data segment may hold
+ * Takes over the numbers that the chunks of a segment have used.  Returns how
+ * many chunks it saw of those that count for the type: a data segment may hold
  * nothing but events, which have no pass.
  */
 static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
 {
-    const uint64_t seq = log->slots[slot].seq;
-    struct ddebug_log_chunk c;
-    uint32_t off = FIRST_CHUNK;
-    const char *payload;
+    const DdebugLogSlot *s = &log->slots[slot];
+    DdebugLogPlace place = ddlog_first_place(log);
+    DdebugChunk c;
     unsigned seen = 0;
 
     if (ddlog_read_at(log->fd, buf, log->seg_size, ddlog_slot_off(log, slot))) {
         return 0;
     }
-    while (ddlog_next_chunk(log, buf, seq, &off, &c, &payload)) {
-        log->next_chunk = MAX(log->next_chunk,
-                              GUINT64_FROM_LE(c.chunk_seq) + 1);
-        log->epoch = MAX(log->epoch, GUINT32_FROM_LE(c.epoch));
-        if (GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
-            log->last_pass = MAX(log->last_pass, GUINT64_FROM_LE(c.pass));
-            /* of a write that was cut short the ring has what the chunk lacks */
-            if (log->shm_size &&
-                ddebug_crc32c(payload, GUINT32_FROM_LE(c.len)) ==
-                GUINT32_FROM_LE(c.payload_crc)) {
+    while (ddlog_next_chunk(log, buf, s->seq, &place, &c)) {
+        log->next_chunk = MAX(log->next_chunk, c.chunk_seq + 1);
+        log->epoch = MAX(log->epoch, c.epoch);
+        if (c.type == DDEBUG_LOG_CHUNK_DATA) {
+            log->last_pass = MAX(log->last_pass, c.pass);
+            /* if its write was cut short, the ring has what the chunk lacks */
+            if (log->shm_size && c.payload) {
                 log->last_data = (DdebugShmSeen) {
-                    .epoch = GUINT32_FROM_LE(c.epoch),
-                    .stream = GUINT32_FROM_LE(c.stream),
-                    .end = ddebug_shm_end(GUINT64_FROM_LE(c.pos),
-                                          GUINT32_FROM_LE(c.len),
-                                          c.subbuf_shift),
+                    .epoch = c.epoch,
+                    .stream = c.stream,
+                    .end = ddebug_log_data_end(c.pos, c.len, c.subbuf_shift),
                 };
             }
         }
-        if (log->slots[slot].type == DDEBUG_LOG_SEG_DICT ||
-            GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_DATA) {
+        if (s->type != DDEBUG_LOG_SEG_DATA || c.type == DDEBUG_LOG_CHUNK_DATA) {
             seen++;
         }
     }
@@ -78,15 +63,16 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
 }
 
 /*
- * Numbers only grow, so the highest are in the newest segment of either type
- * that holds any.
+ * Numbers only grow, so the highest are in the newest segment of each type that
+ * holds any; all unknown types are taken for one.
  */
 static void scan_newest(DdebugLog *log, GArray *order)
 {
     g_autofree char *buf = g_malloc(log->seg_size);
-    bool want[] = {
-        [DDEBUG_LOG_SEG_DATA] = true,
-        [DDEBUG_LOG_SEG_DICT] = true,
+    bool done[] = {
+        [0] = false,
+        [DDEBUG_LOG_SEG_DATA] = false,
+        [DDEBUG_LOG_SEG_DICT] = false,
     };
     guint i;
 
@@ -94,8 +80,9 @@ static void scan_newest(DdebugLog *log, GArray *order)
         uint64_t slot = g_array_index(order, uint64_t, i);
         uint32_t type = log->slots[slot].type;
 
-        if (want[type] && scan_segment(log, slot, buf)) {
-            want[type] = false;
+        type = type < G_N_ELEMENTS(done) ? type : 0;
+        if (!done[type] && scan_segment(log, slot, buf)) {
+            done[type] = true;
         }
     }
 }
@@ -103,13 +90,16 @@ static void scan_newest(DdebugLog *log, GArray *order)
 /* Does the segment begin with its epoch? */
 static bool begins_epoch(const DdebugLog *log, uint64_t slot)
 {
-    struct ddebug_log_chunk c;
+    const uint32_t off = DDEBUG_LOG_FIRST_CHUNK;
+    struct ddebug_log_chunk disk;
+    DdebugChunk c;
+    uint32_t crc;
 
-    return ddlog_read_at(log->fd, &c, sizeof(c),
-                         ddlog_slot_off(log, slot) + FIRST_CHUNK) == 0 &&
-           GUINT32_FROM_LE(c.magic) == DDEBUG_LOG_CHUNK_MAGIC && sealed(&c) &&
-           GUINT64_FROM_LE(c.seg_seq) == log->slots[slot].seq &&
-           GUINT16_FROM_LE(c.type) == DDEBUG_LOG_CHUNK_ATTACH;
+    return ddlog_read_at(log->fd, &disk, sizeof(disk),
+                         ddlog_slot_off(log, slot) + off) == 0 &&
+           ddebug_log_parse_chunk_at(&disk, sizeof(disk), log->seg_size,
+                                     log->slots[slot].seq, off, &c, &crc) &&
+           c.type == DDEBUG_LOG_CHUNK_ATTACH;
 }
 
 /*
@@ -133,11 +123,55 @@ static void find_last_epochs(DdebugLog *log, GArray *order)
     }
 }
 
-/* Rule 3; and what rule 7 says may be there twice is made single again. */
+/* Reads the header of @slot.  A slot whose segment is unknown is unused. */
+static int load_slot(DdebugLog *log, uint64_t slot)
+{
+    const uint64_t at = ddlog_slot_off(log, slot);
+    struct ddebug_log_seg disk;
+    DdebugLogSeg seg;
+    int r;
+
+    r = ddlog_read_at(log->fd, &disk, sizeof(disk), at);
+    if (r) {
+        return r;
+    }
+    switch (ddebug_log_parse_seg(&disk, &seg)) {
+    case DDEBUG_SEG_DAMAGED: {
+        g_autofree char *buf = g_malloc(DDEBUG_LOG_HEADLESS_MAX);
+
+        r = ddlog_read_at(log->fd, buf, DDEBUG_LOG_HEADLESS_MAX, at);
+        if (r || !ddebug_log_find_headless(buf, DDEBUG_LOG_HEADLESS_MAX,
+                                           &seg)) {
+            return r;
+        }
+        break;
+    }
+    case DDEBUG_SEG_VALID:
+        break;
+    case DDEBUG_SEG_UNUSED:
+    default:
+        return 0;
+    }
+    log->slots[slot] = (DdebugLogSlot) {
+        .seq = seg.seq,
+        .type = seg.type,
+        .epoch = seg.epoch,
+        .headless = seg.headless,
+    };
+    return 0;
+}
+
+/* Whether rule 7 left @a twice, and @b is the one that stays. */
+static bool is_same_segment(const DdebugLogSlot *a, const DdebugLogSlot *b)
+{
+    return a->seq == b->seq && a->type == b->type;
+}
+
+/* Rule 3; of a segment that rule 7 left twice, one copy is wiped. */
 bool ddlog_load_slots(DdebugLog *log, GError **error)
 {
     g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
-    struct ddebug_log_seg seg;
+    const DdebugLogSlot *last = NULL;
     uint64_t slot;
     guint i;
     int r;
@@ -145,53 +179,52 @@ bool ddlog_load_slots(DdebugLog *log, GError **error)
     log->slots = g_renew(DdebugLogSlot, log->slots, log->nr_segs);
     memset(log->slots, 0, log->nr_segs * sizeof(log->slots[0]));
     for (slot = 0; slot < log->nr_segs; slot++) {
-        r = ddlog_read_at(log->fd, &seg, sizeof(seg),
-                          ddlog_slot_off(log, slot));
+        const DdebugLogSlot *s = &log->slots[slot];
+
+        r = load_slot(log, slot);
         if (r) {
             return ddlog_fail_io(error, log->path, "cannot read", -r);
         }
-        if (!seg_usable(&seg)) {
-            continue;
+        if (s->seq) {
+            log->next_seq = MAX(log->next_seq, s->seq + 1);
+            log->epoch = MAX(log->epoch, s->epoch);
+            g_array_append_val(order, slot);
         }
-        log->slots[slot].seq = GUINT64_FROM_LE(seg.seq);
-        log->slots[slot].type = GUINT32_FROM_LE(seg.type);
-        log->slots[slot].epoch = GUINT32_FROM_LE(seg.epoch);
-        log->next_seq = MAX(log->next_seq, log->slots[slot].seq + 1);
-        log->epoch = MAX(log->epoch, log->slots[slot].epoch);
-        g_array_append_val(order, slot);
     }
     ddlog_sort_desc_by_seq(log, order);
     scan_newest(log, order);
     find_last_epochs(log, order);
     for (i = 0; i < order->len; i++) {
         DdebugLogSlot *s = &log->slots[g_array_index(order, uint64_t, i)];
-        bool twice = i && s->seq ==
-            log->slots[g_array_index(order, uint64_t, i - 1)].seq;
-        bool cleared = s->type == DDEBUG_LOG_SEG_DATA &&
-                       s->seq < GUINT64_FROM_LE(log->super.first_seg);
 
-        if (twice) {
+        if (last && is_same_segment(s, last)) {
             r = ddlog_wipe_slot(log, g_array_index(order, uint64_t, i));
             if (r) {
                 return ddlog_fail_io(error, log->path, "cannot write", -r);
             }
-            /* the next one is compared with the one that stays */
-            g_array_index(order, uint64_t, i) =
-                g_array_index(order, uint64_t, i - 1);
-        } else if (cleared) {
+        } else {
+            last = s;
+        }
+    }
+    for (slot = 0; slot < log->nr_segs; slot++) {
+        DdebugLogSlot *s = &log->slots[slot];
+
+        if (s->type == DDEBUG_LOG_SEG_DATA &&
+            s->seq < GUINT64_FROM_LE(log->super.first_seg)) {
             s->seq = 0;
         }
     }
     return true;
 }
 
-/* Rule 3: passes go on too.  A state page that is damaged says nothing. */
+/* Rule 3: passes go on as well.  A damaged state page says nothing. */
 void ddlog_load_state(DdebugLog *log)
 {
-    struct ddebug_log_state s;
+    struct ddebug_log_state disk;
+    DdebugState state;
 
-    if (!ddlog_read_at(log->fd, &s, sizeof(s), DDEBUG_LOG_STATE_OFF) &&
-        GUINT32_FROM_LE(s.magic) == DDEBUG_LOG_STATE_MAGIC && sealed(&s)) {
-        log->last_pass = MAX(log->last_pass, GUINT64_FROM_LE(s.settled_pass));
+    if (!ddlog_read_at(log->fd, &disk, sizeof(disk), DDEBUG_LOG_STATE_OFF) &&
+        ddebug_log_parse_state(&disk, &state)) {
+        log->last_pass = MAX(log->last_pass, state.settled_pass);
     }
 }

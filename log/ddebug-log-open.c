@@ -94,10 +94,7 @@ static bool open_file(DdebugLog *log, unsigned flags, bool *created,
 
 static bool take_lock(DdebugLog *log, GError **error)
 {
-    struct ddebug_log_super copy[2];
-    uint64_t best = 0;
-    uint32_t pid = 0;
-    int err, i;
+    int err;
 
     if (ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_WRLCK)) {
         return true;
@@ -106,19 +103,10 @@ static bool take_lock(DdebugLog *log, GError **error)
     if (err != EAGAIN && err != EACCES) {
         return ddlog_fail_io(error, log->path, "cannot lock", err);
     }
-    for (i = 0; i < 2; i++) {
-        if (!ddlog_read_at(log->fd, &copy[i], sizeof(copy[i]),
-                           DDEBUG_LOG_SUPER_OFF(i)) &&
-            ddlog_super_usable(&copy[i]) &&
-            GUINT64_FROM_LE(copy[i].generation) >= best) {
-            best = GUINT64_FROM_LE(copy[i].generation);
-            pid = GUINT32_FROM_LE(copy[i].writer_pid);
-        }
-    }
     return ddlog_fail(error, DDEBUG_LOG_ERROR_BUSY,
                       "'%s' is in use, by the process %u as its superblock "
                       "says: name another file, or end that process first",
-                      log->path, pid);
+                      log->path, ddlog_writer_pid(log));
 }
 
 /* Only once it is known to be a log: what is refused stays as it was. */
@@ -183,12 +171,12 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (!size) {
         size = DDEBUG_LOG_SIZE_DEFAULT + log->shm_size;
     }
-    log->seg_size = ddlog_seg_size_for(size - MIN(size, log->shm_size));
+    log->seg_size = ddebug_log_seg_size_for(size - MIN(size, log->shm_size));
     if (!ddlog_check_nr_segs(log->path, size, log->seg_size, log->shm_size,
                              error)) {
         return false;
     }
-    log->nr_segs = ddlog_nr_segs_for(size, log->seg_size, log->shm_size);
+    log->nr_segs = ddebug_log_nr_segs_for(size, log->seg_size, log->shm_size);
     memcpy(s.magic, DDEBUG_LOG_MAGIC, sizeof(s.magic));
     s.seg_size = GUINT32_TO_LE(log->seg_size);
     s.nr_segs = GUINT64_TO_LE(log->nr_segs);
@@ -278,7 +266,7 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (!size) {
         return true;
     }
-    return ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size,
+    return ddlog_set_nr_segs(log, ddebug_log_nr_segs_for(size, log->seg_size,
                                                     log->shm_size), error);
 }
 
@@ -345,11 +333,6 @@ void ddebug_log_close(DdebugLog *log)
     g_free(log->path);
     g_free(log->where);
     g_free(log);
-}
-
-uint64_t ddebug_log_size(const DdebugLog *log)
-{
-    return GUINT64_FROM_LE(log->super.size);
 }
 
 uint64_t ddebug_log_shm_size(const DdebugLog *log)

@@ -10,16 +10,16 @@
 int ddlog_drop_stale_request(DdebugLog *log)
 {
     static const struct ddebug_log_request none;
-    struct ddebug_log_reply reply;
+    struct ddebug_log_reply disk;
+    DdebugLogReply reply;
     int r;
 
-    r = ddlog_read_at(log->fd, &reply, sizeof(reply), DDEBUG_LOG_REPLY_OFF);
+    r = ddlog_read_at(log->fd, &disk, sizeof(disk), DDEBUG_LOG_REPLY_OFF);
     if (r) {
         return r;
     }
-    if (GUINT32_FROM_LE(reply.magic) == DDEBUG_LOG_REPLY_MAGIC &&
-        sealed(&reply)) {
-        log->answered = GUINT64_FROM_LE(reply.id);
+    if (ddebug_log_parse_reply(&disk, &reply)) {
+        log->answered = reply.id;
     }
     if (ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_REQUEST, F_WRLCK)) {
         r = ddlog_write_at(log->fd, &none, sizeof(none),
@@ -31,17 +31,12 @@ int ddlog_drop_stale_request(DdebugLog *log)
 
 bool ddebug_log_poll_request(DdebugLog *log, DdebugLogRequest *request)
 {
-    struct ddebug_log_request q;
+    struct ddebug_log_request disk;
 
-    if (ddlog_read_at(log->fd, &q, sizeof(q), DDEBUG_LOG_REQUEST_OFF) ||
-        GUINT32_FROM_LE(q.magic) != DDEBUG_LOG_REQUEST_MAGIC || !sealed(&q) ||
-        GUINT64_FROM_LE(q.id) == log->answered) {
-        return false;
-    }
-    request->type = GUINT32_FROM_LE(q.type);
-    request->id = GUINT64_FROM_LE(q.id);
-    request->arg = GUINT64_FROM_LE(q.arg);
-    return true;
+    return !ddlog_read_at(log->fd, &disk, sizeof(disk),
+                          DDEBUG_LOG_REQUEST_OFF) &&
+           ddebug_log_parse_request(&disk, request) &&
+           request->id != log->answered;
 }
 
 static int error_to_errno(const GError *error)
@@ -82,7 +77,7 @@ void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request)
         break;
     }
     reply.error = GUINT32_TO_LE(err);
-    seal(&reply);
+    ddebug_log_seal(&reply, sizeof(reply));
     log->answered = request->id;
     /* A reply that cannot be written: the tool gives up by itself. */
     ddlog_write_at(log->fd, &reply, sizeof(reply), DDEBUG_LOG_REPLY_OFF);

@@ -121,31 +121,37 @@ static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
     return true;
 }
 
-static int drop_rest_of(DdebugLog *log, uint32_t type, const bool *keep)
+static int drop_rest_of(DdebugLog *log, bool dict, const bool *keep)
 {
-    g_autoptr(GArray) order = ddlog_newest_first(log, type);
+    g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
+    uint64_t slot;
     guint i;
     int r = 0;
 
-    for (i = order->len; i-- > 0 && !r; ) {
-        uint64_t slot = g_array_index(order, uint64_t, i);
+    for (slot = 0; slot < log->nr_segs; slot++) {
+        const DdebugLogSlot *s = &log->slots[slot];
 
-        if (!keep[slot]) {
-            r = ddlog_wipe_slot(log, slot);
+        if (s->seq && !keep[slot] && dict == (s->type == DDEBUG_LOG_SEG_DICT)) {
+            g_array_append_val(order, slot);
         }
+    }
+    ddlog_sort_desc_by_seq(log, order);
+    for (i = order->len; i-- > 0 && !r; ) {
+        r = ddlog_wipe_slot(log, g_array_index(order, uint64_t, i));
     }
     return r;
 }
 
 /*
  * Oldest first, and the dictionary after the data, so that whoever dies in
- * here leaves no hole in what is left.
+ * here leaves no hole in what is left.  Segments of unknown types go with the
+ * data.
  */
 static int drop_rest(DdebugLog *log, const bool *keep)
 {
-    int r = drop_rest_of(log, DDEBUG_LOG_SEG_DATA, keep);
+    int r = drop_rest_of(log, false, keep);
 
-    return r ? r : drop_rest_of(log, DDEBUG_LOG_SEG_DICT, keep);
+    return r ? r : drop_rest_of(log, true, keep);
 }
 
 /* The body first, so that a header never vouches for half a segment. */
@@ -155,12 +161,12 @@ static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
                           ddlog_slot_off(log, from));
 
     if (!r) {
-        r = ddlog_write_at(log->fd, buf + FIRST_CHUNK,
-                           log->seg_size - FIRST_CHUNK,
-                           ddlog_slot_off(log, to) + FIRST_CHUNK);
+        r = ddlog_write_at(log->fd, buf + DDEBUG_LOG_FIRST_CHUNK,
+                           log->seg_size - DDEBUG_LOG_FIRST_CHUNK,
+                           ddlog_slot_off(log, to) + DDEBUG_LOG_FIRST_CHUNK);
     }
     if (!r) {
-        r = ddlog_write_at(log->fd, buf, FIRST_CHUNK, ddlog_slot_off(log, to));
+        r = ddlog_write_at(log->fd, buf, DDEBUG_LOG_FIRST_CHUNK, ddlog_slot_off(log, to));
     }
     return r;
 }
@@ -277,7 +283,7 @@ bool ddebug_log_resize(DdebugLog *log, uint64_t size, GError **error)
     if (!ddebug_log_check_size(size, error) ||
         !ddlog_check_nr_segs(log->path, size, log->seg_size, log->shm_size,
                              error) ||
-        !ddlog_set_nr_segs(log, ddlog_nr_segs_for(size, log->seg_size,
+        !ddlog_set_nr_segs(log, ddebug_log_nr_segs_for(size, log->seg_size,
                                                   log->shm_size), error)) {
         return false;
     }

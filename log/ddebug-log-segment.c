@@ -2,12 +2,23 @@
 /* Which slot the next segment takes: rule 5 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
+/* By number; of equal ones the copy that counts comes first. */
 static gint by_seq_desc(gconstpointer a, gconstpointer b, gpointer slots)
 {
-    uint64_t x = ((DdebugLogSlot *)slots)[*(const uint64_t *)a].seq;
-    uint64_t y = ((DdebugLogSlot *)slots)[*(const uint64_t *)b].seq;
+    const uint64_t i = *(const uint64_t *)a, j = *(const uint64_t *)b;
+    const DdebugLogSlot *x = (DdebugLogSlot *)slots + i;
+    const DdebugLogSlot *y = (DdebugLogSlot *)slots + j;
 
-    return x < y ? 1 : x > y ? -1 : 0;
+    if (x->seq != y->seq) {
+        return x->seq < y->seq ? 1 : -1;
+    }
+    if (x->type != y->type) {
+        return x->type < y->type ? -1 : 1;
+    }
+    if (x->headless != y->headless) {
+        return x->headless ? 1 : -1;
+    }
+    return i < j ? -1 : i > j;
 }
 
 void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order)
@@ -32,6 +43,34 @@ GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type)
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type)
 {
     return s->seq && s->type == type;
+}
+
+bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s)
+{
+    return ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) &&
+           s->seq >= GUINT64_FROM_LE(log->super.frozen_first) &&
+           s->seq <= GUINT64_FROM_LE(log->super.frozen_last);
+}
+
+bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict)
+{
+    const struct ddebug_log_super *s = &log->super;
+
+    return s->frozen_last &&
+           dict->epoch <= GUINT32_FROM_LE(s->frozen_epoch_last) &&
+           dict->last_epoch >= GUINT32_FROM_LE(s->frozen_epoch);
+}
+
+int ddlog_thaw(DdebugLog *log)
+{
+    struct ddebug_log_super s = log->super;
+
+    if (!s.frozen_last) {
+        return 0;
+    }
+    s.frozen_first = 0;
+    s.frozen_last = 0;
+    return ddlog_write_super(log, &s);
 }
 
 static void leave(DdebugLogCursor *cur, uint64_t slot)
@@ -254,7 +293,7 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     cur->open = false;
     ddlog_charge(log, sizeof(seg));
     seg.seq = GUINT64_TO_LE(log->next_seq);
-    seal(&seg);
+    ddebug_log_seal(&seg, sizeof(seg));
     log->slots[slot].seq = 0;
     r = ddlog_zero(log->fd, ddlog_slot_off(log, slot), log->seg_size);
     if (!r) {
@@ -271,7 +310,7 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         .epoch = log->epoch,
         .last_epoch = log->epoch,
     };
-    *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = FIRST_CHUNK };
+    *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = DDEBUG_LOG_FIRST_CHUNK };
     return 0;
 }
 

@@ -14,6 +14,10 @@
 #include "ddebug_record.h"
 #include "virtio_ddebug.h"
 
+/* To a power of two. */
+#define ROUND_DOWN(n, to) ((n) & ~((uint64_t)(to) - 1))
+#define ROUND_UP(n, to) ROUND_DOWN((n) + (to) - 1, to)
+
 #define SUBBUF_HDR ((uint64_t)sizeof(struct ddebug_subbuf_hdr))
 
 G_STATIC_ASSERT((1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX) <=
@@ -32,21 +36,7 @@ G_STATIC_ASSERT(offsetof(DdebugShmPage, hdr) == VIRTIO_DDEBUG_SHM_HDR_OFF);
 G_STATIC_ASSERT(offsetof(DdebugShmPage, status) ==
                 VIRTIO_DDEBUG_SHM_STATUS_OFF);
 
-bool ddebug_log_is_shm_size(uint64_t bytes)
-{
-    return bytes >= DDEBUG_LOG_SHM_SIZE_MIN &&
-           bytes <= DDEBUG_LOG_SHM_SIZE_MAX && (bytes & (bytes - 1)) == 0;
-}
-
 /* What is left */
-
-uint64_t ddebug_shm_end(uint64_t pos, uint32_t len, uint8_t subbuf_shift)
-{
-    const uint64_t subbuf = 1ull << (subbuf_shift & 31);
-    const uint64_t extra = pos % subbuf ? MIN(SUBBUF_HDR, len) : 0;
-
-    return pos + len - extra;
-}
 
 static bool is_ring(const struct virtio_ddebug_stream_desc *d, uint32_t epoch,
                     uint64_t off, uint64_t shm_size)

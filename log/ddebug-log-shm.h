@@ -40,9 +40,6 @@ typedef struct DdebugShmSeen {
     uint64_t end;               /* position behind its last byte; 0: no chunk */
 } DdebugShmSeen;
 
-/* The position behind a DATA chunk of @len bytes at @pos. */
-uint64_t ddebug_shm_end(uint64_t pos, uint32_t len, uint8_t subbuf_shift);
-
 typedef struct DdebugShmRing {
     uint64_t off;               /* of its descriptor, in the area */
     uint32_t ring_size;

@@ -2,28 +2,9 @@
 /* The log's geometry, and the superblock that it stands in. */
 #include "ddebug-log-internal.h"
 
-uint32_t ddlog_seg_size_for(uint64_t size)
-{
-    return size < 8 * MIB ? 128u << 10 :
-           size < 64 * MIB ? 256u << 10 : 1u << 20;
-}
-
-uint64_t ddlog_nr_segs_for(uint64_t size, uint32_t seg_size, uint64_t shm_size)
-{
-    const uint64_t begin = DDEBUG_LOG_SEGS_OFF + shm_size;
-
-    return size < begin ? 0 : (size - begin) / seg_size;
-}
-
-uint64_t ddlog_file_size(uint64_t nr_segs, uint32_t seg_size,
-                         uint64_t shm_size)
-{
-    return DDEBUG_LOG_SEGS_OFF + shm_size + nr_segs * seg_size;
-}
-
 uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs)
 {
-    return ddlog_file_size(nr_segs, log->seg_size, log->shm_size);
+    return ddebug_log_file_size(nr_segs, log->seg_size, log->shm_size);
 }
 
 uint64_t ddlog_slot_off(const DdebugLog *log, uint64_t slot)
@@ -56,7 +37,7 @@ bool ddebug_log_check_size(uint64_t size, GError **error)
 bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
                          uint64_t shm_size, GError **error)
 {
-    if (ddlog_nr_segs_for(size, seg_size, shm_size) < DDEBUG_LOG_NR_SEGS_MIN) {
+    if (ddebug_log_nr_segs_for(size, seg_size, shm_size) < DDEBUG_LOG_NR_SEGS_MIN) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
                           "%" PRIu64 " bytes are too few for '%s', which was "
                           "made with segments of %u KiB and %" PRIu64 " KiB for "
@@ -64,7 +45,7 @@ bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
                           "%" PRIu64 " bytes, or remove the file so that it is "
                           "made anew", size, path, seg_size >> 10,
                           shm_size >> 10,
-                          ddlog_file_size(DDEBUG_LOG_NR_SEGS_MIN, seg_size,
+                          ddebug_log_file_size(DDEBUG_LOG_NR_SEGS_MIN, seg_size,
                                           shm_size));
     }
     return true;
@@ -78,7 +59,7 @@ int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s)
     int r;
 
     s->generation = GUINT64_TO_LE(generation);
-    seal(s);
+    ddebug_log_seal(s, sizeof(*s));
     r = ddlog_write_at(log->fd, s, sizeof(*s),
                        DDEBUG_LOG_SUPER_OFF(generation % 2));
     if (!r) {
@@ -119,106 +100,91 @@ void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info)
     }
 }
 
-static bool has_unknown_incompat(const struct ddebug_log_super *s)
+/* Both copies; what lies behind the end of the file is not theirs. */
+static int read_supers(const DdebugLog *log,
+                       struct ddebug_log_super copies[2], size_t *len)
 {
-    return GUINT32_FROM_LE(s->incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
-}
+    struct stat st;
 
-static bool super_in_bounds(const struct ddebug_log_super *s)
-{
-    uint32_t seg_size = GUINT32_FROM_LE(s->seg_size);
-    uint64_t nr_segs = GUINT64_FROM_LE(s->nr_segs);
-    uint64_t shm_size = GUINT64_FROM_LE(s->shm_size);
-    bool has_shm = GUINT32_FROM_LE(s->incompat) & DDEBUG_LOG_INCOMPAT_SHM;
-
-    return has_shm == (shm_size != 0) &&
-           (!has_shm || ddebug_log_is_shm_size(shm_size)) &&
-           seg_size >= DDEBUG_LOG_SEG_SIZE_MIN &&
-           seg_size <= DDEBUG_LOG_SEG_SIZE_MAX &&
-           (seg_size & (seg_size - 1)) == 0 &&
-           nr_segs >= DDEBUG_LOG_NR_SEGS_MIN &&
-           nr_segs <= ddlog_nr_segs_for(DDEBUG_LOG_SIZE_MAX, seg_size, 0) &&
-           GUINT64_FROM_LE(s->size) == ddlog_file_size(nr_segs, seg_size,
-                                                       shm_size);
-}
-
-/*
- * An unknown incompat bit may change what the bounds mean, so a copy that has
- * one is valid by its checksum alone: it must not be passed over for an older
- * copy, which would then be written on.
- */
-bool ddlog_super_usable(const struct ddebug_log_super *s)
-{
-    return sealed(s) && (has_unknown_incompat(s) || super_in_bounds(s));
-}
-
-static bool fail_version(const DdebugLog *log,
-                         const struct ddebug_log_super *s, GError **error)
-{
-    return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
-                      "'%s' is a log of version %u, this program writes "
-                      "version %u: name another file, or use the program "
-                      "that wrote it", log->path, GUINT32_FROM_LE(s->version),
-                      DDEBUG_LOG_VERSION);
-}
-
-bool ddlog_read_super(DdebugLog *log, GError **error)
-{
-    const struct ddebug_log_super *other = NULL;
-    struct ddebug_log_super copy[2];
-    bool is_log = false, found = false;
-    int i, r;
-
-    for (i = 0; i < 2; i++) {
-        r = ddlog_read_at(log->fd, &copy[i], sizeof(copy[i]),
-                          DDEBUG_LOG_SUPER_OFF(i));
-        if (r) {
-            return ddlog_fail_io(error, log->path, "cannot read", -r);
-        }
-        if (memcmp(copy[i].magic, DDEBUG_LOG_MAGIC, sizeof(copy[i].magic))) {
-            continue;
-        }
-        is_log = true;
-        if (GUINT32_FROM_LE(copy[i].version) != DDEBUG_LOG_VERSION) {
-            if (sealed(&copy[i])) {
-                return fail_version(log, &copy[i], error);
-            }
-            other = &copy[i];
-            continue;
-        }
-        if (!ddlog_super_usable(&copy[i])) {
-            continue;
-        }
-        if (!found || GUINT64_FROM_LE(copy[i].generation) >
-                      GUINT64_FROM_LE(log->super.generation)) {
-            log->super = copy[i];
-            found = true;
-        }
+    if (fstat(log->fd, &st) < 0) {
+        return -errno;
     }
-    if (!found && other) {
-        return fail_version(log, other, error);
+    *len = MIN((uint64_t)st.st_size, DDEBUG_LOG_SUPERS_SIZE);
+    return ddlog_read_at(log->fd, copies, DDEBUG_LOG_SUPERS_SIZE,
+                         DDEBUG_LOG_SUPER_OFF(0));
+}
+
+uint32_t ddlog_writer_pid(const DdebugLog *log)
+{
+    struct ddebug_log_super copies[2];
+    DdebugSuperState state;
+    DdebugSuper super;
+    size_t len;
+    int copy;
+
+    if (read_supers(log, copies, &len)) {
+        return 0;
     }
-    if (!found && is_log) {
-        return ddlog_fail(error, DDEBUG_LOG_ERROR_FORMAT,
-                          "both superblocks of the log '%s' are damaged: name "
-                          "another file, or remove this one", log->path);
-    }
-    if (!found) {
+    state = ddebug_log_choose_super(copies, len, &super, &copy);
+    return state == DDEBUG_SUPER_GOOD || state == DDEBUG_SUPER_FEATURES ?
+           super.writer_pid : 0;
+}
+
+static bool fail_super(const DdebugLog *log, DdebugSuperState state,
+                       const DdebugSuper *super, GError **error)
+{
+    switch (state) {
+    case DDEBUG_SUPER_OTHER:
+    case DDEBUG_SUPER_VERSION:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
+                          "'%s' is a log of version %u, this program writes "
+                          "version %u: name another file, or use the program "
+                          "that wrote it", log->path, super->version,
+                          DDEBUG_LOG_VERSION);
+    case DDEBUG_SUPER_GOOD:
+    case DDEBUG_SUPER_FEATURES:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
+                          "'%s' uses features (incompat %#x, compat %#x) that "
+                          "this program does not know: name another file, or "
+                          "use a newer program", log->path, super->incompat,
+                          super->compat);
+    case DDEBUG_SUPER_DAMAGED:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_DAMAGED,
+                          "both superblocks of '%s' are damaged: name another "
+                          "file, or remove this one", log->path);
+    case DDEBUG_SUPER_NOTHING:
+    case DDEBUG_SUPER_FOREIGN:
+    default:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_FORMAT,
                           "'%s' is not a virtio-ddebug log and not empty: name "
                           "another file, or remove this one", log->path);
     }
-    if (has_unknown_incompat(&log->super) ||
-        GUINT32_FROM_LE(log->super.compat) & ~DDEBUG_LOG_COMPAT_KNOWN) {
-        return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
-                          "the log '%s' has flags (incompat %#x, compat %#x) "
-                          "that this program does not know: use a newer "
-                          "program, or another file", log->path,
-                          GUINT32_FROM_LE(log->super.incompat),
-                          GUINT32_FROM_LE(log->super.compat));
+}
+
+bool ddlog_read_super(DdebugLog *log, GError **error)
+{
+    struct ddebug_log_super copies[2];
+    DdebugSuperState state;
+    DdebugSuper super;
+    size_t len;
+    int copy, r;
+
+    r = read_supers(log, copies, &len);
+    if (r) {
+        return ddlog_fail_io(error, log->path, "cannot read", -r);
     }
-    log->seg_size = GUINT32_FROM_LE(log->super.seg_size);
-    log->nr_segs = GUINT64_FROM_LE(log->super.nr_segs);
-    log->shm_size = GUINT64_FROM_LE(log->super.shm_size);
+    state = ddebug_log_choose_super(copies, len, &super, &copy);
+    if (state != DDEBUG_SUPER_GOOD || !ddebug_log_may_write(&super)) {
+        return fail_super(log, state, &super, error);
+    }
+    log->super = copies[copy];
+    log->seg_size = super.seg_size;
+    log->nr_segs = super.nr_segs;
+    log->shm_size = super.shm_size;
     return true;
+}
+
+uint64_t ddebug_log_size(const DdebugLog *log)
+{
+    return GUINT64_FROM_LE(log->super.size);
 }

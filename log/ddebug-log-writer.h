@@ -19,25 +19,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "ddebug_log.h"
-
-#define DDEBUG_LOG_ERROR ddebug_log_error_quark()
-GQuark ddebug_log_error_quark(void);
-
-typedef enum {
-    DDEBUG_LOG_ERROR_NOT_FOUND,     /* no such file or directory */
-    DDEBUG_LOG_ERROR_NOT_A_FILE,    /* directory, symbolic link, FIFO, ... */
-    DDEBUG_LOG_ERROR_LINKED,        /* more than one hard link */
-    DDEBUG_LOG_ERROR_OWNER,         /* another user's: DDEBUG_LOG_OPEN_OWNED */
-    DDEBUG_LOG_ERROR_PERMISSION,    /* may not be opened for writing */
-    DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
-    DDEBUG_LOG_ERROR_FORMAT,        /* neither empty nor a log */
-    DDEBUG_LOG_ERROR_VERSION,       /* its version or flags are unknown here */
-    DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
-    DDEBUG_LOG_ERROR_SHM,           /* no, or other, room for shared rings */
-    DDEBUG_LOG_ERROR_SPACE,         /* the disk has no room for it */
-    DDEBUG_LOG_ERROR_IO,            /* anything else the system said */
-} DdebugLogError;
+#include "ddebug-log-error.h"
+#include "ddebug-log-format.h"
 
 typedef struct DdebugLog DdebugLog;
 
@@ -85,13 +68,6 @@ typedef struct DdebugLogData {
     uint64_t torn;
     uint64_t clamped;
 } DdebugLogData;
-
-/* In host byte order. */
-typedef struct DdebugLogRequest {
-    uint32_t type;              /* DDEBUG_LOG_REQUEST_*, or unknown */
-    uint64_t id;
-    uint64_t arg;
-} DdebugLogRequest;
 
 /*
  * What one chunk may carry at most, in bytes: with its header it fits the
@@ -226,9 +202,6 @@ void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
  * Returns: 0 or a negative errno, and then what was frozen before still is.
  */
 int ddebug_log_freeze(DdebugLog *log);
-
-/* Whether a log may have @bytes for shared rings. */
-bool ddebug_log_is_shm_size(uint64_t bytes);
 
 /**
  * ddebug_log_recover: appends what a writer that died has left in the shared

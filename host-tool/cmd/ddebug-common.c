@@ -27,10 +27,38 @@ ddebug_host_say (const char *format, ...)
   fprintf (stderr, "ddebug-host: %s\n", safe->str);
 }
 
+static int
+exit_of_log (DdebugLogError code)
+{
+  switch (code)
+    {
+    case DDEBUG_LOG_ERROR_NOT_FOUND:
+    case DDEBUG_LOG_ERROR_PERMISSION:
+    case DDEBUG_LOG_ERROR_NOT_A_FILE:
+    case DDEBUG_LOG_ERROR_LINKED:
+      return DDEBUG_EXIT_ACCESS;
+    case DDEBUG_LOG_ERROR_EMPTY:
+    case DDEBUG_LOG_ERROR_FORMAT:
+    case DDEBUG_LOG_ERROR_VERSION:
+    case DDEBUG_LOG_ERROR_DAMAGED:
+      return DDEBUG_EXIT_FORMAT;
+    case DDEBUG_LOG_ERROR_OWNER:
+    case DDEBUG_LOG_ERROR_BUSY:
+    case DDEBUG_LOG_ERROR_SIZE:
+    case DDEBUG_LOG_ERROR_SHM:
+    case DDEBUG_LOG_ERROR_SPACE:
+    case DDEBUG_LOG_ERROR_IO:
+    default:
+      return DDEBUG_EXIT_IO;
+    }
+}
+
 int
 ddebug_host_fail (const GError *error)
 {
   ddebug_host_say ("%s", error->message);
+  if (error->domain == DDEBUG_LOG_ERROR)
+    return exit_of_log (error->code);
   if (error->domain != DDEBUG_ERROR)
     return DDEBUG_EXIT_IO;
   switch ((DdebugError) error->code)
@@ -39,9 +67,7 @@ ddebug_host_fail (const GError *error)
     case DDEBUG_ERROR_ACCESS:
     case DDEBUG_ERROR_NOT_A_FILE:
       return DDEBUG_EXIT_ACCESS;
-    case DDEBUG_ERROR_EMPTY:
     case DDEBUG_ERROR_FORMAT:
-    case DDEBUG_ERROR_VERSION:
     case DDEBUG_ERROR_DAMAGED:
       return DDEBUG_EXIT_FORMAT;
     case DDEBUG_ERROR_REFUSED:
@@ -96,8 +122,8 @@ static gboolean
 may_come (const DdebugOptions *options, const GError *why)
 {
   return options->wait
-         && (g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
-             || g_error_matches (why, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY));
+         && (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_FOUND)
+             || g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_EMPTY));
 }
 
 /*

@@ -147,8 +147,8 @@ fill_row (Row *row)
 {
   g_autoptr (GError) error = NULL;
 
-  if (read_log (row, &error) || g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND)
-      || g_error_matches (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY))
+  if (read_log (row, &error) || g_error_matches (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_FOUND)
+      || g_error_matches (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_EMPTY))
     return DDEBUG_EXIT_OK;
   return ddebug_host_fail (error);
 }

@@ -10,6 +10,7 @@
 #include <glib.h>
 
 #include "ddebug-dict.h"
+#include "ddebug-error.h"
 
 typedef struct
 {

@@ -21,8 +21,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
+#include "ddebug-error.h"
 #include "ddebug-format.h"
+#include "ddebug-log-format.h"
 
 /* Maximum size of the file, far above what the streams of 1024 CPUs and tens of boots need. */
 #define CURSOR_MAX (16u << 20)

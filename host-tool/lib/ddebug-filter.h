@@ -12,6 +12,7 @@
 #include <glib.h>
 
 #include "ddebug-boots.h"
+#include "ddebug-error.h"
 #include "ddebug-merge.h"
 
 typedef struct DdebugFilter DdebugFilter;

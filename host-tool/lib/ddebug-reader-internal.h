@@ -9,6 +9,7 @@
 
 #include <glib.h>
 
+#include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
 #include "ddebug-reader.h"
 
@@ -17,9 +18,9 @@
 #define COPY_MAX (256u << 10)
 
 #define CHUNK_HEADER ((guint32) sizeof (struct ddebug_log_chunk))
-#define CHUNK_ALIGN 8u
+#define CHUNK_ALIGN DDEBUG_LOG_CHUNK_ALIGN
 
-#define SEGMENT_HEADER ((guint32) sizeof (struct ddebug_log_seg))
+#define SEGMENT_HEADER DDEBUG_LOG_FIRST_CHUNK
 
 /* A slot that holds a segment. */
 typedef struct
@@ -96,15 +97,10 @@ struct DdebugReader
   DdebugWalk dict;
 };
 
-/* ---- ddebug-reader.c: the format ---- */
-
-/* Read the superblock that counts; FALSE if it is not valid. */
-gboolean ddebug_reader_read_super (int fd, DdebugSuper *super);
-/* Whether @p, of @avail bytes, starts with a valid chunk header, whatever its segment and offset. */
-gboolean ddebug_reader_parse_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *payload_crc);
-
 /* ---- ddebug-slots.c, which also has ddebug_reader_file_size() and ddebug_reader_writer() ---- */
 
+/* Read the superblock that counts; @super is set as by ddebug_log_choose_super(). */
+DdebugSuperState ddebug_slots_read_super (int fd, DdebugSuper *super);
 /* The offset of @slot in the file. */
 guint64 ddebug_slots_offset (DdebugReader *reader, guint64 slot);
 /* Read the geometry and the headers of all slots again. */

@@ -26,8 +26,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
-
 /* ---- opening ---- */
 
 static int
@@ -43,7 +41,7 @@ open_log (const char *path, GError **error)
   if (fd >= 0)
     {
       close (fd);
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is %s; name the log file itself (property file= of the device)", path,
                    S_ISDIR (st.st_mode) ? "a directory" : "not a regular file");
       return -1;
@@ -52,26 +50,26 @@ open_log (const char *path, GError **error)
     {
     case ENOENT:
     case ENOTDIR:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_FOUND,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_FOUND,
                    "%s: no such file; has the VM been started? --wait waits for it", path);
       return -1;
     case ELOOP:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is a symbolic link; name the file that it points to", path);
       return -1;
     case ENXIO:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
                    "%s: is not a regular file; name the log file itself (property file= of the device)",
                    path);
       return -1;
     case EACCES:
     case EPERM:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
                    "%s: permission denied; run as the user that owns the log, or as root", path);
       return -1;
     default:
       code = errno;
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be opened: %s", path,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be opened: %s", path,
                    g_strerror (code));
       return -1;
     }
@@ -80,205 +78,37 @@ open_log (const char *path, GError **error)
 /* ---- superblock ---- */
 
 static void
-super_from_disk (const struct ddebug_log_super *disk, DdebugSuper *super)
-{
-  memset (super, 0, sizeof *super);
-  super->seg_size = GUINT32_FROM_LE (disk->seg_size);
-  super->generation = GUINT64_FROM_LE (disk->generation);
-  memcpy (super->uuid, disk->uuid, sizeof super->uuid);
-  super->size = GUINT64_FROM_LE (disk->size);
-  super->nr_segs = GUINT64_FROM_LE (disk->nr_segs);
-  super->first_seg = GUINT64_FROM_LE (disk->first_seg);
-  super->shm_size = GUINT64_FROM_LE (disk->shm_size);
-  super->created = GUINT64_FROM_LE (disk->created);
-  super->opened = GUINT64_FROM_LE (disk->opened);
-  super->writer_pid = GUINT32_FROM_LE (disk->writer_pid);
-  memcpy (super->vm_name, disk->vm_name, sizeof disk->vm_name);
-  memcpy (super->vm_uuid, disk->vm_uuid, sizeof super->vm_uuid);
-  memcpy (super->writer, disk->writer, sizeof disk->writer);
-}
-
-static gboolean
-super_is_sound (const DdebugSuper *super)
-{
-  return super->seg_size >= DDEBUG_LOG_SEG_SIZE_MIN && super->seg_size <= DDEBUG_LOG_SEG_SIZE_MAX
-         && (super->seg_size & (super->seg_size - 1)) == 0 && super->nr_segs >= DDEBUG_LOG_NR_SEGS_MIN
-         && super->nr_segs <= DDEBUG_LOG_SIZE_MAX / super->seg_size
-         && (super->shm_size == 0 || ddebug_log_is_shm_size (super->shm_size))
-         && super->size == DDEBUG_LOG_SEGS_OFF + super->shm_size + super->nr_segs * super->seg_size;
-}
-
-typedef enum
-{
-  COPY_NOTHING,             /* zeros, or behind the end of the file */
-  COPY_FOREIGN,
-  COPY_DAMAGED,
-  COPY_OTHER,               /* of another version, or damaged: its checksum does not fit */
-  COPY_FEATURES,
-  COPY_GOOD,
-  COPY_VERSION,             /* what the log is now, whatever the other copy was before */
-} CopyState;
-
-static gboolean
-is_zero (const void *bytes, gsize len)
-{
-  const guint8 *p = bytes;
-
-  return len == 0 || (p[0] == 0 && memcmp (p, p + 1, len - 1) == 0);
-}
-
-/* @detail: the version or the flags that are not known, for COPY_OTHER, COPY_VERSION and COPY_FEATURES. */
-static CopyState
-read_super_copy (int fd, int copy, DdebugSuper *super, guint32 *detail)
-{
-  struct ddebug_log_super disk;
-  gssize n = pread (fd, &disk, sizeof disk, DDEBUG_LOG_SUPER_OFF (copy));
-  gboolean sealed;
-
-  if (n <= 0 || is_zero (&disk, n))
-    return COPY_NOTHING;
-  if (n < (gssize) sizeof disk.magic || memcmp (disk.magic, DDEBUG_LOG_MAGIC, sizeof disk.magic) != 0)
-    return COPY_FOREIGN;
-  if (n != sizeof disk)
-    return COPY_DAMAGED;
-  sealed = ddebug_crc32c (&disk, offsetof (struct ddebug_log_super, crc)) == GUINT32_FROM_LE (disk.crc);
-  *detail = GUINT32_FROM_LE (disk.version);
-  if (*detail != DDEBUG_LOG_VERSION)
-    return sealed ? COPY_VERSION : COPY_OTHER;
-  if (!sealed)
-    return COPY_DAMAGED;
-  super_from_disk (&disk, super);
-  *detail = GUINT32_FROM_LE (disk.incompat) & ~DDEBUG_LOG_INCOMPAT_KNOWN;
-  if (*detail)
-    return COPY_FEATURES;
-  if (!(GUINT32_FROM_LE (disk.incompat) & DDEBUG_LOG_INCOMPAT_SHM) != (super->shm_size == 0))
-    return COPY_DAMAGED;
-  return super_is_sound (super) ? COPY_GOOD : COPY_DAMAGED;
-}
-
-static void
-set_super_error (GError **error, const char *path, CopyState state, guint32 detail)
+set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super)
 {
   switch (state)
     {
-    case COPY_NOTHING:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_EMPTY,
+    case DDEBUG_SUPER_NOTHING:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_EMPTY,
                    "%s: is empty, no QEMU has opened it as a log yet; --wait waits for one", path);
       break;
-    case COPY_OTHER:
-    case COPY_VERSION:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
+    case DDEBUG_SUPER_OTHER:
+    case DDEBUG_SUPER_VERSION:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
                    "%s: is a log of version %u, this tool reads version %u; "
                    "use the ddebug-host that belongs to the device that wrote it",
-                   path, detail, DDEBUG_LOG_VERSION);
+                   path, super->version, DDEBUG_LOG_VERSION);
       break;
-    case COPY_FEATURES:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_VERSION,
+    case DDEBUG_SUPER_FEATURES:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
                    "%s: uses features 0x%x that this tool does not know; "
                    "use the ddebug-host that belongs to the device that wrote it",
-                   path, detail);
+                   path, super->incompat & ~DDEBUG_LOG_INCOMPAT_KNOWN);
       break;
-    case COPY_DAMAGED:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_DAMAGED,
+    case DDEBUG_SUPER_DAMAGED:
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_DAMAGED,
                    "%s: both superblocks are damaged; restore the file from a copy, or remove it", path);
       break;
-    case COPY_FOREIGN:
+    case DDEBUG_SUPER_FOREIGN:
     default:
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_FORMAT,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT,
                    "%s: is not a log of virtio-ddebug; name the file given to the device as file=", path);
       break;
     }
-}
-
-static gboolean
-has_generation (CopyState state)
-{
-  return state == COPY_FEATURES || state == COPY_GOOD;
-}
-
-/* Of the two copies the one that counts: of those whose generation is known, the younger. */
-static CopyState
-read_super (int fd, DdebugSuper *super, guint32 *detail)
-{
-  DdebugSuper found[2];
-  guint32 details[2] = { 0, 0 };
-  CopyState state[2];
-  int best;
-
-  for (int copy = 0; copy < 2; copy++)
-    state[copy] = read_super_copy (fd, copy, &found[copy], &details[copy]);
-  if (has_generation (state[0]) && has_generation (state[1]))
-    best = found[1].generation > found[0].generation;
-  else
-    best = state[1] > state[0];
-  *detail = details[best];
-  if (state[best] == COPY_GOOD)
-    *super = found[best];
-  return state[best];
-}
-
-/* ---- chunk headers ---- */
-
-static void
-chunk_from_disk (const struct ddebug_log_chunk *disk, DdebugChunk *chunk)
-{
-  chunk->type = GUINT16_FROM_LE (disk->type);
-  chunk->seg_seq = GUINT64_FROM_LE (disk->seg_seq);
-  chunk->off = GUINT32_FROM_LE (disk->off);
-  chunk->len = GUINT32_FROM_LE (disk->len);
-  chunk->chunk_seq = GUINT64_FROM_LE (disk->chunk_seq);
-  chunk->realtime = GUINT64_FROM_LE (disk->realtime);
-  chunk->monotonic = GUINT64_FROM_LE (disk->monotonic);
-  chunk->epoch = GUINT32_FROM_LE (disk->epoch);
-  chunk->stream = GUINT32_FROM_LE (disk->stream);
-  chunk->generation = GUINT32_FROM_LE (disk->generation);
-  chunk->cpu = GUINT32_FROM_LE (disk->cpu);
-  chunk->context = disk->context;
-  chunk->subbuf_shift = disk->subbuf_shift;
-  chunk->pass = GUINT64_FROM_LE (disk->pass);
-  chunk->pos = GUINT64_FROM_LE (disk->pos);
-  chunk->produced = GUINT64_FROM_LE (disk->produced);
-  chunk->recursed = GUINT64_FROM_LE (disk->recursed);
-  chunk->torn = GUINT64_FROM_LE (disk->torn);
-  chunk->clamped = GUINT64_FROM_LE (disk->clamped);
-  chunk->payload = NULL;
-  chunk->from_ring = FALSE;
-  chunk->broken_rule = NULL;
-}
-
-/* Whether @p, with @avail bytes behind it, is the header of a chunk, of any place. */
-static gboolean
-parse_any_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *payload_crc)
-{
-  struct ddebug_log_chunk disk;
-
-  if (avail < sizeof disk)
-    return FALSE;
-  memcpy (&disk.magic, p, sizeof disk.magic);
-  if (GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_CHUNK_MAGIC)
-    return FALSE;
-  memcpy (&disk, p, sizeof disk);
-  if (ddebug_crc32c (&disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk.crc))
-    return FALSE;
-  chunk_from_disk (&disk, chunk);
-  *payload_crc = GUINT32_FROM_LE (disk.payload_crc);
-  return TRUE;
-}
-
-/* ---- for ddebug-slots and ddebug-walk ---- */
-
-gboolean
-ddebug_reader_read_super (int fd, DdebugSuper *super)
-{
-  guint32 detail;
-
-  return read_super (fd, super, &detail) == COPY_GOOD;
-}
-
-gboolean
-ddebug_reader_parse_header (const guint8 *p, gsize avail, DdebugChunk *chunk, guint32 *payload_crc)
-{
-  return parse_any_header (p, avail, chunk, payload_crc);
 }
 
 /* ---- shared rings ---- */
@@ -299,7 +129,7 @@ note_chunk (DdebugReader *reader, const DdebugChunk *chunk)
   rings->seen = (DdebugShmSeen){
     .epoch = chunk->epoch,
     .stream = chunk->stream,
-    .end = ddebug_shm_end (chunk->pos, chunk->len, chunk->subbuf_shift),
+    .end = ddebug_log_data_end (chunk->pos, chunk->len, chunk->subbuf_shift),
   };
 }
 
@@ -308,7 +138,19 @@ generation_now (DdebugReader *reader)
 {
   DdebugSuper super;
 
-  return ddebug_reader_read_super (reader->fd, &super) ? super.generation : 0;
+  return ddebug_slots_read_super (reader->fd, &super) == DDEBUG_SUPER_GOOD ? super.generation : 0;
+}
+
+/* The newest epoch in the log: a segment may have been started for one and no chunk written yet. */
+static guint32
+newest_epoch (DdebugReader *reader)
+{
+  guint32 epoch = reader->rings.epoch;
+
+  for (guint type = 0; type < N_TABLES; type++)
+    for (guint i = 0; i < reader->tables[type]->len; i++)
+      epoch = MAX (epoch, g_array_index (reader->tables[type], DdebugSegment, i).epoch);
+  return epoch;
 }
 
 /* Whether there are rings to read: the log has no writer, and they were not read since it last had one. */
@@ -336,6 +178,7 @@ begin_rings (DdebugReader *reader)
       rings->done = FALSE;
       rings->off = 0;
       memset (&rings->ring, 0, sizeof rings->ring);
+      rings->epoch = newest_epoch (reader);
     }
   return !rings->done;
 }
@@ -401,15 +244,14 @@ static DdebugReader *
 reader_new (int fd, const char *path, GError **error)
 {
   g_autoptr (DdebugReader) reader = g_new0 (DdebugReader, 1);
-  CopyState state;
-  guint32 detail;
+  DdebugSuperState state;
 
   reader->fd = fd;
   reader->path = g_strdup (path);
-  state = read_super (reader->fd, &reader->super, &detail);
-  if (state != COPY_GOOD)
+  state = ddebug_slots_read_super (reader->fd, &reader->super);
+  if (state != DDEBUG_SUPER_GOOD)
     {
-      set_super_error (error, path, state, detail);
+      set_super_error (error, path, state, &reader->super);
       return NULL;
     }
   reader->live = TRUE;
@@ -443,7 +285,7 @@ ddebug_reader_again (DdebugReader *reader, GError **error)
 
   if (fd >= 0)
     return reader_new (fd, reader->path, error);
-  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot reopen: %s", reader->path,
+  g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot reopen: %s", reader->path,
                g_strerror (code));
   return NULL;
 }
@@ -561,14 +403,8 @@ ddebug_reader_state (DdebugReader *reader, DdebugState *state)
 {
   struct ddebug_log_state disk;
 
-  if (pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_STATE_OFF) != sizeof disk
-      || GUINT32_FROM_LE (disk.magic) != DDEBUG_LOG_STATE_MAGIC
-      || ddebug_crc32c (&disk, offsetof (struct ddebug_log_state, crc)) != GUINT32_FROM_LE (disk.crc))
-    return FALSE;
-  state->settled_pass = GUINT64_FROM_LE (disk.settled_pass);
-  state->seg_seq = GUINT64_FROM_LE (disk.seg_seq);
-  state->io_lost = GUINT64_FROM_LE (disk.io_lost);
-  return TRUE;
+  return pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_STATE_OFF) == sizeof disk
+         && ddebug_log_parse_state (&disk, state);
 }
 
 void

@@ -9,66 +9,8 @@
 #include <glib.h>
 #include <sys/types.h>
 
-#include "ddebug-error.h"
-#include "ddebug_log.h"
-
-/* struct ddebug_log_super in host byte order; strings are terminated, not escaped. */
-typedef struct
-{
-  guint32 seg_size;
-  guint64 generation;
-  guint8 uuid[16];
-  guint64 size;
-  guint64 nr_segs;
-  guint64 first_seg;
-  guint64 shm_size;         /* bytes of shared rings; 0: none */
-  guint64 created;
-  guint64 opened;
-  guint32 writer_pid;
-  char vm_name[65];
-  guint8 vm_uuid[16];
-  char writer[65];
-} DdebugSuper;
-
-/* struct ddebug_log_chunk in host byte order. */
-typedef struct
-{
-  guint16 type;           /* DDEBUG_LOG_CHUNK_* or unknown */
-  guint64 seg_seq;
-  guint32 off;
-  guint32 len;
-  guint64 chunk_seq;
-  guint64 realtime;
-  guint64 monotonic;
-  guint32 epoch;
-  guint32 stream;
-  guint32 generation;
-  guint32 cpu;
-  guint8 context;
-  guint8 subbuf_shift;
-  guint64 pass;
-  guint64 pos;
-  guint64 produced;
-  guint64 recursed;
-  guint64 torn;
-  guint64 clamped;
-  const guint8 *payload;  /* len bytes, whose checksum is valid; NULL if they are damaged */
-  /*
-   * From a shared ring whose writer died before draining it: not a chunk of the file, and without a
-   * checksum.  The host's times are unknown; they are set to those of the newest chunk, which is a lower
-   * limit.
-   */
-  gboolean from_ring;
-  const char *broken_rule;  /* of a ring that cannot be read: why; payload is NULL then */
-} DdebugChunk;
-
-/* struct ddebug_log_state in host byte order. */
-typedef struct
-{
-  guint64 settled_pass;
-  guint64 seg_seq;
-  guint64 io_lost;
-} DdebugState;
+#include "ddebug-log-error.h"
+#include "ddebug-log-format.h"
 
 typedef enum
 {
@@ -111,7 +53,7 @@ typedef struct DdebugReader DdebugReader;
  * ddebug_reader_next() will be read.
  *
  * Returns: (transfer full): a reader positioned before the oldest chunk, or %NULL with @error set
- * (%DDEBUG_ERROR)
+ * (%DDEBUG_LOG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
 /**

@@ -17,8 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
 #include "ddebug-error.h"
+#include "ddebug-log-error.h"
+#include "ddebug-log-format.h"
 #include "ddebug-log-writer.h"
 #include "ddebug-reader.h"
 
@@ -43,15 +44,15 @@ static Outcome
 fail_errno (const Request *request, int code, GError **error)
 {
   if (code == EACCES || code == EPERM || code == EROFS)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
+    g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
                  "%s: cannot be changed: %s; run as the user that owns the log, or as root", request->path,
                  g_strerror (code));
   else if (code == EMLINK)
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
+    g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_LINKED,
                  "%s: not changed: it was just replaced, or has another name (hard link); remove that name",
                  request->path);
   else
-    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be changed: %s", request->path,
+    g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be changed: %s", request->path,
                  g_strerror (code));
   return FAILED;
 }
@@ -74,22 +75,17 @@ open_for_writing (const Request *request)
 
 /* ---- without a writer ---- */
 
+/* @why: taken over */
 static Outcome
 fail_writer (const Request *request, GError *why, GError **error)
 {
-  DdebugError code = DDEBUG_ERROR_IO;
-
-  if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION))
-    return fail_errno (request, EACCES, error);
-  if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION))
-    code = DDEBUG_ERROR_VERSION;
-  else if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT))
-    code = DDEBUG_ERROR_FORMAT;
-  else if (g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_LINKED)
-           || g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE))
-    code = DDEBUG_ERROR_NOT_A_FILE;
-  g_set_error (error, DDEBUG_ERROR, code, "%s", why->message);
-  return FAILED;
+  if (!g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION))
+    {
+      g_propagate_error (error, why);
+      return FAILED;
+    }
+  g_error_free (why);
+  return fail_errno (request, EACCES, error);
 }
 
 static Outcome
@@ -102,7 +98,7 @@ change_log (Request *request, GError **error)
   if (!log && g_error_matches (why, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_BUSY))
     return AGAIN;
   if (!log)
-    return fail_writer (request, why, error);
+    return fail_writer (request, g_steal_pointer (&why), error);
   if (request->type == DDEBUG_LOG_REQUEST_SIZE)
     done = ddebug_log_resize (log, request->arg, &why);
   else
@@ -113,7 +109,7 @@ change_log (Request *request, GError **error)
     }
   request->value = ddebug_log_size (log);
   ddebug_log_close (log);
-  return done ? DONE : fail_writer (request, why, error);
+  return done ? DONE : fail_writer (request, g_steal_pointer (&why), error);
 }
 
 /* ---- through the device ---- */
@@ -165,7 +161,7 @@ post (const Request *request, guint64 id)
 
   if (fd < 0)
     return FALSE;
-  disk.crc = GUINT32_TO_LE (ddebug_crc32c (&disk, offsetof (struct ddebug_log_request, crc)));
+  ddebug_log_seal (&disk, sizeof disk);
   n = pwrite (fd, &disk, sizeof disk, DDEBUG_LOG_REQUEST_OFF);
   code = n < 0 ? errno : EIO;
   close (fd);
@@ -174,20 +170,20 @@ post (const Request *request, guint64 id)
 }
 
 static gboolean
-read_reply (int fd, guint64 id, struct ddebug_log_reply *disk)
+read_reply (int fd, guint64 id, DdebugLogReply *reply)
 {
-  return pread (fd, disk, sizeof *disk, DDEBUG_LOG_REPLY_OFF) == sizeof *disk
-         && GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_REPLY_MAGIC
-         && ddebug_crc32c (disk, offsetof (struct ddebug_log_reply, crc)) == GUINT32_FROM_LE (disk->crc)
-         && GUINT64_FROM_LE (disk->id) == id;
+  struct ddebug_log_reply disk;
+
+  return pread (fd, &disk, sizeof disk, DDEBUG_LOG_REPLY_OFF) == sizeof disk
+         && ddebug_log_parse_reply (&disk, reply) && reply->id == id;
 }
 
 static Outcome
-take_reply (Request *request, const struct ddebug_log_reply *disk, GError **error)
+take_reply (Request *request, const DdebugLogReply *reply, GError **error)
 {
-  int code = GUINT32_FROM_LE (disk->error);
+  int code = reply->error;
 
-  request->value = GUINT64_FROM_LE (disk->value);
+  request->value = reply->value;
   if (code == 0)
     return DONE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
@@ -199,15 +195,15 @@ take_reply (Request *request, const struct ddebug_log_reply *disk, GError **erro
 static Outcome
 wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error)
 {
-  struct ddebug_log_reply disk;
+  DdebugLogReply reply;
 
-  while (!read_reply (fd, id, &disk))
+  while (!read_reply (fd, id, &reply))
     {
       int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
       guint wake;
 
       if (ddebug_reader_writer (request->reader) == DDEBUG_WRITER_GONE)
-        return read_reply (fd, id, &disk) ? take_reply (request, &disk, error) : AGAIN;
+        return read_reply (fd, id, &reply) ? take_reply (request, &reply, error) : AGAIN;
       if (left == 0)
         {
           g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
@@ -222,7 +218,7 @@ wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error
       if (wake & DDEBUG_WAKE_CLOSED)
         ddebug_wait (request->wait, 10);
     }
-  return take_reply (request, &disk, error);
+  return take_reply (request, &reply, error);
 }
 
 static Outcome

@@ -15,27 +15,27 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
-
-static gboolean
-is_zero (const void *bytes, gsize len)
+DdebugSuperState
+ddebug_slots_read_super (int fd, DdebugSuper *super)
 {
-  const guint8 *p = bytes;
+  struct ddebug_log_super copies[2];
+  gssize n = pread (fd, copies, sizeof copies, DDEBUG_LOG_SUPER_OFF (0));
+  int copy;
 
-  return p[0] == 0 && memcmp (p, p + 1, len - 1) == 0;
+  return ddebug_log_choose_super (copies, MAX (n, 0), super, &copy);
+}
+
+guint64
+ddebug_slots_offset (DdebugReader *reader, guint64 slot)
+{
+  return ddebug_log_file_size (slot, reader->super.seg_size, reader->super.shm_size);
 }
 
 /* The offset of the first slot. */
 static guint64
 slots_begin (DdebugReader *reader)
 {
-  return DDEBUG_LOG_SEGS_OFF + reader->super.shm_size;
-}
-
-guint64
-ddebug_slots_offset (DdebugReader *reader, guint64 slot)
-{
-  return slots_begin (reader) + slot * reader->super.seg_size;
+  return ddebug_slots_offset (reader, 0);
 }
 
 static gboolean
@@ -50,55 +50,22 @@ table_of (guint32 type)
   return type < N_TABLES ? type : 0;
 }
 
-/* Fill @segment from its chunk @chunk; FALSE if that is impossible. */
+/* Identify a segment by a chunk in the first @len bytes of @slot. */
 static gboolean
-recognize (DdebugSegment *segment, const DdebugChunk *chunk)
-{
-  segment->seq = chunk->seg_seq;
-  segment->type = chunk->type == DDEBUG_LOG_CHUNK_ATTACH || chunk->type == DDEBUG_LOG_CHUNK_DICT
-                      ? DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA;
-  segment->epoch = chunk->epoch;
-  segment->headless = TRUE;
-  return segment->seq != 0;
-}
-
-/* Identify a segment by a chunk in the first @len bytes of @slot: see below. */
-static gboolean
-recognize_within (DdebugReader *reader, guint64 slot, gsize len, const struct ddebug_log_seg *seg,
-                  DdebugSegment *segment)
+recognize_within (DdebugReader *reader, guint64 slot, gsize len, DdebugLogSeg *seg)
 {
   g_autofree guint8 *bytes = g_malloc (len);
   gssize n = pread (reader->fd, bytes, len, ddebug_slots_offset (reader, slot));
-  DdebugChunk chunk;
-  guint32 crc;
 
-  for (gssize at = SEGMENT_HEADER; at + (gssize) CHUNK_HEADER <= n; at += CHUNK_ALIGN)
-    if (ddebug_reader_parse_header (bytes + at, CHUNK_HEADER, &chunk, &crc) && chunk.off == at
-        && (chunk.seg_seq == GUINT64_FROM_LE (seg->seq)
-            || (at == SEGMENT_HEADER && GUINT32_FROM_LE (seg->magic) == DDEBUG_LOG_SEG_MAGIC
-                && seg->crc != 0)))
-      return recognize (segment, &chunk);
-  return FALSE;
+  return n > 0 && ddebug_log_find_headless (bytes, n, seg);
 }
 
-/*
- * Identify a segment whose header is damaged by its first chunk, if the header still has its magic or its
- * number.  A slot that was freed has neither, so its contents stay hidden.  They also stay hidden if a
- * writer died while it wrote the next header there: then the crc, which is last, is zero, and the number
- * differs.
- *
- * The first chunk follows the header.  If it is damaged as well, the segment is identified by a later
- * chunk with the number in the header; remains of an earlier use of the slot have another number.  No
- * chunk is longer than the smallest segment, so with a single damaged area the chunk is found within that
- * distance.
- */
+/* The first chunk, right after the header, is nearly always enough. */
 static gboolean
-recognize_headless (DdebugReader *reader, guint64 slot, const struct ddebug_log_seg *seg,
-                    DdebugSegment *segment)
+recognize_headless (DdebugReader *reader, guint64 slot, DdebugLogSeg *seg)
 {
-  segment->sum = ddebug_crc32c (seg, sizeof *seg);
-  return recognize_within (reader, slot, COPY_MIN, seg, segment)
-         || recognize_within (reader, slot, DDEBUG_LOG_SEG_SIZE_MIN, seg, segment);
+  return recognize_within (reader, slot, COPY_MIN, seg)
+         || recognize_within (reader, slot, DDEBUG_LOG_HEADLESS_MAX, seg);
 }
 
 typedef enum
@@ -111,23 +78,30 @@ typedef enum
 static SlotState
 read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
 {
-  struct ddebug_log_seg seg, again;
+  struct ddebug_log_seg disk, again;
+  DdebugSegState state;
+  DdebugLogSeg seg;
 
   *segment = (DdebugSegment){ .slot = slot };
-  if (!read_segment_header (reader, slot, &seg) || is_zero (&seg, sizeof seg))
+  if (!read_segment_header (reader, slot, &disk))
     return SLOT_UNUSED;
-  if (GUINT32_FROM_LE (seg.magic) == DDEBUG_LOG_SEG_MAGIC
-      && ddebug_crc32c (&seg, offsetof (struct ddebug_log_seg, crc)) == GUINT32_FROM_LE (seg.crc))
+  state = ddebug_log_parse_seg (&disk, &seg);
+  if (state == DDEBUG_SEG_UNUSED)
+    return SLOT_UNUSED;
+  if (state == DDEBUG_SEG_DAMAGED)
     {
-      segment->seq = GUINT64_FROM_LE (seg.seq);
-      segment->type = GUINT32_FROM_LE (seg.type);
-      segment->epoch = GUINT32_FROM_LE (seg.epoch);
-      return segment->seq ? SLOT_SEGMENT : SLOT_UNUSED;
+      /* The writer may have been in the middle of writing it. */
+      if (!read_segment_header (reader, slot, &again) || memcmp (&disk, &again, sizeof disk) != 0)
+        return SLOT_UNUSED;
+      if (!recognize_headless (reader, slot, &seg))
+        return SLOT_LOST;
+      segment->sum = ddebug_crc32c (&disk, sizeof disk);
     }
-  /* The writer may have been in the middle of writing it. */
-  if (!read_segment_header (reader, slot, &again) || memcmp (&seg, &again, sizeof seg) != 0)
-    return SLOT_UNUSED;
-  return recognize_headless (reader, slot, &seg, segment) ? SLOT_SEGMENT : SLOT_LOST;
+  segment->seq = seg.seq;
+  segment->type = seg.type;
+  segment->epoch = seg.epoch;
+  segment->headless = seg.headless;
+  return SLOT_SEGMENT;
 }
 
 /* The slot after @slot, which is unused, and after any hole that contains it. */
@@ -180,7 +154,7 @@ read_geometry (DdebugReader *reader)
   guint64 there;
 
   /* While one copy is written, the other is valid.  If neither is, the file was truncated or overwritten. */
-  if (ddebug_reader_read_super (reader->fd, &super))
+  if (ddebug_slots_read_super (reader->fd, &super) == DDEBUG_SUPER_GOOD)
     {
       if (memcmp (super.uuid, reader->super.uuid, sizeof super.uuid) != 0
           || super.seg_size != reader->super.seg_size || super.shm_size != reader->super.shm_size)

@@ -23,26 +23,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
-
-/* Bytes of a chunk with @len bytes of payload, which was checked against the segment. */
-static guint32
-chunk_span (guint32 len)
-{
-  return CHUNK_HEADER + ((len + CHUNK_ALIGN - 1) & ~(CHUNK_ALIGN - 1));
-}
-
-/*
- * Whether @p, of @avail bytes, starts with a valid header for offset @off of the segment.  @off and
- * seg_size are multiples of eight, so the padding is within the segment if the payload is.
- */
+/* Whether @p, of @avail bytes, starts with a valid header for offset @off of the segment. */
 static gboolean
 parse_header (DdebugReader *reader, DdebugWalk *walk, const guint8 *p, guint32 avail, guint32 off,
               DdebugChunk *chunk, guint32 *payload_crc)
 {
-  return ddebug_reader_parse_header (p, avail, chunk, payload_crc)
-         && chunk->seg_seq == walk->seq && chunk->off == off
-         && chunk->len <= reader->super.seg_size - off - CHUNK_HEADER;
+  return ddebug_log_parse_chunk_at (p, avail, reader->super.seg_size, walk->seq, off, chunk, payload_crc);
 }
 
 typedef enum
@@ -85,7 +71,7 @@ copy_on (DdebugReader *reader, DdebugWalk *walk, GError **error)
     {
       int code = errno;
 
-      g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO, "%s: cannot be read: %s", reader->path,
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be read: %s", reader->path,
                    g_strerror (code));
       return FALSE;
     }
@@ -135,10 +121,7 @@ is_damaged_header (DdebugWalk *walk, guint32 at, struct ddebug_log_chunk *disk)
   if (walk->copy_len < CHUNK_HEADER || at > walk->copy_len - CHUNK_HEADER)
     return FALSE;
   memcpy (disk, walk->copy + at, sizeof *disk);
-  return (GUINT32_FROM_LE (disk->magic) == DDEBUG_LOG_CHUNK_MAGIC)
-                 + (GUINT64_FROM_LE (disk->seg_seq) == walk->seq)
-                 + (GUINT32_FROM_LE (disk->off) == walk->off + at) >= 2
-         && ddebug_crc32c (disk, offsetof (struct ddebug_log_chunk, crc)) != GUINT32_FROM_LE (disk->crc);
+  return ddebug_log_are_remains (disk, walk->seq, walk->off + at);
 }
 
 /* The span that the damaged header @at bytes after off claims, at most the rest of the segment. */
@@ -148,7 +131,7 @@ claimed_span (DdebugReader *reader, DdebugWalk *walk, guint32 at, const struct d
   guint32 rest = reader->super.seg_size - walk->off - at;
   guint32 len = GUINT32_FROM_LE (disk->len);
 
-  return len <= rest - CHUNK_HEADER ? chunk_span (len) : rest;
+  return len <= rest - CHUNK_HEADER ? ddebug_log_chunk_size (len) : rest;
 }
 
 /* Bytes from off to the first valid chunk of this segment in the copy, at least @from; 0 if there is none. */
@@ -195,7 +178,7 @@ static Step
 report_chunk (DdebugWalk *walk)
 {
   report (walk, DDEBUG_READ_CHUNK);
-  walk->next_off = walk->off + chunk_span (walk->chunk.len);
+  walk->next_off = walk->off + ddebug_log_chunk_size (walk->chunk.len);
   return STEP_REPORT;
 }
 
@@ -340,8 +323,8 @@ is_passed (DdebugReader *reader, DdebugWalk *walk, Parse parse)
   struct ddebug_log_chunk disk;
 
   if (parse == PARSE_NO_PAYLOAD || parse == PARSE_CUT_PAYLOAD)
-    return is_chunk_in_file (reader, walk, chunk_span (walk->chunk.len))
-           || find_chunk (reader, walk, chunk_span (walk->chunk.len));
+    return is_chunk_in_file (reader, walk, ddebug_log_chunk_size (walk->chunk.len))
+           || find_chunk (reader, walk, ddebug_log_chunk_size (walk->chunk.len));
   return find_chunk (reader, walk, CHUNK_ALIGN)
          || (is_damaged_header (walk, 0, &disk) && search_behind (reader, walk, NULL) > 0);
 }

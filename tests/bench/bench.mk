@@ -30,7 +30,7 @@ bench-module:
 $(BENCH_OUT):
 	@mkdir -p $@
 
-# The headers that the device was compiled with; the checksum is QEMU's.
+# The headers that the device was compiled with.
 BENCH_QEMU = $(firstword $(wildcard $(BUILD)/qemu-device/7.2*))
 BENCH_QEMU_CONF = $(BENCH_QEMU)/qemu
 BENCH_QEMU_CFLAGS = -std=gnu11 -O2 -g -fno-strict-aliasing -fno-common -fwrapv -pthread \
@@ -44,8 +44,7 @@ BENCH_DRAIN_OBJECTS = $(addprefix $(BENCH_QEMU)/,ddebug-drain.o ddebug-stream.o 
 $(BENCH_OUT)/bench-drain: $(BENCH)/bench-drain.c $(BENCH_DRAIN_OBJECTS) | $(BENCH_OUT)
 	@echo '  CC      bench-drain'
 	@$(CC) $(BENCH_QEMU_CFLAGS) $$(pkg-config --cflags glib-2.0 pixman-1) -o $@ $^ \
-		$(QEMU_SRC_loadable-7.2)/util/crc32c.c -Wl,--gc-sections \
-		$$(pkg-config --libs glib-2.0)
+		-Wl,--gc-sections $$(pkg-config --libs glib-2.0 libisal)
 
 $(BENCH_OUT)/bench-merge: $(BENCH)/bench-merge.c $(BUILD)/host-tool/libddebug.a | $(BENCH_OUT)
 	@echo '  CC      bench-merge'

@@ -17,7 +17,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ddebug-crc.h"
 #include "ddebug-format.h"
 #include "ddebug-view.h"
 

@@ -8,6 +8,7 @@
 
 #include "canned.h"
 #include "ddebug-cursor.h"
+#include "ddebug-error.h"
 
 typedef struct
 {

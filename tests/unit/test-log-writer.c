@@ -1232,11 +1232,11 @@ static void test_other_version(void)
         { 8, 7, false, DDEBUG_LOG_ERROR_VERSION, "version 7" },
         { 12, 2, true, DDEBUG_LOG_ERROR_VERSION, "incompat 0x2" },
         { 16, 0x80, true, DDEBUG_LOG_ERROR_VERSION, "compat 0x80" },
-        { 240, 1, false, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
-        { 20, 4096, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
-        { 20, 0x30000, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
-        { 56, 3, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
-        { 60, 0x80000000, true, DDEBUG_LOG_ERROR_FORMAT, "damaged" },
+        { 240, 1, false, DDEBUG_LOG_ERROR_DAMAGED, "damaged" },
+        { 20, 4096, true, DDEBUG_LOG_ERROR_DAMAGED, "damaged" },
+        { 20, 0x30000, true, DDEBUG_LOG_ERROR_DAMAGED, "damaged" },
+        { 56, 3, true, DDEBUG_LOG_ERROR_DAMAGED, "damaged" },
+        { 60, 0x80000000, true, DDEBUG_LOG_ERROR_DAMAGED, "damaged" },
     };
 
     for (guint i = 0; i < G_N_ELEMENTS(cases); i++) {
@@ -1527,9 +1527,9 @@ static void test_cut_short(void)
                          count(v, DDEBUG_LOG_CHUNK_DATA) + 10);
         ddebug_log_close(log);
     }
-    /* less than a superblock is not a log */
+    /* one superblock is cut, the other is gone */
     g_assert_cmpint(truncate(path, 4000), ==, 0);
-    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_FORMAT, "log");
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_DAMAGED, "damaged");
 }
 
 /* A longer file: whoever was shrinking it died before the cut. */

@@ -24,12 +24,12 @@ open_good (const char *path)
 }
 
 static void
-assert_refused (const char *path, DdebugError code)
+assert_refused (const char *path, DdebugLogError code)
 {
   g_autoptr (GError) error = NULL;
 
   g_assert_null (ddebug_reader_open (path, &error));
-  g_assert_error (error, DDEBUG_ERROR, (int) code);
+  g_assert_error (error, DDEBUG_LOG_ERROR, (int) code);
   g_assert_nonnull (strstr (error->message, path));
 }
 
@@ -155,7 +155,7 @@ test_supers (Fixture *f, gconstpointer data)
   copy[0][100] ^= 1;
   copy[1][100] ^= 1;
   canned_write (c, f->path);
-  assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_DAMAGED);
 }
 
 static void
@@ -188,7 +188,7 @@ test_geometry (Fixture *f, gconstpointer data)
       c->super.size = GUINT64_TO_LE (bad[i].size);
       canned_super (c, 1);
       canned_write (c, f->path);
-      assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+      assert_refused (f->path, DDEBUG_LOG_ERROR_DAMAGED);
     }
 }
 
@@ -200,26 +200,26 @@ test_refusals (Fixture *f, gconstpointer data)
   g_autofree char *fifo = g_strconcat (f->path, ".fifo", NULL);
 
   (void) data;
-  assert_refused (f->path, DDEBUG_ERROR_NOT_FOUND);
-  assert_refused (f->dir, DDEBUG_ERROR_NOT_A_FILE);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_NOT_FOUND);
+  assert_refused (f->dir, DDEBUG_LOG_ERROR_NOT_A_FILE);
   g_assert_true (g_file_set_contents (f->path, "", 0, NULL));
-  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_EMPTY);
   g_assert_cmpint (truncate (f->path, 1 << 20), ==, 0);
-  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_EMPTY);
   g_assert_true (g_file_set_contents (f->path, "#!/bin/sh\n", -1, NULL));
-  assert_refused (f->path, DDEBUG_ERROR_FORMAT);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_FORMAT);
   canned_write (c, f->path);
   g_assert_cmpint (symlink (f->path, link), ==, 0);
-  assert_refused (link, DDEBUG_ERROR_NOT_A_FILE);
+  assert_refused (link, DDEBUG_LOG_ERROR_NOT_A_FILE);
   g_assert_cmpint (mkfifo (fifo, 0600), ==, 0);
-  assert_refused (fifo, DDEBUG_ERROR_NOT_A_FILE);
+  assert_refused (fifo, DDEBUG_LOG_ERROR_NOT_A_FILE);
   /* copy 1 is cut off, copy 0 was never written */
   g_assert_cmpint (truncate (f->path, 100), ==, 0);
-  assert_refused (f->path, DDEBUG_ERROR_EMPTY);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_EMPTY);
   canned_super (c, 2);
   canned_write (c, f->path);
   g_assert_cmpint (truncate (f->path, 100), ==, 0);
-  assert_refused (f->path, DDEBUG_ERROR_DAMAGED);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_DAMAGED);
   /* what comes, and what there was before the first that was settled */
   for (guint32 version = 0; version <= DDEBUG_LOG_VERSION + 1; version += DDEBUG_LOG_VERSION + 1)
     {
@@ -227,14 +227,14 @@ test_refusals (Fixture *f, gconstpointer data)
       canned_super (c, 2);
       canned_super (c, 3);
       canned_write (c, f->path);
-      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+      assert_refused (f->path, DDEBUG_LOG_ERROR_VERSION);
     }
   c->super.version = GUINT32_TO_LE (DDEBUG_LOG_VERSION);
   c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
   canned_super (c, 2);
   canned_super (c, 3);
   canned_write (c, f->path);
-  assert_refused (f->path, DDEBUG_ERROR_VERSION);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_VERSION);
   c->super.incompat = 0;
   c->super.compat = GUINT32_TO_LE (0x80);
   canned_super (c, 2);
@@ -257,7 +257,7 @@ test_newer_super (Fixture *f, gconstpointer data)
       c->super.incompat = GUINT32_TO_LE (DDEBUG_LOG_INCOMPAT_KNOWN + 1);
       canned_super (c, generation);
       canned_write (c, f->path);
-      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+      assert_refused (f->path, DDEBUG_LOG_ERROR_VERSION);
       /* it was so once */
       c->super.incompat = 0;
       canned_super (c, generation + 1);
@@ -268,7 +268,7 @@ test_newer_super (Fixture *f, gconstpointer data)
       c->super.version = GUINT32_TO_LE (DDEBUG_LOG_VERSION + 1);
       canned_super (c, generation);
       canned_write (c, f->path);
-      assert_refused (f->path, DDEBUG_ERROR_VERSION);
+      assert_refused (f->path, DDEBUG_LOG_ERROR_VERSION);
     }
 }
 

@@ -928,11 +928,11 @@ test_super (Fixture *f, gconstpointer data)
     guint64 shm_size;
     int code;
   } bad[] = {
-    { 0, SHM_SIZE, DDEBUG_ERROR_DAMAGED },
-    { 1, 0, DDEBUG_ERROR_DAMAGED },
-    { 1, SHM_SIZE - 4096, DDEBUG_ERROR_DAMAGED },
-    { 1, 1ull << 40, DDEBUG_ERROR_DAMAGED },
-    { 3, SHM_SIZE, DDEBUG_ERROR_VERSION },
+    { 0, SHM_SIZE, DDEBUG_LOG_ERROR_DAMAGED },
+    { 1, 0, DDEBUG_LOG_ERROR_DAMAGED },
+    { 1, SHM_SIZE - 4096, DDEBUG_LOG_ERROR_DAMAGED },
+    { 1, 1ull << 40, DDEBUG_LOG_ERROR_DAMAGED },
+    { 3, SHM_SIZE, DDEBUG_LOG_ERROR_VERSION },
   };
   struct ddebug_log_super super, changed;
 
@@ -951,7 +951,7 @@ test_super (Fixture *f, gconstpointer data)
       for (int copy = 0; copy < 2; copy++)
         g_assert_cmpint (pwrite (f->fd, &changed, sizeof changed, copy * 4096), ==, sizeof changed);
       g_assert_null (ddebug_reader_open (f->folder.path, &error));
-      g_assert_error (error, DDEBUG_ERROR, bad[i].code);
+      g_assert_error (error, DDEBUG_LOG_ERROR, bad[i].code);
       g_clear_error (&error);
       g_assert_null (open_log (f, 0, 0, FALSE, &error));
       g_assert_nonnull (error);
