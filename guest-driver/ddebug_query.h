@@ -3,7 +3,7 @@
  * The query language of dynamic_debug/control, with the flag 'r'.
  *
  * Takes strings and numbers only, no kernel objects, so that it also builds as an
- * ordinary program (tests/unit/query-user.h).
+ * ordinary program, given what it needs of the kernel.
  */
 #ifndef _DDEBUG_QUERY_H
 #define _DDEBUG_QUERY_H
@@ -12,8 +12,6 @@
 #include <linux/bits.h>
 #include <linux/dynamic_debug.h>
 #include <linux/types.h>
-#else
-#include "query-user.h"
 #endif
 
 /*

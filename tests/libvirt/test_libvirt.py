@@ -416,7 +416,8 @@ class Libvirt(unittest.TestCase):
         self.assertIn("the log remains: " + log, output)
         self.assertEqual(daemon.xml(guest.name), before)
         self.assertTrue(os.path.exists(log))
-        self.assertIn("has no virtio-ddebug device", self.tool(daemon, "--detach", guest.name, "--yes", status=4))
+        self.assertIn("has no virtio-ddebug device",
+                      self.tool(daemon, "--detach", guest.name, "--yes", status=4))
         self.assertIn("--attach", self.tool(daemon, guest.name, status=4))
 
     def test_system_from_attach_to_detach(self):
