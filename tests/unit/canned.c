@@ -223,17 +223,26 @@ producer_lap (Producer *p, guint64 pos)
 Canned *
 canned_new (guint64 nr_segs)
 {
+  return canned_new_shm (nr_segs, 0);
+}
+
+Canned *
+canned_new_shm (guint64 nr_segs, guint64 shm_size)
+{
   Canned *c = g_new0 (Canned, 1);
 
   c->seg_size = DDEBUG_LOG_SEG_SIZE_MIN;
   c->nr_segs = nr_segs;
-  c->size = DDEBUG_LOG_SEGS_OFF + nr_segs * c->seg_size;
+  c->shm_size = shm_size;
+  c->size = DDEBUG_LOG_SEGS_OFF + shm_size + nr_segs * c->seg_size;
   c->bytes = g_malloc0 (c->size);
   memcpy (c->super.magic, DDEBUG_LOG_MAGIC, sizeof c->super.magic);
   c->super.version = GUINT32_TO_LE (1);
   c->super.seg_size = GUINT32_TO_LE (c->seg_size);
   c->super.size = GUINT64_TO_LE (c->size);
   c->super.nr_segs = GUINT64_TO_LE (nr_segs);
+  c->super.shm_size = GUINT64_TO_LE (shm_size);
+  c->super.incompat = GUINT32_TO_LE (shm_size ? DDEBUG_LOG_INCOMPAT_SHM : 0);
   c->super.created = GUINT64_TO_LE (1700000000ull * 1000000000);
   c->super.opened = GUINT64_TO_LE (1700000100ull * 1000000000);
   c->super.writer_pid = GUINT32_TO_LE (4711);
@@ -263,7 +272,7 @@ canned_super (Canned *c, guint64 generation)
 static guint8 *
 slot_bytes (Canned *c, guint64 slot)
 {
-  return c->bytes + DDEBUG_LOG_SEGS_OFF + slot * c->seg_size;
+  return c->bytes + DDEBUG_LOG_SEGS_OFF + c->shm_size + slot * c->seg_size;
 }
 
 void
@@ -314,7 +323,9 @@ void
 canned_attach (Canned *c, guint32 epoch, guint64 instance, guint8 boot)
 {
   struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_ATTACH), .epoch = GUINT32_TO_LE (epoch) };
-  struct virtio_ddebug_attach attach = { .nr_cpus = GUINT32_TO_LE (2), .instance = GUINT64_TO_LE (instance) };
+  struct virtio_ddebug_attach attach = {
+    .abi_version = GUINT32_TO_LE (1), .nr_cpus = GUINT32_TO_LE (2), .instance = GUINT64_TO_LE (instance),
+  };
 
   memset (attach.boot_id, boot, sizeof attach.boot_id);
   strcpy ((char *) attach.release, "6.1.0-56-amd64");
@@ -384,7 +395,7 @@ canned_state (Canned *c, guint64 settled_pass)
 gsize
 canned_last (Canned *c)
 {
-  return DDEBUG_LOG_SEGS_OFF + c->last_slot * c->seg_size + c->last_off;
+  return DDEBUG_LOG_SEGS_OFF + c->shm_size + c->last_slot * c->seg_size + c->last_off;
 }
 
 void

@@ -56,6 +56,7 @@ typedef struct
   gsize size;
   guint32 seg_size;
   guint64 nr_segs;
+  guint64 shm_size;         /* of the shared rings */
   struct ddebug_log_super super;
   guint64 seg_seq;          /* last one started */
   guint64 chunk_seq;        /* last one written */
@@ -69,6 +70,8 @@ typedef struct
 } Canned;
 
 Canned *canned_new (guint64 nr_segs);
+/* With room for shared rings; 0: without. */
+Canned *canned_new_shm (guint64 nr_segs, guint64 shm_size);
 void canned_free (Canned *c);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (Canned, canned_free)
 

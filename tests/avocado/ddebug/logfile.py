@@ -17,6 +17,7 @@ VERSION = 1
 INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
 CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
+STATE = struct.Struct("<IIQQQQQ12sI")
 ATTACH = struct.Struct("<II16sQQQ64s32s16s")
 EVENT = struct.Struct("<IIQQQ")
 SUBBUF = struct.Struct("<QQQQ")
@@ -28,6 +29,10 @@ CALLSITE = struct.Struct("<IIIHHHHHH")
 SEG_MAGIC = 0x47534444
 SEG_DATA, SEG_DICT = 1, 2
 CHUNK_MAGIC = 0x4b434444
+CHUNK_MAGIC_BYTES = struct.pack("<I", CHUNK_MAGIC)
+# no chunk is longer than the smallest segment
+HEADLESS = 128 << 10
+STATE_OFF, STATE_MAGIC = 16384, 0x54534c44
 CHUNK_DATA, CHUNK_ATTACH, CHUNK_DICT, CHUNK_EVENT = 1, 2, 3, 4
 
 REC_PAD, REC_TIME, REC_TEXT, REC_PACKED, REC_KMSG = 1, 2, 3, 4, 5
@@ -40,7 +45,11 @@ EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
 
 
 class BadLog(Exception):
-    """The file does not match the format's description."""
+    """The file does not match the format's description; the code is the tool's for it."""
+
+    def __init__(self, what, code="damaged"):
+        super().__init__(what)
+        self.code = code            # empty, format, version, damaged
 
 
 def _load_crc():
@@ -250,12 +259,19 @@ class LogFile:
     skipped   records of unknown types
     damaged   chunks that do not fit their checksum
     left      with rings=True: messages that were in shared rings, not in a chunk yet
+    settled   state.settled_pass, 0 if there is no valid state
+
+    salvage   of a log that nobody writes: what is behind damage, too
     """
 
-    def __init__(self, path, rings=False):
+    def __init__(self, path, rings=False, salvage=False):
         with open(path, "rb") as file:
             self.data = file.read()
+        self.salvage = salvage
         self._superblock()
+        self.settled = self._state()
+        self.newest = None          # the DATA chunk that was written last
+        self.newest_epoch = 0
         self.messages = []
         self.lost = {}
         self.dropped = {}
@@ -275,32 +291,56 @@ class LogFile:
                 self._data(span)
         self.left = len(self.messages) - chunked
 
+    def _copy(self, at):
+        """What a copy of the superblock is, and its fields if they can be compared."""
+        block = self.data[at:at + SUPER_SIZE]
+        if not block.strip(b"\0"):
+            return "empty", None
+        if block[:8] != b"DDEBUGLG":
+            return "format", None
+        if len(block) < SUPER_SIZE:
+            return "damaged", None
+        fits = struct.unpack_from("<I", block, 4092)[0] == crc32c(block[:4092])
+        version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
+        if version != VERSION:
+            return "other version" if fits else "version, or damaged", None
+        if not fits:
+            return "damaged", None
+        if incompat & ~INCOMPAT_SHM:
+            return "flags", (generation,)
+        size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
+        shm_size, = struct.unpack_from("<Q", block, 264)
+        shm_sizes = [1 << bits for bits in range(20, 31)] if incompat else [0]
+        if shm_size not in shm_sizes or seg_size not in (1 << bits for bits in range(17, 21)) or \
+           nr_segs < 4 or size > 1 << 40 or size != SHM_OFF + shm_size + nr_segs * seg_size:
+            return "damaged", None
+        frozen = struct.unpack_from("<QQ", block, 240)
+        return "good", (generation, seg_size, size, nr_segs, first, frozen, shm_size)
+
     def _superblock(self):
-        best = None
-        for copy in (0, SUPER_SIZE):
-            block = self.data[copy:copy + SUPER_SIZE]
-            if len(block) < SUPER_SIZE or block[:8] != b"DDEBUGLG" or \
-               struct.unpack_from("<I", block, 4092)[0] != crc32c(block[:4092]):
-                continue
-            version, incompat, _, seg_size, generation = struct.unpack_from("<IIIIQ", block, 8)
-            if version != VERSION or incompat & ~INCOMPAT_SHM:
-                raise BadLog(f"version {version}, flags {incompat:#x}")
-            if best is None or generation > best[0]:
-                size, nr_segs, first = struct.unpack_from("<QQQ", block, 48)
-                shm_size, = struct.unpack_from("<Q", block, 264)
-                if bool(shm_size) != bool(incompat & INCOMPAT_SHM):
-                    raise BadLog("the flag of shared rings and their size differ")
-                frozen = struct.unpack_from("<QQ", block, 240)
-                best = (generation, seg_size, size, nr_segs, first, frozen, shm_size)
-        if best is None:
-            raise BadLog("no valid superblock")
+        copies = [self._copy(0), self._copy(SUPER_SIZE)]
+        kinds = [kind for kind, _ in copies]
+        if "other version" in kinds:
+            raise BadLog("a log of another version", "version")
+        comparable = [copy for copy in copies if copy[1]]
+        if not comparable:
+            for kind, code in (("version, or damaged", "version"), ("damaged", "damaged"),
+                               ("format", "format"), ("empty", "empty")):
+                if kind in kinds:
+                    raise BadLog(f"no superblock: {kind}", code)
+        kind, best = max(comparable, key=lambda copy: copy[1][0])
+        if kind == "flags":
+            raise BadLog("unknown flags", "version")
         _, self.seg_size, self.size, self.nr_segs, self.first_seg, self.frozen, self.shm_size = best
         self._segs_off = SHM_OFF + self.shm_size
-        if self.size != self._segs_off + self.nr_segs * self.seg_size:
-            raise BadLog("the superblock contradicts itself")
+
+    def _state(self):
+        raw = self.data[STATE_OFF:STATE_OFF + STATE.size].ljust(STATE.size, b"\0")
+        magic, _, settled, *_, crc = STATE.unpack(raw)
+        return settled if magic == STATE_MAGIC and crc == crc32c(raw[:-4]) else 0
 
     def _segments(self):
-        found = {}
+        found, headless = {}, []
         for slot in range(self.nr_segs):
             at = self._segs_off + slot * self.seg_size
             raw = self.data[at:at + SEG_HDR.size]
@@ -308,30 +348,86 @@ class LogFile:
                 continue
             magic, kind, seq, epoch, _, _, crc = SEG_HDR.unpack(raw)
             if magic == SEG_MAGIC and crc == crc32c(raw[:-4]):
-                found[seq] = (kind, at)
-                if kind == SEG_DATA:
-                    self.segments[seq] = epoch
-        return [(seq, *found[seq]) for seq in sorted(found)]
+                if seq:
+                    found.setdefault((seq, kind), (at, epoch))
+            elif self.salvage and any(raw):
+                headless += self._headless(at, magic, seq, crc)
+        for key, place in headless:
+            found.setdefault(key, place)
+        for (seq, kind), (at, epoch) in found.items():
+            self.newest_epoch = max(self.newest_epoch, epoch)
+            if kind == SEG_DATA:
+                self.segments[seq] = epoch
+        return [(seq, kind, found[seq, kind][0]) for seq, kind in sorted(found)]
+
+    def _headless(self, base, magic, seq, crc):
+        """A segment whose header is damaged, by its first chunk, or a later one of its number."""
+        for at in self._places(base, SEG_HDR.size, min(self.seg_size, HEADLESS)):
+            fields = self._any_header(base + at)
+            if not fields or fields[4] != at or not fields[3]:
+                continue
+            if fields[3] == seq or at == SEG_HDR.size and magic == SEG_MAGIC and crc:
+                kind = SEG_DICT if fields[1] in (CHUNK_ATTACH, CHUNK_DICT) else SEG_DATA
+                return [((fields[3], kind), (base, fields[9]))]
+        return []
+
+    def _places(self, base, at, end):
+        """Where a chunk's magic is, at multiples of eight."""
+        found = self.data.find(CHUNK_MAGIC_BYTES, base + at, base + end)
+        while found >= 0:
+            if (found - base) % 8 == 0:
+                yield found - base
+            found = self.data.find(CHUNK_MAGIC_BYTES, found + 1, base + end)
+
+    def _any_header(self, at):
+        raw = self.data[at:at + CHUNK_HDR.size]
+        if len(raw) < CHUNK_HDR.size:
+            return None
+        fields = CHUNK_HDR.unpack(raw)
+        return fields if fields[0] == CHUNK_MAGIC and fields[-1] == crc32c(raw[:-4]) else None
+
+    def _header(self, seg_seq, base, at):
+        if at + CHUNK_HDR.size > self.seg_size:
+            return None
+        fields = self._any_header(base + at)
+        if not fields or fields[3] != seg_seq or fields[4] != at or \
+           at + CHUNK_HDR.size + (fields[5] + 7) // 8 * 8 > self.seg_size:
+            return None
+        return fields
+
+    def _behind_damage(self, seg_seq, base, at):
+        """Where to go on behind a place without a chunk; None if nothing is there."""
+        following = next((place for place in self._places(base, at + 8, self.seg_size)
+                          if self._header(seg_seq, base, place)), None)
+        if following is None:
+            return None
+        raw = self.data[base + at:base + at + CHUNK_HDR.size]
+        fields = CHUNK_HDR.unpack(raw)
+        left = (fields[0] == CHUNK_MAGIC) + (fields[3] == seg_seq) + (fields[4] == at)
+        end = at + CHUNK_HDR.size + (fields[5] + 7) // 8 * 8
+        payload = self.data[base + at + CHUNK_HDR.size:][:fields[5]]
+        if left >= 2 and following < end <= self.seg_size and crc32c(payload) == fields[10]:
+            return end
+        return following
 
     def _chunks(self, seg_seq, base):
         at = SEG_HDR.size
         while at + CHUNK_HDR.size <= self.seg_size:
-            raw = self.data[base + at:base + at + CHUNK_HDR.size]
-            if len(raw) < CHUNK_HDR.size:
-                return
-            fields = CHUNK_HDR.unpack(raw)
-            length = fields[5]
-            end = at + CHUNK_HDR.size + (length + 7) // 8 * 8
-            if fields[0] != CHUNK_MAGIC or fields[3] != seg_seq or fields[4] != at or \
-               end > self.seg_size or fields[-1] != crc32c(raw[:-4]):
-                return
+            fields = self._header(seg_seq, base, at)
+            if not fields:
+                at = self._behind_damage(seg_seq, base, at) if self.salvage else None
+                if at is None:
+                    return
+                self.damaged += 1
+                continue
             start = base + at + CHUNK_HDR.size
-            chunk = Chunk(fields, self.data[start:start + length])
+            chunk = Chunk(fields, self.data[start:start + fields[5]])
+            self.newest_epoch = max(self.newest_epoch, chunk.epoch)
             if crc32c(chunk.payload) == chunk.payload_crc:
                 yield chunk
             else:
                 self.damaged += 1
-            at = end
+            at += CHUNK_HDR.size + (fields[5] + 7) // 8 * 8
 
     def _read(self):
         segments = self._segments()
@@ -346,6 +442,8 @@ class LogFile:
             if kind == SEG_DATA and seq >= self.first_seg:
                 for chunk in self._chunks(seq, base):
                     if chunk.type == CHUNK_DATA:
+                        if not self.newest or self.newest.seq < chunk.seq:
+                            self.newest = chunk
                         self._data(chunk)
                     elif chunk.type == CHUNK_EVENT:
                         event, _, *args = EVENT.unpack(chunk.payload)
@@ -355,14 +453,16 @@ class LogFile:
         """(offset, fields of the descriptor, of the header, drained) of each ring of the newest epoch."""
         area = memoryview(self.data)[SHM_OFF:SHM_OFF + self.shm_size]
         at = 0
-        while at + SHM_PAGE <= self.shm_size:
+        while at + SHM_PAGE <= len(area):
             desc = SHM_DESC.unpack_from(area, at)
-            size = desc[7]
+            size, subbuf = desc[7], 1 << (desc[5] & 31)
             if desc[0] == SHM_MAGIC and desc[9] & 1 and desc[11] == at and \
-               desc[10] == max(self.epochs, default=0):
+               desc[10] == self.newest_epoch and desc[4] < len(CONTEXTS) and 12 <= desc[5] <= 16 and \
+               size % subbuf == 0 and 2 * subbuf <= size <= 64 << 20 and \
+               at + SHM_PAGE + size <= self.shm_size:
                 drained, = struct.unpack_from("<Q", area, at + SHM_STATUS_OFF)
                 yield at, desc, SHM_HDR.unpack_from(area, at + SHM_DESC.size), drained
-                at += size
+                at += -(-size // SHM_PAGE) * SHM_PAGE
             at += SHM_PAGE
 
     def _leftover(self):
@@ -371,7 +471,14 @@ class LogFile:
             (_, stream, _, cpu, context, shift, _, size, start, _, epoch, _, _) = desc
             reserve, head, *counters = hdr[:5]
             subbuf = 1 << shift
-            pos = max(start, drained, self.ends.get((self._instance(epoch), stream), 0))
+            pos = max(start, drained)
+            newest = self.newest
+            if newest and (newest.epoch, newest.stream) == (epoch, stream) and newest.end <= head:
+                pos = max(pos, newest.end)
+            if head % 8 or pos % 8 or head >= 1 << 63 or not head <= reserve <= head + size - subbuf or \
+               pos > head or 0 < pos % subbuf < SUBBUF.size:
+                self.damaged += 1
+                continue
             if pos // subbuf * subbuf < reserve - size:
                 pos = -(-(reserve - size) // subbuf) * subbuf
             ring = SHM_OFF + at + SHM_PAGE
@@ -427,6 +534,9 @@ class LogFile:
             if kind == REC_PAD:
                 length = delta
             if kind == 0 or length < 8 or at + length > chunk.len:
+                if self.salvage:
+                    self.damaged += 1
+                    return
                 raise BadLog(f"record of type {kind}, length {length} at {at} of chunk {chunk.seq}")
             if kind == REC_TIME:
                 since = struct.unpack_from("<Q", payload, at + 8)[0]
