@@ -27,7 +27,7 @@ is_zero (const void *bytes, gsize len)
 
 /* The offset of the first slot. */
 static guint64
-slots_begin (DdebugReader *reader)
+slots_start (DdebugReader *reader)
 {
   return DDEBUG_LOG_SEGS_OFF + reader->super.shm_size;
 }
@@ -35,7 +35,7 @@ slots_begin (DdebugReader *reader)
 guint64
 ddebug_slots_offset (DdebugReader *reader, guint64 slot)
 {
-  return slots_begin (reader) + slot * reader->super.seg_size;
+  return slots_start (reader) + slot * reader->super.seg_size;
 }
 
 static gboolean
@@ -139,7 +139,7 @@ next_slot (DdebugReader *reader, guint64 slot)
 
   if (data < 0)
     return errno == ENXIO ? reader->nr_slots : next;
-  return MAX (next, ((guint64) data - slots_begin (reader)) / reader->super.seg_size);
+  return MAX (next, ((guint64) data - slots_start (reader)) / reader->super.seg_size);
 }
 
 static int
@@ -189,8 +189,8 @@ read_geometry (DdebugReader *reader)
         reader->super = super;
     }
   there = ddebug_reader_file_size (reader);
-  reader->nr_slots = there < slots_begin (reader) + SEGMENT_HEADER
-                         ? 0 : (there - slots_begin (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
+  reader->nr_slots = there < slots_start (reader) + SEGMENT_HEADER
+                         ? 0 : (there - slots_start (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
   reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
 }
 
