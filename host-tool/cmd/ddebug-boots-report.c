@@ -380,7 +380,7 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
       live = writer != DDEBUG_WRITER_GONE;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
-           && !ddebug_filter_begin (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,
+           && !ddebug_filter_start (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,
                                     &words.place, &error))
           || !ddebug_view_read_all (view, live, last_words ? take_words : ddebug_host_read_on, &words,
                                     &error))

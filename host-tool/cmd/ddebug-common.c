@@ -94,13 +94,13 @@ ddebug_host_is_live (DdebugReader *reader, gboolean closed)
 guint
 ddebug_host_wait (DdebugWait *wait, int timeout_ms)
 {
-  static gboolean said;
+  static gboolean reported;
   int why = ddebug_wait_why_polling (wait);
 
-  if (why && !said)
+  if (why && !reported)
     ddebug_host_say ("cannot watch all files: %s; polling several times a second instead; "
                      "raise /proc/sys/fs/inotify/max_user_instances or max_user_watches", g_strerror (why));
-  said |= why != 0;
+  reported |= why != 0;
   return ddebug_wait (wait, timeout_ms);
 }
 

@@ -93,7 +93,9 @@ add_help (GString *out, const char *title, const HelpLine *lines, guint n, int w
 void
 ddebug_help_append (GString *out)
 {
-  g_string_append (out, "Usage: ddebug-host [OPTIONS] SOURCE...\n\n"
+  g_string_append (out, "Usage: ddebug-host [OPTIONS] SOURCE...\n"
+                        "       ddebug-host [OPTIONS] --all | --list\n"
+                        "       ddebug-host [OPTIONS] --attach | --detach DOMAIN\n\n"
                         "Print the dynamic debug log of a virtual machine: the pr_debug() and dev_dbg()\n"
                         "messages of a guest whose callsites have the dynamic debug flag 'r', as the QEMU\n"
                         "device virtio-ddebug logs them.  SOURCE is the log file, or a libvirt domain (name,\n"

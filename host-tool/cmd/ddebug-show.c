@@ -221,7 +221,7 @@ print_round (Show *show)
   g_ptr_array_set_size (show->round, 0);
   g_ptr_array_set_size (show->heads, 0);
   for (guint i = 0; i < show->sources->len; i++)
-    if (ddebug_source_begin (g_ptr_array_index (show->sources, i)))
+    if (ddebug_source_start (g_ptr_array_index (show->sources, i)))
       g_ptr_array_add (show->round, g_ptr_array_index (show->sources, i));
   for (guint i = 0; i < show->round->len; i++)
     if (ddebug_source_next (g_ptr_array_index (show->round, i)))

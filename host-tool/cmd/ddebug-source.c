@@ -231,7 +231,7 @@ unlock_cursor (DdebugSource *source)
 
 /* FALSE: the log does not have the boot that is asked for, and was ended. */
 static gboolean
-begin_filter (DdebugSource *source)
+start_filter (DdebugSource *source)
 {
   static const DdebugFilterBoot how[] = {
     [DDEBUG_SHOW_TRACE] = DDEBUG_FILTER_BOOT_ALONE,
@@ -241,7 +241,7 @@ begin_filter (DdebugSource *source)
   g_autoptr (GError) error = NULL;
 
   if (!source->filter
-      || ddebug_filter_begin (source->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
+      || ddebug_filter_start (source->filter, source->reader, ddebug_host_is_live (source->reader, FALSE),
                               how[source->show], source->path, &source->place, &error))
     return TRUE;
   end_log (source, ddebug_host_fail (error));
@@ -263,7 +263,7 @@ open_log (DdebugSource *source)
       return FALSE;
     }
   source->view = ddebug_view_new (source->reader);
-  if (!begin_filter (source))
+  if (!start_filter (source))
     return FALSE;
   merger = ddebug_view_merger (source->view);
   ddebug_merger_set_window (merger,
@@ -359,7 +359,7 @@ until_left (const DdebugSource *source)
 /* ---- rounds ---- */
 
 gboolean
-ddebug_source_begin (DdebugSource *source)
+ddebug_source_start (DdebugSource *source)
 {
   gboolean past;
 
@@ -382,7 +382,7 @@ ddebug_source_begin (DdebugSource *source)
   source->flushed = source->complete = FALSE;
   source->budget = source->show == DDEBUG_SHOW_TRACE ? G_MAXUINT : ROUND;
   check_writer (source);
-  ddebug_view_begin (source->view, source->is_live);
+  ddebug_view_start (source->view, source->is_live);
   return TRUE;
 }
 
@@ -434,7 +434,7 @@ ddebug_source_next (DdebugSource *source)
         if (has_writer_come (source))
           {
             source->flushed = FALSE;
-            ddebug_view_begin (source->view, source->is_live);
+            ddebug_view_start (source->view, source->is_live);
             break;
           }
         if (!source->flushed && flush (source))

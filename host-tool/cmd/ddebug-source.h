@@ -77,13 +77,13 @@ DdebugSource *ddebug_source_new (const DdebugOptions *options, DdebugShow show, 
 void ddebug_source_free (DdebugSource *source);
 
 /**
- * ddebug_source_begin:
+ * ddebug_source_start:
  *
  * Start a round if one is due: open the log and lock the cursor.  Never waits.
  *
  * Returns: %TRUE if a round was started, to be ended by ddebug_source_end()
  */
-gboolean ddebug_source_begin (DdebugSource *source);
+gboolean ddebug_source_start (DdebugSource *source);
 
 /* Store the next item of the round in source->item, valid until the next call; FALSE: none in this round. */
 gboolean ddebug_source_next (DdebugSource *source);

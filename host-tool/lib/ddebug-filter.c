@@ -81,7 +81,7 @@ ddebug_filter_has_boot (const DdebugFilter *filter)
 }
 
 gboolean
-ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live, DdebugFilterBoot how,
+ddebug_filter_start (const DdebugFilter *filter, DdebugReader *reader, gboolean live, DdebugFilterBoot how,
                      const char *path, DdebugFilterPlace *place, GError **error)
 {
   g_autoptr (DdebugDict) dict = NULL;

@@ -74,7 +74,7 @@ typedef enum
 } DdebugFilterBoot;
 
 /**
- * ddebug_filter_begin:
+ * ddebug_filter_start:
  * @reader: of the log; its position does not change
  * @live: the log may have a writer
  * @path: the log, for @error
@@ -85,7 +85,7 @@ typedef enum
  *
  * Returns: %FALSE with @error set if the log has no such boot (%DDEBUG_ERROR_BOOT) or cannot be read
  */
-gboolean ddebug_filter_begin (const DdebugFilter *filter, DdebugReader *reader, gboolean live,
+gboolean ddebug_filter_start (const DdebugFilter *filter, DdebugReader *reader, gboolean live,
                               DdebugFilterBoot how,
                               const char *path, DdebugFilterPlace *place, GError **error);
 

@@ -421,7 +421,7 @@ append_late (const DdebugItem *item, GString *out)
  * time puts messages with a checksum in between.
  */
 static void
-begin_unchecked (DdebugFormat *format, GString *out)
+start_unchecked (DdebugFormat *format, GString *out)
 {
   if (format->unchecked)
     return;
@@ -597,7 +597,7 @@ append_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
 }
 
 static void
-begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
+start_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
 {
   if (format->epoch && format->epoch != epoch && is_other_boot (format->epoch, epoch) && !format->quiet)
     append_epoch (format, epoch, out);
@@ -607,7 +607,7 @@ begin_epoch (DdebugFormat *format, const DdebugEpoch *epoch, GString *out)
 
 /* Put lines that were copied from the kernel log between two notices, and events outside of them. */
 static void
-begin_past (DdebugFormat *format, const DdebugItem *item, GString *out)
+start_past (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   guint32 past = 0;
 
@@ -635,13 +635,13 @@ void
 ddebug_format_item (DdebugFormat *format, const DdebugItem *item, GString *out)
 {
   if (item->epoch)
-    begin_epoch (format, item->epoch, out);
+    start_epoch (format, item->epoch, out);
   if (item->type == DDEBUG_ITEM_MESSAGE && item->unchecked && !format->quiet)
-    begin_unchecked (format, out);
+    start_unchecked (format, out);
   if (item->late && !format->quiet)
     append_late (item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT)
-    begin_past (format, item, out);
+    start_past (format, item, out);
   if (item->type == DDEBUG_ITEM_MESSAGE)
     append_message (format, item, out);
   else if (!format->quiet)

@@ -124,7 +124,7 @@ ddebug_json_finish (JsonBuilder *builder, gboolean utf8, GString *out)
 
 /* Start an object with the members that all have. */
 static JsonBuilder *
-begin_object (const DdebugJson *json, const DdebugSuper *super, const char *type)
+start_object (const DdebugJson *json, const DdebugSuper *super, const char *type)
 {
   static const guint8 none[16];
   JsonBuilder *builder = json_builder_new ();
@@ -368,7 +368,7 @@ type_word (const DdebugItem *item)
 static void
 append_epoch (DdebugJson *json, const DdebugSuper *super, const DdebugEpoch *epoch, GString *out)
 {
-  g_autoptr (JsonBuilder) builder = begin_object (json, super, "epoch");
+  g_autoptr (JsonBuilder) builder = start_object (json, super, "epoch");
 
   add_epoch (builder, epoch);
   if (epoch->attached)
@@ -391,7 +391,7 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
   if (item->epoch && item->epoch != json->epoch && !json->quiet)
     append_epoch (json, super, item->epoch, out);
   json->epoch = item->epoch ? item->epoch : json->epoch;
-  builder = begin_object (json, super, type_word (item));
+  builder = start_object (json, super, type_word (item));
   if (item->realtime && !item->unchecked)
     ddebug_json_add_time (builder, "host_time", item->realtime);
   if (item->unchecked)
@@ -411,7 +411,7 @@ ddebug_json_boot (const DdebugJson *json, const DdebugSuper *super, const Ddebug
     [VIRTIO_DDEBUG_NOTICE_PANIC] = "panic",
     [VIRTIO_DDEBUG_NOTICE_KDUMP] = "kdump",
   };
-  g_autoptr (JsonBuilder) builder = begin_object (json, super, "boot");
+  g_autoptr (JsonBuilder) builder = start_object (json, super, "boot");
 
   json_builder_set_member_name (builder, "index");
   json_builder_add_int_value (builder, index);

@@ -60,7 +60,7 @@ typedef struct
   Head head;
   DdebugMessage message;    /* for HEAD_MESSAGE */
   guint64 time;             /* of the head */
-  gboolean begun;           /* a message was seen */
+  gboolean has_begun;       /* a message was seen */
   gboolean in_instance;     /* in the list in_instance of the merger */
   DdebugMarks marks;        /* of the span of the last message */
   guint64 end_pos;          /* position after the last span read */
@@ -255,7 +255,7 @@ lost_reason (const Stream *stream)
 {
   const Span *span = stream->span;
 
-  if (!stream->begun)
+  if (!stream->has_begun)
     return DDEBUG_LOST_OLDEST;
   if (span->started)
     return DDEBUG_LOST_RECORDS;
@@ -323,7 +323,7 @@ take_message (DdebugMerger *merger, Stream *stream, DdebugItem *item)
       return TRUE;
     }
   merger->taken = stream;
-  stream->begun = TRUE;
+  stream->has_begun = TRUE;
   stream->marks = stream->span->marks;
   stream->span->started = TRUE;
   if (number < s->next)

@@ -155,7 +155,7 @@ newest_epoch (DdebugReader *reader)
 
 /* Whether there are rings to read: the log has no writer, and they were not read since it last had one. */
 static gboolean
-begin_rings (DdebugReader *reader)
+start_rings (DdebugReader *reader)
 {
   DdebugRings *rings = &reader->rings;
   guint64 generation;
@@ -219,7 +219,7 @@ next_of_rings (DdebugReader *reader, DdebugChunk *chunk)
   DdebugRings *rings = &reader->rings;
   gsize len = 0;
 
-  if (!begin_rings (reader))
+  if (!start_rings (reader))
     return FALSE;
   while ((len = ddebug_shm_next_span (reader->fd, &rings->ring, rings->copy)) == 0
          && !rings->ring.broken_rule)

@@ -33,7 +33,7 @@ ddebug_slots_offset (DdebugReader *reader, guint64 slot)
 
 /* The offset of the first slot. */
 static guint64
-slots_begin (DdebugReader *reader)
+slots_start (DdebugReader *reader)
 {
   return ddebug_slots_offset (reader, 0);
 }
@@ -113,7 +113,7 @@ next_slot (DdebugReader *reader, guint64 slot)
 
   if (data < 0)
     return errno == ENXIO ? reader->nr_slots : next;
-  return MAX (next, ((guint64) data - slots_begin (reader)) / reader->super.seg_size);
+  return MAX (next, ((guint64) data - slots_start (reader)) / reader->super.seg_size);
 }
 
 static int
@@ -163,8 +163,8 @@ read_geometry (DdebugReader *reader)
         reader->super = super;
     }
   there = ddebug_reader_file_size (reader);
-  reader->nr_slots = there < slots_begin (reader) + SEGMENT_HEADER
-                         ? 0 : (there - slots_begin (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
+  reader->nr_slots = there < slots_start (reader) + SEGMENT_HEADER
+                         ? 0 : (there - slots_start (reader) - SEGMENT_HEADER) / reader->super.seg_size + 1;
   reader->nr_slots = MIN (reader->nr_slots, reader->super.nr_segs);
 }
 

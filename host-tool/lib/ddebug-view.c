@@ -65,7 +65,7 @@ ddebug_view_free (DdebugView *view)
 }
 
 void
-ddebug_view_begin (DdebugView *view, gboolean live)
+ddebug_view_start (DdebugView *view, gboolean live)
 {
   DdebugState state;
 
@@ -473,7 +473,7 @@ ddebug_view_read_all (DdebugView *view, gboolean live, DdebugItemFunc func, gpoi
   gboolean more = TRUE;
 
   ddebug_reader_set_snapshot (view->reader);
-  ddebug_view_begin (view, live);
+  ddebug_view_start (view, live);
   if (!read_round (view, func, data, &more, error))
     return FALSE;
   if (!more)

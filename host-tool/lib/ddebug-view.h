@@ -48,12 +48,12 @@ void ddebug_view_free (DdebugView *view);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugView, ddebug_view_free)
 
 /**
- * ddebug_view_begin:
+ * ddebug_view_start:
  * @live: the log may have a writer
  *
  * Start a round, that is, calls of ddebug_view_next() up to %DDEBUG_VIEW_END.
  */
-void ddebug_view_begin (DdebugView *view, gboolean live);
+void ddebug_view_start (DdebugView *view, gboolean live);
 
 /**
  * ddebug_view_next:
@@ -74,7 +74,7 @@ typedef gboolean (*DdebugItemFunc) (const DdebugItem *item, gpointer data);
  * ddebug_view_read_all:
  * @live: the log may have a writer
  *
- * Read the whole log once, instead of using ddebug_view_begin() and ddebug_view_next().
+ * Read the whole log once, instead of using ddebug_view_start() and ddebug_view_next().
  *
  * Returns: %FALSE with @error set if it cannot be read
  */

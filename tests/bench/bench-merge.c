@@ -28,7 +28,7 @@ main (int argc, char **argv)
     g_error ("%s", error->message);
   ddebug_reader_set_snapshot (reader);
   view = ddebug_view_new (reader);
-  ddebug_view_begin (view, FALSE);
+  ddebug_view_start (view, FALSE);
   for (int round = 0; round < 2; round++)
     {
       while ((result = ddebug_view_next (view, &item, &error)) == DDEBUG_VIEW_ITEM)

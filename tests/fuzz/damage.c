@@ -323,7 +323,7 @@ read_log (Log *log, gboolean live)
       return found;
     }
   view = ddebug_view_new (reader);
-  ddebug_view_begin (view, live);
+  ddebug_view_start (view, live);
   read_items (log, view, &found);
   if (live)
     ddebug_view_release (view);

@@ -234,7 +234,7 @@ read_log (Run *run, gboolean live)
         return;
       run->view = ddebug_view_new (reader);
     }
-  ddebug_view_begin (run->view, live);
+  ddebug_view_start (run->view, live);
   read_items (run);
   if (!live)
     {

@@ -841,7 +841,7 @@ static void read_by_tool(Found *found)
         fail("the tool cannot open the log: %s", error->message);
     }
     view = ddebug_view_new(reader);
-    ddebug_view_begin(view, FALSE);
+    ddebug_view_start(view, FALSE);
     take_items(found, view);
     ddebug_view_finish(view);
     take_items(found, view);

@@ -48,7 +48,7 @@ make_round (DdebugSource *source, GHashTable *seen)
 {
   guint items = 0;
 
-  g_assert_true (ddebug_source_begin (source));
+  g_assert_true (ddebug_source_start (source));
   while (ddebug_source_next (source))
     {
       DdebugMergerStream *stream = source->item.stream;
@@ -144,7 +144,7 @@ test_removed (Fixture *f, gconstpointer data)
   g_assert_cmpuint (make_round (source, seen), ==, 0);
   g_assert_false (source->ended);
   g_assert_cmpint (ddebug_source_timeout (source), ==, 0);
-  g_assert_false (ddebug_source_begin (source));
+  g_assert_false (ddebug_source_start (source));
   g_assert_false (source->ended);
   c->super.uuid[0] ^= 1;
   canned_super (c, 1);

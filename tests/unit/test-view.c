@@ -102,7 +102,7 @@ read_log (Fixture *f)
   if (!reader)
     return seen;
   view = ddebug_view_new (reader);
-  ddebug_view_begin (view, FALSE);
+  ddebug_view_start (view, FALSE);
   for (guint round = 0; round < 2; round++)
     {
       while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
@@ -257,7 +257,7 @@ test_tedious (Fixture *f, gconstpointer data)
   canned_write (c, f->path);
   begin = cpu_time ();
   view = ddebug_view_new (ddebug_reader_open (f->path, NULL));
-  ddebug_view_begin (view, FALSE);
+  ddebug_view_start (view, FALSE);
   while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
     n += item.type == DDEBUG_ITEM_MESSAGE;
   ddebug_view_finish (view);
@@ -317,7 +317,7 @@ test_additions (Fixture *f, gconstpointer data)
   canned_super (c, 3);
   canned_write (c, f->path);
   view = ddebug_view_new (ddebug_reader_open (f->path, NULL));
-  ddebug_view_begin (view, FALSE);
+  ddebug_view_start (view, FALSE);
   for (guint round = 0; round < 2; round++)
     {
       while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
@@ -368,7 +368,7 @@ allocations_for (Fixture *f, guint records)
   canned_write (c, f->path);
   before = allocations ();
   view = ddebug_view_new (ddebug_reader_open (f->path, NULL));
-  ddebug_view_begin (view, FALSE);
+  ddebug_view_start (view, FALSE);
   for (guint round = 0; round < 2; round++)
     {
       while (ddebug_view_next (view, &item, NULL) == DDEBUG_VIEW_ITEM)
