@@ -341,8 +341,8 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
       return;
     }
   if (words->unchecked)
-    g_string_append_printf (out, "rings:   %" G_GUINT64_FORMAT " of its messages were still in them, "
-                            "and no checksum covers these\n", words->unchecked);
+    g_string_append_printf (out, "rings:   %" G_GUINT64_FORMAT " of the messages were still in the rings "
+                            "and have no checksum\n", words->unchecked);
   add_cpus (words, out);
   if (words->tail->len)
     {

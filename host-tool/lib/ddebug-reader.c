@@ -381,7 +381,7 @@ gboolean
 ddebug_reader_was_taken (DdebugReader *reader)
 {
   return ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE
-    || generation_now (reader) != reader->generation;
+         || generation_now (reader) != reader->generation;
 }
 
 void

@@ -11,7 +11,7 @@ import sys
 TESTS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..")
 sys.path[:0] = [os.path.join(TESTS, "avocado")]
 
-from ddebug_logfile import BadLog, LogFile      # noqa: E402
+from ddebug.logfile import BadLog, LogFile      # noqa: E402
 
 
 def judge(path):

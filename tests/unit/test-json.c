@@ -428,11 +428,11 @@ static void
 test_errors (Fixture *f, gconstpointer data)
 {
   static const char *const bad[][2] = {
-    { "--output=xml", "--output=xml: not known; give text or json" },
+    { "--output=xml", "--output=xml: unknown format; use text or json" },
     { "--info", "--output=json works only with" },
     { "--last-words", "--output=json works only with" },
     { "--size", "--output=json works only with" },
-    { "--raw", "--raw does not go with --output=json" },
+    { "--raw", "--raw cannot be used with --output=json" },
   };
 
   (void) data;

@@ -398,7 +398,7 @@ check_path (Fixture *f, const char *name)
   check_shown ("--trace", path, 3, "is not a log");
   check_shown ("--clear", path, 3, ": ");
   check_shown ("-w", within, 4, ": ");
-  check_shown ("-w", missing, 4, "cannot be waited in");
+  check_shown ("-w", missing, 4, "cannot watch for");
   check_shown ("--size=2M", missing, 4, ": ");
   g_assert_cmpint (unlink (path), ==, 0);
   g_assert_cmpint (symlink ("\x1b[2J", path), ==, 0);

@@ -192,7 +192,7 @@ test_no_such_boot (Fixture *f, gconstpointer data)
     const char *boot;
     const char *text;
   } cases[] = {
-    { "--boot=-3", "boot -3 is not in the log, which has 3: from -2 to 0, the newest, or from 1, the oldest, to 3" },
+    { "--boot=-3", "boot -3 is not in the log, which has 3: -2 to 0 (the newest), or 1 (the oldest) to 3" },
     { "--boot=4", "boot 4 is not in the log, which has 3" },
     { "--boot=" ID3 "+1", "boot " ID3 "+1 is not in the log, which has 3" },
     { "--boot=" ID1 "-1", "boot " ID1 "-1 is not in the log, which has 3" },
