@@ -63,6 +63,7 @@ log_new (guint64 shm_size)
   log->producer = producer_new (0, 0, 0);
   canned_segment (log->c, 0, DDEBUG_LOG_SEG_DICT, 1);
   canned_attach (log->c, 1, 1, 1);
+  canned_dict (log->c, 1, 1, 10, "module", "function");
   canned_segment (log->c, 1, DDEBUG_LOG_SEG_DATA, 1);
   for (guint i = 0; i < N_MESSAGES; i++)
     {
@@ -584,6 +585,29 @@ seg_and_first_chunk (Log *log)
   log->c->bytes[log->at[3] + 50] ^= 1;
 }
 
+/* Known by the next one. */
+static void
+seg_and_place_of_first_chunk (Log *log)
+{
+  seg_crc (log);
+  POKE (log, log->at[3], ddebug_log_chunk, off, 4096);
+  RESEAL (log, log->at[3], ddebug_log_chunk);
+}
+
+static void
+dict_crc (Log *log)
+{
+  log->c->bytes[slot_at (log, 0) + 30] ^= 1;
+}
+
+/* Known by the callsite. */
+static void
+dict_and_attach (Log *log)
+{
+  dict_crc (log);
+  log->c->bytes[slot_at (log, 0) + sizeof (struct ddebug_log_seg) + 50] ^= 1;
+}
+
 static void
 all_dictionary_lost (Log *log)
 {
@@ -703,6 +727,18 @@ newest_chunk_crc (Log *log)
 {
   log->c->bytes[log->at[3] + 40] ^= 1;
   log->c->bytes[log->at[4] + 40] ^= 1;
+}
+
+static void
+newest_chunk_gone (Log *log)
+{
+  memset (log->c->bytes + log->at[3], 0xff, sizeof (struct ddebug_log_chunk));
+}
+
+static void
+newest_chunk_length (Log *log)
+{
+  POKE (log, log->at[3], ddebug_log_chunk, len, 0xffffff00);
 }
 
 static void
@@ -897,6 +933,9 @@ static const Case segments[] = {
   { "type 0", seg_of_type_0, "0 1 2", "0 1 2 new@4" },
   { "type 0xffffffff", seg_of_large_type, "0 1 2", "0 1 2 new@4" },
   { "header and first chunk damaged", seg_and_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "header damaged, first chunk of another place", seg_and_place_of_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "a dictionary without its header", dict_crc, ALL, ALL_NEW },
+  { "a dictionary without header and first chunk", dict_and_attach, ALL, ALL_NEW },
   { "no dictionary", all_dictionary_lost, ALL, ALL_NEW },
   { "a segment twice", seg_twice, ALL, ALL_NEW },
   { "a segment twice, once without a header", seg_twice_headless, ALL, ALL_NEW },
@@ -915,6 +954,8 @@ static const Case chunks[] = {
   { "a header with a wrong checksum", chunk_crc, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "the last header damaged", last_chunk_crc, "0 1 2 3 4", "0 1 2 3 4 new@4" },
   { "two damaged before the newest", newest_chunk_crc, "0 1 2 5", "0 1 2 5 new@4" },
+  { "nothing left of a header", newest_chunk_gone, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "a damaged length in the newest segment", newest_chunk_length, "0 1 2 4 5", "0 1 2 4 5 new@4" },
   { "a header with another magic", chunk_magic, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "a header of another segment", chunk_segment, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "a header of another place", chunk_place, "0 2 3 4 5", "0 2 3 4 5 new@4" },
