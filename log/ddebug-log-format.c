@@ -353,14 +353,14 @@ uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
 {
     const char *bytes = seg;
     DdebugChunk chunk;
-    uint32_t at, crc;
+    uint32_t at, span, crc;
 
     for (at = off + DDEBUG_LOG_CHUNK_ALIGN; at < seg_size;
          at += DDEBUG_LOG_CHUNK_ALIGN) {
         if (ddebug_log_parse_chunk_at(bytes + at, seg_size - at, seg_size,
                                       seg_seq, at, &chunk, &crc)) {
-            return off + MAX(at - off, whole_span(bytes, seg_size, seg_seq, off,
-                                                  at - off, doubts));
+            span = whole_span(bytes, seg_size, seg_seq, off, at - off, doubts);
+            return span ? off + span : at;
         }
     }
     return 0;

@@ -63,6 +63,7 @@ log_new (guint64 shm_size)
   log->producer = producer_new (0, 0, 0);
   canned_segment (log->c, 0, DDEBUG_LOG_SEG_DICT, 1);
   canned_attach (log->c, 1, 1, 1);
+  canned_dict (log->c, 1, 1, 10, "module", "function");
   canned_segment (log->c, 1, DDEBUG_LOG_SEG_DATA, 1);
   for (guint i = 0; i < N_MESSAGES; i++)
     {
@@ -584,6 +585,29 @@ seg_and_first_chunk (Log *log)
   log->c->bytes[log->at[3] + 50] ^= 1;
 }
 
+/* Known by the next one. */
+static void
+seg_and_place_of_first_chunk (Log *log)
+{
+  seg_crc (log);
+  POKE (log, log->at[3], ddebug_log_chunk, off, 4096);
+  RESEAL (log, log->at[3], ddebug_log_chunk);
+}
+
+static void
+dict_crc (Log *log)
+{
+  log->c->bytes[slot_at (log, 0) + 30] ^= 1;
+}
+
+/* Known by the callsite. */
+static void
+dict_and_attach (Log *log)
+{
+  dict_crc (log);
+  log->c->bytes[slot_at (log, 0) + sizeof (struct ddebug_log_seg) + 50] ^= 1;
+}
+
 static void
 all_dictionary_lost (Log *log)
 {
@@ -706,6 +730,18 @@ newest_chunk_crc (Log *log)
 }
 
 static void
+newest_chunk_gone (Log *log)
+{
+  memset (log->c->bytes + log->at[3], 0xff, sizeof (struct ddebug_log_chunk));
+}
+
+static void
+newest_chunk_length (Log *log)
+{
+  POKE (log, log->at[3], ddebug_log_chunk, len, 0xffffff00);
+}
+
+static void
 chunk_magic (Log *log)
 {
   POKE (log, log->at[1], ddebug_log_chunk, magic, 0x4b434445);
@@ -746,6 +782,13 @@ chunk_longest (Log *log)
 {
   POKE (log, log->at[1], ddebug_log_chunk, len, 0xffffffff);
   RESEAL (log, log->at[1], ddebug_log_chunk);
+}
+
+/* Not sealed: its length is what is damaged. */
+static void
+chunk_damaged_length (Log *log)
+{
+  POKE (log, log->at[1], ddebug_log_chunk, len, 0xffffff00);
 }
 
 static void
@@ -890,6 +933,9 @@ static const Case segments[] = {
   { "type 0", seg_of_type_0, "0 1 2", "0 1 2 new@4" },
   { "type 0xffffffff", seg_of_large_type, "0 1 2", "0 1 2 new@4" },
   { "header and first chunk damaged", seg_and_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "header damaged, first chunk of another place", seg_and_place_of_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "a dictionary without its header", dict_crc, ALL, ALL_NEW },
+  { "a dictionary without header and first chunk", dict_and_attach, ALL, ALL_NEW },
   { "no dictionary", all_dictionary_lost, ALL, ALL_NEW },
   { "a segment twice", seg_twice, ALL, ALL_NEW },
   { "a segment twice, once without a header", seg_twice_headless, ALL, ALL_NEW },
@@ -908,12 +954,15 @@ static const Case chunks[] = {
   { "a header with a wrong checksum", chunk_crc, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "the last header damaged", last_chunk_crc, "0 1 2 3 4", "0 1 2 3 4 new@4" },
   { "two damaged before the newest", newest_chunk_crc, "0 1 2 5", "0 1 2 5 new@4" },
+  { "nothing left of a header", newest_chunk_gone, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "a damaged length in the newest segment", newest_chunk_length, "0 1 2 4 5", "0 1 2 4 5 new@4" },
   { "a header with another magic", chunk_magic, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "a header of another segment", chunk_segment, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "a header of another place", chunk_place, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "a byte longer than the segment", chunk_too_long, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "to the end of the segment", chunk_to_the_end, "0 3 4 5", "0 3 4 5 new@4" },
   { "as long as can be", chunk_longest, "0 2 3 4 5", "0 2 3 4 5 new@4" },
+  { "a damaged length", chunk_damaged_length, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "of an unknown type", chunk_unknown, "0 2 3 4 5", "0 2 3 4 5 new@4" },
   { "an unknown event", unknown_event, ALL, ALL_NEW },
   { "a damaged payload", payload, "0 1 2 3 5", "0 1 2 3 5 new@4" },
@@ -1162,6 +1211,78 @@ test_rings (void)
     }
 }
 
+/* ---- what no file shows ---- */
+
+static void
+test_sizes (void)
+{
+  g_assert_cmpuint (ddebug_log_seg_size_for (MIB), ==, 128 << 10);
+  g_assert_cmpuint (ddebug_log_seg_size_for (8 * MIB - 1), ==, 128 << 10);
+  g_assert_cmpuint (ddebug_log_seg_size_for (8 * MIB), ==, 256 << 10);
+  g_assert_cmpuint (ddebug_log_seg_size_for (64 * MIB - 1), ==, 256 << 10);
+  g_assert_cmpuint (ddebug_log_seg_size_for (64 * MIB), ==, 1 << 20);
+  g_assert_cmpuint (ddebug_log_nr_segs_for (0, 128 << 10, 0), ==, 0);
+  g_assert_cmpuint (ddebug_log_nr_segs_for (MIB, 128 << 10, MIB), ==, 0);
+  g_assert_cmpuint (ddebug_log_nr_segs_for (65536 + 131072 - 1, 128 << 10, 0), ==, 0);
+  g_assert_cmpuint (ddebug_log_nr_segs_for (65536 + 131072, 128 << 10, 0), ==, 1);
+  g_assert_cmpuint (ddebug_log_file_size (3, 128 << 10, MIB), ==, 65536 + MIB + 3 * 131072);
+}
+
+static void
+test_requests (void)
+{
+  struct ddebug_log_request request = { .magic = GUINT32_TO_LE (DDEBUG_LOG_REQUEST_MAGIC), .id = GUINT64_TO_LE (7) };
+  struct ddebug_log_reply reply = { .magic = GUINT32_TO_LE (DDEBUG_LOG_REPLY_MAGIC), .id = GUINT64_TO_LE (7) };
+  DdebugLogRequest asked;
+  DdebugLogReply answered;
+
+  g_assert_false (ddebug_log_parse_request (&request, &asked));
+  g_assert_false (ddebug_log_parse_reply (&reply, &answered));
+  request.crc = GUINT32_TO_LE (canned_crc (&request, sizeof request - 4));
+  reply.crc = GUINT32_TO_LE (canned_crc (&reply, sizeof reply - 4));
+  g_assert_true (ddebug_log_parse_request (&request, &asked));
+  g_assert_true (ddebug_log_parse_reply (&reply, &answered));
+  g_assert_cmpuint (asked.id, ==, 7);
+  g_assert_cmpuint (answered.id, ==, 7);
+  request.magic = reply.magic = 0;
+  request.crc = GUINT32_TO_LE (canned_crc (&request, sizeof request - 4));
+  reply.crc = GUINT32_TO_LE (canned_crc (&reply, sizeof reply - 4));
+  g_assert_false (ddebug_log_parse_request (&request, &asked));
+  g_assert_false (ddebug_log_parse_reply (&reply, &answered));
+}
+
+/* Forged lengths cost no more than a segment: then they are not believed any more. */
+static void
+test_doubts (void)
+{
+  g_autoptr (Log) log = log_new (0);
+  gsize at = put_likeness (log), seg = slot_at (log, 2);
+  guint32 off = at - seg, len = GUINT32_FROM_LE (*(guint32 *) (log->c->bytes + at + 20));
+  guint32 doubts = len;
+
+  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, off, &doubts), ==, off + 128 + len);
+  g_assert_cmpuint (doubts, ==, 0);
+  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, off, &doubts), ==, off + 128);
+}
+
+static void
+test_headless (void)
+{
+  g_autoptr (Log) log = log_new (0);
+  gsize seg = slot_at (log, 2);
+  DdebugLogSeg found;
+
+  seg_crc (log);
+  g_assert_true (ddebug_log_find_headless (log->c->bytes + seg, 4096, &found));
+  g_assert_cmpuint (found.seq, ==, 3);
+  g_assert_false (ddebug_log_find_headless (log->c->bytes + seg, 63, &found));
+  g_assert_false (ddebug_log_find_headless (log->c->bytes + seg, 64, &found));
+  /* a chunk of no segment tells of none */
+  POKE (log, log->at[3], ddebug_log_chunk, seg_seq, 0);
+  RESEAL (log, log->at[3], ddebug_log_chunk);
+  g_assert_false (ddebug_log_find_headless (log->c->bytes + seg, 64 + 128, &found));
+}
+
 int
 main (int argc, char **argv)
 {
@@ -1184,6 +1305,10 @@ main (int argc, char **argv)
   g_test_add_func ("/rules/chunks", test_chunks);
   g_test_add_func ("/rules/the state", test_states);
   g_test_add_func ("/rules/shared rings", test_rings);
+  g_test_add_func ("/rules/sizes", test_sizes);
+  g_test_add_func ("/rules/requests and replies", test_requests);
+  g_test_add_func ("/rules/forged lengths are not believed for ever", test_doubts);
+  g_test_add_func ("/rules/what tells a segment without a header", test_headless);
   status = g_test_run ();
   if (scratch)
     scratch_free (g_steal_pointer (&scratch));
