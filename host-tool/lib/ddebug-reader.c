@@ -295,8 +295,7 @@ ddebug_reader_free (DdebugReader *reader)
 {
   if (!reader)
     return;
-  if (reader->fd >= 0)
-    close (reader->fd);
+  close (reader->fd);
   g_free (reader->path);
   for (guint i = 0; i < N_TABLES; i++)
     g_clear_pointer (&reader->tables[i], g_array_unref);
@@ -428,13 +427,18 @@ ddebug_reader_oldest_epoch (DdebugReader *reader)
   return oldest ? oldest->epoch : 0;
 }
 
+static gboolean
+is_same_file (const struct stat *a, const struct stat *b)
+{
+  return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
+}
+
 gboolean
 ddebug_reader_is_at (DdebugReader *reader, const char *path)
 {
   struct stat mine, there;
 
-  return fstat (reader->fd, &mine) == 0 && lstat (path, &there) == 0 && mine.st_dev == there.st_dev
-         && mine.st_ino == there.st_ino;
+  return fstat (reader->fd, &mine) == 0 && lstat (path, &there) == 0 && is_same_file (&mine, &there);
 }
 
 gboolean
@@ -442,8 +446,8 @@ ddebug_reader_is_sole_file (DdebugReader *reader, int fd)
 {
   struct stat mine, other;
 
-  return fstat (reader->fd, &mine) == 0 && fstat (fd, &other) == 0 && mine.st_dev == other.st_dev
-         && mine.st_ino == other.st_ino && other.st_nlink <= 1;
+  return fstat (reader->fd, &mine) == 0 && fstat (fd, &other) == 0 && is_same_file (&mine, &other)
+         && other.st_nlink <= 1;
 }
 
 uid_t

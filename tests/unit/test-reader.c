@@ -366,6 +366,9 @@ static void
 test_cleared (Fixture *f, gconstpointer data)
 {
   g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  g_autofree char *got = NULL;
+  DdebugUsage usage;
 
   (void) data;
   canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
@@ -377,6 +380,13 @@ test_cleared (Fixture *f, gconstpointer data)
   c->super.first_seg = GUINT64_TO_LE (3);
   canned_super (c, 2);
   assert_file_reads (c, f->path, FALSE, "D 1 ");
+  reader = open_good (f->path);
+  got = read_all (reader);
+  ddebug_reader_usage (reader, &usage);
+  g_assert_cmpuint (usage.cleared, ==, 1);
+  g_assert_cmpuint (usage.data, ==, 1);
+  g_assert_cmpuint (usage.dict, ==, 1);
+  g_assert_cmpuint (usage.unused, ==, 1);
 }
 
 /* ---- damage ---- */
@@ -1274,6 +1284,39 @@ test_random_damage (Fixture *f, gconstpointer data)
     }
 }
 
+/* Which file it is that is read, by path and by descriptor, and that nothing is known of an empty log. */
+static void
+test_identity (Fixture *f, gconstpointer data)
+{
+  g_autofree char *other = g_strconcat (f->path, ".other", NULL);
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  int fd;
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_cmpuint (ddebug_reader_oldest_epoch (reader), ==, 0);
+  g_assert_true (ddebug_reader_is_at (reader, f->path));
+  g_assert_false (ddebug_reader_is_at (reader, other));
+  fd = open (f->path, O_RDWR | O_CLOEXEC);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_true (ddebug_reader_is_sole_file (reader, fd));
+  g_assert_false (ddebug_reader_is_sole_file (reader, -1));
+  g_assert_cmpint (link (f->path, other), ==, 0);
+  g_assert_true (ddebug_reader_is_at (reader, other));
+  g_assert_false (ddebug_reader_is_sole_file (reader, fd));
+  close (fd);
+  g_assert_cmpint (g_unlink (other), ==, 0);
+  canned_write (c, other);
+  g_assert_false (ddebug_reader_is_at (reader, other));
+  fd = open (other, O_RDWR | O_CLOEXEC);
+  g_assert_cmpint (fd, >=, 0);
+  g_assert_false (ddebug_reader_is_sole_file (reader, fd));
+  close (fd);
+  g_assert_cmpint (g_unlink (other), ==, 0);
+}
+
 #define ADD(name, func) g_test_add ("/reader/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
@@ -1289,6 +1332,7 @@ main (int argc, char **argv)
   ADD ("chunks of an earlier use of a slot are not read", test_stale_chunks);
   ADD ("segments that are there twice are read once", test_duplicates);
   ADD ("cleared segments are not read", test_cleared);
+  ADD ("which file it is that is read", test_identity);
   ADD ("a flipped byte costs its chunk only", test_flipped_bytes);
   ADD ("a slot whose segment cannot be told is said", test_lost_slot);
   ADD ("a dictionary without its header is recognized", test_headless_dictionary);
