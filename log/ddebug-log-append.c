@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Chunks, and the account of those that are lost: rules 4, 6, 9 and 10. */
+/* Appending chunks, and accounting for lost ones: rules 4, 6, 9 and 10. */
 #include "ddebug-log-internal.h"
 #include <sys/uio.h>
 
@@ -15,11 +15,11 @@ static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
                        uint64_t bytes)
 {
     log->lost[why].bytes += bytes;
-    log->lost[why].untold_chunks += chunks;
-    log->lost[why].untold_bytes += bytes;
+    log->lost[why].unreported_chunks += chunks;
+    log->lost[why].unreported_bytes += bytes;
 }
 
-/* For the next @need bytes, up to what a segment takes. */
+/* For the next @need bytes, at most what a segment holds. */
 static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 {
     const DdebugLogCursor *cur = ddlog_cursor_of(log, seg_type);
@@ -31,8 +31,8 @@ static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 }
 
 /*
- * A write that was cut short left no whole chunk: the next one begins at the
- * same place.  Where a file's write is cut short, the disk is full.
+ * A short write leaves no whole chunk, and the next one starts at the same
+ * place.  Writing to a regular file is short only if the disk is full.
  */
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                       struct ddebug_log_chunk *c, const void *payload,
@@ -95,28 +95,29 @@ int ddlog_write_event(DdebugLog *log, uint32_t event, uint64_t arg0,
 }
 
 /* Rule 9 */
-static int tell_lost(DdebugLog *log, DdebugLogLoss why)
+static int report_lost(DdebugLog *log, DdebugLogLoss why)
 {
     int r;
 
-    if (!log->lost[why].untold_chunks) {
+    if (!log->lost[why].unreported_chunks) {
         return 0;
     }
-    r = ddlog_write_event(log, loss_events[why], log->lost[why].untold_chunks,
-                          log->lost[why].untold_bytes, 0);
+    r = ddlog_write_event(log, loss_events[why],
+                          log->lost[why].unreported_chunks,
+                          log->lost[why].unreported_bytes, 0);
     if (!r) {
-        log->lost[why].untold_chunks = 0;
-        log->lost[why].untold_bytes = 0;
+        log->lost[why].unreported_chunks = 0;
+        log->lost[why].unreported_bytes = 0;
     }
     return r;
 }
 
 /*
- * Before a chunk; where there is no room for it, later.  The few events that a
- * full log has room for are not spent on saying again how much it lacks, but
- * before the next data, and at its end (@all).
+ * Called before each chunk; without room for the events, they are left for
+ * later.  A full log has room for few: FULL losses are reported before the
+ * next data and when the log is closed (@all) only.
  */
-static int tell_all_lost(DdebugLog *log, bool all)
+static int report_all_lost(DdebugLog *log, bool all)
 {
     int why, r;
 
@@ -124,7 +125,7 @@ static int tell_all_lost(DdebugLog *log, bool all)
         if (why == DDEBUG_LOG_LOSS_FULL && log->full && !all) {
             continue;
         }
-        r = tell_lost(log, why);
+        r = report_lost(log, why);
         if (r) {
             return r == -EXFULL ? 0 : r;
         }
@@ -133,10 +134,10 @@ static int tell_all_lost(DdebugLog *log, bool all)
 }
 
 /*
- * Data must leave room for what is to be told before them, and, where nothing
- * is overwritten, for what may have to be told after them.  Once they found
- * none they go on in a new segment only, or small ones would still slip in
- * between larger ones that are given up.
+ * Data must leave room for the losses reported before them and, in DROP mode,
+ * for events after them.  Once there was none, data continue only in a new
+ * segment: otherwise small chunks would slip in between larger ones that are
+ * dropped.
  */
 static int make_room_for_data(DdebugLog *log, size_t len)
 {
@@ -150,12 +151,12 @@ static int make_room_for_data(DdebugLog *log, size_t len)
         need += EVENT_RESERVE;
     }
     for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
-        need += log->lost[why].untold_chunks ? EVENT_SIZE : 0;
+        need += log->lost[why].unreported_chunks ? EVENT_SIZE : 0;
     }
     return make_room(log, DDEBUG_LOG_SEG_DATA, need);
 }
 
-static int write_introduction(DdebugLog *log)
+static int write_attach_record(DdebugLog *log)
 {
     struct ddebug_log_chunk c = {
         .type = GUINT16_TO_LE(DDEBUG_LOG_CHUNK_ATTACH),
@@ -163,18 +164,18 @@ static int write_introduction(DdebugLog *log)
     };
     int r;
 
-    if (!log->introduction) {
+    if (!log->attach_record) {
         return 0;
     }
-    r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, log->introduction,
-                          log->introduction_len);
+    r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, log->attach_record,
+                          log->attach_record_len);
     if (!r) {
-        g_clear_pointer(&log->introduction, g_free);
+        g_clear_pointer(&log->attach_record, g_free);
     }
     return r;
 }
 
-/* How it went for data; what a full log lacks is said at once, and once. */
+/* Account for an append of data; report the first FULL loss immediately. */
 static void note_data(DdebugLog *log, int r, DdebugLogLoss why, size_t len)
 {
     if (r) {
@@ -182,7 +183,7 @@ static void note_data(DdebugLog *log, int r, DdebugLogLoss why, size_t len)
     }
     if (r && why == DDEBUG_LOG_LOSS_FULL && !log->full) {
         log->full = true;
-        tell_lost(log, DDEBUG_LOG_LOSS_FULL);
+        report_lost(log, DDEBUG_LOG_LOSS_FULL);
     } else if (!r) {
         log->full = false;
     }
@@ -216,10 +217,10 @@ int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
     } else {
         r = make_room_for_data(log, len);
         if (!r) {
-            r = write_introduction(log);
+            r = write_attach_record(log);
         }
         if (!r) {
-            r = tell_all_lost(log, true);
+            r = report_all_lost(log, true);
         }
         if (!r) {
             r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DATA, &c, payload, len);
@@ -245,9 +246,9 @@ static int append_to_dict(DdebugLog *log, uint16_t type, const void *payload,
     if (ddlog_is_overdrawn(log)) {
         return -EXFULL;
     }
-    r = write_introduction(log);
+    r = write_attach_record(log);
     if (!r) {
-        r = tell_all_lost(log, false);
+        r = report_all_lost(log, false);
     }
     if (!r) {
         r = ddlog_write_chunk(log, DDEBUG_LOG_SEG_DICT, &c, payload, len);
@@ -273,12 +274,12 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 
     log->epoch++;
     log->attached = true;
-    g_clear_pointer(&log->introduction, g_free);
+    g_clear_pointer(&log->attach_record, g_free);
     r = append_to_dict(log, DDEBUG_LOG_CHUNK_ATTACH, payload, len);
     if (r == -EXFULL) {
-        log->introduction = g_malloc(len);
-        log->introduction_len = len;
-        memcpy(log->introduction, payload, len);
+        log->attach_record = g_malloc(len);
+        log->attach_record_len = len;
+        memcpy(log->attach_record, payload, len);
         r = 0;
     }
     leave_frozen(log);
@@ -303,7 +304,7 @@ int ddebug_log_append_event(DdebugLog *log, uint32_t event,
     if (ddlog_is_overdrawn(log)) {
         return -EXFULL;
     }
-    r = tell_all_lost(log, event == DDEBUG_LOG_EVENT_CLOSE);
+    r = report_all_lost(log, event == DDEBUG_LOG_EVENT_CLOSE);
     if (!r) {
         r = ddlog_write_event(log, event, arg0, arg1, arg2);
     }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What somebody else has done to the file, and what is done about it. */
+/* Repairing what another program did to the file. */
 #include "ddebug-log-internal.h"
 
-/* Both copies: which of them was cut off does not matter then. */
-static bool mend_cut(DdebugLog *log, uint64_t have, bool *mended,
+/* Write both copies, whichever was cut off. */
+static bool extend_cut(DdebugLog *log, uint64_t have, bool *repaired,
                      GError **error)
 {
     const uint64_t size = ddebug_log_size(log);
@@ -15,11 +15,12 @@ static bool mend_cut(DdebugLog *log, uint64_t have, bool *mended,
     log->must_load = true;
     r = ddlog_preallocate(log->fd, have, size);
     if (r) {
-        /* it would seem whole the next time */
+        /* or it would seem whole next time */
         ddlog_cut(log->fd, have);
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SPACE,
                           "'%s' was cut short to %" PRIu64 " bytes and cannot "
-                          "be made whole: %s; make room on its file system",
+                          "be extended again: %s; free space on its file "
+                          "system",
                           log->path, have, g_strerror(r));
     }
     r = ddlog_write_super(log, &s);
@@ -33,14 +34,15 @@ static bool mend_cut(DdebugLog *log, uint64_t have, bool *mended,
         return false;
     }
     log->must_load = false;
-    *mended = true;
+    *repaired = true;
     return ddlog_fail(error, DDEBUG_LOG_ERROR_IO,
-                      "'%s' was cut short to %" PRIu64 " bytes by somebody; it "
-                      "is whole again, what was cut off is lost: use "
-                      "ddebug-host to resize or clear a log", log->path, have);
+                      "'%s' was cut short to %" PRIu64 " bytes by another "
+                      "program; it has been extended again, but the messages "
+                      "cut off are lost: use ddebug-host to resize or clear a "
+                      "log", log->path, have);
 }
 
-/* What segment @seq of @old holds of the present epoch. */
+/* Copy the chunks of the present epoch from segment @seq of @old. */
 static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
                        uint64_t seq)
 {
@@ -63,7 +65,7 @@ static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
     return r;
 }
 
-/* The dictionary of the present epoch, out of the file that was removed. */
+/* Copy the dictionary of the present epoch from the removed file. */
 static int copy_dict(DdebugLog *log, const DdebugLog *old)
 {
     g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(uint64_t));
@@ -90,8 +92,8 @@ static int copy_dict(DdebugLog *log, const DdebugLog *old)
     return r;
 }
 
-/* An empty log of the size and with the access that the old one has. */
-static DdebugLog *make_heir(const DdebugLog *old, const struct stat *st,
+/* Create an empty log with the size and the permissions of the old one. */
+static DdebugLog *create_heir(const DdebugLog *old, const struct stat *st,
                             GError **error)
 {
     const struct ddebug_log_super *s = &old->super;
@@ -131,11 +133,10 @@ static void swap_files(DdebugLog *a, DdebugLog *b)
 }
 
 /*
- * There was a name, and the file had no other, so nothing of it can be found
- * any more once it is closed.
+ * The file had no other name, so its contents are gone once it is closed.
  */
-static bool begin_anew(DdebugLog *log, const struct stat *st, bool *mended,
-                       GError **error)
+static bool replace_removed(DdebugLog *log, const struct stat *st,
+                            bool *repaired, GError **error)
 {
     g_autoptr(GError) why = NULL;
     struct stat other;
@@ -144,15 +145,15 @@ static bool begin_anew(DdebugLog *log, const struct stat *st, bool *mended,
 
     if (lstat(log->where, &other) == 0) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
-                          "'%s' was replaced by another file; what is logged "
-                          "is lost until that is moved away: a new log is "
-                          "begun then", log->path);
+                          "'%s' was replaced by another file; messages are "
+                          "lost until that file is moved away, then a new log "
+                          "is created", log->path);
     }
-    heir = make_heir(log, st, &why);
+    heir = create_heir(log, st, &why);
     if (!heir) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
-                          "'%s' was removed; what is logged is lost until a "
-                          "new one can be made: %s", log->path, why->message);
+                          "'%s' was removed; messages are lost until a new log "
+                          "can be created: %s", log->path, why->message);
     }
     heir->epoch = log->epoch;
     heir->next_chunk = log->next_chunk;
@@ -161,16 +162,17 @@ static bool begin_anew(DdebugLog *log, const struct stat *st, bool *mended,
     if (r) {
         unlink(log->where);
         ddebug_log_close(heir);
-        return ddlog_fail_io(error, log->path, "cannot begin anew", -r);
+        return ddlog_fail_io(error, log->path, "cannot copy the dictionary to",
+                             -r);
     }
     swap_files(log, heir);
     ddebug_log_close(heir);
     log->must_load = false;
-    *mended = true;
+    *repaired = true;
     return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
-                      "'%s' was removed; a new log was begun there, what was "
-                      "in the old one is lost: use ddebug-host to resize or "
-                      "clear a log", log->path);
+                      "'%s' was removed; a new log was created there, the "
+                      "messages in the old one are lost: use ddebug-host to "
+                      "resize or clear a log", log->path);
 }
 
 static bool load_again(DdebugLog *log, GError **error)
@@ -183,22 +185,22 @@ bool ddebug_log_check(DdebugLog *log, GError **error)
 {
     g_autoptr(GError) why = NULL;
     struct stat st;
-    const bool again = log->mishap_told;
-    bool well, mended = false;
+    const bool again = log->error_reported;
+    bool well, repaired = false;
 
     if (fstat(log->fd, &st) < 0) {
         return true;
     }
     if (st.st_nlink == 0) {
-        well = begin_anew(log, &st, &mended, &why);
+        well = replace_removed(log, &st, &repaired, &why);
     } else if ((uint64_t)st.st_size < ddebug_log_size(log)) {
-        well = mend_cut(log, st.st_size, &mended, &why);
+        well = extend_cut(log, st.st_size, &repaired, &why);
     } else {
         well = !log->must_load || load_again(log, &why);
     }
-    /* what could not be mended is looked at again, and not said again */
-    log->mishap_told = !well && !mended;
-    if (well || (again && log->mishap_told)) {
+    /* retry what could not be repaired, without reporting it again */
+    log->error_reported = !well && !repaired;
+    if (well || (again && log->error_reported)) {
         return true;
     }
     g_propagate_error(error, g_steal_pointer(&why));

@@ -27,7 +27,7 @@ bool ddlog_fail_space(GError **error, const char *path, uint64_t size,
                       int err)
 {
     return ddlog_fail(error, DDEBUG_LOG_ERROR_SPACE,
-                      "no room for '%s' to take %" PRIu64 " bytes: %s; make "
-                      "room on its file system or ask for a smaller size",
+                      "no room for '%s' to take %" PRIu64 " bytes: %s; free "
+                      "space on its file system, or use a smaller size",
                       path, size, g_strerror(err));
 }

@@ -15,12 +15,12 @@ typedef enum {
     DDEBUG_LOG_ERROR_OWNER,         /* another user's: DDEBUG_LOG_OPEN_OWNED */
     DDEBUG_LOG_ERROR_PERMISSION,    /* no permission to open or change it */
     DDEBUG_LOG_ERROR_BUSY,          /* another writer has it */
-    DDEBUG_LOG_ERROR_EMPTY,         /* readers: no writer has formatted it yet */
+    DDEBUG_LOG_ERROR_EMPTY,         /* readers: not formatted yet */
     DDEBUG_LOG_ERROR_FORMAT,        /* not a log; writers: nor of length 0 */
     DDEBUG_LOG_ERROR_VERSION,       /* unknown version or flags */
     DDEBUG_LOG_ERROR_DAMAGED,       /* no superblock is valid */
     DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
-    DDEBUG_LOG_ERROR_SHM,           /* shared rings missing, or of another size */
+    DDEBUG_LOG_ERROR_SHM,           /* no shared rings, or of another size */
     DDEBUG_LOG_ERROR_SPACE,         /* no space left on its file system */
     DDEBUG_LOG_ERROR_IO,            /* any other error of a system call */
 } DdebugLogError;

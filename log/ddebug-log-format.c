@@ -209,7 +209,9 @@ DdebugSegState ddebug_log_parse_seg(const struct ddebug_log_seg *disk,
     return DDEBUG_SEG_VALID;
 }
 
-/* Whether @chunk, @at bytes behind the damaged header @disk, tells its segment. */
+/*
+ * Whether @chunk, @at bytes behind the damaged header @disk, tells its segment.
+ */
 static bool tells_segment(const struct ddebug_log_seg *disk, size_t at,
                           const DdebugChunk *chunk)
 {

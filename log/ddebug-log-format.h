@@ -134,12 +134,12 @@ DdebugSegState ddebug_log_parse_seg(const struct ddebug_log_seg *disk,
  * @slot: the first @len bytes of the slot, header included
  * @seg: set if it is identified
  *
- * The first chunk tells if the header still has its magic or its number.  A slot
- * that was given up has neither, so its chunks stay hidden.  They do as well if
- * a writer died while it wrote the next header there: the crc, which comes last,
- * is zero then, and the number another.  If the first chunk is damaged too, a
- * later one with the number of the header tells; what an earlier use of the slot
- * left has another number.
+ * The first chunk tells if the header still has its magic or its number.  A
+ * slot that was given up has neither, so its chunks stay hidden.  They do as
+ * well if a writer died while it wrote the next header there: the crc, which
+ * comes last, is zero then, and the number another.  If the first chunk is
+ * damaged too, a later one with the number of the header tells; what an
+ * earlier use of the slot left has another number.
  *
  * Returns: false if nothing tells
  */
@@ -218,8 +218,8 @@ bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
 
 /*
  * Whether a header that is not valid is what damage left of a chunk of this
- * place: two of magic, seg_seq and off fit.  What an earlier use of the slot left
- * there is of another segment.
+ * place: two of magic, seg_seq and off fit.  What an earlier use of the slot
+ * left there is of another segment.
  */
 bool ddebug_log_are_remains(const struct ddebug_log_chunk *disk,
                             uint64_t seg_seq, uint32_t off);
@@ -228,7 +228,8 @@ bool ddebug_log_are_remains(const struct ddebug_log_chunk *disk,
  * ddebug_log_skip_damage: where to go on behind a place without a valid chunk.
  * @seg: the whole segment, @seg_size bytes
  * @off: of the place, a multiple of eight, at most @seg_size
- * @doubts: bytes of payloads of damaged chunks that may still be checked in this
+ * @doubts: bytes of payloads of damaged chunks that may still be checked in
+ * this
  *          segment, @seg_size at first: bounds what forged lengths can cost
  *
  * The length in a damaged header may be what is damaged, so it is not followed,

@@ -1,17 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Keeping what led to a guest's death: rule 13 of docs/log-format.md. */
+/*
+ * Keeping the messages that led to a guest's death: rule 13 of docs/log-
+ * format.md.
+ */
 #include "ddebug-log-internal.h"
 
 /*
- * With the dictionary's half at most (ddlog_dict_limit()), at least a quarter
- * is left for what comes later.
+ * The dictionary takes at most half (ddlog_dict_limit()), so that at least a
+ * quarter is left for later messages.
  */
 static uint64_t frozen_limit(uint64_t nr_segs)
 {
     return MAX(nr_segs / 4, 1);
 }
 
-/* The number of the data segment before which @n others of up to @last lie. */
+/* The number of the first of the newest @n data segments up to @last. */
 static uint64_t nth_newest(const DdebugLog *log, uint64_t last, uint64_t n)
 {
     g_autoptr(GArray) order = ddlog_newest_first(log, DDEBUG_LOG_SEG_DATA);
@@ -43,9 +46,9 @@ static uint32_t epoch_of(const DdebugLog *log, uint64_t seq)
 }
 
 /*
- * The last words may go on for a while: asked again in the same epoch, it takes
- * in what has come since, as far as there is room, and gives up nothing for it.
- * Returns whether that changes anything.
+ * A dying guest may keep logging: called again in the same epoch, extend the
+ * range to the present segment if there is room, without giving up its oldest.
+ * Return whether the range changes.
  */
 static bool choose_frozen(const DdebugLog *log, struct ddebug_log_super *s)
 {
@@ -65,8 +68,8 @@ static bool choose_frozen(const DdebugLog *log, struct ddebug_log_super *s)
 }
 
 /*
- * The segment goes on: what is said of the death later needs no other, and a log
- * that is full has none.
+ * Keep appending to this segment: later events about the death then need no new
+ * one, which a full log does not have.
  */
 int ddebug_log_freeze(DdebugLog *log)
 {
@@ -83,7 +86,7 @@ int ddebug_log_freeze(DdebugLog *log)
     return r;
 }
 
-/* A file from anywhere may freeze all that there is, and for ever. */
+/* A forged superblock may freeze everything, for ever: trim the range. */
 void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s)
 {
     const uint64_t first = GUINT64_FROM_LE(s->frozen_first);

@@ -1,29 +1,34 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the parts of the log writer share.  To be included before anything else.
+ * Shared by the parts of the log writer.  Include it first: it asks libc for
+ * its GNU interfaces.
  *
- * What is on disk and the numbered rules named in the parts:
- * docs/log-format.md.  What is kept in memory is a table of the slots, one
- * cursor for each type of segment, and the next numbers; all of it can be found
- * again by reading the segments' headers and the newest chunks.
+ * docs/log-format.md describes the file, and the numbered rules that comments
+ * refer to.  In memory are a table of the slots, a cursor for each type of
+ * segment, and the next numbers; all can be rebuilt from the segments' headers
+ * and the newest chunks.
  *
- * Any write may be the last one (SIGKILL), so each of them leaves a log behind
- * that the rules allow: a header is wiped before the body beneath it changes
- * hands, and written after it; the superblock is written once what it speaks
- * of is in place; the file is cut only after that.
+ * Any write may be the last one (SIGKILL), so each leaves a valid log: a
+ * header is wiped before the body below it is reused, and written after it;
+ * the superblock is written once what it refers to is in place; the file is
+ * cut only after that.
  *
- *   -io        system calls, errors
- *   -super     geometry, superblock
- *   -load      what a former writer left
+ * The parts, from the top; each calls only those below its line:
+ *
+ *   -check     repairing what another program did to the file
  *   -open      opening, formatting, closing
- *   -segment   the next slot
- *   -freeze    what is not overwritten
- *   -append    chunks, losses, state
- *   -rate      how much may be written when
+ *   -request   requests from tools
  *   -resize    size, clear
- *   -request   requests of tools
- *   -check     what somebody else did to the file
- *   -shm       rings in the file, and what a writer that died left there
+ *   -shm       shared rings, and what a dead writer left there
+ *   -load      what an earlier writer left
+ *   -freeze    data that are not overwritten
+ *   -append    chunks, losses, state
+ *   -segment   the next slot
+ *   -rate      the rate limit
+ *   -super     geometry, superblock
+ *   -io        system calls
+ *   -error     errors
+ *   -format    the rules about bytes, which readers share
  */
 #ifndef DDEBUG_LOG_INTERNAL_H
 #define DDEBUG_LOG_INTERNAL_H
@@ -45,8 +50,8 @@
 #include "ddebug-log-writer.h"
 
 /*
- * What data leave free of the last segment of a log that keeps its oldest, for
- * the events that say how it went on: two dozen.
+ * In DROP mode data leave this much of the last segment to later events: two
+ * dozen.
  */
 #define EVENT_RESERVE 4096u
 
@@ -58,7 +63,7 @@ typedef struct DdebugLogSlot {
     uint32_t type;              /* DDEBUG_LOG_SEG_*, or unknown */
     uint32_t epoch;             /* when it was begun */
     bool headless;              /* its header is damaged */
-    uint32_t last_epoch;        /* it holds nothing of a later one */
+    uint32_t last_epoch;        /* it has no chunk of a later one */
 } DdebugLogSlot;
 
 /* The segment that takes the next chunk of its type. */
@@ -69,7 +74,7 @@ typedef struct DdebugLogCursor {
 } DdebugLogCursor;
 
 struct DdebugLog {
-    char *path;                     /* as it was named, for messages */
+    char *path;                     /* as given, for messages */
     char *where;                    /* the same, absolute */
     unsigned flags;                 /* DDEBUG_LOG_OPEN_* */
     int fd;
@@ -82,26 +87,26 @@ struct DdebugLog {
     uint64_t next_seq;
     uint64_t next_chunk;
     uint32_t epoch;
-    uint32_t frozen_epoch;          /* ddebug_log_freeze() was called in it */
+    uint32_t frozen_epoch;          /* of the last ddebug_log_freeze() */
     bool attached;                  /* the epoch was begun by this writer */
     uint64_t last_pass;
-    DdebugShmSeen last_data;        /* what the newest DATA chunk says, when loaded */
+    DdebugShmSeen last_data;        /* of the newest DATA chunk when loaded */
     uint64_t answered;              /* id of the last request answered */
     DdebugLogMode mode;
     struct {
         uint64_t bytes;
-        uint64_t untold_chunks;     /* not in an event yet */
-        uint64_t untold_bytes;
+        uint64_t unreported_chunks; /* in no event yet */
+        uint64_t unreported_bytes;
     } lost[DDEBUG_LOG_NR_LOSSES];
     bool full;                      /* the last data found no room */
-    void *introduction;             /* of the epoch, not written yet; or NULL */
-    size_t introduction_len;
+    void *attach_record;            /* of the epoch, if not written yet */
+    size_t attach_record_len;
     uint64_t rate;                  /* bytes/s; 0: no limit */
     int64_t credit;                 /* bytes that may be written now */
     uint64_t credit_ns;             /* CLOCK_MONOTONIC it is of */
-    bool dry;                       /* it was used up, is not half full yet */
-    bool must_load;                 /* the file is not what slots says */
-    bool mishap_told;               /* by ddebug_log_check(), and it goes on */
+    bool dry;                       /* used up, and not half full again */
+    bool must_load;                 /* slots is out of date */
+    bool error_reported;            /* by ddebug_log_check(), and it persists */
 };
 
 /* -error: these set @error, unless it is NULL, and return false. */
@@ -111,31 +116,31 @@ bool ddlog_fail(GError **error, DdebugLogError code, const char *fmt, ...)
 bool ddlog_fail_io(GError **error, const char *path, const char *what, int err);
 bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 
-/* -io: 0 or a negative errno.  What lies behind the file's end reads as 0. */
+/* -io: these return 0 or a negative errno.  Beyond the end, zeros are read. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
 int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off);
 int ddlog_zero(int fd, uint64_t off, uint64_t len);
-/* A positive errno, as posix_fallocate() has it. */
+/* Returns a positive errno, like posix_fallocate(). */
 int ddlog_preallocate(int fd, uint64_t from, uint64_t to);
-/* Where it fails the tail stays, which is not part of the log. */
+/* If it fails, the tail stays, which is not part of the log. */
 void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
 bool ddlog_lock_byte(int fd, uint64_t byte, short type);
 uint64_t ddlog_clock_ns(clockid_t id);
 
 /* -super */
-/* Of this log, with so many segments. */
+/* Of the file, in bytes, if it had @nr_segs. */
 uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs);
 uint64_t ddlog_slot_off(const DdebugLog *log, uint64_t slot);
-/* How many slots dictionary segments take at most: rule 5. */
+/* The most slots that dictionary segments may take: rule 5. */
 uint64_t ddlog_dict_limit(uint64_t nr_segs);
 bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
                          uint64_t shm_size, GError **error);
-/* Gives it the next generation; what was written last is log->super. */
+/* Writes @s with the next generation; then it is log->super. */
 int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s);
 int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs);
 void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info);
-/* The process that wrote the superblock, by its own word; 0 if there is none. */
+/* The writer that the superblock names, which may be gone; 0 if none counts. */
 uint32_t ddlog_writer_pid(const DdebugLog *log);
 bool ddlog_read_super(DdebugLog *log, GError **error);
 
@@ -154,8 +159,9 @@ static inline DdebugLogPlace ddlog_first_place(const DdebugLog *log)
 }
 
 /*
- * The next chunk at or behind @place in segment @seq, damage skipped; its payload
- * is in @buf, or NULL if it is damaged.  @log: the one that the segment is of;
+ * The next chunk at or behind @place in segment @seq, damage skipped; its
+ * payload is in @buf, or NULL if it is damaged.  @log: the one that the
+ * segment is of;
  * @buf: the whole segment.  Returns false if there is none.
  */
 bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
@@ -173,21 +179,21 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type);
 GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);
 
 bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s);
-/* Whether messages that are frozen may refer to what is in @dict. */
+/* Whether frozen messages may refer to entries of @dict. */
 bool ddlog_frozen_needs(const DdebugLog *log, const DdebugLogSlot *dict);
-/* Nothing is frozen any more. */
+/* Unfreeze everything.  Returns 0 or a negative errno. */
 int ddlog_thaw(DdebugLog *log);
 
 /* -freeze */
-/* In a log of @nr_segs no more are frozen than its share: the oldest go. */
+/* Unfreeze the oldest beyond the share of a log of @nr_segs. */
 void ddlog_thaw_beyond(const DdebugLog *log, uint64_t nr_segs,
                        struct ddebug_log_super *s);
-/* What is frozen in a log that was opened is what a writer may have frozen. */
+/* Unfreeze what no writer can have frozen, in a log that was opened. */
 void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);
-/* More was written than even DDEBUG_LOG_DEBT_MAX allows. */
+/* Whether more was written than even DDEBUG_LOG_DEBT_MAX allows. */
 bool ddlog_is_overdrawn(DdebugLog *log);
 
 /* -append */

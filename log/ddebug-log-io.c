@@ -17,7 +17,7 @@ int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off)
             return -errno;
         }
         if (n == 0) {
-            /* Behind the end lies what a hole would hold. */
+            /* Beyond the end of the file, read zeros as in a hole. */
             memset(buf, 0, len);
             return 0;
         }
@@ -47,8 +47,8 @@ int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off)
 }
 
 /*
- * By writing: where a file system can zero a range (FALLOC_FL_ZERO_RANGE), it waits
- * for the disk to take what is being thrown away.
+ * Write zeros: with FALLOC_FL_ZERO_RANGE, file systems wait for the disk to
+ * take the data that is being discarded.
  */
 int ddlog_zero(int fd, uint64_t off, uint64_t len)
 {
@@ -83,8 +83,8 @@ void ddlog_cut(int fd, uint64_t size)
         r = ftruncate(fd, size);
     } while (r < 0 && errno == EINTR);
     /*
-     * A tail that cannot be cut off is not part of the log: the superblock
-     * bounds it, and the next writer tries again.
+     * If it fails, the tail is not part of the log, which the superblock
+     * bounds; the next writer tries again.
      */
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Finding again what a former writer left: rule 3 of docs/log-format.md. */
+/* Loading the state an earlier writer left: rule 3 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
 bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
@@ -27,9 +27,9 @@ bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
 }
 
 /*
- * Takes over the numbers that the chunks of a segment have used.  Returns how
- * many chunks it saw of those that count for the type: a data segment may hold
- * nothing but events, which have no pass.
+ * Take over the numbers that the chunks of a segment have used.  Return how
+ * many chunks matter for its type: a data segment may hold only events, which
+ * have no pass.
  */
 static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
 {
@@ -46,7 +46,7 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
         log->epoch = MAX(log->epoch, c.epoch);
         if (c.type == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, c.pass);
-            /* if its write was cut short, the ring has what the chunk lacks */
+            /* after a short write the ring still has what the chunk lacks */
             if (log->shm_size && c.payload) {
                 log->last_data = (DdebugShmSeen) {
                     .epoch = c.epoch,
@@ -64,7 +64,7 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
 
 /*
  * Numbers only grow, so the highest are in the newest segment of each type that
- * holds any; all unknown types are taken for one.
+ * has any.  All unknown types count as one.
  */
 static void scan_newest(DdebugLog *log, GArray *order)
 {
@@ -87,7 +87,7 @@ static void scan_newest(DdebugLog *log, GArray *order)
     }
 }
 
-/* Does the segment begin with its epoch? */
+/* Whether the segment starts with the attach record of its epoch. */
 static bool begins_epoch(const DdebugLog *log, uint64_t slot)
 {
     const uint32_t off = DDEBUG_LOG_FIRST_CHUNK;
@@ -103,8 +103,8 @@ static bool begins_epoch(const DdebugLog *log, uint64_t slot)
 }
 
 /*
- * Nothing was put into a dictionary segment once the next one was begun.  So
- * the headers bound its epochs, and the other segments need not be read.
+ * Nothing is appended to a dictionary segment once the next one was begun.  So
+ * the headers bound their epochs, and other segments need not be read.
  */
 static void find_last_epochs(DdebugLog *log, GArray *order)
 {
@@ -123,7 +123,9 @@ static void find_last_epochs(DdebugLog *log, GArray *order)
     }
 }
 
-/* Reads the header of @slot.  A slot whose segment is unknown is unused. */
+/*
+ * Read the header of @slot.  If its segment cannot be identified, it is unused.
+ */
 static int load_slot(DdebugLog *log, uint64_t slot)
 {
     const uint64_t at = ddlog_slot_off(log, slot);
@@ -161,13 +163,13 @@ static int load_slot(DdebugLog *log, uint64_t slot)
     return 0;
 }
 
-/* Whether rule 7 left @a twice, and @b is the one that stays. */
+/* Whether @a and @b are one segment, which rule 7 left twice. */
 static bool is_same_segment(const DdebugLogSlot *a, const DdebugLogSlot *b)
 {
     return a->seq == b->seq && a->type == b->type;
 }
 
-/* Rule 3; of a segment that rule 7 left twice, one copy is wiped. */
+/* Rule 3.  Of a segment that rule 7 left twice, wipe one copy. */
 bool ddlog_load_slots(DdebugLog *log, GError **error)
 {
     g_autoptr(GArray) order = g_array_new(FALSE, FALSE, sizeof(uint64_t));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Opening a log, or making it, and closing it. */
+/* Opening or creating a log, and closing it. */
 #include "ddebug-log-internal.h"
 
 static const char *kind_of(mode_t mode)
@@ -19,19 +19,20 @@ static bool check_kind(const char *path, const struct stat *st, unsigned flags,
 
     if (!S_ISREG(st->st_mode)) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
-                          "'%s' is %s: name a regular file, or one that does "
+                          "'%s' is %s: use a regular file, or a path that does "
                           "not exist yet", path, kind_of(st->st_mode));
     }
     if (st->st_nlink > 1) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_LINKED,
-                          "'%s' has %ju hard links: name a file that has no "
-                          "other name", path, (uintmax_t)st->st_nlink);
+                          "'%s' has %ju hard links: use a file with only one "
+                          "name", path, (uintmax_t)st->st_nlink);
     }
     if (flags & DDEBUG_LOG_OPEN_OWNED && st->st_uid != uid && st->st_uid != 0) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_OWNER,
-                          "'%s' belongs to the user with id %u, who could do "
-                          "anything to it: give it to the user with id %u, who "
-                          "runs this program, or to root, or name another file",
+                          "'%s' belongs to the user with id %u, who could "
+                          "modify it at any time: change its owner to the user "
+                          "with id %u, which runs this program, or to root, or "
+                          "use another file",
                           path, st->st_uid, uid);
     }
     return true;
@@ -42,11 +43,11 @@ static bool set_open_error(GError **error, const char *path, int err)
     switch (err) {
     case ENOENT:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
-                          "there is no '%s', or no directory for it: check the "
-                          "path", path);
+                          "'%s' does not exist, or there is no directory for "
+                          "it: check the path", path);
     case ELOOP:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
-                          "'%s' is %s: name a regular file, or one that does "
+                          "'%s' is %s: use a regular file, or a path that does "
                           "not exist yet", path, kind_of(S_IFLNK));
     case EACCES:
     case EPERM:
@@ -54,7 +55,7 @@ static bool set_open_error(GError **error, const char *path, int err)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
                           "'%s' cannot be opened for writing: %s; give the "
                           "user with id %u write access to it and its "
-                          "directory, or name another file", path,
+                          "directory, or use another file", path,
                           g_strerror(err), geteuid());
     case ENOSPC:
     case EDQUOT:
@@ -65,8 +66,8 @@ static bool set_open_error(GError **error, const char *path, int err)
 }
 
 /*
- * The look before opening is for devices and FIFOs, where opening alone may
- * have an effect; the one after it is what counts.
+ * The check before opening is for devices and FIFOs, which merely opening may
+ * affect; the one after it is what counts.
  */
 static bool open_file(DdebugLog *log, unsigned flags, bool *created,
                       struct stat *st, GError **error)
@@ -87,7 +88,7 @@ static bool open_file(DdebugLog *log, unsigned flags, bool *created,
         return set_open_error(error, log->path, errno);
     }
     if (fstat(log->fd, st) < 0) {
-        return ddlog_fail_io(error, log->path, "cannot look at", errno);
+        return ddlog_fail_io(error, log->path, "cannot stat", errno);
     }
     return check_kind(log->path, st, flags, error);
 }
@@ -104,12 +105,13 @@ static bool take_lock(DdebugLog *log, GError **error)
         return ddlog_fail_io(error, log->path, "cannot lock", err);
     }
     return ddlog_fail(error, DDEBUG_LOG_ERROR_BUSY,
-                      "'%s' is in use, by the process %u as its superblock "
-                      "says: name another file, or end that process first",
+                      "'%s' is in use, by the process %u according to its "
+                      "superblock: use another file, or end that process "
+                      "first",
                       log->path, ddlog_writer_pid(log));
 }
 
-/* Only once it is known to be a log: what is refused stays as it was. */
+/* Called only once it is known to be a log: a refused file stays as it was. */
 static bool give_access(DdebugLog *log, const DdebugLogInfo *info,
                         GError **error)
 {
@@ -119,22 +121,22 @@ static bool give_access(DdebugLog *log, const DdebugLogInfo *info,
         return true;
     }
     if (fstat(log->fd, &st) < 0) {
-        return ddlog_fail_io(error, log->path, "cannot look at", errno);
+        return ddlog_fail_io(error, log->path, "cannot stat", errno);
     }
     if (info->file_group && st.st_gid != *info->file_group &&
         fchown(log->fd, -1, *info->file_group) < 0) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
-                          "'%s' cannot be given to the group with id %u: %s; "
-                          "the user with id %u must own the file and be a "
-                          "member of that group", log->path, *info->file_group,
+                          "the group of '%s' cannot be changed to %u: %s; the "
+                          "user with id %u must own the file and be a member "
+                          "of that group", log->path, *info->file_group,
                           g_strerror(errno), geteuid());
     }
-    /* after the group: changing that may take bits away */
+    /* after the group, since changing that may clear bits */
     if (info->file_mode && (st.st_mode & 07777) != info->file_mode &&
         fchmod(log->fd, info->file_mode) < 0) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
-                          "'%s' cannot be given the mode %#o: %s; the user "
-                          "with id %u must own the file", log->path,
+                          "the mode of '%s' cannot be changed to %#o: %s; the "
+                          "user with id %u must own the file", log->path,
                           info->file_mode, g_strerror(errno), geteuid());
     }
     return true;
@@ -155,9 +157,8 @@ static void new_uuid(uint8_t uuid[16])
 }
 
 /*
- * The superblock comes first, the room after it: whoever dies in between
- * leaves an empty file or a log that was cut short, both of which can be
- * opened.
+ * Write the superblock, then allocate: a death in between leaves an empty file
+ * or a log that is cut short, and either can be opened.
  */
 static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
                    GError **error)
@@ -203,7 +204,10 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     return true;
 }
 
-/* Segments would have to move to make room, so an area comes with a new log only. */
+/*
+ * Only a new log gets an area: in an existing one all segments would have to
+ * move.
+ */
 static bool check_shm(const DdebugLog *log, const DdebugLogInfo *info,
                       GError **error)
 {
@@ -212,15 +216,15 @@ static bool check_shm(const DdebugLog *log, const DdebugLogInfo *info,
     }
     if (!log->shm_size) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
-                          "'%s' was made without room for shared rings "
-                          "(shm=on): name another file, remove this one so "
-                          "that it is made anew, or say shm=off", log->path);
+                          "'%s' was created without shared rings (shm=on): use "
+                          "another file, remove this one to create a new log, "
+                          "or set shm=off", log->path);
     }
     if (info->shm_exact && info->shm_size != log->shm_size) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
                           "'%s' has %" PRIu64 " bytes for shared rings, not "
-                          "%" PRIu64 " (shm-size): leave that out, or remove "
-                          "the file so that it is made anew", log->path,
+                          "%" PRIu64 " (shm-size): omit shm-size, or remove "
+                          "the file to create a new log", log->path,
                           log->shm_size, info->shm_size);
     }
     return true;
@@ -295,7 +299,7 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
     ok = locked;
     /* Only now is its length settled: another writer may just have gone. */
     if (ok && fstat(log->fd, &st) < 0) {
-        ok = ddlog_fail_io(error, path, "cannot look at", errno);
+        ok = ddlog_fail_io(error, path, "cannot stat", errno);
     }
     if (ok && st.st_size == 0) {
         ok = format(log, size, info, error);
@@ -324,11 +328,11 @@ void ddebug_log_close(DdebugLog *log)
         return;
     }
     if (log->fd >= 0) {
-        /* memory that still maps the rings keeps the file open, and so its lock */
+        /* a mapping of the rings keeps the file open, and with it the lock */
         ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_UNLCK);
         close(log->fd);
     }
-    g_free(log->introduction);
+    g_free(log->attach_record);
     g_free(log->slots);
     g_free(log->path);
     g_free(log->where);

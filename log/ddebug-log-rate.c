@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * How much may be written when: a bucket of tokens, one a byte.
+ * The rate limit: a token bucket, one token a byte.
  *
- * It fills at the rate up to one burst, and every byte of a chunk is taken out
- * of it.  That chunks are asked for beforehand (ddebug_log_rate_wait()), one at
- * a time, keeps its level above minus one chunk; what need not ask, above minus
+ * It fills at the rate, up to one burst; each byte of a chunk takes a token.
+ * Data ask first (ddebug_log_rate_wait()), one chunk at a time, which keeps the
+ * level above minus one chunk; chunks that need not ask keep it above minus
  * DDEBUG_LOG_DEBT_MAX and one chunk.  So in t seconds at most
- * rate * t + burst + DDEBUG_LOG_DEBT_MAX bytes and a chunk are written.
+ * rate * t + burst + DDEBUG_LOG_DEBT_MAX bytes and one chunk are written.
  */
 #include "ddebug-log-internal.h"
 
@@ -26,7 +26,7 @@ static void refill(DdebugLog *log)
         (unsigned __int128)(now - log->credit_ns) * log->rate / NS_PER_S;
 
     if (!more) {
-        /* what has passed of the next byte's time is not forgotten */
+        /* keep the fraction of the next byte's time that has passed */
         return;
     }
     log->credit += more < room ? (uint64_t)more : room;

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Requests of tools: docs/log-format.md, "Requests". */
+/* Requests from tools: docs/log-format.md, "Requests". */
 #include "ddebug-log-internal.h"
 
 /*
- * A request that a tool wrote to a former writer must not be served now: it
- * has given up.  While a tool has the request lock, the request may be meant
- * for us, and stays.
+ * Do not serve a request that was written to an earlier writer: its tool has
+ * given up.  While a tool holds the request lock, the request may be meant for
+ * us: keep it.
  */
 int ddlog_drop_stale_request(DdebugLog *log)
 {
@@ -79,6 +79,6 @@ void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request)
     reply.error = GUINT32_TO_LE(err);
     ddebug_log_seal(&reply, sizeof(reply));
     log->answered = request->id;
-    /* A reply that cannot be written: the tool gives up by itself. */
+    /* If the reply cannot be written, the tool times out. */
     ddlog_write_at(log->fd, &reply, sizeof(reply), DDEBUG_LOG_REPLY_OFF);
 }

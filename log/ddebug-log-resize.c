@@ -24,7 +24,10 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
     return true;
 }
 
-/* What a dictionary segment is kept for: data of @epoch and later, frozen data. */
+/*
+ * Which data need a dictionary segment: those of @epoch and later, and frozen
+ * ones.
+ */
 typedef struct DdebugLogNeed {
     uint32_t epoch;
     bool frozen;
@@ -50,10 +53,10 @@ static guint count_needed(const DdebugLog *log, const GArray *dict,
 }
 
 /*
- * The segment that is written first, then those that are frozen, then the
- * others: in this order they are chosen.
+ * Data segments in the order in which they are chosen: the one being written,
+ * the frozen ones, the others.
  */
-static GArray *dearest_first(const DdebugLog *log)
+static GArray *order_to_keep(const DdebugLog *log)
 {
     GArray *order = ddlog_newest_first(log, DDEBUG_LOG_SEG_DATA);
     guint i, at = 1;
@@ -71,14 +74,14 @@ static GArray *dearest_first(const DdebugLog *log)
 }
 
 /*
- * Marks the newest data segments that fit into nr_segs together with the
+ * Mark the newest data segments that fit in nr_segs together with the
  * dictionary segments of their epochs.  The newest data segment and the newest
- * epoch's dictionary are never given up; an older dictionary is, where it is
- * the newest data segment's alone.  Returns false if not even they fit.
+ * epoch's dictionary are always kept; an older dictionary that only the newest
+ * data segment needs is not.  Return false if not even these fit.
  */
 static bool choose_keep(const DdebugLog *log, uint64_t nr_segs, bool *keep)
 {
-    g_autoptr(GArray) data = dearest_first(log);
+    g_autoptr(GArray) data = order_to_keep(log);
     g_autoptr(GArray) dict = ddlog_newest_first(log, DDEBUG_LOG_SEG_DICT);
     const guint limit = ddlog_dict_limit(nr_segs);
     DdebugLogNeed need = { .epoch = log->epoch };
@@ -143,9 +146,8 @@ static int drop_rest_of(DdebugLog *log, bool dict, const bool *keep)
 }
 
 /*
- * Oldest first, and the dictionary after the data, so that whoever dies in
- * here leaves no hole in what is left.  Segments of unknown types go with the
- * data.
+ * Oldest first, and the dictionary after the data, so that a death in here
+ * leaves no hole.  Segments of unknown types are dropped with the data.
  */
 static int drop_rest(DdebugLog *log, const bool *keep)
 {
@@ -154,7 +156,7 @@ static int drop_rest(DdebugLog *log, const bool *keep)
     return r ? r : drop_rest_of(log, true, keep);
 }
 
-/* The body first, so that a header never vouches for half a segment. */
+/* Write the body first: a header never vouches for half a segment. */
 static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
 {
     int r = ddlog_read_at(log->fd, buf, log->seg_size,
@@ -166,14 +168,15 @@ static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
                            ddlog_slot_off(log, to) + DDEBUG_LOG_FIRST_CHUNK);
     }
     if (!r) {
-        r = ddlog_write_at(log->fd, buf, DDEBUG_LOG_FIRST_CHUNK, ddlog_slot_off(log, to));
+        r = ddlog_write_at(log->fd, buf, DDEBUG_LOG_FIRST_CHUNK,
+                           ddlog_slot_off(log, to));
     }
     return r;
 }
 
 /*
- * Moves what is kept below nr_segs; to[] is where each slot's segment is.
- * Until the superblock is written a moved segment is in both places.
+ * Move the segments to be kept below nr_segs; to[] is where each slot's segment
+ * is.  Until the superblock is written, a moved segment is in both places.
  */
 static int move_down(DdebugLog *log, uint64_t nr_segs, bool *keep, uint64_t *to)
 {
@@ -244,7 +247,7 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
         log->super = was;
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
                           "the dictionary of the newest boot in '%s' does not "
-                          "fit %" PRIu64 " bytes: ask for a larger size",
+                          "fit in %" PRIu64 " bytes: use a larger size",
                           log->path, ddlog_size_with(log, nr_segs));
     }
     for (i = 0; i < log->nr_segs; i++) {
@@ -302,7 +305,7 @@ bool ddebug_log_clear(DdebugLog *log, GError **error)
     uint64_t first, i;
     int r;
 
-    /* what may be overwritten for it is to be hidden anyhow */
+    /* whatever this overwrites was to be hidden anyway */
     r = ddlog_thaw(log);
     if (!r) {
         log->mode = DDEBUG_LOG_OVERWRITE;

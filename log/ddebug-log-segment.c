@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Which slot the next segment takes: rule 5 of docs/log-format.md. */
+/* Choosing the slot of the next segment: rule 5 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
 /* By number; of equal ones the copy that counts comes first. */
@@ -81,8 +81,8 @@ static void leave(DdebugLogCursor *cur, uint64_t slot)
 }
 
 /*
- * Whatever was still being written there goes on elsewhere: the dictionary of an
- * epoch that has ended may go while its successor could not introduce itself yet.
+ * Close the cursor if it is in @slot: the dictionary of an epoch that has ended
+ * may be wiped before the next epoch's attach record found room.
  */
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
 {
@@ -95,14 +95,14 @@ int ddlog_wipe_slot(DdebugLog *log, uint64_t slot)
                           ddlog_slot_off(log, slot));
 }
 
-/* What the table of slots says.  Slots: nr_segs, where there is none. */
+/* A summary of the slots.  A slot of nr_segs means: none. */
 typedef struct DdebugLogCensus {
     uint64_t unused;
     uint64_t nr_unused;
-    uint64_t oldest_data;       /* that is not frozen */
-    uint64_t oldest_dict;       /* that no frozen data refer to */
+    uint64_t oldest_data;       /* not frozen; unknown types included */
+    uint64_t oldest_dict;       /* not needed by frozen data */
     uint64_t nr_dict;
-    uint32_t data_epoch;        /* no data but frozen ones are of one below it */
+    uint32_t data_epoch;        /* the lowest of data that are not frozen */
 } DdebugLogCensus;
 
 static void take_older(const DdebugLog *log, uint64_t *oldest, uint64_t slot)
@@ -141,7 +141,7 @@ static void take_census(const DdebugLog *log, DdebugLogCensus *c)
     }
 }
 
-/* No data refer to the oldest dictionary segment. */
+/* Whether no data refer to the oldest dictionary segment. */
 static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 {
     return c->oldest_dict < log->nr_segs &&
@@ -149,10 +149,10 @@ static bool dict_is_dead(const DdebugLog *log, const DdebugLogCensus *c)
 }
 
 /*
- * Where the dictionary has its half, its oldest segment has to go, and before
- * it the data that refer to it; save for the segment that data are being put
- * into, whose oldest messages lose their callsites then.  What the newest epoch
- * has in the dictionary stays: then there is no slot, -EXFULL.
+ * The dictionary has its half of the slots: free its oldest segment, and
+ * before it the data that refer to it, but for the segment that data are being
+ * written to, whose oldest messages lose their callsites.  The newest epoch's
+ * dictionary is kept: if nothing else is left, there is no slot, -EXFULL.
  */
 static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 {
@@ -172,11 +172,12 @@ static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
         DdebugLogSlot *s = &log->slots[i];
 
         if (ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) && s->epoch <= epoch &&
-            !ddlog_is_frozen(log, s) && !(log->data.open && log->data.slot == i)) {
+            !ddlog_is_frozen(log, s) &&
+            !(log->data.open && log->data.slot == i)) {
             g_array_append_val(data, i);
         }
     }
-    /* the oldest first: whoever dies in here leaves no hole */
+    /* oldest first: a death in here leaves no hole */
     ddlog_sort_desc_by_seq(log, data);
     for (i = data->len; i-- > 0 && !r; ) {
         r = ddlog_wipe_slot(log, g_array_index(data, uint64_t, i));
@@ -185,8 +186,8 @@ static int free_oldest_dict(DdebugLog *log, const DdebugLogCensus *c)
 }
 
 /*
- * Where nothing is overwritten, data leave an eighth of the slots to the
- * dictionary, so that the guest can introduce itself, and its callsites, later.
+ * In DROP mode data leave an eighth of the slots to the dictionary, so that
+ * later attach records and callsites find room.
  */
 static uint64_t kept_for_dict(const DdebugLog *log, const DdebugLogCensus *c)
 {
@@ -195,7 +196,7 @@ static uint64_t kept_for_dict(const DdebugLog *log, const DdebugLogCensus *c)
     return share > c->nr_dict ? share - c->nr_dict : 0;
 }
 
-/* As pick_slot(), where the oldest are kept. */
+/* pick_slot() for DROP mode. */
 static int pick_unused_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
 {
     DdebugLogCensus c;
@@ -218,7 +219,7 @@ static int pick_unused_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     return -EXFULL;
 }
 
-/* All of the dictionary's half is a dead guest's, and not the present one's. */
+/* Whether frozen data of earlier epochs need all of the dictionary's half. */
 static bool is_starved(const DdebugLog *log, const DdebugLogCensus *c)
 {
     return c->oldest_dict == log->nr_segs &&
@@ -236,7 +237,9 @@ static int pick_slot(DdebugLog *log, uint32_t type, uint64_t *slot)
     take_census(log, &c);
     if (type == DDEBUG_LOG_SEG_DICT &&
         c.nr_dict >= ddlog_dict_limit(log->nr_segs)) {
-        /* without an introduction all that the living guest says is lost */
+        /*
+         * without an attach record all messages of the running guest are lost
+         */
         if (is_starved(log, &c)) {
             r = ddlog_thaw(log);
             if (r) {
@@ -269,11 +272,11 @@ DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type)
 }
 
 /*
- * The number is used up and the slot unused also where the write fails: nobody
- * knows what reached the disk.
+ * If a write fails, nobody knows what reached the disk: the number is used up
+ * and the slot is unused all the same.
  *
- * What the slot had goes first.  A guest that knows where its bytes end up could
- * have put there what is a chunk of the segment that comes, checksums and all.
+ * Zero the slot first: a guest that knows where its bytes end up could have
+ * placed a chunk of the new segment there, checksums and all.
  */
 int ddlog_begin_segment(DdebugLog *log, uint32_t type)
 {
@@ -310,7 +313,11 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         .epoch = log->epoch,
         .last_epoch = log->epoch,
     };
-    *cur = (DdebugLogCursor) { .open = true, .slot = slot, .off = DDEBUG_LOG_FIRST_CHUNK };
+    *cur = (DdebugLogCursor) {
+        .open = true,
+        .slot = slot,
+        .off = DDEBUG_LOG_FIRST_CHUNK,
+    };
     return 0;
 }
 

@@ -2,12 +2,12 @@
 /*
  * Shared rings: docs/log-format.md, "Shared rings".
  *
- * What is left in a ring is known by the words that lie beside it: the guest's
- * (head, reserve) and the device's (drained).  All were stored into pages of the
- * file, in the order in which a CPU stores, so whatever instant the process was
- * killed in, they are what they were then; no barrier is needed to read them, for
- * nobody stores any more.  The guest may have stored anything there: a position
- * becomes an offset only modulo the ring's size, which was checked.
+ * The words beside a ring tell what is left in it: the guest's (head, reserve)
+ * and the device's (drained).  They were stored to pages of the file in CPU
+ * order, so they are as they were when the process was killed; reading them
+ * needs no barrier, since nobody stores any more.  The guest may have stored
+ * anything: a position becomes an offset only modulo the ring's size, which
+ * was checked.
  */
 #include "ddebug-log-internal.h"
 #include <sys/mman.h>
@@ -52,11 +52,14 @@ static bool is_ring(const struct virtio_ddebug_stream_desc *d, uint32_t epoch,
            ring_size <= room;
 }
 
-/* The rules that the device holds against a guest that runs; NULL: it keeps them. */
+/*
+ * The rule that is broken, by those the device holds a running guest to; or
+ * NULL.
+ */
 static const char *broken_rule(const DdebugShmRing *r, uint64_t subbuf)
 {
     if (r->head > INT64_MAX || r->head % DDEBUG_REC_ALIGN) {
-        return "its head is no position";
+        return "its head is not a valid position";
     }
     if (r->reserve < r->head) {
         return "its reserve is behind its head";
@@ -66,7 +69,7 @@ static const char *broken_rule(const DdebugShmRing *r, uint64_t subbuf)
     }
     if (r->next > r->head || r->next % DDEBUG_REC_ALIGN ||
         (r->next % subbuf && r->next % subbuf < SUBBUF_HDR)) {
-        return "it begins at no position";
+        return "it does not start at a valid position";
     }
     return NULL;
 }
@@ -107,7 +110,7 @@ static void take_ring(DdebugShmRing *r, const DdebugShmPage *page,
         r->next = r->head;
     } else if (r->reserve > r->ring_size &&
                ROUND_DOWN(r->next, subbuf) < r->reserve - r->ring_size) {
-        /* overwritten in part: the begin of the oldest sub-buffer that is whole */
+        /* partly overwritten: start at the oldest whole sub-buffer */
         r->next = ROUND_UP(r->reserve - r->ring_size, subbuf);
     }
 }
@@ -172,7 +175,9 @@ size_t ddebug_shm_next_span(int fd, DdebugShmRing *r, uint8_t *buf)
 
 /* The next writer */
 
-/* Of a ring, in the file: everything before @pos is in the log, or was given up. */
+/*
+ * Note in the file that everything before @pos is in the log, or was given up.
+ */
 static void write_drained(DdebugLog *log, const DdebugShmRing *r, uint64_t pos)
 {
     const uint64_t word = GUINT64_TO_LE(pos);
@@ -195,14 +200,14 @@ uint64_t ddebug_log_recover(DdebugLog *log)
         while ((len = ddebug_shm_next_span(log->fd, &ring, buf))) {
             ring.data.pass = pass;
             ddebug_log_append_data(log, &ring.data, buf, len);
-            /* whoever goes on, should we die here, does not take it twice */
+            /* if we die here, the next writer does not append it twice */
             write_drained(log, &ring, ring.next);
             log->last_pass = pass;
             chunks++;
             bytes += len;
         }
         if (ring.broken_rule) {
-            /* how much it was is not known */
+            /* how many bytes is unknown */
             ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_IO, 1, 0);
         }
     }
@@ -218,7 +223,7 @@ uint64_t ddebug_log_recover(DdebugLog *log)
     return chunks;
 }
 
-/* The mapping; counted by hand, since QEMU is held to GLib 2.56 */
+/* The mapping; counted by hand, since g_atomic_rc_box_*() needs GLib 2.58 */
 
 DdebugShm *ddebug_shm_ref(DdebugShm *shm)
 {
@@ -235,9 +240,9 @@ void ddebug_shm_unref(DdebugShm *shm)
 }
 
 /*
- * Do stores and pwrite() see each other, at once?  File systems that fetch and
- * keep pages by themselves (FUSE, network) need not.  The area is zeros, and is
- * left so.
+ * Check that stores and pwrite() see each other at once.  File systems that
+ * cache pages by themselves (FUSE, network) need not.  The area is zeros, and
+ * stays so.
  */
 static int check_coherent(DdebugLog *log, const DdebugShm *shm)
 {
@@ -262,9 +267,8 @@ static int check_coherent(DdebugLog *log, const DdebugShm *shm)
 }
 
 /*
- * A guest that shares the area finds nothing there of another's that had it.  By
- * writing, so that a file system with no room left says so here and not by a
- * signal later.
+ * Do not show a guest what another one left in the area.  Write zeros, so that
+ * a full file system is an error here rather than a signal later.
  */
 static int wipe_area(DdebugLog *log)
 {
@@ -280,9 +284,9 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
 
     if (base == MAP_FAILED) {
         ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
-                   "'%s' cannot be mapped into memory, which shm=on needs: %s; "
-                   "put it on a local file system (tmpfs, ext4, XFS), or say "
-                   "shm=off", log->path, g_strerror(errno));
+                   "'%s' cannot be mapped into memory, which shm=on requires: "
+                   "%s; put it on a local file system (tmpfs, ext4, XFS), or "
+                   "set shm=off", log->path, g_strerror(errno));
         return NULL;
     }
     shm = g_new(DdebugShm, 1);
@@ -293,9 +297,9 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
     }
     if (r == -EBADE) {
         ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
-                   "the file system of '%s' does not show at once what is "
-                   "stored into a mapping of a file, which shm=on needs: put "
-                   "it on another (tmpfs, ext4, XFS), or say shm=off",
+                   "the file system of '%s' does not make stores to a mapped "
+                   "file visible at once, which shm=on requires: use another "
+                   "one (tmpfs, ext4, XFS), or set shm=off",
                    log->path);
     } else if (r) {
         ddlog_fail_io(error, log->path, "cannot use the shared rings of", -r);

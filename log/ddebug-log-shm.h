@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What a writer that died has left in the rings that it shared with a guest.
+ * Messages that a writer which died left in the rings it shared with a guest.
  *
- * The next writer appends it to the log, and until then readers show it, so both
- * find it by what is in here.  It needs libc and GLib only.  Nobody may be writing
- * the log; the bytes are a guest's, and may be any.
+ * The next writer appends them to the log; until then readers show them.  Both
+ * use these functions.  Nobody may be writing the log.  The bytes are the
+ * guest's: any value must be expected.
  */
 #ifndef DDEBUG_LOG_SHM_H
 #define DDEBUG_LOG_SHM_H
@@ -32,7 +32,7 @@ static inline bool ddebug_shm_is_geometry(uint8_t context, uint8_t subbuf_shift,
 
 /*
  * How far the newest DATA chunk of the log reaches.  It alone may have been
- * written without the device having come to store in its ring that it was.
+ * written although the device died before it stored so in the ring.
  */
 typedef struct DdebugShmSeen {
     uint32_t epoch;
@@ -44,10 +44,10 @@ typedef struct DdebugShmRing {
     uint64_t off;               /* of its descriptor, in the area */
     uint32_t ring_size;
     uint64_t reserve;
-    uint64_t next;              /* position of what is left */
+    uint64_t next;              /* position of the next span */
     uint64_t head;
-    const char *broken_rule;    /* why nothing more can be had of it; or NULL */
-    DdebugLogData data;         /* of the span that was read last, but its pass */
+    const char *broken_rule;    /* why no more can be read from it; or NULL */
+    DdebugLogData data;         /* of the last span read, but for its pass */
 } DdebugShmRing;
 
 /**
@@ -55,7 +55,7 @@ typedef struct DdebugShmRing {
  * @fd: the log
  * @shm_size: super.shm_size
  * @seen: of the log
- * @off: bytes from the begin of the area, 0 at first; goes behind the ring
+ * @off: bytes from the start of the area, 0 at first; advanced past the ring
  *
  * Rings do not overlap, so that all of them have no more bytes than the area.
  *

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The log's geometry, and the superblock that it stands in. */
+/* The geometry of a log, and its superblock. */
 #include "ddebug-log-internal.h"
 
 uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs)
@@ -21,14 +21,14 @@ bool ddebug_log_check_size(uint64_t size, GError **error)
 {
     if (size < DDEBUG_LOG_SIZE_MIN) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
-                          "a log of %" PRIu64 " bytes is too small; the "
-                          "smallest is 1M (%llu bytes)", size,
+                          "a log size of %" PRIu64 " bytes is too small; the "
+                          "minimum is 1M (%llu bytes)", size,
                           DDEBUG_LOG_SIZE_MIN);
     }
     if (size > DDEBUG_LOG_SIZE_MAX) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
-                          "a log of %" PRIu64 " bytes is too large; the "
-                          "largest is 1T (%llu bytes)", size,
+                          "a log size of %" PRIu64 " bytes is too large; the "
+                          "maximum is 1T (%llu bytes)", size,
                           DDEBUG_LOG_SIZE_MAX);
     }
     return true;
@@ -37,13 +37,14 @@ bool ddebug_log_check_size(uint64_t size, GError **error)
 bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
                          uint64_t shm_size, GError **error)
 {
-    if (ddebug_log_nr_segs_for(size, seg_size, shm_size) < DDEBUG_LOG_NR_SEGS_MIN) {
+    if (ddebug_log_nr_segs_for(size, seg_size, shm_size) <
+        DDEBUG_LOG_NR_SEGS_MIN) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_SIZE,
-                          "%" PRIu64 " bytes are too few for '%s', which was "
-                          "made with segments of %u KiB and %" PRIu64 " KiB for "
-                          "shared rings: ask for at least "
-                          "%" PRIu64 " bytes, or remove the file so that it is "
-                          "made anew", size, path, seg_size >> 10,
+                          "%" PRIu64 " bytes are too few for '%s', which has "
+                          "segments of %u KiB and %" PRIu64 " KiB of shared "
+                          "rings: use a size of at least %" PRIu64 " bytes, or "
+                          "remove the file to create a new log", size, path,
+                          seg_size >> 10,
                           shm_size >> 10,
                           ddebug_log_file_size(DDEBUG_LOG_NR_SEGS_MIN, seg_size,
                                           shm_size));
@@ -100,7 +101,7 @@ void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info)
     }
 }
 
-/* Both copies; what lies behind the end of the file is not theirs. */
+/* Reads both copies; @len: how many bytes of them the file has. */
 static int read_supers(const DdebugLog *log,
                        struct ddebug_log_super copies[2], size_t *len)
 {
@@ -137,26 +138,26 @@ static bool fail_super(const DdebugLog *log, DdebugSuperState state,
     case DDEBUG_SUPER_OTHER:
     case DDEBUG_SUPER_VERSION:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
-                          "'%s' is a log of version %u, this program writes "
-                          "version %u: name another file, or use the program "
-                          "that wrote it", log->path, super->version,
+                          "'%s' is a log of version %u, but this program "
+                          "writes version %u: use another file, or the program "
+                          "that created this one", log->path, super->version,
                           DDEBUG_LOG_VERSION);
     case DDEBUG_SUPER_GOOD:
     case DDEBUG_SUPER_FEATURES:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_VERSION,
-                          "'%s' uses features (incompat %#x, compat %#x) that "
-                          "this program does not know: name another file, or "
-                          "use a newer program", log->path, super->incompat,
+                          "'%s' uses features (incompat %#x, compat %#x) "
+                          "unknown to this program: use a newer program, or "
+                          "another file", log->path, super->incompat,
                           super->compat);
     case DDEBUG_SUPER_DAMAGED:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_DAMAGED,
-                          "both superblocks of '%s' are damaged: name another "
+                          "both superblocks of '%s' are damaged: use another "
                           "file, or remove this one", log->path);
     case DDEBUG_SUPER_NOTHING:
     case DDEBUG_SUPER_FOREIGN:
     default:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_FORMAT,
-                          "'%s' is not a virtio-ddebug log and not empty: name "
+                          "'%s' is not a virtio-ddebug log and not empty: use "
                           "another file, or remove this one", log->path);
     }
 }

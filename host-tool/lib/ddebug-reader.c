@@ -84,19 +84,19 @@ set_super_error (GError **error, const char *path, DdebugSuperState state, const
     {
     case DDEBUG_SUPER_NOTHING:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_EMPTY,
-                   "%s: is empty, no QEMU has opened it as a log yet; --wait waits for one", path);
+                   "%s: is empty: no QEMU has opened it as a log yet; --wait waits for that", path);
       break;
     case DDEBUG_SUPER_OTHER:
     case DDEBUG_SUPER_VERSION:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
-                   "%s: is a log of version %u, this tool reads version %u; "
-                   "use the ddebug-host that belongs to the device that wrote it",
+                   "%s: is a log of version %u, but this tool reads version %u; "
+                   "use the ddebug-host that came with the device that wrote it",
                    path, super->version, DDEBUG_LOG_VERSION);
       break;
     case DDEBUG_SUPER_FEATURES:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_VERSION,
                    "%s: uses features 0x%x that this tool does not know; "
-                   "use the ddebug-host that belongs to the device that wrote it",
+                   "use the ddebug-host that came with the device that wrote it",
                    path, super->incompat & ~DDEBUG_LOG_INCOMPAT_KNOWN);
       break;
     case DDEBUG_SUPER_DAMAGED:

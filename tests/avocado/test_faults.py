@@ -186,5 +186,5 @@ class Faults(FailingDisk, FloodTest):
         self.assertGreater(found.total_lost, 0)
         output = guest.qemu_output()
         self.assertEqual((output.count("was cut short"), output.count("was replaced by another file"),
-                          output.count("was removed; a new log was begun")), (1, 1, 2), output)
+                          output.count("was removed; a new log was created")), (1, 1, 2), output)
         self.assertEqual(len(output.splitlines()), 4, output)

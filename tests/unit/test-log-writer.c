@@ -1788,7 +1788,7 @@ static void test_begun_anew(void)
     unlink(path);
     g_clear_error(&error);
     g_assert_false(ddebug_log_check(log, &error));
-    g_assert_nonnull(strstr(error->message, "a new log was begun"));
+    g_assert_nonnull(strstr(error->message, "a new log was created"));
     g_assert_true(ddebug_log_check(log, NULL));
     put_range(log, 40, 60);
     {
@@ -1823,7 +1823,7 @@ static void test_begun_anew_larger(void)
     g_assert_true(ddebug_log_resize(log, 64 * MIB, NULL));
     unlink(path);
     g_assert_false(ddebug_log_check(log, &error));
-    g_assert_nonnull(strstr(error->message, "a new log was begun"));
+    g_assert_nonnull(strstr(error->message, "a new log was created"));
     {
         g_autoptr(View) v = view(path);
 

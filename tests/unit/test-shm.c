@@ -695,7 +695,7 @@ test_resize_keeps_the_rings (Fixture *f, gconstpointer data)
   reopen (f);
   g_assert_false (ddebug_log_resize (f->log, SHM_SIZE, &error));
   g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
-  g_assert_nonnull (strstr (error->message, "1024 KiB for shared rings"));
+  g_assert_nonnull (strstr (error->message, "1024 KiB of shared rings"));
 }
 
 static void
