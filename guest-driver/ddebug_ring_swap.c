@@ -88,7 +88,10 @@ static void ddebug_ring_swap(void *data)
 	}
 	if (new)
 		ddebug_ring_continue(new, old);
-	/* producer:C6: the new ring is complete when found, by other CPUs, too */
+	/*
+	 * producer:C6: the new ring is complete when found.  On other CPUs, pairs with the
+	 * loads in ddebug_view_ring() and ddebug_cpu_stats()
+	 */
 	smp_store_release(&c->ring[swap->context], new);
 	swap->old = old;
 }
