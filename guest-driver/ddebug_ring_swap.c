@@ -305,7 +305,7 @@ void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone)
 
 /**
  * ddebug_rings_free_gone() - free rings that were replaced
- * @gone: the rings; nobody refers to them any more
+ * @gone: the rings; no CPU has them any more, readers in the guest may
  *
  * Context: Process.  Sleeps.
  */
