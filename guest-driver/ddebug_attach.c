@@ -76,7 +76,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	else if (!old)
 		ddebug_dict_unannounce();
 	ddebug_transport_unlock();
-	ddebug_rings_free(&gone);
+	ddebug_rings_free_gone(&gone);
 	if (err)
 		return err;
 
@@ -116,7 +116,7 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	ddebug_rings_unlock();
 	/* wait for handlers that have seen it */
 	synchronize_rcu();
-	ddebug_rings_free(&gone);
+	ddebug_rings_free_gone(&gone);
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);
 

@@ -247,7 +247,7 @@ static struct ddebug_return *ddebug_find_return(unsigned long address)
 	unsigned long found;
 
 	for (;; i = (i + 1) % ARRAY_SIZE(returns)) {
-		/* B: pairs with ddebug_add_return:A */
+		/* B: pairs with ddebug_add_return:A: the address before the descriptor */
 		found = smp_load_acquire(&returns[i].address);
 		if (found == address)
 			return &returns[i];
@@ -273,7 +273,7 @@ static void ddebug_add_return(unsigned long address, const struct _ddebug *d)
 	if (!returns[i].address)
 		nr_returns++;
 	WRITE_ONCE(returns[i].d, d);
-	/* A: the descriptor is there for whoever finds the address. */
+	/* A: pairs with ddebug_find_return:B: the descriptor before the address */
 	smp_store_release(&returns[i].address, address);
 }
 

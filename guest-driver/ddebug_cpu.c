@@ -98,7 +98,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
 		ddebug_ring_show(r);
-		/* complete for whoever finds it: pairs with READ_ONCE() in ddebug_cpu_stats() */
+		/* complete when found: pairs with ddebug_view_ring() and ddebug_cpu_stats() */
 		smp_store_release(&c->ring[i], r);
 		mutex_unlock(&ddebug_active_mutex);
 	}

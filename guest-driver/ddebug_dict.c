@@ -25,7 +25,7 @@
  * comes with another (ddebug_dict_learn_ask()), work finds or makes the entry of that
  * format, which differs from the first entry in the format of packed records, puts
  * both into the map, and announces the entry; until the host has it, messages are text.
- * A callsite that goes on to change its format stays with that one.
+ * If a callsite changes its format again, the map keeps that one.
  *
  * The address identifies the format as long as what is there cannot change: it is in
  * memory that the kernel or a module has mapped read-only, and when a module goes,
@@ -280,9 +280,8 @@ static void ddebug_map_pack(struct ddebug_map *m, const char *fmt,
 }
 
 /*
- * Does @fmt never change until its module goes?  What is read-only in the kernel's image
- * and in modules does not: that is where constants are.  Elsewhere a format is somebody's
- * buffer.
+ * Is @fmt constant until its module goes?  What is read-only in the kernel's image and in
+ * modules is: constants are there.  Anywhere else, a format is somebody's buffer.
  */
 static bool ddebug_is_constant(const char *fmt)
 {

@@ -1573,7 +1573,7 @@ void ddebug_hook_stop(void)
 	watching = false;
 	cancel_delayed_work_sync(&maintain_work);
 
-	/* ... so stock's functions may change flags besides ours. */
+	/* ... so stock's functions may change flags alongside ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
 
 	/*

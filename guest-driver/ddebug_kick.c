@@ -124,7 +124,8 @@ static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t,
 
 /*
  * The kick handler.  Nobody else scans the streams of @c.  If it finds no listener, the
- * commit preceded the interrupt of ddebug_kick_listen(), so the listener sees it.
+ * commits that it follows precede the interrupt of the next ddebug_kick_listen() on this
+ * CPU, so whoever sets that listener sees them when it reads.
  */
 static void ddebug_work(struct ddebug_cpu *c)
 {
@@ -302,7 +303,8 @@ void ddebug_work_all(void)
 /**
  * ddebug_kick_listen() - set the listener of a reader in the guest
  * @listener: called by the handler after each commit from now on, after kick:A, in hard
- *	interrupt or in process context with preemption off; NULL: none
+ *	interrupt or in process context with preemption off; NULL: none.  A handler that
+ *	runs may still call the previous one, until ddebug_kick_exit()
  *
  * Whoever reads the streams afterwards sees all commits that queued no work: each CPU
  * has taken an interrupt between such a commit and that read.

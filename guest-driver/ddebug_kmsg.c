@@ -116,7 +116,7 @@ bool ddebug_kmsg_mute(void)
 		return false;
 	preempt_disable();
 	this_cpu_ptr(&ddebug_cpu)->muted |= BIT(interrupt_context_level());
-	barrier();	/* contexts that interrupt us have a bit of their own, and clear it again */
+	barrier();	/* whoever interrupts us has a bit of its own, and clears it again */
 	return true;
 }
 

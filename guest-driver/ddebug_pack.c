@@ -166,7 +166,8 @@ struct ddebug_program *ddebug_program_new(const char *fmt, size_t len)
 
 	if (!ddebug_make(&m, fmt, len))
 		return NULL;
-	size = offsetof(struct ddebug_program, ops) + m.nr_ops * sizeof(struct ddebug_op) + m.copied;
+	size = offsetof(struct ddebug_program, ops) + m.nr_ops * sizeof(struct ddebug_op) +
+	       m.copied;
 	if (size > U16_MAX)
 		return NULL;
 	m.p = kzalloc(size, GFP_KERNEL);

@@ -505,12 +505,12 @@ struct ddebug_ring *ddebug_ring_disown(void)
 	u8 level = interrupt_context_level();
 	struct ddebug_ring *r = c->ring[level];
 
-	/* nor does the transport's own work continue, if it died there */
+	/* if the transport's own work died here, it does not continue either */
 	if (READ_ONCE(c->own_level) == level + 1)
 		WRITE_ONCE(c->own_level, 0);
 	if (!level)
 		ddebug_own_disown();
-	/* nor whoever has muted this context */
+	/* and whoever muted this context will not unmute it */
 	c->muted &= ~BIT(level);
 	if (r && READ_ONCE(r->owner.task))
 		WRITE_ONCE(r->owner.task, DDEBUG_OWNER_DEAD);

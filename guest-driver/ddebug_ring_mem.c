@@ -234,7 +234,7 @@ static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
  * Return: The ring, for ddebug_ring_free(); NULL if there is no memory.
  */
 struct ddebug_ring *ddebug_ring_new(unsigned int cpu, u8 context,
-					   struct ddebug_transport *home)
+				    struct ddebug_transport *home)
 {
 	int node = cpu_to_node(cpu);
 	struct ddebug_ring *r = kzalloc_node(sizeof(*r), GFP_KERNEL, node);

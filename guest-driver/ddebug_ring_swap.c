@@ -88,7 +88,10 @@ static void ddebug_ring_swap(void *data)
 	}
 	if (new)
 		ddebug_ring_continue(new, old);
-	/* producer:C6: the new ring is complete when found, by other CPUs, too */
+	/*
+	 * producer:C6: the new ring is complete when found.  On other CPUs, pairs with the
+	 * loads in ddebug_view_ring() and ddebug_cpu_stats()
+	 */
 	smp_store_release(&c->ring[swap->context], new);
 	swap->old = old;
 }
@@ -225,8 +228,8 @@ void ddebug_rings_unlock(void)
 	ddebug_swap_unlock();
 }
 
-static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r,
-			     struct list_head *gone)
+static int ddebug_ring_to_shm(struct ddebug_transport *t, struct ddebug_ring *r,
+			      struct list_head *gone)
 {
 	struct ddebug_ring *new;
 
@@ -245,7 +248,7 @@ static int ddebug_ring_share(struct ddebug_transport *t, struct ddebug_ring *r,
 /**
  * ddebug_rings_share() - move the streams to the host's shared memory
  * @t: the transport that they were posted to
- * @gone: receives the old rings, for ddebug_rings_free()
+ * @gone: receives the old rings, for ddebug_rings_free_gone()
  *
  * Moves as many as there is room for; the others stay, and are as good as long as the
  * host lives.
@@ -261,11 +264,11 @@ void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
 		return;
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
-			if (ddebug_ring_share(t, per_cpu(ddebug_cpu, cpu).ring[i], gone))
+			if (ddebug_ring_to_shm(t, per_cpu(ddebug_cpu, cpu).ring[i], gone))
 				return;
 }
 
-static void ddebug_ring_unshare(struct ddebug_ring *old, struct list_head *gone)
+static void ddebug_ring_from_shm(struct ddebug_ring *old, struct list_head *gone)
 {
 	struct ddebug_ring *new = ddebug_ring_new(old->cpu, old->context, NULL);
 
@@ -280,7 +283,7 @@ static void ddebug_ring_unshare(struct ddebug_ring *old, struct list_head *gone)
 /**
  * ddebug_rings_unshare() - move all streams out of the shared memory of a transport
  * @t: a transport that is being detached
- * @gone: receives the old rings, for ddebug_rings_free(); others belong to the device
+ * @gone: receives the old rings, for ddebug_rings_free_gone(); others belong to the device
  *	until it is reset
  *
  * Context: Process, with ddebug_rings_lock() and ddebug_transport_lock().  Sleeps.
@@ -295,18 +298,18 @@ void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone)
 			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
 
 			if (r && r->home == t)
-				ddebug_ring_unshare(r, gone);
+				ddebug_ring_from_shm(r, gone);
 		}
 	}
 }
 
 /**
- * ddebug_rings_free() - free rings that were replaced
- * @gone: the rings; nobody refers to them any more
+ * ddebug_rings_free_gone() - free rings that were replaced
+ * @gone: the rings; no CPU has them any more, readers in the guest may
  *
  * Context: Process.  Sleeps.
  */
-void ddebug_rings_free(struct list_head *gone)
+void ddebug_rings_free_gone(struct list_head *gone)
 {
 	if (list_empty(gone))
 		return;
@@ -357,7 +360,7 @@ int ddebug_ring_resize(unsigned int kb)
 	}
 	cpus_read_unlock();
 	/* before the shared memory that they may lie in can go away */
-	ddebug_rings_free(&gone);
+	ddebug_rings_free_gone(&gone);
 	ddebug_swap_unlock();
 	return err;
 }

@@ -14,7 +14,7 @@ void ddebug_rings_lock(void);
 void ddebug_rings_unlock(void);
 void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone);
 void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone);
-void ddebug_rings_free(struct list_head *gone);
+void ddebug_rings_free_gone(struct list_head *gone);
 bool ddebug_ring_returned(struct ddebug_stream *s);
 int ddebug_ring_resize(unsigned int kb);
 

@@ -126,8 +126,8 @@ void ddebug_own_end(void);
 /*
  * Inside ddebug_rb.ko only.
  *
- * The attached transport.  Changed with ddebug_transport_lock(); after synchronize_rcu(),
- * only the holder of that lock can still be in an operation of the previous one.
+ * The attached transport.  Changed with ddebug_transport_lock(); used with that lock, or
+ * within rcu_read_lock().
  */
 extern struct ddebug_transport __rcu *ddebug_attached;
 

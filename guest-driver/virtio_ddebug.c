@@ -43,7 +43,7 @@
  */
 #define VIRTIO_DDEBUG_TIMEOUT	(10 * HZ)
 /* How often a waiting task checks whether the device is broken. */
-#define VIRTIO_DDEBUG_LOOK	(HZ / 10)
+#define VIRTIO_DDEBUG_POLL	(HZ / 10)
 
 /* Larger requests bring no benefit. */
 #define VIRTIO_DDEBUG_REQ_LEN_MAX	SZ_64K
@@ -125,7 +125,7 @@ static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 			return -EIO;
 		if (time_after_eq(jiffies, deadline))
 			return -ETIMEDOUT;
-		wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_LOOK);
+		wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_POLL);
 	}
 	vd->req_out = false;
 	return len < sizeof(*vd->resp) ? -EPROTO : 0;

@@ -48,7 +48,7 @@ active proctype Task()
 	od
 }
 
-/* An NMI is not interrupted. */
+/* Nothing else runs between the steps of an NMI. */
 active proctype Nmi()
 {
 	byte i;

@@ -16,17 +16,17 @@
 
 #include "memory.pml"
 
-bool told;		/* a notification is in flight */
+bool notified;		/* a notification is in flight */
 byte consumed;
 bool sent, asleep;	/* sent: the producer has finished */
 
 #ifdef TSO
-#define NOTIFY	atomic { (buffer[0].n == 0) -> told = true }
-#define WOKEN	atomic { told -> told = false; asleep = false }
+#define NOTIFY	atomic { (buffer[0].n == 0) -> notified = true }
+#define WOKEN	atomic { notified -> notified = false; asleep = false }
 #else
 View at_notify;
-#define NOTIFY	d_step { JOIN(at_notify, now[0]); told = true }
-#define WOKEN	d_step { told -> told = false; asleep = false; JOIN(now[1], at_notify) }
+#define NOTIFY	d_step { JOIN(at_notify, now[0]); notified = true }
+#define WOKEN	d_step { notified -> notified = false; asleep = false; JOIN(now[1], at_notify) }
 #endif
 
 active proctype Device()

@@ -74,7 +74,7 @@ CASES = [
     ("armed", "", HOLDS, "one CPU: the handler looks after each commit"),
     ("armed", "COMMIT_LATE", FAILS, "C2 before C1: a message is left behind"),
     ("armed", "ARM_LATE", FAILS, "C4 before C3: a message is left behind"),
-    ("armed", "CLEAR_LATE", FAILS, "H1 behind H2: a message is left behind"),
+    ("armed", "CLEAR_LATE", FAILS, "H1 after H2: a message is left behind"),
 ]
 
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * kick:A / device:C, where a head that was looked at is not looked at again
- * (ddebug_kick.c, H2 to H4), and NMIs commit on the CPU that looks.
+ * kick:A / device:C, where a head that was scanned is not scanned again
+ * (ddebug_kick.c, H2 to H4), and NMIs commit on the CPU that scans.
  *
  * armed.pml proves that the handler runs after each commit.  Entering or leaving an
  * NMI is not assumed to be a barrier: on arm64 it is not.
@@ -18,7 +18,7 @@
 
 bool pending;		/* the handler is queued */
 
-/* An NMI is not interrupted by its CPU. */
+/* Nothing else runs on its CPU between the steps of an NMI. */
 active proctype Nmi()
 {
 	byte i;

@@ -208,7 +208,7 @@ static void *sleeper(void *opaque)
         take_fd(check_fd);
         for (i = 0; i < r->count; i++) {
             if (ddebug_stream_head(streams[i]) != streams[i]->consumed) {
-                fail(r, &r->tracks[i], "asleep, and nobody has told of what came",
+                fail(r, &r->tracks[i], "asleep, and not notified of committed messages",
                      ddebug_stream_head(streams[i]), 0);
             }
         }

@@ -150,7 +150,7 @@ static void check_sent(void)
            (unsigned long long)recursions, (unsigned long long)deaths,
            (unsigned long long)own);
     if (all.recursed != recursions || all.torn != deaths) {
-        stress_fail("%llu messages were inside others, %llu were never ended: it is told otherwise",
+        stress_fail("the writers counted %llu recursions and %llu deaths, the rings did not",
                     (unsigned long long)recursions, (unsigned long long)deaths);
     }
 }

@@ -82,7 +82,7 @@ struct die_witness {
 	u64 nr_cpus;
 	u64 next[CPUS_MAX];	/* of each CPU */
 	u64 when[CPUS_MAX];	/* ns of local_clock(): next was stored */
-	u64 hung[CPUS_MAX];	/* 1: it spins for ever */
+	u64 hung[CPUS_MAX];	/* 1: it spins forever */
 };
 
 static DEFINE_MUTEX(die_lock);
