@@ -204,7 +204,7 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   g_autofree char *path = NULL;
 
   if (!emulator)
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: names no emulator", attach->vm->name);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: has no emulator in its configuration", attach->vm->name);
   if (!attach->options->plugin && knows_device (emulator, NULL, &words, error))
     return TRUE;
   if (*error)

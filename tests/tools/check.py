@@ -21,7 +21,7 @@ check-crash-guests  guests, QEMUs and tools that die DDEBUG_DEATHS times (200) f
               interrupted run resumes from build/deaths
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until FUZZ_TOTAL (10^8) executions are reached
-coverage      the branch coverage of the codec by the unit tests
+coverage      the branch coverage of the unit tests
 check-guest-files  the files in the guest that show its rings, on both kernels
 check-guest   the guest tests on the chosen variant except the long ones, or those in the files
               that match TEST..., as in "test_flag test_hostile_*"
