@@ -8,7 +8,7 @@
  *
  * Maps lead from the address of a descriptor to an entry.  A producer looks one
  * up in any context, NMI included, and even where RCU is not watching (the idle
- * loop logs, too).  So the memory of a map is freed only when no producer can be
+ * loop logs as well).  So the memory of a map is freed only when no producer can be
  * left at all; until then it is reused for other maps.  A reader that RCU does not
  * protect may then find no map, or be led into another chain and find none there:
  * id 0, "not known", for one message.
@@ -25,7 +25,7 @@
  * comes with another (ddebug_dict_learn_ask()), work finds or makes the entry of that
  * format, which differs from the first entry in the format of packed records, puts
  * both into the map, and announces the entry; until the host has it, messages are text.
- * A callsite that goes on to change its format stays with that one.
+ * A callsite that changes its format again stays with that one.
  *
  * The address identifies the format as long as what is there cannot change: it is in
  * memory that the kernel or a module has mapped read-only, and when a module goes,

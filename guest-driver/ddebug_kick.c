@@ -16,7 +16,7 @@
  * Claim: for each commit on a CPU that is online, with a transport attached or a
  * listener set, the handler runs on that CPU and loads the stream's head, later in
  * program order than the commit.  (All of this happens on one CPU, so program
- * order is what everybody there sees.)
+ * order is what all code there sees.)
  *
  *   commit:   C1 store head       handler:  H1 armed = 0
  *             C2 load armed                 H2 load heads
@@ -123,7 +123,7 @@ static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t,
 }
 
 /*
- * The kick handler.  Nobody else scans the streams of @c.  If it finds no listener, the
+ * The kick handler.  Nothing else scans the streams of @c.  If it finds no listener, the
  * commit preceded the interrupt of ddebug_kick_listen(), so the listener sees it.
  */
 static void ddebug_work(struct ddebug_cpu *c)
@@ -304,7 +304,7 @@ void ddebug_work_all(void)
  * @listener: called by the handler after each commit from now on, after kick:A, in hard
  *	interrupt or in process context with preemption off; NULL: none
  *
- * Whoever reads the streams afterwards sees all commits that queued no work: each CPU
+ * A reader of the streams afterwards sees all commits that queued no work: each CPU
  * has taken an interrupt between such a commit and that read.
  *
  * Context: Process, one task at a time.  Sleeps; takes the CPU hotplug lock, so that
@@ -337,7 +337,7 @@ void ddebug_kick_init(void)
 }
 
 /**
- * ddebug_kick_exit() - wait for queued work; nobody queues any more
+ * ddebug_kick_exit() - wait for queued work; no more is queued
  *
  * Context: Process.  Sleeps.
  */

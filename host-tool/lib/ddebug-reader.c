@@ -106,7 +106,8 @@ set_super_error (GError **error, const char *path, DdebugSuperState state, const
     case DDEBUG_SUPER_FOREIGN:
     default:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT,
-                   "%s: is not a virtio-ddebug log; give the file named by the device's file= property", path);
+                   "%s: is not a virtio-ddebug log; give the file named by the device's file= property",
+                   path);
       break;
     }
 }
