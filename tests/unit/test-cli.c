@@ -215,7 +215,7 @@ test_empty_log (Fixture *f, gconstpointer data)
   assert_prints (tool_run ("--pipe", f->path, NULL), "");
 }
 
-/* An epoch without its introduction, and one of the same rings: the one is said, the other is not. */
+/* An epoch without its attach record, which is reported, and one of the same instance, which is not. */
 static void
 test_epochs (Fixture *f, gconstpointer data)
 {
@@ -772,7 +772,7 @@ test_options_documented (Fixture *f, gconstpointer data)
 
 #define PANIC (DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_PANIC)
 
-/* Three boots: one without an introduction, one that oopses and is shut down, one that panics. */
+/* Three boots: one without an attach record, one that oopses and is shut down, one that panics. */
 static void
 write_deaths (const char *path, gboolean closed)
 {
@@ -919,7 +919,7 @@ test_last_words (Fixture *f, gconstpointer data)
                               "QEMU:    died without closing the log\n");
 }
 
-/* An oops of a CPU that says nothing more is told while the others go on. */
+/* An oops of a CPU that logs no more is reported while the others continue. */
 static void
 test_silent_cpu (Fixture *f, gconstpointer data)
 {
@@ -951,7 +951,7 @@ test_silent_cpu (Fixture *f, gconstpointer data)
                  "[    6.000000] number 4\n");
 }
 
-/* Its driver was loaded anew in between. */
+/* Its driver was reloaded in between. */
 static void
 test_last_words_of_a_boot_of_two_epochs (Fixture *f, gconstpointer data)
 {
