@@ -20,12 +20,12 @@
  * compiler has moved the call to a function of its own, within 20 KiB.  This holds for
  * all callsites of Debian's kernels 6.1 and 6.12 (tests/tools/callsites.py checks them
  * by other means).  If no address is found, the callsite counts as one that cannot be
- * recorded: a false alarm tells somebody who sees the messages arrive that they may not,
- * a missing alarm lets somebody wait forever.  The opposite error, six matching bytes by
+ * recorded: a false alarm warns of messages that arrive all the same, a missing alarm
+ * lets the user wait forever.  The opposite error, six matching bytes by
  * chance, does not happen.
  *
  * Text in __init sections is examined when its module comes, for hex dumps, and never
- * after: once it is gone, anything may be there.  It no longer prints, whatever its
+ * after: once it is freed, anything may be there.  It no longer prints, whatever its
  * flags are.
  *
  * print_hex_dump()
@@ -40,7 +40,7 @@
  * The return addresses are in a hash table with open addressing.  It is changed
  * with the hook's control_lock, and read from any context without a lock:
  *
- * - Whoever looks an address up has it on its stack.  The address's module
+ * - A caller that looks an address up has it on its stack.  The address's module
  *   cannot be gone, nor its __init text, so its slot is neither emptied nor used
  *   for another address meanwhile.
  * - A slot's descriptor is stored before its address (A, below), and a slot
@@ -303,7 +303,7 @@ void ddebug_callsite_learn(const struct _ddebug *d, bool init)
 
 /**
  * ddebug_callsite_forget() - forget the hex dump calls of a module
- * @mod: the module, nobody is in its code; NULL: all, and no callsite has 'r'
+ * @mod: the module, none of whose code is running; NULL: all, and no callsite has 'r'
  */
 void ddebug_callsite_forget(const struct module *mod)
 {
@@ -317,7 +317,7 @@ void ddebug_callsite_forget(const struct module *mod)
 
 /**
  * ddebug_callsite_forget_init() - forget the hex dump calls in a module's __init text
- * @mod: the module, initialised; nobody is in its __init text, which is still there
+ * @mod: the module, initialised; its __init text is not running, but still there
  */
 void ddebug_callsite_forget_init(const struct module *mod)
 {

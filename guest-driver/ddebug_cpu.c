@@ -48,10 +48,10 @@ static void ddebug_cpu_free(struct ddebug_cpu *c)
 /**
  * ddebug_cpu_post() - give the streams of a CPU to a transport
  * @t: of ddebug_transport_lock(), or one that is being attached; NULL: none
- * @cpu: whose
+ * @cpu: the CPU
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0, or what @t->ops->post said.
+ * Return: 0, or what @t->ops->post returned.
  */
 int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu)
 {
@@ -94,7 +94,7 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 				cpu);
 			break;
 		}
-		/* nobody writes yet: that CPU is not up, or the hook not started */
+		/* no writer yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
 		ddebug_ring_show(r);

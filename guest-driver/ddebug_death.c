@@ -17,8 +17,8 @@
  *           notifiers is the place, as it is if a probe is missed (a panic inside a
  *           kprobe handler); should others have come before, the dumpers.
  *
- * The first of these reports, once for each oops and once for the panic.  Whoever was
- * writing a message on this CPU in this context never continues, because the task is
+ * The first of these reports, once for each oops and once for the panic.  A writer
+ * interrupted in a message on this CPU in this context never continues, because the task is
  * killed or the kernel stops: ddebug_ring_disown().
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
@@ -164,8 +164,8 @@ void ddebug_death_init(void)
 /**
  * ddebug_death_exit() - stop reporting oopses and the panic
  *
- * Context: Process.  When this returns, nobody is in this file: whoever enters it
- * through a probe does not leave it alive.
+ * Context: Process.  When this returns, no code of this file is running: a task that enters
+ * it through a probe does not leave it alive.
  */
 void ddebug_death_exit(void)
 {

@@ -8,7 +8,7 @@
  *
  * Maps lead from the address of a descriptor to an entry.  A producer looks one
  * up in any context, NMI included, and even where RCU is not watching (the idle
- * loop logs, too).  So the memory of a map is freed only when no producer can be
+ * loop logs as well).  So the memory of a map is freed only when no producer can be
  * left at all; until then it is reused for other maps.  A reader that RCU does not
  * protect may then find no map, or be led into another chain and find none there:
  * id 0, "not known", for one message.

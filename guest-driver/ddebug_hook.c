@@ -38,15 +38,15 @@
  * Lifetime of the print probes
  * ----------------------------
  * They are armed only while callsites have 'r', so that 'p' alone costs no more
- * than ever.  Nobody sees the difference:
+ * than usual.  No message is affected by that:
  *
  * - Armed before the first callsite gets 'r': enable_kprobe() returns when
  *   every CPU executes the breakpoint, and only then is 'r' set.  A call that
  *   passed the entry before is one of a callsite without 'r'.
  * - Disarmed when no callsite has had 'r' (set_count did not move) since before
- *   a ddebug_quiesce().  Whoever went through a static branch while 'r' held
- *   it open has reached the print function by then, and hit the breakpoint.
- *   Whoever comes later comes from a callsite with 'p'.
+ *   a ddebug_quiesce().  A call that went through a static branch while 'r'
+ *   held it open has reached the print function by then, and hit the breakpoint.
+ *   Later calls come from callsites with 'p'.
  *
  * ddebug_quiesce() waits until every task that was running or preempted in the
  * kernel has voluntarily given up its CPU.  Nothing between a breakpoint and the
@@ -930,7 +930,7 @@ static void ddebug_say_missed(void)
 
 	lockdep_assert_held(&control_lock);
 	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
-		/* counted by whoever is missed, unordered */
+		/* counted by the calls that are missed, unordered */
 		n += data_race(print_hooks[i].kp.nmissed);
 	if (!n || missed_said)
 		return;
@@ -1008,7 +1008,7 @@ static void ddebug_say_uncaptured(void)
 /*
  * Modules come: their keys are tied to code, and may follow their flags.  They
  * become live: their __init text goes.
- * Modules go: their exit function has run, so nobody is in their code.
+ * Modules go: their exit function has run, so none of their code is running.
  */
 static int ddebug_hook_module_event(struct notifier_block *nb, unsigned long event,
 			       void *data)
@@ -1517,7 +1517,7 @@ static int ddebug_arm_control(void)
 	mutex_lock(&control_lock);
 	for (i = 0; !rc && i < ARRAY_SIZE(control_hooks); i++)
 		rc = ddebug_arm(&control_hooks[i]);
-	/* who hit a probe that is armed, and waits for the lock, must not set 'r' */
+	/* a task that hit an armed probe, and waits for the lock, must not set 'r' */
 	stopping = rc;
 	mutex_unlock(&control_lock);
 	return rc;
@@ -1553,14 +1553,14 @@ int ddebug_hook_start(void)
 /**
  * ddebug_hook_stop() - remove the flag 'r' from the kernel
  *
- * Afterwards no callsite has 'r', keys match flags, and nobody is in this file or
- * enters it.
+ * Afterwards no callsite has 'r', keys match flags, and no code of this file is
+ * running or can be entered.
  *
  * Context: Process.  Sleeps until every task has given up its CPU once.
  */
 void ddebug_hook_stop(void)
 {
-	/* Nobody sets 'r' any more ... */
+	/* 'r' can no longer be set ... */
 	mutex_lock(&control_lock);
 	stopping = true;
 	if (control_hooks[CONTROL_SHOW].wanted)
@@ -1577,7 +1577,7 @@ void ddebug_hook_stop(void)
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
 
 	/*
-	 * Whoever hit a control probe is counted; whoever was let in by 'r' has reached a
+	 * A task that hit a control probe is counted; one that 'r' let in has reached a
 	 * print probe ...
 	 */
 	ddebug_quiesce();
@@ -1605,7 +1605,7 @@ static unsigned int ddebug_count_uncaptured(void)
 static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
 				int n)
 {
-	/* counted by whoever is missed, unordered */
+	/* counted by the calls that are missed, unordered */
 	for (; n; n--, h++)
 		seq_printf(m, "missed_%s: %lu\n", h->kp.symbol_name,
 			   data_race(h->kp.nmissed));

@@ -12,7 +12,7 @@ struct seq_file;
 
 /*
  * ddebug_hook_start() returns 0 or -errno; on an error it has undone what it did.  After
- * ddebug_hook_stop() nobody is, or will be, in ddebug_emit(), ddebug_dict_add() or
+ * ddebug_hook_stop() no caller is, or will be, in ddebug_emit(), ddebug_dict_add() or
  * ddebug_dict_announce().  Both sleep.
  */
 int ddebug_hook_start(void);

@@ -16,7 +16,7 @@
  * Claim: for each commit on a CPU that is online, with a transport attached or a
  * listener set, the handler runs on that CPU and loads the stream's head, later in
  * program order than the commit.  (All of this happens on one CPU, so program
- * order is what everybody there sees.)
+ * order is what all code there sees.)
  *
  *   commit:   C1 store head       handler:  H1 armed = 0
  *             C2 load armed                 H2 load heads
@@ -306,7 +306,7 @@ void ddebug_work_all(void)
  *	interrupt or in process context with preemption off; NULL: none.  A handler that
  *	runs may still call the previous one, until ddebug_kick_exit()
  *
- * Whoever reads the streams afterwards sees all commits that queued no work: each CPU
+ * A reader of the streams afterwards sees all commits that queued no work: each CPU
  * has taken an interrupt between such a commit and that read.
  *
  * Context: Process, one task at a time.  Sleeps; takes the CPU hotplug lock, so that
@@ -339,7 +339,7 @@ void ddebug_kick_init(void)
 }
 
 /**
- * ddebug_kick_exit() - wait for queued work; nobody queues any more
+ * ddebug_kick_exit() - wait for queued work; no more is queued
  *
  * Context: Process.  Sleeps.
  */

@@ -5,8 +5,8 @@
  *
  * As it is printed
  * ----------------
- * Whoever prints hits the tracepoint "console", in its own context, before anybody else
- * sees the line, and whether or not a console will show it.  So the line becomes a
+ * A printing task or interrupt hits the tracepoint "console", in its own context, before
+ * the line is visible anywhere else, and whether or not a console will show it.  So the line becomes a
  * record of that context's stream like any message, in order with them, and what a
  * kernel prints just before it hangs is recorded as well.  A message that has both 'p'
  * and 'r' is recorded once: ddebug_kmsg_mute().
@@ -130,7 +130,7 @@ void ddebug_kmsg_unmute(void)
 	preempt_enable();
 }
 
-/* Called with preemption off, by whoever prints; @text does not end in a newline. */
+/* Called with preemption off, in the printing context; @text does not end in a newline. */
 static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
 {
 	if (this_cpu_ptr(&ddebug_cpu)->muted & BIT(interrupt_context_level()))
@@ -236,7 +236,7 @@ void ddebug_kmsg_init(void)
 /**
  * ddebug_kmsg_exit() - stop recording the kernel's log
  *
- * Context: Process.  Nobody is in ddebug_kmsg_printed() when this returns.
+ * Context: Process.  ddebug_kmsg_printed() is not running when this returns.
  */
 void ddebug_kmsg_exit(void)
 {

@@ -79,7 +79,7 @@ static bool ddebug_looks_escaped(const char *text, size_t len)
 	return len >= 4 && text[1] == 'x' && isxdigit(text[2]) && isxdigit(text[3]);
 }
 
-/* Does a terminal show it as it is?  isprint() would accept Latin-1, too. */
+/* Does a terminal show it as it is?  isprint() would accept Latin-1 as well. */
 static bool ddebug_is_plain(char c)
 {
 	return c == '\t' || (isascii(c) && isprint(c));

@@ -6,7 +6,7 @@
  * ----------------
  * All readers share one view of what has not been consumed (consumed): each message
  * is taken by one of them.  It belongs to the guest; the host's device has positions
- * of its own and is not affected.  The file trace starts at this view, too, and
+ * of its own and is not affected.  The file trace also starts at this view, and
  * clearing moves it to what is committed now.
  *
  * A reader takes one message at a time with consumed_mutex held, which covers copying

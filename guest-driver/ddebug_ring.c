@@ -36,8 +36,8 @@
  *  - if that exception kills the task (an oops), the writer never continues, and
  *    the stream would stay claimed forever.
  *
- * So the claim records who made it (struct ddebug_owner).  Whoever finds the
- * stream claimed checks whether that writer can still be alive:
+ * So the claim records who made it (struct ddebug_owner).  A writer that finds
+ * the stream claimed checks whether that writer can still be alive:
  *
  *  - another task: the writer is dead.  In the task stream, because a writer has
  *    preemption disabled and cannot have been switched out.  In the others,
@@ -216,9 +216,9 @@ static void ddebug_claim(struct ddebug_ring *r, unsigned long sp)
 	o->start = current->start_time;
 	o->sp = sp;
 	o->exiting = current->flags & PF_EXITING;
-	barrier();	/* producer:C2: nobody judges by half of it */
+	barrier();	/* producer:C2: it is never judged by half of it */
 	WRITE_ONCE(o->known, true);
-	barrier();	/* producer:C3: who dies from here on is known */
+	barrier();	/* producer:C3: a writer that dies from here on is known */
 }
 
 static void ddebug_unclaim(struct ddebug_ring *r)
@@ -468,7 +468,7 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 
 /**
  * ddebug_ring_is_left() - check that no writer is in a retired ring
- * @old: the ring; nobody claims it any more.  What a dead writer left is padded
+ * @old: the ring; it is no longer claimed.  What a dead writer left is padded
  *
  * Context: On the stream's CPU with interrupts off, or while that CPU is offline.
  * Return: true if its head is final; false if a writer is inside.
@@ -518,7 +518,7 @@ struct ddebug_ring *ddebug_ring_disown(void)
 }
 
 /**
- * ddebug_ring_notice() - tell the device what has become of this kernel
+ * ddebug_ring_notice() - report the state of this kernel to the device
  * @r: the stream of this context
  * @kind: VIRTIO_DDEBUG_NOTICE_*; the worst one so far is retained
  *

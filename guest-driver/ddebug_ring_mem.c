@@ -225,7 +225,7 @@ static_assert(sizeof(struct ddebug_stream_page) <= PAGE_SIZE);
 static_assert(offsetof(struct ddebug_stream_page, shared) == 0);
 
 /**
- * ddebug_ring_new() - make an empty ring
+ * ddebug_ring_new() - create an empty ring
  * @cpu: of its stream
  * @context: of its stream, VIRTIO_DDEBUG_CTX_*
  * @home: the transport in whose shared memory it is to be; NULL: in this kernel's memory

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Memory for streams: made, freed, shown to whoever finds it after the host has died.
+ * Memory for streams: created, freed, made known to readers after the host has died.
  */
 #ifndef _DDEBUG_RING_MEM_H
 #define _DDEBUG_RING_MEM_H

@@ -9,8 +9,8 @@
  *   old->retired = true; is old claimed?  no: ring = new       yes: try again later
  *
  * A writer claims, and then checks ->retired: on one CPU, either the writer finds it
- * set and starts over, or we find the claim.  So once the new ring is in place nobody
- * is in the old one or will be, its head is final, and the positions and numbers of
+ * set and starts over, or we find the claim.  So once the new ring is in place no
+ * writer is in the old one or will be, its head is final, and the positions and numbers of
  * the new one continue from it.  The device gets the new ring, and returns the old one
  * when it has read it up to its head.
  *
@@ -81,7 +81,7 @@ static void ddebug_ring_swap(void *data)
 	struct ddebug_ring *old = c->ring[swap->context];
 
 	WRITE_ONCE(old->retired, true);
-	barrier();	/* producer:C5: whoever claims it from now on finds it retired */
+	barrier();	/* producer:C5: a writer that claims it from now on finds it retired */
 	if (!ddebug_ring_is_left(old)) {
 		WRITE_ONCE(old->retired, false);
 		return;
@@ -97,7 +97,7 @@ static void ddebug_ring_swap(void *data)
 }
 
 /*
- * Put @new in place; return the old ring, which nobody writes to any more.  With the CPU
+ * Put @new in place; return the old ring, which has no writer any more.  With the CPU
  * hotplug lock.
  */
 static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context,
@@ -120,8 +120,8 @@ static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context,
 /*
  * Rings that were replaced and that a device has not returned.  A stream must not get a
  * third ring besides them, so while there are any, no size is changed.  Protected by the
- * transport's lock, which is held from the swap to the device's answer: whoever holds it
- * finds a ring in place, retained, or gone.
+ * transport's lock, which is held from the swap to the device's answer: a holder finds
+ * a ring in place, retained, or gone.
  */
 static unsigned int ddebug_rings_retained;
 
@@ -313,7 +313,7 @@ void ddebug_rings_free_gone(struct list_head *gone)
 {
 	if (list_empty(gone))
 		return;
-	/* wait for those who look at a CPU's previous ring */
+	/* wait for readers of a CPU's previous ring */
 	synchronize_rcu();
 	ddebug_ring_free_all(gone);
 }
@@ -379,7 +379,7 @@ bool ddebug_ring_returned(struct ddebug_stream *s)
 	if (!r->retired)
 		return false;
 	ddebug_rings_retained -= r->retained;
-	/* wait for those who look at a CPU's previous ring */
+	/* wait for readers of a CPU's previous ring */
 	synchronize_rcu();
 	ddebug_ring_free(r);
 	return true;

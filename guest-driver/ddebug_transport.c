@@ -112,7 +112,7 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 /**
  * ddebug_retire_stream() - take a stream back from the transport
  * @t: of ddebug_transport_lock()
- * @s: a stream whose ring nobody writes to any more
+ * @s: a stream whose ring has no writer any more
  *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
  * Return: 0: it is ours; or -errno: the device has it until it is reset.

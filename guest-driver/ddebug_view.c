@@ -521,7 +521,7 @@ bool ddebug_view_is_behind(const struct ddebug_view *v)
 	rcu_read_lock();
 	for (i = 0; i < v->nr && !behind; i++) {
 		const struct ddebug_ring *r = ddebug_view_ring(i);
-		/* whoever moves it will check the same afterwards */
+		/* a task that moves it will check the same afterwards */
 		u64 pos = data_race(READ_ONCE(v->cursors[i].pos));
 
 		behind = r && le64_to_cpu(READ_ONCE(r->hdr->head)) > max(pos, r->begin);

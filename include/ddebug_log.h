@@ -35,7 +35,7 @@
 #define DDEBUG_LOG_SHM_OFF		65536ull
 #define DDEBUG_LOG_SEGS_OFF		65536ull	/* and super.shm_size */
 
-/* Bytes that nobody reads; they only carry open file description locks. */
+/* Bytes that are never read; they only carry open file description locks. */
 #define DDEBUG_LOG_LOCK_WRITER		(1ull << 62)		/* held by the device while it has the log */
 #define DDEBUG_LOG_LOCK_REQUEST		((1ull << 62) + 1)	/* held by a tool from request to reply */
 

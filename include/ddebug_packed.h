@@ -163,7 +163,7 @@ static inline unsigned int ddebug_conv_parse(const char *fmt, unsigned int len,
 		while (at < len && ((fmt[at] >= '0' && fmt[at] <= '9') ||
 				    ((fmt[at] | 0x20) >= 'a' && (fmt[at] | 0x20) <= 'z')))
 			at++;
-		/* the kernel accepts some bytes beyond ASCII as letters, too */
+		/* the kernel accepts some bytes beyond ASCII as letters as well */
 		return at < len && (fmt[at] & 0x80) ? 0 : at;
 	default:
 		return 0;

@@ -290,8 +290,8 @@ struct virtio_ddebug_attach {
 	__le32 abi_version;	/* VIRTIO_DDEBUG_ABI_VERSION */
 	__le32 nr_cpus;		/* possible CPUs of the guest */
 	__u8 boot_id[16];	/* /proc/sys/kernel/random/boot_id, binary */
-	__le64 instance;	/* random: the life of the rings; stream positions
-				 * and numbers go on over epochs with the same one */
+	__le64 instance;	/* random: the driver instance; stream positions and
+				 * numbers continue over epochs with the same one */
 	__le64 clock;		/* ns: the records' clock, now */
 	__le64 realtime;	/* ns since 1970: the guest's wall clock, now */
 	__u8 release[64];	/* uname -r, zero padded, need not be terminated */

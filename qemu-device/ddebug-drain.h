@@ -73,7 +73,7 @@ bool ddebug_drain_add(DdebugDrain *drain, DdebugStream *st);
 /**
  * ddebug_drain_pause: copy what is in the rings, as far as there is room, and
  * keep the thread off the guest's memory until ddebug_drain_resume()
- * @out_of_reach: keep the other functions off it, too, and count what is left
+ * @out_of_reach: also keep the other functions off it, and count what is left
  *                in the rings as lost
  */
 void ddebug_drain_pause(DdebugDrain *drain, bool out_of_reach);

@@ -28,7 +28,7 @@
  * reserve says that they were being overwritten.  C: either the device sees the
  * new head, or the driver sees want_kick, so that no message waits while the
  * thread sleeps.  D: the second head is recent enough that a producer that
- * keeps the rules never seems to break them.  E: whoever sees the notice of a
+ * keeps the rules never seems to break them.  E: a reader of the notice of a
  * death sees all that was logged before it.  tests/litmus/ has a model of each
  * pair.
  */
@@ -199,7 +199,7 @@ static uint64_t oldest_whole(const DdebugStream *st, uint64_t from,
  * device:A or device:B.
  *
  * So ThreadSanitizer is told to ignore it, here only.  It checks memcpy()
- * whoever calls it, hence the loop.
+ * in every caller, hence the loop.
  */
 static void __attribute__((no_sanitize("thread")))
 copy_racing(void *to, const void *from, size_t len)

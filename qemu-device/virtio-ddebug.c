@@ -671,7 +671,7 @@ static void virtio_ddebug_init(Object *obj)
     virtio_ddebug_init_properties(VIRTIO_DDEBUG(obj));
 }
 
-/* Whoever maps the memory region holds a reference to the device. */
+/* Every mapping of the memory region holds a reference to the device. */
 static void virtio_ddebug_finalize(Object *obj)
 {
     ddebug_shm_unref(VIRTIO_DDEBUG(obj)->shm);

@@ -71,7 +71,7 @@ find_user (Attach *attach)
   attach->gid = 0;
 }
 
-/* An existing directory is only checked, never changed: it belongs to somebody. */
+/* An existing directory is only checked, never changed: it may have other uses. */
 static gboolean
 check_folder (const Attach *attach, const char *folder, gboolean *is_there, GError **error)
 {
@@ -204,7 +204,8 @@ choose_plugin (const Attach *attach, char **plugin, GError **error)
   g_autofree char *path = NULL;
 
   if (!emulator)
-    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: names no emulator", attach->vm->name);
+    return ddebug_refuse (error, DDEBUG_ERROR_REFUSED, "%s: has no emulator in its configuration",
+                          attach->vm->name);
   if (!attach->options->plugin && knows_device (emulator, NULL, &words, error))
     return TRUE;
   if (*error)

@@ -152,7 +152,7 @@ static gboolean
 parse (char **argv, DdebugArguments *a, GError **error)
 {
   /*
-   * Take values as bytes, not in the locale's character set: whoever parses one reports what is
+   * Take values as bytes, not in the locale's character set: the parser of each reports what is
    * wrong with it.
    */
   const GOptionEntry entries[] = {

@@ -51,7 +51,7 @@ void ddebug_span_init (DdebugSpan *span, const DdebugChunk *chunk);
 /**
  * ddebug_span_next:
  *
- * Returns: %TRUE and the next message, or %FALSE at the end; unknown and damage then tell what was
+ * Returns: %TRUE and the next message, or %FALSE at the end; unknown and damage then say what was
  * skipped
  */
 gboolean ddebug_span_next (DdebugSpan *span, DdebugMessage *message);

@@ -339,7 +339,7 @@ open_cursor (DdebugCursor *cursor, GError **error)
 static void
 close_cursor (DdebugCursor *cursor)
 {
-  /* Unlock before closing, so that whoever waits for the close finds it free. */
+  /* Unlock before closing, so that a process that waits for the close finds it free. */
   struct flock lock = { .l_type = F_UNLCK, .l_whence = SEEK_SET };
 
   fcntl (cursor->fd, F_OFD_SETLK, &lock);

@@ -42,7 +42,7 @@ open_log (const char *path, GError **error)
     {
       close (fd);
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
-                   "%s: is %s; name the log file itself (property file= of the device)", path,
+                   "%s: is %s; give the log file itself (the device's file= property)", path,
                    S_ISDIR (st.st_mode) ? "a directory" : "not a regular file");
       return -1;
     }
@@ -55,11 +55,11 @@ open_log (const char *path, GError **error)
       return -1;
     case ELOOP:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
-                   "%s: is a symbolic link; name the file that it points to", path);
+                   "%s: is a symbolic link; give the file that it points to", path);
       return -1;
     case ENXIO:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_NOT_A_FILE,
-                   "%s: is not a regular file; name the log file itself (property file= of the device)",
+                   "%s: is not a regular file; give the log file itself (the device's file= property)",
                    path);
       return -1;
     case EACCES:
@@ -106,7 +106,8 @@ set_super_error (GError **error, const char *path, DdebugSuperState state, const
     case DDEBUG_SUPER_FOREIGN:
     default:
       g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_FORMAT,
-                   "%s: is not a log of virtio-ddebug; name the file given to the device as file=", path);
+                   "%s: is not a virtio-ddebug log; give the file named by the device's file= property",
+                   path);
       break;
     }
 }

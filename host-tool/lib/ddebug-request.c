@@ -7,7 +7,7 @@
  *
  * A writer can come and go at any time.  If there is one, we send it a request, and make the change
  * ourselves if it goes away first.  If there is none, we take the writer's lock, and send a request if
- * somebody else was faster.
+ * another process was faster.
  */
 #define _GNU_SOURCE
 #include "ddebug-request.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * damage [short]: damage to a log costs what it hits, and is said.
+ * damage [short]: damage to a log costs what it hits, and is reported.
  *
  * A log in which 64 KiB are in use is read with every bit of them flipped, and
  * with every length.  What comes out must be a message that was written, once;

@@ -16,12 +16,12 @@ check-readers readers of a flooded log, and killed consumers, for minutes
 check-debug-kernel  the guest's modules in kernels that detect faults themselves
 check-damage  a log damaged in every place
 check-log-crash  the log writer killed more than 10,000 times
-check-faults  guests whose log cannot be written, or hangs for a minute
+check-faults  guests whose log cannot be written, or whose disk hangs for a minute
 check-crash-guests  guests, QEMUs and tools that die DDEBUG_DEATHS times (200) for each cause; an
               interrupted run resumes from build/deaths
 fuzz          the fuzz targets by libFuzzer and AFL++
 fuzz-long     the fuzz targets by libFuzzer, until FUZZ_TOTAL (10^8) executions are reached
-coverage      the branch coverage of the codec by the unit tests
+coverage      the branch coverage of the unit tests
 check-guest-files  the files in the guest that show its rings, on both kernels
 check-guest   the guest tests on the chosen variant except the long ones, or those in the files
               that match TEST..., as in "test_flag test_hostile_*"

@@ -215,7 +215,7 @@ test_empty_log (Fixture *f, gconstpointer data)
   assert_prints (tool_run ("--pipe", f->path, NULL), "");
 }
 
-/* An epoch without its introduction, and one of the same rings: the one is said, the other is not. */
+/* An epoch without its attach record, which is reported, and one of the same instance, which is not. */
 static void
 test_epochs (Fixture *f, gconstpointer data)
 {
@@ -426,7 +426,7 @@ test_bad_files (Fixture *f, gconstpointer data)
       assert_fails (tool_run (commands[i], link, NULL), 4, "symbolic link");
       assert_fails (tool_run (commands[i], fifo, NULL), 4, "not a regular file");
       assert_fails (tool_run (commands[i], "/dev/null", NULL), 4, "not a regular file");
-      assert_fails (tool_run (commands[i], text, NULL), 3, "not a log");
+      assert_fails (tool_run (commands[i], text, NULL), 3, "not a virtio-ddebug log");
       assert_fails (tool_run (commands[i], empty, NULL), 3, "is empty");
       assert_fails (tool_run (commands[i], newer, NULL), 3, "log of version 3, this tool reads version 1");
       g_assert_cmpint (chmod (f->path, 0), ==, 0);
@@ -772,7 +772,7 @@ test_options_documented (Fixture *f, gconstpointer data)
 
 #define PANIC (DDEBUG_KMSG_F_PAST | DDEBUG_KMSG_F_PANIC)
 
-/* Three boots: one without an introduction, one that oopses and is shut down, one that panics. */
+/* Three boots: one without an attach record, one that oopses and is shut down, one that panics. */
 static void
 write_deaths (const char *path, gboolean closed)
 {
@@ -919,7 +919,7 @@ test_last_words (Fixture *f, gconstpointer data)
                               "QEMU:    died without closing the log\n");
 }
 
-/* An oops of a CPU that says nothing more is told while the others go on. */
+/* An oops of a CPU that logs no more is reported while the others continue. */
 static void
 test_silent_cpu (Fixture *f, gconstpointer data)
 {
@@ -951,7 +951,7 @@ test_silent_cpu (Fixture *f, gconstpointer data)
                  "[    6.000000] number 4\n");
 }
 
-/* Its driver was loaded anew in between. */
+/* Its driver was reloaded in between. */
 static void
 test_last_words_of_a_boot_of_two_epochs (Fixture *f, gconstpointer data)
 {

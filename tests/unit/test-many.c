@@ -324,7 +324,7 @@ test_bad_one (Fixture *f, gconstpointer data)
       g_assert_nonnull (strstr (r.out, i == 3 ? f->path[0] : "a0\n"));
       g_assert_nonnull (strstr (r.out, i == 3 ? f->path[2] : "c0\n"));
       g_assert_nonnull (strstr (r.err, "vm01: no such file"));
-      g_assert_nonnull (strstr (r.err, "vm03: is not a log"));
+      g_assert_nonnull (strstr (r.err, "vm03: is not a virtio-ddebug log"));
       g_assert_cmpint (r.status, ==, 4);
       result_clear (&r);
     }

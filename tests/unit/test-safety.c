@@ -395,7 +395,7 @@ check_path (Fixture *f, const char *name)
   check_shown ("--trace", path, 0, "was cut short");
   check_shown ("--info", path, 0, "cut short to 70000");
   g_assert_true (g_file_set_contents (path, "\x1b[2J\r", -1, NULL));
-  check_shown ("--trace", path, 3, "is not a log");
+  check_shown ("--trace", path, 3, "is not a virtio-ddebug log");
   check_shown ("--clear", path, 3, ": ");
   check_shown ("-w", within, 4, ": ");
   check_shown ("-w", missing, 4, "cannot watch for");

@@ -75,7 +75,7 @@ class FloodTest(DdebugTest):
     def goes_on(self, guest):
         """Wait until chunks are written again."""
         before = guest.counter("chunks")
-        self.until("the log goes on", lambda: guest.counter("chunks") > before)
+        self.until("the log continues", lambda: guest.counter("chunks") > before)
 
     def end(self, guest, more=200):
         """Stop the flood: the number of messages sent, including `more` further ones, some of them the

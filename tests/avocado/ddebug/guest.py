@@ -279,7 +279,7 @@ class Guest:
         return self
 
     def expire_in(self, seconds):
-        """Set the time limit anew, from now on."""
+        """Restart the time limit from now."""
         if self._timer:
             self._timer.cancel()
         self._timer = threading.Timer(seconds, self._expire)

@@ -255,7 +255,7 @@ class LogFile:
     events    [(name, [arguments])]
     epochs    {number: fields of its ATTACH chunk}
     frozen    (first, last): data segments that are not overwritten; (0, 0): none are
-    segments  {number of a data segment: epoch in which it was begun}
+    segments  {number of a data segment: epoch in which it was started}
     skipped   records of unknown types
     damaged   chunks that do not fit their checksum
     left      with rings=True: messages that were in shared rings, not in a chunk yet
@@ -396,7 +396,7 @@ class LogFile:
         return fields
 
     def _behind_damage(self, seg_seq, base, at):
-        """Where to go on behind a place without a chunk; None if nothing is there."""
+        """Where to continue behind a place without a chunk; None if nothing is there."""
         following = next((place for place in self._places(base, at + 8, self.seg_size)
                           if self._header(seg_seq, base, place)), None)
         if following is None:
