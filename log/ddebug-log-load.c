@@ -47,7 +47,7 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
         if (c.type == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, c.pass);
             /* if its write was cut short, the ring has what the chunk lacks */
-            if (log->shm_size && c.payload) {
+            if (log->shm_size && c.payload && s->type == DDEBUG_LOG_SEG_DATA) {
                 log->last_data = (DdebugShmSeen) {
                     .epoch = c.epoch,
                     .stream = c.stream,

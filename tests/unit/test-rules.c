@@ -1061,7 +1061,8 @@ typedef enum
   RING_GOOD, RING_NONE, RING_MAGIC, RING_FLAGS, RING_OFFSET, RING_OLD_EPOCH, RING_NEW_EPOCH, RING_CONTEXT, RING_SMALL_SHIFT,
   RING_LARGE_SHIFT, RING_NOT_WHOLE, RING_ONE_SUBBUF, RING_TOO_LARGE, RING_HEAD_ODD, RING_HEAD_NEGATIVE, RING_RESERVE_BEHIND,
   RING_RESERVE_AHEAD, RING_RESERVE_FAR, RING_DRAINED, RING_DRAINED_ALL, RING_DRAINED_ODD, RING_DRAINED_HEADER,
-  RING_DRAINED_BEYOND, RING_START, RING_OVERWRITTEN, RING_IN_CHUNK, RING_HEADER_EPOCH, N_RINGS
+  RING_DRAINED_BEYOND, RING_START, RING_OVERWRITTEN, RING_IN_CHUNK, RING_IN_CHUNK_UNKNOWN,
+  RING_HEADER_EPOCH, N_RINGS
 } RingCase;
 
 static const struct
@@ -1095,6 +1096,7 @@ static const struct
   [RING_START] = { "start behind the first", ALL " 7" },
   [RING_OVERWRITTEN] = { "overwritten in part", ALL " 7" },
   [RING_IN_CHUNK] = { "in a chunk, and not drained", ALL " 6 7" },
+  [RING_IN_CHUNK_UNKNOWN] = { "in a chunk, and an older segment is of an unknown type", "3 4 5 6 7" },
   [RING_HEADER_EPOCH] = { "of the epoch before that of a segment without chunks", ALL },
 };
 
@@ -1182,6 +1184,10 @@ change_ring (Log *log, RingCase what)
     case RING_OVERWRITTEN:
       POKE_HDR (log, reserve, RING_SIZE + 16);
       break;
+    case RING_IN_CHUNK_UNKNOWN:
+      POKE (log, slot_at (log, 1), ddebug_log_seg, type, 9);
+      RESEAL (log, slot_at (log, 1), ddebug_log_seg);
+      /* fall through */
     case RING_IN_CHUNK:
       /* the first sub-buffer, as the newest chunk; the writer died before it said that it was drained */
       canned_chunk (log->c, chunk, log->c->bytes + RING_AT + VIRTIO_DDEBUG_SHM_RING_OFF, 4096);
