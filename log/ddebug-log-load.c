@@ -209,8 +209,7 @@ bool ddlog_load_slots(DdebugLog *log, GError **error)
     for (slot = 0; slot < log->nr_segs; slot++) {
         DdebugLogSlot *s = &log->slots[slot];
 
-        if (s->type == DDEBUG_LOG_SEG_DATA &&
-            s->seq < GUINT64_FROM_LE(log->super.first_seg)) {
+        if (ddlog_is_cleared(s, GUINT64_FROM_LE(log->super.first_seg))) {
             s->seq = 0;
         }
     }
