@@ -123,6 +123,24 @@ static void find_last_epochs(DdebugLog *log, GArray *order)
     }
 }
 
+/*
+ * Bytes from @at on that may tell a segment: in a hole no chunk is.  So a sparse
+ * file, whatever it claims, costs no more than its bytes on disk.
+ */
+static size_t headless_len(const DdebugLog *log, uint64_t at)
+{
+    const off_t end = at + DDEBUG_LOG_HEADLESS_MAX;
+    const off_t hole = lseek(log->fd, at, SEEK_HOLE);
+    off_t data;
+
+    if (hole < 0 || hole >= end) {
+        return DDEBUG_LOG_HEADLESS_MAX;
+    }
+    data = lseek(log->fd, hole, SEEK_DATA);
+    return data < 0 ? (errno == ENXIO ? hole - at : DDEBUG_LOG_HEADLESS_MAX) :
+           data < end ? DDEBUG_LOG_HEADLESS_MAX : hole - at;
+}
+
 /* Reads the header of @slot.  A slot whose segment is unknown is unused. */
 static int load_slot(DdebugLog *log, uint64_t slot)
 {
@@ -137,11 +155,11 @@ static int load_slot(DdebugLog *log, uint64_t slot)
     }
     switch (ddebug_log_parse_seg(&disk, &seg)) {
     case DDEBUG_SEG_DAMAGED: {
-        g_autofree char *buf = g_malloc(DDEBUG_LOG_HEADLESS_MAX);
+        const size_t len = headless_len(log, at);
+        g_autofree char *buf = g_malloc(len);
 
-        r = ddlog_read_at(log->fd, buf, DDEBUG_LOG_HEADLESS_MAX, at);
-        if (r || !ddebug_log_find_headless(buf, DDEBUG_LOG_HEADLESS_MAX,
-                                           &seg)) {
+        r = ddlog_read_at(log->fd, buf, len, at);
+        if (r || !ddebug_log_find_headless(buf, len, &seg)) {
             return r;
         }
         break;

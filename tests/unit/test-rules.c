@@ -912,6 +912,19 @@ state_magic (Log *log)
   RESEAL (log, DDEBUG_LOG_STATE_OFF, ddebug_log_state);
 }
 
+/* The header's page, a hole, and the only chunk that is left, at 16 KiB. */
+static void
+seg_and_hole (Log *log)
+{
+  gsize to = slot_at (log, 2) + (16 << 10);
+
+  memmove (log->c->bytes + to, log->c->bytes + log->at[5], 4096);
+  memset (log->c->bytes + slot_at (log, 2) + 64, 0, 4096);
+  POKE (log, to, ddebug_log_chunk, off, 16 << 10);
+  RESEAL (log, to, ddebug_log_chunk);
+  seg_crc (log);
+}
+
 typedef struct
 {
   const char *name;
@@ -934,6 +947,7 @@ static const Case segments[] = {
   { "type 0xffffffff", seg_of_large_type, "0 1 2", "0 1 2 new@4" },
   { "header and first chunk damaged", seg_and_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
   { "header damaged, first chunk of another place", seg_and_place_of_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "header damaged, a hole behind it", seg_and_hole, "0 1 2 5", "0 1 2 5 new@4" },
   { "a dictionary without its header", dict_crc, ALL, ALL_NEW },
   { "a dictionary without header and first chunk", dict_and_attach, ALL, ALL_NEW },
   { "no dictionary", all_dictionary_lost, ALL, ALL_NEW },
