@@ -169,6 +169,8 @@ bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
 
 /* -segment */
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type);
+/* Rule 8: whether @s counts as unused once the log begins with @first_seg. */
+bool ddlog_is_cleared(const DdebugLogSlot *s, uint64_t first_seg);
 /* Slots, the one with the newest segment first. */
 void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order);
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot);

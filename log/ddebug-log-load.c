@@ -46,8 +46,8 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
         log->epoch = MAX(log->epoch, c.epoch);
         if (c.type == DDEBUG_LOG_CHUNK_DATA) {
             log->last_pass = MAX(log->last_pass, c.pass);
-            /* after a short write the ring still has what the chunk lacks */
-            if (log->shm_size && c.payload) {
+            /* if its write was cut short, the ring has what the chunk lacks */
+            if (log->shm_size && c.payload && s->type == DDEBUG_LOG_SEG_DATA) {
                 log->last_data = (DdebugShmSeen) {
                     .epoch = c.epoch,
                     .stream = c.stream,
@@ -124,8 +124,24 @@ static void find_last_epochs(DdebugLog *log, GArray *order)
 }
 
 /*
- * Read the header of @slot.  If its segment cannot be identified, it is unused.
+ * Bytes from @at on that may tell a segment: in a hole no chunk is.  So a sparse
+ * file, whatever it claims, costs no more than its bytes on disk.
  */
+static size_t headless_len(const DdebugLog *log, uint64_t at)
+{
+    const off_t end = at + DDEBUG_LOG_HEADLESS_MAX;
+    const off_t hole = lseek(log->fd, at, SEEK_HOLE);
+    off_t data;
+
+    if (hole < 0 || hole >= end) {
+        return DDEBUG_LOG_HEADLESS_MAX;
+    }
+    data = lseek(log->fd, hole, SEEK_DATA);
+    return data < 0 ? (errno == ENXIO ? hole - at : DDEBUG_LOG_HEADLESS_MAX) :
+           data < end ? DDEBUG_LOG_HEADLESS_MAX : hole - at;
+}
+
+/* Read the header of @slot.  If its segment cannot be identified, it is unused. */
 static int load_slot(DdebugLog *log, uint64_t slot)
 {
     const uint64_t at = ddlog_slot_off(log, slot);
@@ -139,11 +155,11 @@ static int load_slot(DdebugLog *log, uint64_t slot)
     }
     switch (ddebug_log_parse_seg(&disk, &seg)) {
     case DDEBUG_SEG_DAMAGED: {
-        g_autofree char *buf = g_malloc(DDEBUG_LOG_HEADLESS_MAX);
+        const size_t len = headless_len(log, at);
+        g_autofree char *buf = g_malloc(len);
 
-        r = ddlog_read_at(log->fd, buf, DDEBUG_LOG_HEADLESS_MAX, at);
-        if (r || !ddebug_log_find_headless(buf, DDEBUG_LOG_HEADLESS_MAX,
-                                           &seg)) {
+        r = ddlog_read_at(log->fd, buf, len, at);
+        if (r || !ddebug_log_find_headless(buf, len, &seg)) {
             return r;
         }
         break;
@@ -211,8 +227,7 @@ bool ddlog_load_slots(DdebugLog *log, GError **error)
     for (slot = 0; slot < log->nr_segs; slot++) {
         DdebugLogSlot *s = &log->slots[slot];
 
-        if (s->type == DDEBUG_LOG_SEG_DATA &&
-            s->seq < GUINT64_FROM_LE(log->super.first_seg)) {
+        if (ddlog_is_cleared(s, GUINT64_FROM_LE(log->super.first_seg))) {
             s->seq = 0;
         }
     }

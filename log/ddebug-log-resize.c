@@ -325,8 +325,7 @@ bool ddebug_log_clear(DdebugLog *log, GError **error)
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
     for (i = 0; i < log->nr_segs; i++) {
-        if (ddlog_is_used(&log->slots[i], DDEBUG_LOG_SEG_DATA) &&
-            log->slots[i].seq < first) {
+        if (ddlog_is_cleared(&log->slots[i], first)) {
             log->slots[i].seq = 0;
         }
     }

@@ -45,6 +45,12 @@ bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type)
     return s->seq && s->type == type;
 }
 
+/* Of an unknown type, too: where nothing is overwritten it would stay for ever. */
+bool ddlog_is_cleared(const DdebugLogSlot *s, uint64_t first_seg)
+{
+    return s->type != DDEBUG_LOG_SEG_DICT && s->seq < first_seg;
+}
+
 bool ddlog_is_frozen(const DdebugLog *log, const DdebugLogSlot *s)
 {
     return ddlog_is_used(s, DDEBUG_LOG_SEG_DATA) &&

@@ -18,11 +18,19 @@
 DdebugSuperState
 ddebug_slots_read_super (int fd, DdebugSuper *super)
 {
-  struct ddebug_log_super copies[2];
-  gssize n = pread (fd, copies, sizeof copies, DDEBUG_LOG_SUPER_OFF (0));
+  struct ddebug_log_super copies[2] = { 0 };
+  gsize len = 0;
   int copy;
 
-  return ddebug_log_choose_super (copies, MAX (n, 0), super, &copy);
+  /* One by one: an I/O error in one copy must not hide the other. */
+  for (int i = 0; i < 2; i++)
+    {
+      gssize n = pread (fd, &copies[i], sizeof copies[i], DDEBUG_LOG_SUPER_OFF (i));
+
+      if (n > 0)
+        len = DDEBUG_LOG_SUPER_OFF (i) + n;
+    }
+  return ddebug_log_choose_super (copies, len, super, &copy);
 }
 
 guint64

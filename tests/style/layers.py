@@ -197,11 +197,15 @@ class Tree:
                 for symbol in defined:
                     inside[folder][symbol].add(source)
                     everywhere[symbol].add(source)
+        unbuilt = {os.path.dirname(source) for source in without}
         for folder, objects in found.items():
             for source, _, undefined in objects.values():
                 for symbol in sorted(undefined):
-                    targets = inside[folder].get(symbol) or \
-                        (everywhere.get(symbol, ()) if OURS.match(symbol) else ())
+                    targets = inside[folder].get(symbol)
+                    # a source of this folder that is not built may define it, not its namesake elsewhere
+                    if not targets and OURS.match(symbol) and folder not in unbuilt:
+                        targets = everywhere.get(symbol)
+                    targets = targets or ()
                     if len(targets) == 1:
                         target, = targets
                         edges.append(Edge(source, target, f"{source} uses {symbol} of {target}"))

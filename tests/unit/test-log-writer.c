@@ -1834,6 +1834,49 @@ static void test_begun_anew_larger(void)
 }
 
 /* A segment that is there twice counts once, and once only is left. */
+/* Where nothing is overwritten, clearing frees the slots of unknown types, too. */
+static void test_clear_of_unknown_types(void)
+{
+    g_autofree char *path = tmp_path("clear-unknown");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t n = 0, kept = 0;
+    int fd;
+
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    attach(log);
+    while (put(log, n) == 0) {
+        n++;
+    }
+    ddebug_log_close(log);
+    fd = open(path, O_RDWR);
+    for (int slot = 0; slot < 7; slot++) {
+        const off_t at = DDEBUG_LOG_SEGS_OFF + slot * 131072;
+        struct ddebug_log_seg seg;
+
+        g_assert_cmpint(pread(fd, &seg, sizeof(seg), at), ==, sizeof(seg));
+        if (GUINT32_FROM_LE(seg.type) == DDEBUG_LOG_SEG_DATA) {
+            seg.type = GUINT32_TO_LE(9);
+            seg.crc = GUINT32_TO_LE(crc(&seg, sizeof(seg) - 4));
+            g_assert_cmpint(pwrite(fd, &seg, sizeof(seg), at), ==, sizeof(seg));
+        }
+    }
+    close(fd);
+    log = must_open(path, 0);
+    ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    g_assert_cmpint(put(log, 0), ==, -EXFULL);
+    for (int i = 0; i < 2; i++) {
+        g_assert_true(ddebug_log_clear(log, NULL));
+        /* the slots are as unused for the next writer */
+        ddebug_log_close(log);
+        log = must_open(path, 0);
+        ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+        for (kept = 0; put(log, kept) == 0; kept++) {
+        }
+        g_assert_cmpuint(kept, >=, n / 2);
+    }
+    ddebug_log_close(log);
+}
+
 static void test_segment_twice(void)
 {
     g_autofree char *path = tmp_path("twice");
@@ -1976,6 +2019,7 @@ int main(int argc, char **argv)
     TEST("resize/random", test_resize_at_random);
     TEST("resize/refused", test_resize_refused);
     TEST("clear", test_clear);
+    TEST("clear/unknown-types", test_clear_of_unknown_types);
     TEST("freeze", test_freeze);
     TEST("freeze/goes-on", test_freeze_goes_on);
     TEST("freeze/full", test_freeze_full);

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The reader gives out every whole chunk once and in order, whatever else is in the file, and says what it passed over. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,6 +14,23 @@
 #include "ddebug-reader.h"
 
 typedef LogFolder Fixture;
+
+/* Offset of a byte that cannot be read; -1: none. */
+static gint64 bad_byte = -1;
+
+/* The reader's pread() as well: an I/O error as the kernel reports it. */
+ssize_t
+pread (int fd, void *bytes, size_t n, off_t at)
+{
+  if (bad_byte >= at && bad_byte < at + (gint64) n)
+    n = bad_byte - at;
+  if (at == bad_byte)
+    {
+      errno = EIO;
+      return -1;
+    }
+  return syscall (SYS_pread64, fd, bytes, n, at);
+}
 
 static DdebugReader *
 open_good (const char *path)
@@ -122,6 +141,28 @@ put (const char *path, gsize at, const void *bytes, gsize len)
 }
 
 /* ---- superblocks ---- */
+
+/* Each copy is there for an I/O error in the other. */
+static void
+test_unreadable_super (Fixture *f, gconstpointer data)
+{
+  (void) data;
+  for (guint64 generation = 1; generation < 3; generation++)
+    for (int copy = 0; copy < 2; copy++)
+      {
+        g_autoptr (Canned) c = canned_new (4);
+        g_autoptr (DdebugReader) reader = NULL;
+
+        canned_super (c, generation);
+        canned_super (c, generation + 1);
+        canned_write (c, f->path);
+        bad_byte = DDEBUG_LOG_SUPER_OFF (copy);
+        reader = open_good (f->path);
+        bad_byte = -1;
+        g_assert_cmpuint (ddebug_reader_super (reader)->generation, ==,
+                          (generation + 1) % 2 == (guint64) copy ? generation : generation + 1);
+      }
+}
 
 static void
 test_supers (Fixture *f, gconstpointer data)
@@ -1324,6 +1365,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("the younger good superblock counts", test_supers);
+  ADD ("a superblock that cannot be read", test_unreadable_super);
   ADD ("what the younger superblock says and is not known is refused", test_newer_super);
   ADD ("impossible geometry is refused", test_geometry);
   ADD ("what is no log is refused", test_refusals);

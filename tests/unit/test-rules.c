@@ -912,6 +912,19 @@ state_magic (Log *log)
   RESEAL (log, DDEBUG_LOG_STATE_OFF, ddebug_log_state);
 }
 
+/* The header's page, a hole, and the only chunk that is left, at 16 KiB. */
+static void
+seg_and_hole (Log *log)
+{
+  gsize to = slot_at (log, 2) + (16 << 10);
+
+  memmove (log->c->bytes + to, log->c->bytes + log->at[5], 4096);
+  memset (log->c->bytes + slot_at (log, 2) + 64, 0, 4096);
+  POKE (log, to, ddebug_log_chunk, off, 16 << 10);
+  RESEAL (log, to, ddebug_log_chunk);
+  seg_crc (log);
+}
+
 typedef struct
 {
   const char *name;
@@ -934,6 +947,7 @@ static const Case segments[] = {
   { "type 0xffffffff", seg_of_large_type, "0 1 2", "0 1 2 new@4" },
   { "header and first chunk damaged", seg_and_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
   { "header damaged, first chunk of another place", seg_and_place_of_first_chunk, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "header damaged, a hole behind it", seg_and_hole, "0 1 2 5", "0 1 2 5 new@4" },
   { "a dictionary without its header", dict_crc, ALL, ALL_NEW },
   { "a dictionary without header and first chunk", dict_and_attach, ALL, ALL_NEW },
   { "no dictionary", all_dictionary_lost, ALL, ALL_NEW },
@@ -1061,7 +1075,8 @@ typedef enum
   RING_GOOD, RING_NONE, RING_MAGIC, RING_FLAGS, RING_OFFSET, RING_OLD_EPOCH, RING_NEW_EPOCH, RING_CONTEXT, RING_SMALL_SHIFT,
   RING_LARGE_SHIFT, RING_NOT_WHOLE, RING_ONE_SUBBUF, RING_TOO_LARGE, RING_HEAD_ODD, RING_HEAD_NEGATIVE, RING_RESERVE_BEHIND,
   RING_RESERVE_AHEAD, RING_RESERVE_FAR, RING_DRAINED, RING_DRAINED_ALL, RING_DRAINED_ODD, RING_DRAINED_HEADER,
-  RING_DRAINED_BEYOND, RING_START, RING_OVERWRITTEN, RING_IN_CHUNK, RING_HEADER_EPOCH, N_RINGS
+  RING_DRAINED_BEYOND, RING_START, RING_OVERWRITTEN, RING_IN_CHUNK, RING_IN_CHUNK_UNKNOWN,
+  RING_HEADER_EPOCH, N_RINGS
 } RingCase;
 
 static const struct
@@ -1095,6 +1110,7 @@ static const struct
   [RING_START] = { "start behind the first", ALL " 7" },
   [RING_OVERWRITTEN] = { "overwritten in part", ALL " 7" },
   [RING_IN_CHUNK] = { "in a chunk, and not drained", ALL " 6 7" },
+  [RING_IN_CHUNK_UNKNOWN] = { "in a chunk, and an older segment is of an unknown type", "3 4 5 6 7" },
   [RING_HEADER_EPOCH] = { "of the epoch before that of a segment without chunks", ALL },
 };
 
@@ -1182,6 +1198,10 @@ change_ring (Log *log, RingCase what)
     case RING_OVERWRITTEN:
       POKE_HDR (log, reserve, RING_SIZE + 16);
       break;
+    case RING_IN_CHUNK_UNKNOWN:
+      POKE (log, slot_at (log, 1), ddebug_log_seg, type, 9);
+      RESEAL (log, slot_at (log, 1), ddebug_log_seg);
+      /* fall through */
     case RING_IN_CHUNK:
       /* the first sub-buffer, as the newest chunk; the writer died before it said that it was drained */
       canned_chunk (log->c, chunk, log->c->bytes + RING_AT + VIRTIO_DDEBUG_SHM_RING_OFF, 4096);
