@@ -14,7 +14,7 @@
  *       an eventfd that wakes a thread that writes to a pipe.
  *
  * What the drain needs of QEMU (threads, locks) is implemented here with pthreads;
- * the checksum is compiled from its own source.
+ * the checksum is ISA-L's.
  */
 #include "qemu/osdep.h"
 #include <poll.h>
