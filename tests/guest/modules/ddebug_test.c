@@ -714,19 +714,25 @@ static int test_oops(void)
  * spin
  */
 
-static atomic_t spin_here, spin_off;
+static atomic_t spin_here, spin_alone, spin_off;
 static unsigned int spin_cpus;
 
 /*
- * First all threads meet with interrupts on, since waking the others needs
- * interrupts; then with interrupts off, so that each CPU makes its last message
- * when no CPU takes interrupts any more.
+ * All threads meet three times.  First with preemption on, since the others are
+ * still to be created and woken.  Then with preemption off and interrupts on: until
+ * then another CPU may run a task that waits, unable to sleep, for this one to
+ * answer an IPI (a TLB flush).  Last with interrupts off, so that each CPU makes its
+ * last message when no CPU takes interrupts any more.
  */
 static int test_spin_thread(void *unused)
 {
 	atomic_inc(&spin_here);
 	while (atomic_read(&spin_here) < spin_cpus)
 		cond_resched();
+	preempt_disable();
+	atomic_inc(&spin_alone);
+	while (atomic_read(&spin_alone) < spin_cpus)
+		cpu_relax();
 	local_irq_disable();
 	atomic_inc(&spin_off);
 	while (atomic_read(&spin_off) < spin_cpus)
