@@ -428,7 +428,7 @@ test_bad_files (Fixture *f, gconstpointer data)
       assert_fails (tool_run (commands[i], "/dev/null", NULL), 4, "not a regular file");
       assert_fails (tool_run (commands[i], text, NULL), 3, "not a virtio-ddebug log");
       assert_fails (tool_run (commands[i], empty, NULL), 3, "is empty");
-      assert_fails (tool_run (commands[i], newer, NULL), 3, "log of version 3, this tool reads version 1");
+      assert_fails (tool_run (commands[i], newer, NULL), 3, "log of version 3, but this tool reads version 1");
       g_assert_cmpint (chmod (f->path, 0), ==, 0);
       assert_fails (tool_run_unprivileged (commands[i], f->path, NULL), 4, "permission denied");
       g_assert_cmpint (chmod (f->path, 0644), ==, 0);
