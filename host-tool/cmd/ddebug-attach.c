@@ -24,7 +24,7 @@
 #define PLUGIN "virtio-ddebug.so"
 
 #define UNSUPPORTED \
-  "note: libvirt does not support QEMU arguments of one's own (qemu:commandline) " \
+  "note: libvirt does not support custom QEMU arguments (qemu:commandline) " \
   "and marks a running domain that has them as tainted (custom-argv)"
 
 typedef struct

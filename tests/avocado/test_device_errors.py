@@ -233,7 +233,7 @@ class DeviceErrors(DdebugTest):
             data[copy + 4092:copy + 4096] = crc32c(data[copy:copy + 4092]).to_bytes(4, "little")
         with open(path, "wb") as file:
             file.write(data)
-        self.refused(path, "flags", "newer")
+        self.refused(path, "features", "incompat 0x80", "newer")
         self.assertEqual(self.contents(path), data)
 
     def test_a_log_in_use_is_refused(self):
@@ -254,8 +254,8 @@ class DeviceErrors(DdebugTest):
 
     def test_sizes_out_of_range(self):
         path = self.scratch("log")
-        for size, words in (("0", "at least 1M"), ("1", "smallest is 1M"), ("1023K", "smallest is 1M"),
-                            ("1025G", "largest is 1T"), ("2T", "largest is 1T"), ("15E", "largest is 1T"),
+        for size, words in (("0", "at least 1M"), ("1", "minimum is 1M"), ("1023K", "minimum is 1M"),
+                            ("1025G", "maximum is 1T"), ("2T", "maximum is 1T"), ("15E", "maximum is 1T"),
                             ("big", "size")):
             status, said = self.device(path, f",size={size}")
             self.assertEqual(status, 1, said)

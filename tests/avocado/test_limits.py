@@ -86,7 +86,8 @@ class Limits(FloodTest):
         found, notices = self.account(guest, sent)
         # the last committed message is there
         self.assertEqual(found.committed, guest.committed())
-        self.assertTrue([n for n in notices if "lost on cpu" in n and "they exceeded the rate limit" in n])
+        self.assertTrue([n for n in notices
+                         if "lost on cpu" in n and "the log's rate limit was exceeded" in n])
         self.assertEqual(guest.qemu_output().count("more than rate-limit"), 1)
         with self.assertRaisesRegex(Exception, "at most 1T"):
             self.set(guest, "rate-limit", 1 << 41)

@@ -356,7 +356,7 @@ class Libvirt(unittest.TestCase):
         before = daemon.xml(guest.name)
         output = self.tool(daemon, "--attach", guest.name, "--log-size=4M", "--yes")
         self.assertIn("+    <qemu:arg value='-device'/>", output)
-        self.assertEqual(output.count("unsupported"), 1)
+        self.assertEqual(output.count("libvirt does not support"), 1)
         self.assertNotIn("secret", output)
         self.assertIn("passwd='secret'", daemon.xml(guest.name))
         self.assertIn(PLUGIN, daemon.xml(guest.name))
@@ -450,7 +450,8 @@ class Libvirt(unittest.TestCase):
 
         # one that appears while it is running, and whose libvirt was away meanwhile
         daemon.stop()
-        wait_until("the tool has noticed", lambda: "libvirt has gone" in follow.text() + pipe.text())
+        wait_until("the tool has noticed",
+                   lambda: "lost the connection to libvirt" in follow.text() + pipe.text())
         one.say()
         follow.expect(2 * COUNT, "one: ")
         daemon.start()
@@ -513,22 +514,22 @@ class Libvirt(unittest.TestCase):
         guest = Guest(daemon, "vm")
         before = daemon.xml("vm")
         for arguments, status, words in (
-                (("vm",), 4, "ddebug-host --attach adds it"),
+                (("vm",), 4, "add one with ddebug-host --attach"),
                 (("--attach", "no", "--yes"), 4, "no: no such domain"),
                 (("--attach", "vm"), 2, "use --yes"),
-                (("--attach", "vm", "--yes", "--log=/no/where/vm.ddl"), 4, "make it first"),
+                (("--attach", "vm", "--yes", "--log=/no/where/vm.ddl"), 4, "create it first"),
                 (("--attach", "vm", "--yes", "--plugin=/no/plugin.so"), 4, "--plugin=FILE"),
-                (("--attach", "vm", "--yes", f"--plugin={TOOL}"), 5, "does not take the device"),
+                (("--attach", "vm", "--yes", f"--plugin={TOOL}"), 5, "does not accept the device"),
                 (("--attach", "vm", "--yes", "--log-size=1"), 2, "too small"),
-                (("--connect=qemu+ssh://no.where/system", "vm"), 1, "run ddebug-host there"),
+                (("--connect=qemu+ssh://no.where/system", "vm"), 1, "run ddebug-host on it"),
                 (("--connect=test:///default", "--attach", "test", "--yes"), 5, "is of type test"),
-                (("--connect=no:///where", "vm"), 1, "cannot be reached"),
-                (("-c", "no:///where", "vm"), 1, "cannot be reached"),
-                (("-cno:///where", "vm"), 1, "cannot be reached"),
+                (("--connect=no:///where", "vm"), 1, "cannot connect to libvirt"),
+                (("-c", "no:///where", "vm"), 1, "cannot connect to libvirt"),
+                (("-cno:///where", "vm"), 1, "cannot connect to libvirt"),
                 (("--detach", "vm", "--yes"), 4, "has no virtio-ddebug device"),
                 (("--all", "vm"), 2, "takes no SOURCE"), (("--all", "--info"), 2, "--list"),
                 (("--list", "vm"), 2, "takes no SOURCE"), (("--attach", "--yes"), 2, "takes one DOMAIN"),
-                (("--yes", "vm"), 2, "--attach and --detach"), (("--log=/x", "vm"), 2, "--attach only")):
+                (("--yes", "vm"), 2, "--attach and --detach"), (("--log=/x", "vm"), 2, "only with --attach")):
             self.assertIn(words, self.tool(daemon, *arguments, status=status))
         os.makedirs(LOGS)
         self.assertIn("give it to that user", self.tool(daemon, "--attach", "vm", "--yes", status=4))
