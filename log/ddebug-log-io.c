@@ -65,10 +65,20 @@ int ddlog_zero(int fd, uint64_t off, uint64_t len)
     return r;
 }
 
+/*
+ * What exceeds the free space is refused at once: some file systems would
+ * allocate all they have before they fail, and others could not write meanwhile.
+ */
 int ddlog_preallocate(int fd, uint64_t from, uint64_t to)
 {
+    struct statvfs fs;
     int err;
 
+    /* a file system that does not know its size says 0 */
+    if (fstatvfs(fd, &fs) == 0 && fs.f_blocks && fs.f_frsize &&
+        (to - from) / fs.f_frsize > fs.f_bfree) {
+        return ENOSPC;
+    }
     do {
         err = posix_fallocate(fd, from, to - from);
     } while (err == EINTR);

@@ -31,6 +31,7 @@ class Freeze(DeathTest):
         guest.send(f"echo panic-task > {DIE}")
         self.until("it reboots", lambda: guest.command("query-status")["status"] == "shutdown")
         died = Memory(self.ram)
+        died.forget()
         guest.command("set-action", reboot="reset", shutdown="poweroff")
         guest.command("system_reset")
         guest.command("cont")

@@ -38,7 +38,7 @@ class Stream:
 
 
 class Memory:
-    """The memory of a guest that has booted once, as it is now.
+    """The memory of a guest, as it is now.  If another one was booted in it before, forget() that first.
 
     committed  {cpu: messages of the load that it knows to be committed}
     when       {cpu: ns of the guest's clock, when it came to know that}
@@ -49,11 +49,14 @@ class Memory:
     def __init__(self, path):
         newest = None
         self.streams = {}
+        self._path = path
+        self._places = []
         with open(path, "rb") as file, \
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory:
             for at in range(0, len(memory), mmap.PAGESIZE):
                 one, two = struct.unpack_from("<QQ", memory, at)
                 if one & 0xffffffff == STREAM_MAGIC:
+                    self._places.append(at)
                     stream = Stream(memory, at)
                     self.streams[stream.stream] = stream
                 elif one and one ^ two == ALL_ONES:
@@ -65,3 +68,11 @@ class Memory:
         self.committed = dict(enumerate(counts))
         self.when = dict(enumerate(times))
         self.hung = sum(hung)
+
+    def forget(self):
+        """Erase the descriptors of a guest that is dead: the next one that boots in this memory need not
+        overwrite them, and they would be taken for its own."""
+        with open(self._path, "r+b") as file:
+            for at in self._places:
+                file.seek(at)
+                file.write(bytes(4))
