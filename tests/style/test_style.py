@@ -311,6 +311,11 @@ class Documented(unittest.TestCase):
         with open(os.path.join(layers.REPO, "docs/architecture.md"), encoding="utf-8") as file:
             self.text = file.read().split("\n## Layers\n")[1].split("\n## ")[0]
 
+    @staticmethod
+    def bare(names):
+        """The names without the prefix that the page leaves out."""
+        return {re.sub(r"^ddebug[_-]", "", name) for name in names}
+
     def test_what_each_folder_uses(self):
         rows = re.findall(r"^\| `([a-z/-]+)/` \| ([^;|]*)", self.text, re.M)
         documented = {folder: set(re.findall(r"`([a-z/-]+)/`", uses)) for folder, uses in rows}
@@ -321,10 +326,9 @@ class Documented(unittest.TestCase):
             part = self.text.split(f"- `{folder}/`:\n")[1].split("\n- ")[0]
             documented = []
             for line in re.findall(r"^ +\d+\. (.*)", part, re.M):
-                names = re.findall(r"[a-z_-]+", re.sub(r", a module of its own", "", line))
-                documented.append({re.sub(r"^ddebug[_-]", "", name) for name in names})
-            self.assertEqual(documented, [{re.sub(r"^ddebug[_-]", "", name) for name in level}
-                                          for level in layers.FOLDERS[folder].levels], folder)
+                names = re.findall(r"[a-z_-]+", line.replace(", a module of its own", ""))
+                documented.append(self.bare(names))
+            self.assertEqual(documented, [*map(self.bare, layers.FOLDERS[folder].levels)], folder)
 
 
 if __name__ == "__main__":
