@@ -24,6 +24,7 @@
  *     8192  request (tool to device)
  *    12288  reply (device to tool)
  *    16384  state (device: what readers may consider settled)
+ *    16896  sync (device: what is known to be on disk)
  *    20480  zeros
  *    65536  shared rings: super.shm_size bytes, 0 in most logs
  *  + shm_size  segment 0 | segment 1 | ... | segment nr_segs - 1
@@ -32,6 +33,7 @@
 #define DDEBUG_LOG_REQUEST_OFF		8192ull
 #define DDEBUG_LOG_REPLY_OFF		12288ull
 #define DDEBUG_LOG_STATE_OFF		16384ull
+#define DDEBUG_LOG_SYNC_OFF		16896ull
 #define DDEBUG_LOG_SHM_OFF		65536ull
 #define DDEBUG_LOG_SEGS_OFF		65536ull	/* and super.shm_size */
 
@@ -205,6 +207,33 @@ _Static_assert(offsetof(struct ddebug_log_state, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_state) == 64, "ABI");
 
 /*
+ * How much of the log is on disk.  Written before each fdatasync(), which so covers
+ * it, and after it.  Zeros if no writer ever synced the log.
+ */
+struct ddebug_log_sync {
+	__le32 magic;		/* DDEBUG_LOG_SYNC_MAGIC */
+	__le32 interval;	/* seconds within which the writer syncs */
+	__le64 written;		/* chunk_seq of the last chunk in the file: this and all before were written */
+	__le64 synced;		/* of the last chunk that is known to be on disk */
+	__le64 realtime;	/* ns since 1970: when the last sync that succeeded began; 0: none yet */
+	__le64 failed;		/* syncs that failed since the log was opened */
+	__u8 reserved[20];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_SYNC_MAGIC		0x59534c44u	/* "DLSY" */
+
+_Static_assert(offsetof(struct ddebug_log_sync, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, interval) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, written) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, synced) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, realtime) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, failed) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, reserved) == 40, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_sync) == 64, "ABI");
+
+/*
  * A segment: its header, then chunks without gaps.  Chunks end at the first
  * place without a valid chunk header of this very segment.  A slot with an
  * invalid header is unused.
@@ -328,6 +357,11 @@ struct ddebug_log_event {
 #define DDEBUG_LOG_EVENT_MACHINE_RESET	13	/* the whole machine was reset: it boots */
 #define DDEBUG_LOG_EVENT_SHUTDOWN	14	/* the VM ends; arg: DDEBUG_LOG_SHUTDOWN_* */
 #define DDEBUG_LOG_EVENT_RECOVERED	15	/* arg: chunks, bytes left in the shared rings by a writer that died */
+/*
+ * Chunks that may not be, or are not, on disk.  arg: chunk_seq of the first and of the
+ * last, errno of the fdatasync() that failed; 0: they are missing from the file
+ */
+#define DDEBUG_LOG_EVENT_SYNC_LOST	16
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");

@@ -19,6 +19,15 @@ static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
     log->lost[why].unreported_bytes += bytes;
 }
 
+/* What says that a sync has failed is not worth another one. */
+static bool is_change(const struct ddebug_log_chunk *c, const void *payload)
+{
+    const struct ddebug_log_event *e = payload;
+
+    return GUINT16_FROM_LE(c->type) != DDEBUG_LOG_CHUNK_EVENT ||
+           GUINT32_FROM_LE(e->event) != DDEBUG_LOG_EVENT_SYNC_LOST;
+}
+
 /* For the next @need bytes, at most what a segment holds. */
 static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 {
@@ -74,6 +83,7 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
     ddlog_charge(log, total);
     log->slots[cur->slot].last_epoch = log->epoch;
     log->next_chunk++;
+    ddlog_note_chunk(log, is_change(c, payload));
     return 0;
 }
 
@@ -112,6 +122,26 @@ static int report_lost(DdebugLog *log, DdebugLogLoss why)
     return r;
 }
 
+/* Rule 15 */
+static int report_unsynced(DdebugLog *log)
+{
+    DdebugLogUnsynced u;
+    int r = 0;
+
+    if (!ddlog_get_unsynced(log, &u)) {
+        return 0;
+    }
+    if (u.first) {
+        r = ddlog_write_event(log, DDEBUG_LOG_EVENT_SYNC_LOST, u.first, u.last,
+                              u.error);
+    }
+    if (!r) {
+        log->sync_error = u.error;
+        ddlog_unsynced_reported(log, &u);
+    }
+    return r;
+}
+
 /*
  * Called before each chunk; without room for the events, they are left for
  * later.  A full log has room for few: FULL losses are reported before the
@@ -121,16 +151,13 @@ static int report_all_lost(DdebugLog *log, bool all)
 {
     int why, r;
 
-    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
-        if (why == DDEBUG_LOG_LOSS_FULL && log->full && !all) {
-            continue;
-        }
-        r = report_lost(log, why);
-        if (r) {
-            return r == -EXFULL ? 0 : r;
+    r = report_unsynced(log);
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES && !r; why++) {
+        if (why != DDEBUG_LOG_LOSS_FULL || !log->full || all) {
+            r = report_lost(log, why);
         }
     }
-    return 0;
+    return r == -EXFULL ? 0 : r;
 }
 
 /*
@@ -142,6 +169,7 @@ static int report_all_lost(DdebugLog *log, bool all)
 static int make_room_for_data(DdebugLog *log, size_t len)
 {
     size_t need = ddebug_log_chunk_size(len);
+    DdebugLogUnsynced u;
     int why;
 
     if (log->mode == DDEBUG_LOG_DROP && log->full) {
@@ -153,6 +181,7 @@ static int make_room_for_data(DdebugLog *log, size_t len)
     for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
         need += log->lost[why].unreported_chunks ? EVENT_SIZE : 0;
     }
+    need += ddlog_get_unsynced(log, &u) ? EVENT_SIZE : 0;
     return make_room(log, DDEBUG_LOG_SEG_DATA, need);
 }
 
@@ -323,6 +352,16 @@ void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
 uint64_t ddebug_log_lost(const DdebugLog *log, DdebugLogLoss why)
 {
     return log->lost[why].bytes;
+}
+
+int ddebug_log_sync_error(DdebugLog *log)
+{
+    int error;
+
+    report_unsynced(log);
+    error = log->sync_error;
+    log->sync_error = 0;
+    return error;
 }
 
 int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)

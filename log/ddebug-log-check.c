@@ -110,8 +110,10 @@ static DdebugLog *create_heir(const DdebugLog *old, const struct stat *st,
         .shm_size = old->shm_size,
     };
 
-    return ddebug_log_open(old->where, ddebug_log_size(old), &info,
-                           old->flags | DDEBUG_LOG_OPEN_CREATE, error);
+    /* a log of the smallest size has less than that, in whole segments */
+    return ddebug_log_open(old->where,
+                           MAX(ddebug_log_size(old), DDEBUG_LOG_SIZE_MIN),
+                           &info, old->flags | DDEBUG_LOG_OPEN_CREATE, error);
 }
 
 static void swap_files(DdebugLog *a, DdebugLog *b)
@@ -128,7 +130,9 @@ static void swap_files(DdebugLog *a, DdebugLog *b)
     a->dict = b->dict;
     a->next_seq = b->next_seq;
     a->next_chunk = b->next_chunk;
+    a->folder_fd = b->folder_fd;
     b->fd = c.fd;
+    b->folder_fd = c.folder_fd;
     b->slots = c.slots;
 }
 
@@ -166,6 +170,7 @@ static bool replace_removed(DdebugLog *log, const struct stat *st,
                              -r);
     }
     swap_files(log, heir);
+    ddlog_note_replaced(log);
     ddebug_log_close(heir);
     log->must_load = false;
     *repaired = true;

@@ -393,6 +393,23 @@ bool ddebug_log_parse_state(const struct ddebug_log_state *disk,
     return true;
 }
 
+bool ddebug_log_parse_sync(const struct ddebug_log_sync *disk,
+                           DdebugSync *sync)
+{
+    if (GUINT32_FROM_LE(disk->magic) != DDEBUG_LOG_SYNC_MAGIC ||
+        !ddebug_log_is_sealed(disk, sizeof(*disk))) {
+        return false;
+    }
+    *sync = (DdebugSync) {
+        .interval = GUINT32_FROM_LE(disk->interval),
+        .written = GUINT64_FROM_LE(disk->written),
+        .synced = GUINT64_FROM_LE(disk->synced),
+        .realtime = GUINT64_FROM_LE(disk->realtime),
+        .failed = GUINT64_FROM_LE(disk->failed),
+    };
+    return true;
+}
+
 bool ddebug_log_parse_request(const struct ddebug_log_request *disk,
                               DdebugLogRequest *request)
 {

@@ -260,6 +260,15 @@ typedef struct DdebugState {
     uint64_t io_lost;
 } DdebugState;
 
+/* struct ddebug_log_sync in host order. */
+typedef struct DdebugSync {
+    uint32_t interval;          /* seconds */
+    uint64_t written;
+    uint64_t synced;
+    uint64_t realtime;
+    uint64_t failed;
+} DdebugSync;
+
 /* struct ddebug_log_request in host order. */
 typedef struct DdebugLogRequest {
     uint32_t type;              /* DDEBUG_LOG_REQUEST_*, or unknown */
@@ -277,6 +286,8 @@ typedef struct DdebugLogReply {
 /* These return false, and set nothing, if magic or checksum do not fit. */
 bool ddebug_log_parse_state(const struct ddebug_log_state *disk,
                             DdebugState *state);
+bool ddebug_log_parse_sync(const struct ddebug_log_sync *disk,
+                           DdebugSync *sync);
 bool ddebug_log_parse_request(const struct ddebug_log_request *disk,
                               DdebugLogRequest *request);
 bool ddebug_log_parse_reply(const struct ddebug_log_reply *disk,

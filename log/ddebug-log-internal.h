@@ -26,6 +26,7 @@
  *   -segment   the next slot
  *   -rate      the rate limit
  *   -super     geometry, superblock
+ *   -sync      getting it to the disk
  *   -io        system calls
  *   -error     errors
  *   -format    the rules about bytes, which readers share
@@ -74,11 +75,21 @@ typedef struct DdebugLogCursor {
     uint32_t off;
 } DdebugLogCursor;
 
+/* Chunks that may not be on disk, which no event reports yet. */
+typedef struct DdebugLogUnsynced {
+    uint64_t first, last;       /* their chunk_seq; first 0: none */
+    int error;                  /* errno; 0: they are missing from the file */
+} DdebugLogUnsynced;
+
 struct DdebugLog {
     char *path;                     /* as given, for messages */
     char *where;                    /* the same, absolute */
     unsigned flags;                 /* DDEBUG_LOG_OPEN_* */
     int fd;
+    int folder_fd;                  /* of a new file, for its sync; or -1 */
+    DdebugLogSync *sync;            /* NULL: nobody syncs the log */
+    DdebugLogUnsynced missing;      /* since before it was opened */
+    int sync_error;                 /* errno of a reported failure; 0: none */
     struct ddebug_log_super super;  /* as it is on disk */
     uint32_t seg_size;
     uint64_t nr_segs;
@@ -128,6 +139,26 @@ void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
 bool ddlog_lock_byte(int fd, uint64_t byte, short type);
 uint64_t ddlog_clock_ns(clockid_t id);
+
+/* -sync */
+/* A chunk was written; @is_change: it is to be synced. */
+void ddlog_note_chunk(DdebugLog *log, bool is_change);
+/* So was a superblock. */
+void ddlog_note_super(DdebugLog *log);
+/* A segment is full: sync it now. */
+void ddlog_note_full_segment(DdebugLog *log);
+/* The log has another file, with log->fd. */
+void ddlog_note_replaced(DdebugLog *log);
+/* Wait for the disk.  Returns 0 or a negative errno. */
+int ddlog_sync_now(DdebugLog *log);
+/* Whether a failure is to be reported, @u. */
+bool ddlog_get_unsynced(DdebugLog *log, DdebugLogUnsynced *u);
+/* @u: from ddlog_get_unsynced() */
+void ddlog_unsynced_reported(DdebugLog *log, const DdebugLogUnsynced *u);
+/* log->fd is closed by the last user of log->sync. */
+void ddlog_end_sync(DdebugLog *log);
+/* Compare what an earlier writer had written with what was found. */
+void ddlog_load_sync(DdebugLog *log);
 
 /* -super */
 /* Of the file, in bytes, if it had @nr_segs. */

@@ -254,6 +254,7 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
         return false;
     }
     ddlog_load_state(log);
+    ddlog_load_sync(log);
     if (have > want) {
         ddlog_cut(log->fd, want);
     }
@@ -274,6 +275,14 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
                                                     log->shm_size), error);
 }
 
+/* The folder of a new file, whose entry is to be synced as well; or -1. */
+static int open_folder(const char *path)
+{
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
 DdebugLog *ddebug_log_open(const char *path, uint64_t size,
                            const DdebugLogInfo *info, unsigned flags,
                            GError **error)
@@ -292,6 +301,7 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
                                             g_build_filename(cwd, path, NULL);
     log->flags = flags;
     log->fd = -1;
+    log->folder_fd = -1;
     log->next_seq = 1;
     log->next_chunk = 1;
     locked = open_file(log, flags, &created, &st, error) &&
@@ -312,6 +322,9 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
     if (ok) {
         ok = give_access(log, info, error);
     }
+    if (ok && created) {
+        log->folder_fd = open_folder(log->where);
+    }
     if (!ok) {
         if (created && locked) {
             unlink(path);
@@ -328,10 +341,20 @@ void ddebug_log_close(DdebugLog *log)
         return;
     }
     if (log->fd >= 0) {
-        /* a mapping of the rings keeps the file open, and with it the lock */
+        ddlog_end_sync(log);
+        /*
+         * a mapping of the rings and a sync in progress keep the file open, and
+         * with it the lock
+         */
         ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_UNLCK);
-        close(log->fd);
+        if (!log->sync) {
+            close(log->fd);
+        }
     }
+    if (log->folder_fd >= 0) {
+        close(log->folder_fd);
+    }
+    ddebug_log_sync_unref(log->sync);
     g_free(log->attach_record);
     g_free(log->slots);
     g_free(log->path);

@@ -299,6 +299,9 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     if (r) {
         return r;
     }
+    if (cur->open) {
+        ddlog_note_full_segment(log);
+    }
     cur->open = false;
     ddlog_charge(log, sizeof(seg));
     seg.seq = GUINT64_TO_LE(log->next_seq);

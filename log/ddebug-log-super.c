@@ -65,6 +65,7 @@ int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s)
                        DDEBUG_LOG_SUPER_OFF(generation % 2));
     if (!r) {
         log->super = *s;
+        ddlog_note_super(log);
     }
     return r;
 }

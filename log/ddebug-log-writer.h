@@ -5,7 +5,8 @@
  * It needs libc, GLib and ISA-L only: the device, the tool (which resizes and
  * clears the log of a VM that is not running) and the tests share it.
  *
- * A DdebugLog belongs to one thread at a time; there is no locking in here.
+ * A DdebugLog belongs to one thread at a time; a DdebugLogSync may be used by
+ * any, also while another thread uses the log.
  * All functions may block on the disk: do not call them from a vCPU, under the
  * BQL or on QEMU's main loop, except ddebug_log_open() during realize.
  */
@@ -268,6 +269,59 @@ void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request);
  * complete in the log.  Returns 0 or a negative errno.
  */
 int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass);
+
+/*
+ * Getting the log to the disk.  The writer never waits for this, except when
+ * the log is made smaller.
+ */
+typedef struct DdebugLogSync DdebugLogSync;
+
+/* Seconds after which what was written is synced, at the latest. */
+#define DDEBUG_LOG_SYNC_INTERVAL_MAX 3600u
+
+typedef struct DdebugLogSyncCounters {
+    uint64_t syncs;             /* since the log was opened */
+    uint64_t errors;            /* of these, that failed */
+} DdebugLogSyncCounters;
+
+/**
+ * ddebug_log_sync_new: have the log synced; once for each log
+ * @interval_s: 1 to DDEBUG_LOG_SYNC_INTERVAL_MAX
+ *
+ * Nothing is synced until a thread calls ddebug_log_sync_run().
+ *
+ * Returns: to be released with ddebug_log_sync_unref(); may outlive the log
+ */
+DdebugLogSync *ddebug_log_sync_new(DdebugLog *log, uint32_t interval_s);
+void ddebug_log_sync_unref(DdebugLogSync *sync);
+
+/**
+ * ddebug_log_sync_run: sync the log when a segment is full, and @interval_s
+ * after the first change since the last sync.  Sleeps while nothing changes.
+ *
+ * Returns once the log is closed and synced.
+ */
+void ddebug_log_sync_run(DdebugLogSync *sync);
+
+/* Returns whether ddebug_log_sync_run() returned within @timeout_ms. */
+bool ddebug_log_sync_wait(DdebugLogSync *sync, int timeout_ms);
+
+/*
+ * Write to @eventfd, which is duplicated, after each failure, for the writer to
+ * call ddebug_log_sync_error().
+ */
+void ddebug_log_sync_notify(DdebugLogSync *sync, int eventfd);
+
+void ddebug_log_sync_counters(DdebugLogSync *sync,
+                              DdebugLogSyncCounters *counters);
+
+/**
+ * ddebug_log_sync_error: append a SYNC_LOST event for syncs that have failed;
+ * the append functions do so as well.
+ *
+ * Returns: the errno of the last failure since the last call; 0: there was none
+ */
+int ddebug_log_sync_error(DdebugLog *log);
 
 /**
  * ddebug_log_check: check whether another program cut short or removed the

@@ -116,6 +116,28 @@ add_writer (const Info *info)
   g_string_append_c (info->text, '\n');
 }
 
+/* What the disk is known to have. */
+static void
+add_sync (const Info *info)
+{
+  DdebugSync sync;
+
+  if (!ddebug_reader_sync (info->reader, &sync))
+    return;
+  add_name (info->text, "synced:");
+  g_string_append_printf (info->text, "chunk %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, sync.synced,
+                          MAX (sync.written, ddebug_reader_chunk_seq (info->reader)));
+  if (sync.realtime)
+    {
+      g_string_append (info->text, ", ");
+      ddebug_format_time (info->text, sync.realtime);
+    }
+  g_string_append_printf (info->text, ", every %u s", sync.interval);
+  if (sync.failed)
+    g_string_append_printf (info->text, ", failed %" G_GUINT64_FORMAT " times", sync.failed);
+  g_string_append_c (info->text, '\n');
+}
+
 static void
 add_file (const Info *info)
 {
@@ -136,6 +158,7 @@ add_file (const Info *info)
   add_name (info->text, "opened:");
   ddebug_format_time (info->text, super->opened);
   g_string_append_c (info->text, '\n');
+  add_sync (info);
 }
 
 /* ---- the contents ---- */
@@ -173,6 +196,8 @@ add_damage (const Info *info)
     { totals->unknown_chunks, "chunks not understood" },
     { totals->unknown_records, "records not understood" },
     { totals->io_errors, "chunks that the host could not write" },
+    { totals->unsynced, "chunks that the host's disk may not have taken" },
+    { totals->missing, "chunks missing that were written" },
   };
   const char *separator = "";
 

@@ -354,7 +354,8 @@ passes_query (const DdebugFilter *filter, const DdebugItem *item)
 gboolean
 ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugItem *item)
 {
-  if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
+  if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST
+      || item->type == DDEBUG_ITEM_UNSYNCED)
     return TRUE;
   if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item)
       || !passes_cpu (filter, item))

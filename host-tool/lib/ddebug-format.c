@@ -528,6 +528,17 @@ ddebug_format_event (GString *out, guint32 event, const guint64 args[2])
 }
 
 static void
+append_unsynced (const DdebugItem *item, GString *out)
+{
+  append_count (out, item->count, "chunk");
+  if (item->error)
+    g_string_append_printf (out, " before this may not be on the host's disk: %s",
+                            g_strerror (item->error));
+  else
+    g_string_append (out, " missing, which were written: the host lost power, or its disk failed");
+}
+
+static void
 append_notice (const DdebugItem *item, GString *out)
 {
   g_string_append (out, "-- ");
@@ -563,6 +574,9 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) discarded: %s", item->bytes,
                               item->reason == DDEBUG_LOST_FULL || item->reason == DDEBUG_LOST_RATE
                                   ? ddebug_format_reason (item->reason) : "the host could not write the log");
+      break;
+    case DDEBUG_ITEM_UNSYNCED:
+      append_unsynced (item, out);
       break;
     case DDEBUG_ITEM_BAD_CHUNK:
     default:

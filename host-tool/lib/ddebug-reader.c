@@ -407,6 +407,21 @@ ddebug_reader_state (DdebugReader *reader, DdebugState *state)
          && ddebug_log_parse_state (&disk, state);
 }
 
+gboolean
+ddebug_reader_sync (DdebugReader *reader, DdebugSync *sync)
+{
+  struct ddebug_log_sync disk;
+
+  return pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_SYNC_OFF) == sizeof disk
+         && ddebug_log_parse_sync (&disk, sync);
+}
+
+guint64
+ddebug_reader_chunk_seq (DdebugReader *reader)
+{
+  return reader->chunk_seq;
+}
+
 void
 ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage)
 {

@@ -101,6 +101,10 @@ const DdebugSuper *ddebug_reader_super (DdebugReader *reader);
 DdebugWriter ddebug_reader_writer (DdebugReader *reader);
 /* FALSE if there is no valid state. */
 gboolean ddebug_reader_state (DdebugReader *reader, DdebugState *state);
+/* FALSE if no writer ever synced the log. */
+gboolean ddebug_reader_sync (DdebugReader *reader, DdebugSync *sync);
+/* Number of the newest chunk returned; 0: none yet. */
+guint64 ddebug_reader_chunk_seq (DdebugReader *reader);
 void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);
 /* The oldest epoch of which chunks are left; 0 if unknown. */
 guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
