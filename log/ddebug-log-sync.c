@@ -5,7 +5,8 @@
  * Two threads share a DdebugLogSync: the writer's, which notes what it has
  * written, and one that syncs the file.  The lock protects a few words and is
  * never held over a system call that may wait for the disk, so the writer does
- * not wait for a sync.  The syncing thread uses a duplicate of the writer's
+ * not wait for a sync.  The record of what is on disk is written by both, with
+ * another lock, which the writer takes when it closes the log only.  The syncing thread uses a duplicate of the writer's
  * descriptor: Linux reports a failed writeback once for each open file
  * description, which both share, and the writer may close or replace its own at
  * any time.
@@ -20,7 +21,8 @@ struct DdebugLogSync {
     gint failed;                /* atomic: there is an unreported failure */
     uint32_t interval_s;
 
-    GMutex lock;                /* protects all below */
+    GMutex record_lock;         /* held while the record is written */
+    GMutex lock;                /* taken after it; protects all below */
     GCond work;                 /* there is something to do for the thread */
     GCond ended_cond;
     int fd;                     /* the writer's; ours once it is closed */
@@ -46,6 +48,7 @@ DdebugLogSync *ddebug_log_sync_new(DdebugLog *log, uint32_t interval_s)
 
     s->refs = 2;
     s->interval_s = interval_s;
+    g_mutex_init(&s->record_lock);
     g_mutex_init(&s->lock);
     g_cond_init(&s->work);
     g_cond_init(&s->ended_cond);
@@ -82,6 +85,7 @@ void ddebug_log_sync_unref(DdebugLogSync *s)
     g_cond_clear(&s->ended_cond);
     g_cond_clear(&s->work);
     g_mutex_clear(&s->lock);
+    g_mutex_clear(&s->record_lock);
     g_free(s);
 }
 
@@ -181,27 +185,44 @@ static void take_result(DdebugLogSync *s, uint64_t written, uint64_t realtime,
     }
 }
 
-/* Called with the lock held. */
-static struct ddebug_log_sync make_record(const DdebugLogSync *s,
-                                          uint64_t written)
+/*
+ * Called with record_lock held.  If it cannot be written, the tool knows less,
+ * but no message is lost by it.
+ */
+static void write_record(DdebugLogSync *s, int fd, uint64_t written)
 {
     struct ddebug_log_sync disk = {
         .magic = GUINT32_TO_LE(DDEBUG_LOG_SYNC_MAGIC),
         .interval = GUINT32_TO_LE(s->interval_s),
         .written = GUINT64_TO_LE(written),
-        .synced = GUINT64_TO_LE(s->synced),
-        .realtime = GUINT64_TO_LE(s->realtime),
-        .failed = GUINT64_TO_LE(s->counters.errors),
     };
 
+    g_mutex_lock(&s->lock);
+    disk.synced = GUINT64_TO_LE(s->synced);
+    disk.realtime = GUINT64_TO_LE(s->realtime);
+    disk.failed = GUINT64_TO_LE(s->counters.errors);
+    g_mutex_unlock(&s->lock);
     ddebug_log_seal(&disk, sizeof(disk));
-    return disk;
+    ddlog_write_at(fd, &disk, sizeof(disk), DDEBUG_LOG_SYNC_OFF);
 }
 
-/* If it cannot be written, the tool knows less, but no message is lost by it. */
-static void write_record(int fd, const struct ddebug_log_sync *disk)
+/*
+ * By the syncing thread.  Once the log is closed, the file is another writer's,
+ * or nobody's.
+ */
+static void write_record_unless_closed(DdebugLogSync *s, int fd,
+                                       uint64_t written)
 {
-    ddlog_write_at(fd, disk, sizeof(*disk), DDEBUG_LOG_SYNC_OFF);
+    bool closed;
+
+    g_mutex_lock(&s->record_lock);
+    g_mutex_lock(&s->lock);
+    closed = s->closed;
+    g_mutex_unlock(&s->lock);
+    if (!closed) {
+        write_record(s, fd, written);
+    }
+    g_mutex_unlock(&s->record_lock);
 }
 
 int ddlog_fdatasync(int fd)
@@ -222,15 +243,12 @@ static int sync_folder(int fd)
 
 /*
  * Sync everything that was written until now.  Called with the lock held; drops
- * it for the system calls.  Once the log is closed, the file is another
- * writer's, or nobody's: it is synced, and not written any more.
+ * it for the system calls.
  */
 static void sync_once(DdebugLogSync *s)
 {
     const uint64_t realtime = ddlog_clock_ns(CLOCK_REALTIME);
     const uint64_t written = s->written;
-    struct ddebug_log_sync record = make_record(s, written);
-    const bool may_write = !s->closed;
     const int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
     int folder_fd = s->folder_fd;
     int r = fd < 0 ? -errno : 0;
@@ -239,10 +257,8 @@ static void sync_once(DdebugLogSync *s)
     s->urgent = false;
     s->folder_fd = -1;
     g_mutex_unlock(&s->lock);
-    if (!r && may_write) {
-        write_record(fd, &record);
-    }
     if (!r) {
+        write_record_unless_closed(s, fd, written);
         r = ddlog_fdatasync(fd);
     }
     if (!r) {
@@ -254,19 +270,14 @@ static void sync_once(DdebugLogSync *s)
         s->folder_fd = folder_fd;
         folder_fd = -1;
     }
-    record = make_record(s, written);
+    g_mutex_unlock(&s->lock);
+    close_fd(&folder_fd);
     if (fd >= 0) {
-        const bool may_still_write = !s->closed;
-
-        g_mutex_unlock(&s->lock);
-        if (may_still_write) {
-            write_record(fd, &record);
-        }
+        write_record_unless_closed(s, fd, written);
         /* network file systems write back what is left when a file is closed */
         close(fd);
-        g_mutex_lock(&s->lock);
     }
-    close_fd(&folder_fd);
+    g_mutex_lock(&s->lock);
 }
 
 void ddebug_log_sync_run(DdebugLogSync *s)
@@ -377,19 +388,17 @@ void ddlog_unsynced_reported(DdebugLog *log, const DdebugLogUnsynced *u)
 void ddlog_end_sync(DdebugLog *log)
 {
     DdebugLogSync *s = log->sync;
-    struct ddebug_log_sync record;
 
     if (!s) {
         return;
     }
-    g_mutex_lock(&s->lock);
-    record = make_record(s, log->next_chunk - 1);
-    g_mutex_unlock(&s->lock);
-    write_record(log->fd, &record);
+    g_mutex_lock(&s->record_lock);
+    write_record(s, log->fd, log->next_chunk - 1);
     g_mutex_lock(&s->lock);
     s->closed = true;
     g_cond_signal(&s->work);
     g_mutex_unlock(&s->lock);
+    g_mutex_unlock(&s->record_lock);
 }
 
 void ddlog_load_sync(DdebugLog *log)
