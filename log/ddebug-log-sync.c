@@ -72,6 +72,12 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+DdebugLogSync *ddebug_log_sync_ref(DdebugLogSync *s)
+{
+    g_atomic_int_inc(&s->refs);
+    return s;
+}
+
 void ddebug_log_sync_unref(DdebugLogSync *s)
 {
     if (!s || !g_atomic_int_dec_and_test(&s->refs)) {
@@ -147,7 +153,7 @@ void ddlog_note_replaced(DdebugLog *log)
     close_fd(&s->folder_fd);
     s->folder_fd = log->folder_fd;
     log->folder_fd = -1;
-    s->written = s->synced = s->decided = log->next_chunk - 1;
+    s->written = log->next_chunk - 1;
     note_change(s);
     g_mutex_unlock(&s->lock);
 }
@@ -225,7 +231,7 @@ static void write_record_unless_closed(DdebugLogSync *s, int fd,
     g_mutex_unlock(&s->record_lock);
 }
 
-int ddlog_fdatasync(int fd)
+static int sync_file(int fd)
 {
     int r;
 
@@ -259,7 +265,7 @@ static void sync_once(DdebugLogSync *s)
     g_mutex_unlock(&s->lock);
     if (!r) {
         write_record_unless_closed(s, fd, written);
-        r = ddlog_fdatasync(fd);
+        r = sync_file(fd);
     }
     if (!r) {
         r = sync_folder(folder_fd);
@@ -339,7 +345,7 @@ void ddebug_log_sync_counters(DdebugLogSync *s, DdebugLogSyncCounters *counters)
 int ddlog_sync_now(DdebugLog *log)
 {
     const uint64_t realtime = ddlog_clock_ns(CLOCK_REALTIME);
-    const int r = ddlog_fdatasync(log->fd);
+    const int r = sync_file(log->fd);
 
     if (log->sync) {
         g_mutex_lock(&log->sync->lock);

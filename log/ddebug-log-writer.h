@@ -293,6 +293,7 @@ typedef struct DdebugLogSyncCounters {
  * Returns: to be released with ddebug_log_sync_unref(); may outlive the log
  */
 DdebugLogSync *ddebug_log_sync_new(DdebugLog *log, uint32_t interval_s);
+DdebugLogSync *ddebug_log_sync_ref(DdebugLogSync *sync);
 void ddebug_log_sync_unref(DdebugLogSync *sync);
 
 /**

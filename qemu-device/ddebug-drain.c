@@ -72,6 +72,9 @@
 /* So that a guest that keeps breaking the rules cannot flood our stderr. */
 #define DDEBUG_COMPLAINTS_MAX 16
 
+/* A kind of error, besides those of DdebugLogLoss. */
+#define DDEBUG_SYNC_ERROR DDEBUG_LOG_NR_LOSSES
+
 static const int backoff_ms[] = { 1, 2, 4, 8, 16, 16 };
 
 typedef enum DdebugJobType {
@@ -121,6 +124,7 @@ struct DdebugDrain {
     void (*notify)(void *opaque);
     void *opaque;
     DdebugShm *shm;             /* memory that marks point to, or NULL */
+    DdebugLogSync *sync;        /* of the log, or NULL; BQL side */
 
     /* protected by lock */
     GPtrArray *streams;
@@ -169,7 +173,7 @@ struct DdebugDrain {
     struct {
         bool reported;
         int64_t last_ms;        /* of the last error */
-    } errors[DDEBUG_LOG_NR_LOSSES];
+    } errors[DDEBUG_LOG_NR_LOSSES + 1];
 };
 
 static int64_t now_ms(void)
@@ -749,12 +753,25 @@ void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
     qemu_mutex_lock(&d->lock);
     *counters = d->counters;
     qemu_mutex_unlock(&d->lock);
+    if (d->sync) {
+        DdebugLogSyncCounters of_sync;
+
+        ddebug_log_sync_counters(d->sync, &of_sync);
+        counters->syncs = of_sync.syncs;
+        counters->sync_errors = of_sync.errors;
+    }
+}
+
+void ddebug_drain_watch_sync(DdebugDrain *d, DdebugLogSync *sync)
+{
+    d->sync = sync;
+    ddebug_log_sync_notify(sync, d->kick_fd);
 }
 
 /* The thread */
 
 /* Note an error; return true if it is to be reported. */
-static bool note_error(DdebugDrain *d, DdebugLogLoss why)
+static bool note_error(DdebugDrain *d, unsigned why)
 {
     const int64_t now = now_ms();
     const bool report = !d->errors[why].reported ||
@@ -1213,6 +1230,19 @@ static void check_log(DdebugDrain *d, bool before_sleep)
 }
 
 /* Called without d->lock. */
+static void check_sync(DdebugDrain *d)
+{
+    const int error = ddebug_log_sync_error(d->log);
+
+    if (error && note_error(d, DDEBUG_SYNC_ERROR)) {
+        warn_report("virtio-ddebug: cannot sync '%s': %s; messages in it may "
+                    "be missing later, and the log says which chunks they are "
+                    "in (reported once)", ddebug_log_path(d->log),
+                    strerror(error));
+    }
+}
+
+/* Called without d->lock. */
 static void serve_requests(DdebugDrain *d)
 {
     DdebugLogRequest request;
@@ -1317,6 +1347,7 @@ static void *drain_thread(void *opaque)
         }
         unlock_and_complain(d);
         check_log(d, timeout < 0);
+        check_sync(d);
         if (timeout) {
             trace_virtio_ddebug_drain_sleep(d, timeout);
             sleep_until_woken(d, timeout);

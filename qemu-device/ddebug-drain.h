@@ -30,6 +30,8 @@ typedef struct DdebugCounters {
     uint64_t io_lost;           /* bytes that could not be written */
     uint64_t full_lost;         /* bytes dropped because the log was full */
     uint64_t rate_lost;         /* bytes lost because of the rate limit */
+    uint64_t syncs;             /* of the log */
+    uint64_t sync_errors;       /* of these, that failed */
     uint64_t streams;           /* currently posted */
     uint64_t log_size;          /* bytes of the file now */
 } DdebugCounters;
@@ -47,6 +49,11 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
                                 bool freeze_on_panic,
                                 void (*notify)(void *opaque), void *opaque,
                                 Error **errp);
+
+/**
+ * ddebug_drain_watch_sync: report failures of @sync, which outlives the drain
+ */
+void ddebug_drain_watch_sync(DdebugDrain *drain, DdebugLogSync *sync);
 
 /**
  * ddebug_drain_stop: let the thread write what is queued and the CLOSE event,

@@ -17,6 +17,15 @@
 /* The size property was not set.  Out of range, as is what -1 becomes. */
 #define SIZE_UNSET ((1ull << 63) + 1)
 
+/* Likewise sync-interval */
+#define SYNC_INTERVAL_UNSET UINT32_MAX
+
+/*
+ * Seconds: as long as Linux lets pass between its own looks for pages to write
+ * back (dirty_writeback_centisecs).
+ */
+#define SYNC_INTERVAL_DEFAULT 5
+
 /* Opening the log */
 
 /* The owner must have these, */
@@ -84,6 +93,24 @@ static uint64_t virtio_ddebug_shm_size(const VirtIODDebug *s, Error **errp)
                DDEBUG_LOG_SHM_SIZE_MAX);
 }
 
+/*
+ * Shared rings are part of the file, so that a sync would write them as well,
+ * and a vCPU might wait for that when it stores to them: off by default.
+ */
+static bool virtio_ddebug_choose_sync(VirtIODDebug *s, Error **errp)
+{
+    if (s->sync_interval == SYNC_INTERVAL_UNSET) {
+        s->sync_interval = s->shm_on ? 0 : SYNC_INTERVAL_DEFAULT;
+    }
+    if (s->sync_interval > DDEBUG_LOG_SYNC_INTERVAL_MAX) {
+        error_setg(errp, "virtio-ddebug: invalid sync-interval=%" PRIu32 ": "
+                   "use 1 to %u seconds, or 0 to leave syncing to the host's "
+                   "kernel", s->sync_interval, DDEBUG_LOG_SYNC_INTERVAL_MAX);
+        return false;
+    }
+    return true;
+}
+
 DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
 {
     ERRP_GUARD();
@@ -111,6 +138,9 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
     if (s->size == 0) {
         error_setg(errp, "virtio-ddebug: invalid size=0: a log needs at least "
                    "1M");
+        return NULL;
+    }
+    if (!virtio_ddebug_choose_sync(s, errp)) {
         return NULL;
     }
     if ((s->file_mode &&
@@ -165,6 +195,9 @@ static const Property virtio_ddebug_qdev_properties[] = {
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
     DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
+    /* the default depends on shm */
+    DEFINE_PROP_UNSIGNED_NODEFAULT("sync-interval", VirtIODDebug,
+                                   sync_interval, qdev_prop_uint32, uint32_t),
     DEFINE_PROP_BOOL("shm", VirtIODDebug, shm_on, false),
     DEFINE_PROP_SIZE("shm-size", VirtIODDebug, shm_size, 0),
     DEFINE_PROP_SIZE("guest-size-max", VirtIODDebug, guest_size_max, 0),
@@ -189,6 +222,10 @@ static const struct {
     { "kmsg",
       "record the guest's kernel log as well, in order with the messages "
       "(default: off)" },
+    { "sync-interval",
+      "seconds within which what was written to the log is synced to the disk, "
+      "1 to 3600; 0: it is left to the host's kernel (default: 5; 0 with "
+      "shm=on)" },
     { "shm",
       "place the guest's rings in the log file, so that nothing is lost even "
       "if QEMU is killed (default: off)" },
@@ -385,12 +422,16 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     COUNTER("full-lost", full_lost,
             "bytes dropped because the log was full (mode=drop)"),
     COUNTER("rate-lost", rate_lost, "bytes lost because of rate-limit"),
+    COUNTER("syncs", syncs, "syncs of the log to the disk"),
+    COUNTER("sync-errors", sync_errors,
+            "syncs that failed: the log says which chunks may be missing"),
     COUNTER("streams", streams, "streams currently posted by the driver"),
 };
 
 void virtio_ddebug_init_properties(VirtIODDebug *s)
 {
     s->size = SIZE_UNSET;
+    s->sync_interval = SYNC_INTERVAL_UNSET;
 }
 
 void virtio_ddebug_add_properties(ObjectClass *klass)

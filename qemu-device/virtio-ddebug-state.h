@@ -23,6 +23,7 @@ struct VirtIODDebug {
     uint64_t rate_limit;        /* bytes/s; 0: no limit */
     bool kmsg;
     bool freeze_on_panic;
+    uint32_t sync_interval;     /* seconds; 0: the log is not synced */
     bool shm_on;
     uint64_t shm_size;          /* bytes; 0: by the number of CPUs */
     uint64_t guest_size_max;    /* bytes; 0: the guest may not resize the log */
@@ -34,6 +35,7 @@ struct VirtIODDebug {
     DdebugShm *shm;             /* rings in the log file; NULL: shm=off */
     MemoryRegion shm_mr;        /* the same, as the guest sees it */
     DdebugDrain *drain;
+    DdebugLogSync *sync;        /* of the log; NULL: sync-interval=0 */
     bool running;               /* the drain is not paused */
     bool attach_seen;           /* since the last reset */
     bool stop_logged;           /* a STOP event that no CONT followed yet */

@@ -17,6 +17,7 @@
 #include "standard-headers/linux/virtio_ids.h"
 #include "trace.h"
 #include "ddebug-compat.h"
+#include "ddebug-sync.h"
 #include "virtio-ddebug.h"
 #include "virtio-ddebug-props.h"
 #include "virtio-ddebug-streams.h"
@@ -504,20 +505,35 @@ static void virtio_ddebug_shutdown(Notifier *notifier, void *data)
     }
 }
 
-/* QEMU exits, or the device is unplugged. */
-static void virtio_ddebug_end(VirtIODDebug *s)
+/*
+ * QEMU exits, or the device is unplugged.  Only at exit wait for the log to be
+ * synced: the VM runs on otherwise, and so does the syncing thread.
+ */
+static void virtio_ddebug_end(VirtIODDebug *s, bool exiting)
 {
+    const int64_t deadline = g_get_monotonic_time() / 1000 + STOP_TIMEOUT_MS;
+    int64_t left_ms;
+
     if (!s->drain) {
         return;
     }
     virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
     virtio_ddebug_forget_requests(s);
     ddebug_drain_stop(g_steal_pointer(&s->drain), STOP_TIMEOUT_MS);
+    left_ms = deadline - g_get_monotonic_time() / 1000;
+    if (exiting && s->sync && left_ms > 0 &&
+        !ddebug_log_sync_wait(s->sync, left_ms)) {
+        warn_report("virtio-ddebug: '%s' could not be synced within %d ms: if "
+                    "the host loses power now, its newest messages may be lost",
+                    s->file, STOP_TIMEOUT_MS);
+    }
+    g_clear_pointer(&s->sync, ddebug_log_sync_unref);
 }
 
 static void virtio_ddebug_exit(Notifier *notifier, void *data)
 {
-    virtio_ddebug_end(container_of(notifier, VirtIODDebug, exit_notifier));
+    virtio_ddebug_end(container_of(notifier, VirtIODDebug, exit_notifier),
+                      true);
 }
 
 /* Features and configuration */
@@ -614,14 +630,21 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         return;
     }
     s->config_size = ddebug_log_size(log);
+    if (s->sync_interval) {
+        s->sync = ddebug_sync_start(log, s->sync_interval);
+    }
     s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
     s->drain = ddebug_drain_start(log, s->shm, s->freeze_on_panic,
                                   virtio_ddebug_schedule, s, errp);
     if (!s->drain) {
         qemu_bh_delete(s->bh);
         ddebug_log_close(log);
+        g_clear_pointer(&s->sync, ddebug_log_sync_unref);
         migrate_del_blocker(&s->migration_blocker);
         return;
+    }
+    if (s->sync) {
+        ddebug_drain_watch_sync(s->drain, s->sync);
     }
     if (s->shm) {
         memory_region_init_ram_ptr(&s->shm_mr, OBJECT(s), "virtio-ddebug-shm",
@@ -651,7 +674,7 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
     unsigned i;
 
     trace_virtio_ddebug_unrealize(s);
-    virtio_ddebug_end(s);
+    virtio_ddebug_end(s, false);
     qemu_unregister_reset(virtio_ddebug_machine_reset, s);
     notifier_remove(&s->shutdown_notifier);
     qemu_remove_exit_notifier(&s->exit_notifier);

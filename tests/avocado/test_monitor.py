@@ -29,6 +29,9 @@ PROPERTIES = {
     "rate-limit": ("size", "bytes per second"),
     "resize-status": ("string", "result of setting log-size"),
     "full-lost": ("uint64", "mode=drop"),
+    "sync-interval": ("uint32", "synced to the disk"),
+    "syncs": ("uint64", "syncs of the log"),
+    "sync-errors": ("uint64", "syncs that failed"),
     "rate-lost": ("uint64", "because of rate-limit"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")

@@ -41,7 +41,7 @@ KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
           7: "size", 8: "clear", 9: "io-lost", 10: "notice", 11: "full-lost", 12: "rate-lost",
-          13: "machine-reset", 14: "shutdown", 15: "recovered"}
+          13: "machine-reset", 14: "shutdown", 15: "recovered", 16: "sync-lost"}
 
 
 class BadLog(Exception):
