@@ -99,7 +99,10 @@ struct DdebugReader
 
 /* ---- ddebug-slots.c, which also has ddebug_reader_file_size() and ddebug_reader_writer() ---- */
 
-/* Read the superblock that counts; @super is set as by ddebug_log_choose_super(). */
+/*
+ * Read the superblock that counts; @super is set as by ddebug_log_choose_super(), and errno to 0, or to why a
+ * copy could not be read.
+ */
 DdebugSuperState ddebug_slots_read_super (int fd, DdebugSuper *super);
 /* The offset of @slot in the file. */
 guint64 ddebug_slots_offset (DdebugReader *reader, guint64 slot);

@@ -78,8 +78,14 @@ open_log (const char *path, GError **error)
 /* ---- superblock ---- */
 
 static void
-set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super)
+set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super, int code)
 {
+  if (code)
+    {
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be read: %s", path,
+                   g_strerror (code));
+      return;
+    }
   switch (state)
     {
     case DDEBUG_SUPER_NOTHING:
@@ -252,7 +258,7 @@ reader_new (int fd, const char *path, GError **error)
   state = ddebug_slots_read_super (reader->fd, &reader->super);
   if (state != DDEBUG_SUPER_GOOD)
     {
-      set_super_error (error, path, state, &reader->super);
+      set_super_error (error, path, state, &reader->super, errno);
       return NULL;
     }
   reader->live = TRUE;

@@ -20,7 +20,7 @@ ddebug_slots_read_super (int fd, DdebugSuper *super)
 {
   struct ddebug_log_super copies[2] = { 0 };
   gsize len = 0;
-  int copy;
+  int copy, code = 0;
 
   /* One by one: an I/O error in one copy must not hide the other. */
   for (int i = 0; i < 2; i++)
@@ -29,7 +29,11 @@ ddebug_slots_read_super (int fd, DdebugSuper *super)
 
       if (n > 0)
         len = DDEBUG_LOG_SUPER_OFF (i) + n;
+      else if (n < 0)
+        code = errno;
     }
+  /* For a caller to whom no copy is good. */
+  errno = code;
   return ddebug_log_choose_super (copies, len, super, &copy);
 }
 
@@ -91,8 +95,9 @@ read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
   DdebugLogSeg seg;
 
   *segment = (DdebugSegment){ .slot = slot };
+  errno = 0;
   if (!read_segment_header (reader, slot, &disk))
-    return SLOT_UNUSED;
+    return errno ? SLOT_LOST : SLOT_UNUSED;
   state = ddebug_log_parse_seg (&disk, &seg);
   if (state == DDEBUG_SEG_UNUSED)
     return SLOT_UNUSED;

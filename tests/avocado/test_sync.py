@@ -10,9 +10,8 @@ import os
 import struct
 
 from ddebug.disk import FailingDisk
-from ddebug.guest import Log
+from ddebug.guest import GuestError, Log
 from ddebug.hostile import Hostile
-from ddebug.logfile import BadLog
 
 SEED = 20261130
 SYNC_OFF = 16896
@@ -40,8 +39,8 @@ class Sync(FailingDisk, Hostile):
         self.assertEqual(machine.counter("sync-errors"), 0)
 
     def texts(self, path):
-        log = Log(path)
-        return [line.text for line in log.trace() if line.stamp is not None]
+        shown = [line.text for line in Log(path).trace() if line.stamp is not None]
+        return [text[text.index(b"good message"):] for text in shown]
 
     def test_power_loss(self):
         """A real disk would lose more in one place and less in another: so does the seed."""
@@ -51,8 +50,7 @@ class Sync(FailingDisk, Hostile):
         self.says_and_drains(self.stream, 40)
         promised = len(machine.texts)
         self.until_synced(machine)
-        # from now on nothing more gets to the disk for sure
-        self.fault("sync-block")
+        # of these, nobody knows
         self.says_and_drains(self.stream, 100)
         self.until("all is written", lambda: machine.counter("bytes") > 900 * (len(machine.texts) - 4))
         self.lose_power(SEED)
@@ -60,11 +58,9 @@ class Sync(FailingDisk, Hostile):
         path = os.path.join(self.durable, "vm.ddl")
         self.assertEqual(os.listdir(self.durable), ["vm.ddl"])
         found = self.texts(path)
-        wanted = [text.decode() for text in machine.texts]
         # no false text, and everything that was promised, in order
-        self.assertEqual([text for text in found if text.strip() not in map(str.strip, wanted)], [])
-        self.assertEqual([text.strip() for text in found][:promised],
-                         [text.strip() for text in wanted[:promised]])
+        self.assertEqual(set(found) - set(machine.texts), set())
+        self.assertEqual(found[:promised], machine.texts[:promised])
         info = Log(path).tool("--info").stdout.decode()
         self.log.info("%s", info)
         self.assertIn("every 1 s", info)
@@ -105,15 +101,13 @@ class Sync(FailingDisk, Hostile):
         self.assertGreater(lost, 0)
         self.assertEqual(int(log.info()["received"]) + lost, len(machine.texts))
 
-    def test_sync_hangs(self):
-        """The log is written, and the VM answers, while a sync hangs; at exit QEMU waits 5 s."""
-        machine = self.on_disk()
+    def test_sync_hangs_at_exit(self):
+        """QEMU waits 5 s.  (While a sync hangs here, FUSE lets nobody write: unit:test-disk.c does that.)"""
+        machine = self.on_disk("size=4M,ioeventfd=off,sync-interval=3600")
         self.stream = self.good_stream(self.attached(machine))
-        self.fault("sync-block")
-        self.says_and_drains(self.stream, 400)
-        self.until("all is written", lambda: machine.counter("bytes") > 900 * (len(machine.texts) - 4))
+        self.says_and_drains(self.stream, 2)
         self.assertEqual(machine.counter("syncs"), 0)
-        self.evidence(machine)
+        self.fault("sync-block")
         machine.command("quit")
         self.until("QEMU has given up", lambda: "could not be synced within" in machine.qemu_output())
         self.fault("ok")
@@ -133,8 +127,7 @@ class Sync(FailingDisk, Hostile):
             self.assertNotEqual(done.returncode, 0, options)
             self.assertIn(b"Input/output error", done.stderr, options)
             self.assertIn(b"vm.ddl", done.stderr, options)
-        with self.assertRaises((BadLog, OSError, Exception)):
+        with self.assertRaisesRegex(GuestError, "cannot read .*vm.ddl.*Input/output error"):
             self.machine(log=machine.log_file)
-        self.assertIn("Input/output error", self.guests[-1].qemu_output())
         self.fault("ok")
         self.tool_reads(machine)
