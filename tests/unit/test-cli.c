@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What ddebug-host prints for given logs, to the byte, and how it refuses what it cannot do. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -201,6 +202,60 @@ test_info (Fixture *f, gconstpointer data)
     "      0  task                1            0            0            0            0\n",
     f->path);
   assert_prints (tool_run ("--info", f->path, NULL), expected);
+}
+
+/* What may not be, or is not, on the disk. */
+static void
+test_synced (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    guint64 written, synced, failed;
+    const char *info, *damage, *notice;
+  } cases[] = {
+    { 0, 0, 0, "\nsynced:    chunk 0 of 5, every 5 s\n", "none", NULL },
+    { 5, 4, 0, "\nsynced:    chunk 4 of 5, 2023-11-14 22:16:40 +0000, every 5 s\n", "none", NULL },
+    { 5, 4, 2, "\nsynced:    chunk 4 of 5, 2023-11-14 22:16:40 +0000, every 5 s, failed 2 times\n", "none", NULL },
+    { 8, 4, 0, "\nsynced:    chunk 4 of 8, 2023-11-14 22:16:40 +0000, every 5 s\n", "3 chunks missing that were written",
+      "-- 3 chunks missing, which were written: the host lost power, or its disk failed --\n" },
+  };
+
+  (void) data;
+  for (guint i = 0; i <= G_N_ELEMENTS (cases); i++)
+    {
+      gboolean none = i == G_N_ELEMENTS (cases);
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+      g_autofree char *trace = NULL, *damage = NULL;
+      Result info;
+
+      canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+      canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+      canned_attach (c, 1, 0x1111, 0x11);
+      canned_dict (c, 1, 1, 42, "xhci_hcd", "xhci_irq");
+      producer_say (p, SECOND, 1, "text", 4);
+      canned_take (c, p, 1, 1);
+      canned_sync_lost (c, 1, 2, 3, ENOSPC);
+      producer_say (p, SECOND, 1, "more", 4);
+      canned_take (c, p, 1, 1);
+      if (!none)
+        canned_sync (c, cases[i].written, cases[i].synced, cases[i].failed);
+      canned_write (c, f->path);
+      trace = g_strdup_printf ("-- 2 chunks before this may not be on the host's disk: No space left on device --\n"
+                               "[    1.000000] text\n[    1.000000] more\n%s",
+                               !none && cases[i].notice ? cases[i].notice : "");
+      assert_prints (tool_run (f->path, NULL), trace);
+      info = tool_run ("--info", f->path, NULL);
+      damage = g_strdup_printf ("\ndamage:    2 chunks that the host's disk may not have taken%s%s\n",
+                                !none && cases[i].notice ? ", " : "",
+                                !none && cases[i].notice ? cases[i].damage : "");
+      g_assert_nonnull (strstr (info.out, damage));
+      if (none)
+        g_assert_null (strstr (info.out, "synced:"));
+      else
+        g_assert_nonnull (strstr (info.out, cases[i].info));
+      result_clear (&info);
+    }
 }
 
 static void
@@ -990,6 +1045,7 @@ main (int argc, char **argv)
   ADD ("--quiet and --callsite", test_quiet_and_callsite);
   ADD ("--pipe consumes", test_pipe);
   ADD ("--info", test_info);
+  ADD ("what the disk has", test_synced);
   ADD ("events are told where they belong", test_events);
   ADD ("--list-boots", test_list_boots);
   ADD ("--last-words", test_last_words);

@@ -3,6 +3,7 @@
  * --output=json: each line is an object that a parser takes, with no byte in it that a
  * terminal obeys; nothing of a text is lost; members are what docs/json-output.md says, and no others.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -281,6 +282,8 @@ test_gaps (void)
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .count = 5, .text = "where" }, "damage", NULL);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 5, .bytes = 9, .reason = DDEBUG_LOST_RATE }, "given-up",
                "rate");
+  assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 5, .args = { 3, 7 }, .error = ENOSPC }, "unsynced", NULL);
+  assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 5, .args = { 3, 7 } }, "unsynced", NULL);
 }
 
 /* ---- the tool ---- */

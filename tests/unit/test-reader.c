@@ -1228,6 +1228,7 @@ test_writer (Fixture *f, gconstpointer data)
   g_autoptr (Canned) c = canned_new (4);
   g_autoptr (DdebugReader) reader = NULL;
   DdebugState state;
+  DdebugSync sync;
   int fd;
 
   (void) data;
@@ -1243,6 +1244,16 @@ test_writer (Fixture *f, gconstpointer data)
   put (f->path, DDEBUG_LOG_STATE_OFF, c->bytes + DDEBUG_LOG_STATE_OFF, sizeof (struct ddebug_log_state));
   g_assert_true (ddebug_reader_state (reader, &state));
   g_assert_cmpuint (state.settled_pass, ==, 77);
+  g_assert_false (ddebug_reader_sync (reader, &sync));
+  canned_sync (c, 77, 66, 5);
+  put (f->path, DDEBUG_LOG_SYNC_OFF, c->bytes + DDEBUG_LOG_SYNC_OFF, sizeof (struct ddebug_log_sync));
+  g_assert_true (ddebug_reader_sync (reader, &sync));
+  g_assert_cmpuint (sync.written, ==, 77);
+  g_assert_cmpuint (sync.synced, ==, 66);
+  g_assert_cmpuint (sync.failed, ==, 5);
+  /* a damaged one says nothing */
+  put (f->path, DDEBUG_LOG_SYNC_OFF + 8, "x", 1);
+  g_assert_false (ddebug_reader_sync (reader, &sync));
 }
 
 /*
