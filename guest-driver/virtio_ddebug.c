@@ -248,6 +248,11 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 		a->realtime = cpu_to_le64(ktime_get_real_ns());
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_ATTACH, sizeof(*a));
 		vd->transport.epoch = le64_to_cpu(vd->resp->value);
+		/* another log may have taken the place of the one before */
+		vd->transport.log_id = 0;
+		if (virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_LOG_ID))
+			virtio_cread_le(vd->vdev, struct virtio_ddebug_config, log_id,
+					&vd->transport.log_id);
 	}
 	mutex_unlock(&vd->lock);
 	if (err)
@@ -759,6 +764,7 @@ static const unsigned int virtio_ddebug_features[] = {
 	VIRTIO_DDEBUG_F_LOG_SIZE,
 	VIRTIO_DDEBUG_F_NOTICE,
 	VIRTIO_DDEBUG_F_KMSG,
+	VIRTIO_DDEBUG_F_LOG_ID,
 };
 
 static struct virtio_driver virtio_ddebug_driver = {
