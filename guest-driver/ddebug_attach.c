@@ -85,7 +85,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	 * read before them.  So each CPU runs the handler once.
 	 */
 	ddebug_work_all();
-	ddebug_kmsg_for_host(t->kmsg);
+	ddebug_kmsg_for_host(t->kmsg, t->log_id);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_attach);
@@ -104,7 +104,7 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	struct ddebug_transport *old;
 	LIST_HEAD(gone);
 
-	ddebug_kmsg_for_host(false);
+	ddebug_kmsg_for_host(false, 0);
 	ddebug_rings_lock();
 	old = ddebug_transport_lock();
 	if (old == t) {

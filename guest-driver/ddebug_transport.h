@@ -111,6 +111,7 @@ struct ddebug_transport_ops {
  * @kmsg: the host wants the kernel's log as well
  * @shm: the host offers memory that outlives it
  * @epoch: the device's answer to ATTACH; for shared memory
+ * @log_id: identifies the host's log, while attached; 0: unknown
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
@@ -118,6 +119,7 @@ struct ddebug_transport {
 	bool kmsg;
 	bool shm;
 	u32 epoch;
+	u64 log_id;
 };
 
 void ddebug_own_begin(void);

@@ -186,6 +186,16 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
     return true;
 }
 
+uint64_t ddebug_log_id(const DdebugLog *log)
+{
+    uint64_t half[2];
+
+    G_STATIC_ASSERT(sizeof(half) == sizeof(log->super.uuid));
+    memcpy(half, log->super.uuid, sizeof(half));
+    /* all but six bits of a uuid are random */
+    return (GUINT64_FROM_LE(half[0]) ^ GUINT64_FROM_LE(half[1])) | 1;
+}
+
 uint64_t ddebug_log_size(const DdebugLog *log)
 {
     return GUINT64_FROM_LE(log->super.size);

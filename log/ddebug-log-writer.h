@@ -120,6 +120,11 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
  */
 void ddebug_log_close(DdebugLog *log);
 
+/*
+ * Identifies the log, in 64 bits of its uuid; never 0.  Another file has another
+ * one.
+ */
+uint64_t ddebug_log_id(const DdebugLog *log);
 /* Bytes of the file now. */
 uint64_t ddebug_log_size(const DdebugLog *log);
 /* Bytes for shared rings, a part of the file; 0: none. */

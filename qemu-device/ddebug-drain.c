@@ -829,6 +829,19 @@ static void check_data(DdebugDrain *d, int r, uint64_t full_lost)
     }
 }
 
+/* Called with d->lock held, after the log may have changed its size or file. */
+static void note_log(DdebugDrain *d)
+{
+    const uint64_t size = ddebug_log_size(d->log), id = ddebug_log_id(d->log);
+
+    if ((size != d->counters.log_size || id != d->counters.log_id) &&
+        !d->abandoned) {
+        d->notify(d->opaque);
+    }
+    d->counters.log_size = size;
+    d->counters.log_id = id;
+}
+
 /* Called without d->lock, after work on the log; takes it. */
 static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
 {
@@ -840,7 +853,7 @@ static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
     d->counters.io_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO);
     d->counters.full_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_FULL);
     d->counters.rate_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE);
-    d->counters.log_size = ddebug_log_size(log);
+    note_log(d);
     d->counters.passes = d->pass - d->first_pass;
 }
 
@@ -992,17 +1005,6 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
     }
 }
 
-/* Called with d->lock held, after the size of the log may have changed. */
-static void note_size(DdebugDrain *d)
-{
-    const uint64_t size = ddebug_log_size(d->log);
-
-    if (size != d->counters.log_size && !d->abandoned) {
-        d->notify(d->opaque);
-    }
-    d->counters.log_size = size;
-}
-
 /*
  * Resize the log for the guest.  Only the guest learns of errors: it may ask as
  * often as it likes, and must not flood our stderr.  The minimum is checked
@@ -1031,7 +1033,7 @@ static void change_size(DdebugDrain *d, DdebugJob *job)
     }
     done->answer.value = ddebug_log_size(d->log);
     relock_and_count(d, 0, 0);
-    note_size(d);
+    note_log(d);
     push_done(d, done);
 }
 
@@ -1251,7 +1253,7 @@ static void serve_requests(DdebugDrain *d)
         ddebug_log_serve_request(d->log, &request);
     }
     qemu_mutex_lock(&d->lock);
-    note_size(d);
+    note_log(d);
     qemu_mutex_unlock(&d->lock);
 }
 
@@ -1275,7 +1277,7 @@ static void resize(DdebugDrain *d)
         status = g_strdup_printf("failed: %s", error->message);
     }
     qemu_mutex_lock(&d->lock);
-    note_size(d);
+    note_log(d);
     if (!d->resize_to) {
         set_resize_status(d, status);
     }
@@ -1402,6 +1404,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->resize_status = g_strdup("none");
     watch_log(d);
     d->counters.log_size = d->guest_size_min = ddebug_log_size(log);
+    d->counters.log_id = ddebug_log_id(log);
     push_event(d, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
     trace_virtio_ddebug_drain_start(d, d->first_pass);
     qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,

@@ -34,6 +34,7 @@ typedef struct DdebugCounters {
     uint64_t sync_errors;       /* of these, that failed */
     uint64_t streams;           /* currently posted */
     uint64_t log_size;          /* bytes of the file now */
+    uint64_t log_id;            /* ddebug_log_id() of the file now */
 } DdebugCounters;
 
 /**
@@ -42,7 +43,7 @@ typedef struct DdebugCounters {
  * @shm: memory that streams may be in, or NULL; the drain takes a reference
  * @freeze_on_panic: protect what led to a panic (ddebug_log_freeze())
  * @notify: called by the thread with the drain's lock held, when there is an
- *          answer to fetch or the size of the log has changed; must not call
+ *          answer to fetch or the log's size or id has changed; must not call
  *          the drain, only schedule that
  */
 DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,

@@ -44,6 +44,7 @@ struct VirtIODDebug {
     GHashTable *retiring;       /* by id of the RETIRE: streams to return */
     uint64_t next_request;
     uint64_t config_size;       /* log_size in the configuration space */
+    uint64_t config_id;         /* log_id there */
     uint64_t kicks;             /* notifications of ring queues */
 
     VMChangeStateEntry *vmstate;

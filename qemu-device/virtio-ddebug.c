@@ -91,9 +91,11 @@ static void virtio_ddebug_fetch_answers(void *opaque)
         }
     }
     ddebug_drain_counters(s->drain, &counters);
-    if (counters.log_size != s->config_size) {
+    if (counters.log_size != s->config_size ||
+        counters.log_id != s->config_id) {
         trace_virtio_ddebug_log_size(s, s->config_size, counters.log_size);
         s->config_size = counters.log_size;
+        s->config_id = counters.log_id;
         virtio_notify_config(VIRTIO_DEVICE(s));
     }
 }
@@ -544,6 +546,7 @@ static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
     VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
 
     virtio_add_feature(&features, VIRTIO_DDEBUG_F_NOTICE);
+    virtio_add_feature(&features, VIRTIO_DDEBUG_F_LOG_ID);
     if (s->kmsg) {
         virtio_add_feature(&features, VIRTIO_DDEBUG_F_KMSG);
     }
@@ -565,6 +568,7 @@ static void virtio_ddebug_get_config(VirtIODevice *vdev, uint8_t *config)
         .max_streams = cpu_to_le32(s->max_streams),
         .max_request_len = cpu_to_le32(REQUEST_MAX),
         .log_size = cpu_to_le64(s->config_size),
+        .log_id = cpu_to_le64(s->config_id),
     };
 
     memcpy(config, &c, sizeof(c));
@@ -633,6 +637,7 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     if (s->sync_interval) {
         s->sync = ddebug_sync_start(log, s->sync_interval);
     }
+    s->config_id = ddebug_log_id(log);
     s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
     s->drain = ddebug_drain_start(log, s->shm, s->freeze_on_panic,
                                   virtio_ddebug_schedule, s, errp);

@@ -106,8 +106,9 @@ class Monitor(DdebugTest):
             self.assertTrue([word for word in status[side]["transports"] if "VIRTIO_F_VERSION_1:" in word])
             # bits 0 to 23 are the device's; 7.2 does not know all of the others
             unknown = status[side].get("unknown-dev-features", 0) & 0xffffff
-            self.assertEqual((status[side]["dev-features"], unknown), ([], 1 << 5) if plugin() else (
-                ["VIRTIO_DDEBUG_F_NOTICE: Notices of oopses and panics supported"], 0))
+            self.assertEqual((status[side]["dev-features"], unknown), ([], 1 << 5 | 1 << 7) if plugin() else (
+                ["VIRTIO_DDEBUG_F_LOG_ID: Log identified",
+                 "VIRTIO_DDEBUG_F_NOTICE: Notices of oopses and panics supported"], 0))
         if not plugin():
             self.assertEqual(status["device-id"], 60)
         self.assertEqual(guest.must("cat /sys/bus/virtio/devices/virtio*/device").split(), ["0x003c"])

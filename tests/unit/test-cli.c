@@ -974,6 +974,39 @@ test_last_words (Fixture *f, gconstpointer data)
                               "QEMU:    died without closing the log\n");
 }
 
+/* A kernel whose log was recorded as it was printed does not copy its end again. */
+static void
+test_last_words_as_they_were_printed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) cpu0 = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 2);
+  canned_attach (c, 1, 0x2222, 0x22);
+  producer_kmsg (cpu0, SECOND, DDEBUG_KMSG_F_PAST, "[    0.500000] before");
+  for (guint i = 0; i < 12; i++)
+    producer_kmsg (cpu0, 2 * SECOND, 0, "line");
+  producer_printf (cpu0, 2 * SECOND, "message");
+  producer_kmsg (cpu0, 3 * SECOND, 0, "Kernel panic - not syncing");
+  canned_take (c, cpu0, 1, 1);
+  canned_event (c, 1, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_PANIC, 0);
+  canned_write (c, f->path);
+  r = tool_run ("--last-words", f->path, NULL);
+  if (!g_str_has_suffix (r.out, "\nlast messages of cpu 0\n"
+                                "[    2.000000] message\n"
+                                "\nend of the kernel's log, at the panic\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    3.000000] Kernel panic - not syncing\n"))
+    g_error ("%s", r.out);
+  result_clear (&r);
+}
+
 /* An oops of a CPU that logs no more is reported while the others continue. */
 static void
 test_silent_cpu (Fixture *f, gconstpointer data)
@@ -1049,6 +1082,7 @@ main (int argc, char **argv)
   ADD ("events are told where they belong", test_events);
   ADD ("--list-boots", test_list_boots);
   ADD ("--last-words", test_last_words);
+  ADD ("--last-words of a kernel's log as it was printed", test_last_words_as_they_were_printed);
   ADD ("an oops of a CPU that says nothing more", test_silent_cpu);
   ADD ("--last-words of a boot of two epochs", test_last_words_of_a_boot_of_two_epochs);
   ADD ("a log with nothing in it", test_empty_log);
