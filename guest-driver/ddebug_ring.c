@@ -89,6 +89,25 @@
  *   TEXT at 4128, len 136
  *   head = 4264
  *
+ * Time
+ * ----
+ * Readers sort messages of different streams by their time stamps, so the order of a CPU's
+ * messages is that of their stamps, over all four contexts, whatever the clock does: it
+ * may stand still (without a usable TSC, for a tick), and step back (over suspend, or after
+ * a migration of the VM).  A stamp is the clock's if that is above the CPU's last one, and
+ * one ns above that one otherwise.
+ *
+ *   load last; load clock; stamp = max(clock, last + 1); cmpxchg last -> stamp, or again
+ *
+ * The exchange is one instruction, so an interrupt comes before or after it, and needs
+ * no LOCK prefix.  If another context took a stamp after the load, the exchange fails
+ * and the message, which is later than that one, gets a greater stamp.  So stamps are
+ * unique within a CPU, and a message that begins after another has ended has the greater
+ * one.  tests/litmus/stamp.pml is a model of it.
+ *
+ * ->clamped counts messages that find the clock behind where one of their CPU found it
+ * before: it has stepped back.  A clock that stands still is not counted.
+ *
  * Reading (the device, and the guest's own readers: ddebug_view.c)
  * ----------------------------------------------------------------
  *   head = load-acquire; copy [pos, head); rmb; load reserve; anything below
@@ -228,17 +247,29 @@ static void ddebug_unclaim(struct ddebug_ring *r)
 	WRITE_ONCE(r->owner.task, NULL);
 }
 
-/* local_clock() may step back over suspend, or after a migration of the VM. */
-static u64 ddebug_time(struct ddebug_ring *r)
+/*
+ * The time stamp of a message in @r, which this writer has claimed: see "Time" at the top.
+ * @c is this CPU's.
+ */
+static __always_inline u64 ddebug_time(struct ddebug_cpu *c, struct ddebug_ring *r)
 {
+	/* loaded before the clock: what an interrupt stores from here on is no step back */
+	u64 clock = READ_ONCE(c->clock);
+	u64 last = READ_ONCE(c->stamp);
 	u64 now = local_clock();
+	u64 stamp, was;
 
-	if (unlikely(now < r->last)) {
-		now = r->last;
+	if (unlikely(now < clock))
 		ddebug_ring_count(&r->hdr->clamped);
+	else
+		WRITE_ONCE(c->clock, now);
+	for (;;) {
+		stamp = likely(now > last) ? now : last + 1;
+		was = this_cpu_cmpxchg(ddebug_cpu.stamp, last, stamp);
+		if (likely(was == last))
+			return stamp;
+		last = was;	/* of an interrupt, which came before this message */
 	}
-	r->last = now;
-	return now;
 }
 
 /* Nothing below @to may be touched before this. */
@@ -411,7 +442,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 
 	slot->ring = r;
 	slot->cpu = c;
-	slot->time = ddebug_time(r);
+	slot->time = ddebug_time(c, r);
 	if (unlikely(torn))
 		ddebug_pad_torn(r, slot->time);
 	slot->start = r->head;
@@ -483,7 +514,7 @@ bool ddebug_ring_is_left(struct ddebug_ring *old)
 	if (READ_ONCE(o->task) == current &&
 	    !(READ_ONCE(o->known) && o->start != current->start_time))
 		return false;
-	ddebug_pad_torn(old, old->last);
+	ddebug_pad_torn(old, READ_ONCE(per_cpu(ddebug_cpu, old->cpu).stamp));
 	ddebug_unclaim(old);
 	return true;
 }

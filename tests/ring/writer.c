@@ -50,6 +50,16 @@ static void (*notify_device)(void);
 static struct writer writers[STRESS_CPUS_MAX];
 static __thread struct writer *w;
 
+/* When each CPU has said its last messages of each level. */
+#define SAID_KEPT	4096
+
+static struct said {
+	u64 index;
+	u64 begin, end;
+} said[STRESS_CPUS_MAX][STRESS_LEVELS][SAID_KEPT];
+
+static u64 moments[STRESS_CPUS_MAX];
+
 static struct ddebug_stream *posted[STRESS_STREAMS_MAX];
 static unsigned int nr_posted;
 
@@ -105,15 +115,42 @@ static __printf(2, 3) void emit(const struct _ddebug *d, const char *fmt, ...)
 	va_end(args);
 }
 
+static void note(u64 *to, u64 value)
+{
+	__atomic_store_n(to, value, __ATOMIC_SEQ_CST);
+}
+
+static u64 moment(void)
+{
+	return __atomic_add_fetch(&moments[w->cpu], 1, __ATOMIC_SEQ_CST);
+}
+
 static noinline void say(void)
 {
 	u8 level = interrupt_context_level();
+	u64 index = w->sent[level]++;
+	struct said *s = &said[w->cpu][level][index % SAID_KEPT];
 	char text[STRESS_TEXT_MAX];
 
-	stress_text(text, w->cpu, level, w->sent[level]++);
+	stress_text(text, w->cpu, level, index);
+	note(&s->index, UINT64_MAX);
+	note(&s->end, UINT64_MAX);
+	note(&s->begin, moment());
+	note(&s->index, index);
 	w->inside++;
 	emit(&callsites[level], STRESS_FORMAT, text);
 	w->inside--;
+	note(&s->end, moment());
+}
+
+bool writer_when(unsigned cpu, unsigned level, uint64_t index, uint64_t *begin, uint64_t *end)
+{
+	const struct said *s = &said[cpu][level][index % SAID_KEPT];
+	const u64 was = __atomic_load_n(&s->index, __ATOMIC_SEQ_CST);
+
+	*begin = __atomic_load_n(&s->begin, __ATOMIC_SEQ_CST);
+	*end = __atomic_load_n(&s->end, __ATOMIC_SEQ_CST);
+	return was == index && __atomic_load_n(&s->index, __ATOMIC_SEQ_CST) == index;
 }
 
 /* Like say(), with more on the stack. */
@@ -261,6 +298,7 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	u8 level;
 
 	options = *o;
+	sim_clock_step = options.clock_step;
 	notify_device = notify_fn;
 	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
 		sigaction(SIGNAL(level), &action, NULL);
