@@ -70,6 +70,9 @@ DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  */
 static void (*ddebug_listener)(void);
 
+/* Counts messages as dropped: ddebug_ring_drop(), which is built on this file. */
+static bool (*ddebug_drop)(unsigned long n);
+
 /* Has a stream of @c before @i that shares a queue with it been notified? */
 static bool ddebug_kick_was_notified(const struct ddebug_cpu *c, unsigned long notified, u8 i)
 {
@@ -123,6 +126,21 @@ static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t,
 }
 
 /*
+ * Count what the handler has dropped in this context's stream.  That requests no work, or
+ * it would never end; the device finds it while it is awake, or when it wakes next.
+ */
+static void ddebug_work_dropped(void)
+{
+	unsigned long n;
+
+	if (likely(!this_cpu_read(ddebug_cpu.own_dropped)))
+		return;
+	n = this_cpu_xchg(ddebug_cpu.own_dropped, 0);
+	if (!ddebug_drop(n))
+		this_cpu_add(ddebug_cpu.own_dropped, n);
+}
+
+/*
  * The kick handler.  Nobody else scans the streams of @c.  If it finds no listener, the
  * commits that it follows precede the interrupt of the next ddebug_kick_listen() on this
  * CPU, so whoever sets that listener sees them when it reads.
@@ -152,6 +170,7 @@ static void ddebug_work(struct ddebug_cpu *c)
 			listener();
 		barrier();
 		WRITE_ONCE(c->own_level, level);
+		ddebug_work_dropped();
 	}
 	rcu_read_unlock();
 	preempt_enable();
@@ -323,13 +342,15 @@ void ddebug_kick_listen(void (*listener)(void))
 
 /**
  * ddebug_kick_init() - prepare the work of all CPUs
+ * @drop: ddebug_ring_drop()
  *
  * Context: Process, before any message.
  */
-void ddebug_kick_init(void)
+void ddebug_kick_init(bool (*drop)(unsigned long n))
 {
 	unsigned int cpu;
 
+	ddebug_drop = drop;
 	for_each_possible_cpu(cpu) {
 		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
 

@@ -15,7 +15,7 @@
 
 DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
-void ddebug_kick_init(void);
+void ddebug_kick_init(bool (*drop)(unsigned long n));
 void ddebug_kick_exit(void);
 void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);

@@ -112,6 +112,7 @@ enum ddebug_armed {
  * @now: runs the kick handler at once
  * @lazy: runs the kick handler at the next tick, or at once without a tick
  * @own: messages dropped: produced by the transport's own work
+ * @own_dropped: those of the kick handler that no stream counts yet
  * @nostream: messages dropped: no stream
  * @works_now: times that @now was requested
  * @works_lazy: times that @lazy was requested
@@ -131,6 +132,7 @@ struct ddebug_cpu {
 	struct irq_work lazy;
 
 	unsigned long own;
+	unsigned long own_dropped;
 	unsigned long nostream;
 	unsigned long works_now;
 	unsigned long works_lazy;

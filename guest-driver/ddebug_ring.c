@@ -405,6 +405,19 @@ static noinline bool ddebug_slot_begin_anew(struct ddebug_slot *slot, struct dde
 	return ddebug_slot_begin(slot, sp);
 }
 
+/*
+ * Whoever is at work here counts what was dropped in its stream when it is done: the count
+ * becomes visible with a record, and would not be until then.
+ */
+static noinline void ddebug_count_own(const struct ddebug_cpu *c, u8 level)
+{
+	this_cpu_inc(ddebug_cpu.own);
+	if (READ_ONCE(c->own_level) == level + 1)
+		this_cpu_inc(ddebug_cpu.own_dropped);
+	else
+		ddebug_own_dropped++;	/* by one task only */
+}
+
 /**
  * ddebug_slot_begin() - claim this context's stream for one message
  * @slot: filled in
@@ -426,7 +439,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 		return false;
 	}
 	if (unlikely(ddebug_in_own_path(c, level))) {
-		this_cpu_inc(ddebug_cpu.own);
+		ddebug_count_own(c, level);
 		return false;
 	}
 	if (unlikely(READ_ONCE(r->owner.task))) {
@@ -472,6 +485,15 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 	ddebug_slot_open(slot);
 }
 
+/* The writer's own copies follow to @end, where the records of @slot end. */
+static __always_inline void ddebug_slot_advance(const struct ddebug_slot *slot, u64 end)
+{
+	struct ddebug_ring *r = slot->ring;
+
+	r->base = slot->base;
+	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
+}
+
 /**
  * ddebug_slot_commit() - commit a message
  * @slot: whose record is complete but for its header
@@ -486,8 +508,7 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 	u64 end = ALIGN(slot->rec_pos + len, DDEBUG_REC_ALIGN);
 
 	ddebug_write_rec_hdr(&slot->rec->hdr, type, len, r->seq, slot->delta);
-	r->base = slot->base;
-	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
+	ddebug_slot_advance(slot, end);
 	r->seq++;
 	ddebug_publish_head(r, end);
 	/* after head: never more than is committed */
@@ -495,6 +516,38 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 	ddebug_unclaim(r);
 
 	ddebug_kick(slot->cpu, r->context, slot->time, slot->half);
+}
+
+/**
+ * ddebug_ring_drop() - count messages of this context as dropped, and show that to readers
+ * @n: how many; they were produced while logging
+ *
+ * The device reads the counters of a stream with what it copies of it, so a record is
+ * committed: one without a message.  Nobody is notified.
+ *
+ * Context: Any, with preemption off, where a message could be recorded.
+ * Return: false if there is no stream, or it is being written: nothing was counted.
+ */
+bool ddebug_ring_drop(unsigned long n)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	struct ddebug_ring *r = c->ring[interrupt_context_level()];
+	struct ddebug_slot slot;
+	u64 end;
+
+	if (!r || READ_ONCE(r->owner.task) ||
+	    !ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)))
+		return false;
+	r = slot.ring;
+	WRITE_ONCE(r->hdr->recursed, cpu_to_le64(le64_to_cpu(r->hdr->recursed) + n));
+	/* a record is aligned, and does not end a sub-buffer: there is room for its header */
+	end = slot.start + sizeof(struct ddebug_rec_hdr);
+	ddebug_write_rec_hdr(ddebug_at(r, slot.sub, slot.start), DDEBUG_REC_PAD,
+			     sizeof(struct ddebug_rec_hdr), 0, sizeof(struct ddebug_rec_hdr));
+	ddebug_slot_advance(&slot, end);
+	ddebug_publish_head(r, end);
+	ddebug_unclaim(r);
+	return true;
 }
 
 /**

@@ -210,6 +210,10 @@ extern char *sim_percpu[SIM_CPUS];
 #define per_cpu(name, cpu)	(*per_cpu_ptr(&(name), cpu))
 #define this_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
 #define this_cpu_inc(name)	((*this_cpu_ptr(&(name)))++)
+#define this_cpu_read(name)	sim_plain_read(*this_cpu_ptr(&(name)))
+#define this_cpu_add(name, n)	\
+	((void)__atomic_fetch_add(this_cpu_ptr(&(name)), n, __ATOMIC_RELAXED))
+#define this_cpu_xchg(name, v)	__atomic_exchange_n(this_cpu_ptr(&(name)), v, __ATOMIC_RELAXED)
 /* One instruction: an interrupt comes before or after it. */
 #ifdef SIM_BREAK_CMPXCHG
 #define this_cpu_cmpxchg(name, old, new)						\
