@@ -117,8 +117,9 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	ddebug_rings_unshare(t, &gone);
 	ddebug_transport_unlock();
 	ddebug_rings_unlock();
-	/* wait for handlers that have seen it */
+	/* wait for handlers that have seen it, and for who finds a ring of the device's retired */
 	synchronize_rcu();
+	ddebug_wait_idle();
 	ddebug_rings_free_gone(&gone);
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);

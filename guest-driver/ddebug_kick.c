@@ -56,6 +56,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/stop_machine.h>
 #include "ddebug_kick.h"
 #include "ddebug_transport.h"
 
@@ -338,6 +339,26 @@ void ddebug_kick_listen(void (*listener)(void))
 	if (listener)
 		ddebug_work_all();
 	cpus_read_unlock();
+}
+
+static int ddebug_nothing(void *unused)
+{
+	return 0;
+}
+
+/**
+ * ddebug_wait_idle() - wait until the idle tasks have left what they are in
+ *
+ * What runs with preemption off is over when synchronize_rcu() returns, except for an
+ * idle task that RCU does not watch.  That gives up its CPU for the one task that precedes
+ * all others, also those that never give up theirs (SCHED_FIFO).
+ *
+ * Context: Process.  Sleeps; takes the CPU hotplug lock, so that CPUs that are going down
+ * are down before it returns.
+ */
+void ddebug_wait_idle(void)
+{
+	stop_machine(ddebug_nothing, NULL, NULL);
 }
 
 /**

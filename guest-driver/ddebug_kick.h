@@ -25,6 +25,7 @@ void ddebug_kick_dying(struct ddebug_ring *r);
 void ddebug_kick_listen(void (*listener)(void));
 void ddebug_work_on(unsigned int cpu);
 void ddebug_work_all(void);
+void ddebug_wait_idle(void);
 
 /*
  * Is this context inside the transport's work?  @c is this CPU's, @level the

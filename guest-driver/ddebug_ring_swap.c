@@ -312,8 +312,9 @@ void ddebug_rings_free_gone(struct list_head *gone)
 {
 	if (list_empty(gone))
 		return;
-	/* wait for readers of a CPU's previous ring */
+	/* wait for readers of a CPU's previous ring, and for who finds it retired */
 	synchronize_rcu();
+	ddebug_wait_idle();
 	ddebug_ring_free_all(gone);
 }
 

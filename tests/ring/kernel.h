@@ -328,6 +328,7 @@ struct mutex {
 #define rcu_read_lock()
 #define rcu_read_unlock()
 #define synchronize_rcu()
+#define stop_machine(f, data, cpus)	((void)(f))
 #define rcu_dereference(p)	__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 #define rcu_dereference_protected(p, held)	sim_plain_read(p)
 #define rcu_access_pointer(p)	sim_plain_read(p)
