@@ -91,6 +91,8 @@
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
+#include <linux/percpu.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -378,12 +380,48 @@ void ddebug_hex_dump(const char *level, const char *prefix, int prefix_type,
  * The kprobe handlers
  */
 
+/*
+ * The kernel calls the handlers of one address beginning with the youngest probe, up to one
+ * that changes the instruction pointer.  So the probes that others have registered before
+ * ours, by perf or BPF for instance, would miss what ours takes: they are called from
+ * here.  Return true if one of them has changed the instruction pointer.
+ *
+ * The list's head is in a struct kprobe as well, the one that is in the kernel's table.  It
+ * leaves that before it is freed, and might be called then, once.
+ */
+static DEFINE_PER_CPU(bool, ddebug_passing_on);
+
+static bool ddebug_pass_on(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct kprobe *other = kp;
+	bool taken = false;
+
+	if (likely(list_empty(&kp->list)))
+		return false;
+	__this_cpu_write(ddebug_passing_on, true);
+	while (!taken) {
+		struct hlist_node **hashed;
+
+		other = list_entry_rcu(other->list.next, struct kprobe, list);
+		hashed = READ_ONCE(other->hlist.pprev);
+		if (other == kp || (hashed && hashed != LIST_POISON2))
+			break;
+		if (other->pre_handler && !kprobe_disabled(other))
+			taken = other->pre_handler(other, regs);
+	}
+	__this_cpu_write(ddebug_passing_on, false);
+	return taken;
+}
+
 /* Go to our function instead. */
 static int ddebug_take(struct kprobe *kp, struct pt_regs *regs)
 {
 	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
 
-	instruction_pointer_set(regs, h->instead);
+	if (unlikely(__this_cpu_read(ddebug_passing_on)))
+		return 0;
+	if (!ddebug_pass_on(kp, regs))
+		instruction_pointer_set(regs, h->instead);
 	return 1;
 }
 
@@ -456,6 +494,7 @@ static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
 {
 }
 
+NOKPROBE_SYMBOL(ddebug_pass_on);
 NOKPROBE_SYMBOL(ddebug_take);
 NOKPROBE_SYMBOL(ddebug_print_hit);
 NOKPROBE_SYMBOL(ddebug_control_hit);

@@ -188,6 +188,31 @@ class Callsites(DdebugTest):
         guest.write(ODD, "limited")
         self.assertEqual(guest.committed(), before)
 
+    def test_probes_of_others_at_the_same_function_are_hit_as_well(self):
+        guest = self.boot(modules=("ddebug_odd", "ddebug_test"))
+        hits, expected = "/sys/module/ddebug_odd/parameters/hits", 0
+        # theirs is there before ours
+        self.assertEqual(guest.write(ODD, "probe")[0], 0)
+        guest.must("modprobe virtio_ddebug")
+        # to print what is recorded as well, the function is called once more
+        for flags, calls in (("r", 1), ("pr", 2), ("p", 1)):
+            guest.control(f"module ddebug_test ={flags}")
+            guest.load("threads=1 count=10")
+            expected += 10 * calls
+            self.assertEqual(int(guest.read(hits)), expected, flags)
+        # theirs comes after ours, and stays
+        guest.control("module ddebug_test =r")
+        for _ in range(2):
+            self.assertEqual(guest.write(ODD, "probe")[0], 0)
+        guest.load("threads=1 count=10")
+        self.assertEqual(int(guest.read(hits)), expected + 10)
+        self.assertEqual(len(guest.log().settled().messages), 30)
+        guest.must("rmmod virtio_ddebug ddebug_rb")
+        guest.control("module ddebug_test =p")
+        guest.load("threads=1 count=10")
+        self.assertEqual(int(guest.read(hits)), expected + 20)
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
     def test_a_message_from_within_a_kprobe_is_printed_and_counted(self):
         guest = self.boot()
         guest.must("modprobe ddebug_odd")
