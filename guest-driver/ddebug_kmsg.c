@@ -16,6 +16,13 @@
  * (kmsg_log), from where recording stopped (kmsg_seq).  A line that is printed at
  * the moment of starting or stopping may be recorded twice.
  *
+ * What is suppressed
+ * ------------------
+ * Callsites may limit their rate (pr_debug_ratelimited() and such).  What that suppresses is
+ * counted in one line of the kernel's log, "FUNCTION: 12 callbacks suppressed", by a function
+ * that prints little else.  Without that line recorded messages would seem to be complete.
+ * So while callsites have 'r' a kprobe at that function recognises it.
+ *
  * The tail
  * --------
  * A dying kernel's last lines may have been printed before recording started, or may
@@ -28,7 +35,10 @@
 #include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/kernel.h>
+#include <linux/kallsyms.h>
+#include <linux/kern_levels.h>
 #include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
@@ -158,6 +168,63 @@ static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
 		return;
 	if (!ddebug_emit_kmsg(0, text, len))
 		WRITE_ONCE(kmsg_missed, true);
+}
+
+/*
+ * What is suppressed
+ */
+
+/* A function's name and a number. */
+#define DDEBUG_SUPPRESSED_MAX	(KSYM_NAME_LEN + 64)
+
+static const char suppressed_format[] = KERN_WARNING "%s: %d callbacks suppressed\n";
+static bool suppressed_watched;	/* the probe is registered */
+
+static int ddebug_suppressed_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	char text[DDEBUG_SUPPRESSED_MAX];
+	size_t len;
+
+	/* otherwise recorded when it is printed */
+	if (READ_ONCE(kmsg_on) ||
+	    strcmp((const char *)regs_get_kernel_argument(regs, 0), suppressed_format))
+		return 0;
+	len = scnprintf(text, sizeof(text), suppressed_format + strlen(KERN_WARNING),
+			(const char *)regs_get_kernel_argument(regs, 1),
+			(int)regs_get_kernel_argument(regs, 2));
+	ddebug_emit_kmsg(0, text, len - 1);
+	return 0;
+}
+
+static struct kprobe suppressed_probe;
+
+/**
+ * ddebug_kmsg_watch_suppressed() - record how many messages rate limits suppress, or not
+ * @on: there are callsites with 'r'
+ *
+ * Context: Process, one task at a time.  Sleeps.
+ */
+void ddebug_kmsg_watch_suppressed(bool on)
+{
+	int err;
+
+	if (on == suppressed_watched)
+		return;
+	suppressed_watched = on;
+	if (!on) {
+		unregister_kprobe(&suppressed_probe);
+		return;
+	}
+	suppressed_probe = (struct kprobe) {
+		.symbol_name = "_printk_deferred",
+		.pre_handler = ddebug_suppressed_hit,
+	};
+	err = register_kprobe(&suppressed_probe);
+	if (err) {
+		suppressed_watched = false;
+		pr_warn_once("cannot record how many messages rate limits suppress: no kprobe at %s, error %d\n",
+			     "_printk_deferred", err);
+	}
 }
 
 /*

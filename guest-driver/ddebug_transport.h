@@ -122,8 +122,6 @@ struct ddebug_transport {
 	u64 log_id;
 };
 
-void ddebug_own_begin(void);
-void ddebug_own_end(void);
 
 /*
  * Inside ddebug_rb.ko only.
@@ -142,5 +140,7 @@ void ddebug_own_disown(void);
 /* The task that does the transport's work; with its start time it is unique. */
 extern struct task_struct *ddebug_own_task;
 extern u64 ddebug_own_start;
+/* Messages of its work that no stream counts yet. */
+extern unsigned long ddebug_own_dropped;
 
 #endif /* _DDEBUG_TRANSPORT_H */

@@ -164,7 +164,7 @@ struct virtio_ddebug_stream_hdr {
 	__le64 seq;		/* messages committed since the start of the stream */
 	__le64 recursed;	/* messages dropped: produced inside the path itself */
 	__le64 torn;		/* messages dropped: their writer died inside */
-	__le64 clamped;		/* messages whose time stamp was raised to the last one's */
+	__le64 clamped;		/* messages whose time stamp was raised: the clock had stepped back */
 	__le32 active;		/* 1: callsites write to it; poll even if no kick comes */
 	__le32 notice;		/* VIRTIO_DDEBUG_NOTICE_*, and how many there were << 8 */
 	__u8 reserved[8];

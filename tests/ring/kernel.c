@@ -112,6 +112,8 @@ void on_each_cpu(void (*f)(void *info), void *info, int wait)
 	sim_cpu = was;
 }
 
+u64 sim_clock_step = 1;
+
 /* With SIM_POINTS it steps back occasionally. */
 u64 local_clock(void)
 {
@@ -124,7 +126,7 @@ u64 local_clock(void)
 	if (now % 1021 == 0)
 		now -= 100000;
 #endif
-	return now;
+	return now - now % sim_clock_step;
 }
 
 /* -- points ------------------------------------------------------------------------ */

@@ -20,6 +20,7 @@
  * SIM_BREAK_PRODUCER_B  head is visible before data that was stored before it
  * SIM_BREAK_RELEASE     head is stored without release, detected by ThreadSanitizer
  * SIM_BREAK_CLAIM       the claim of a stream is never visible
+ * SIM_BREAK_CMPXCHG     this_cpu_cmpxchg() can be interrupted between its load and its store
  */
 #ifndef SIM_KERNEL_H
 #define SIM_KERNEL_H
@@ -209,6 +210,22 @@ extern char *sim_percpu[SIM_CPUS];
 #define per_cpu(name, cpu)	(*per_cpu_ptr(&(name), cpu))
 #define this_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
 #define this_cpu_inc(name)	((*this_cpu_ptr(&(name)))++)
+#define this_cpu_read(name)	sim_plain_read(*this_cpu_ptr(&(name)))
+#define this_cpu_add(name, n)	\
+	((void)__atomic_fetch_add(this_cpu_ptr(&(name)), n, __ATOMIC_RELAXED))
+#define this_cpu_xchg(name, v)	__atomic_exchange_n(this_cpu_ptr(&(name)), v, __ATOMIC_RELAXED)
+/* One instruction: an interrupt comes before or after it. */
+#ifdef SIM_BREAK_CMPXCHG
+#define this_cpu_cmpxchg(name, old, new)						\
+	({ typeof(&(name)) _p = this_cpu_ptr(&(name)); typeof(name) _was = *_p;		\
+	   if (_was == (old)) { barrier(); *_p = (new); } _was; })
+#else
+#define this_cpu_cmpxchg(name, old, new)						\
+	({ typeof(name) _old = (old);							\
+	   __atomic_compare_exchange_n(this_cpu_ptr(&(name)), &_old, (new), false,	\
+				       __ATOMIC_RELAXED, __ATOMIC_RELAXED);		\
+	   _old; })
+#endif
 #define raw_cpu_ptr(p)		this_cpu_ptr(p)
 #define get_cpu_ptr(p)		this_cpu_ptr(p)
 #define put_cpu_ptr(p)		((void)(p))
@@ -265,6 +282,8 @@ void sim_tick(void);
 /* Make all stores of this CPU visible. */
 void sim_idle(void);
 
+/* What the clock advances by, in ns; 1 unless set. */
+extern u64 sim_clock_step;
 u64 local_clock(void);
 #define get_random_u64()	1ull
 
@@ -309,6 +328,7 @@ struct mutex {
 #define rcu_read_lock()
 #define rcu_read_unlock()
 #define synchronize_rcu()
+#define stop_machine(f, data, cpus)	((void)(f))
 #define rcu_dereference(p)	__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 #define rcu_dereference_protected(p, held)	sim_plain_read(p)
 #define rcu_access_pointer(p)	sim_plain_read(p)

@@ -62,9 +62,13 @@ unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 export TSAN_OPTIONS='halt_on_error=1 exitcode=66 history_size=7'
 export ASAN_OPTIONS='detect_leaks=0'
 
-echo '1..12'
+# Many messages of a CPU fall into one step.
+coarse=(--clock-step=4000000 --no-signals)
+
+echo '1..14'
 holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
 holds 'rings: recursion, deaths, contexts within contexts' points --bursts="$bursts" --cpus=3
+holds 'rings: order within a CPU, by a clock of 4 ms' points --bursts="$bursts" --cpus=3 "${coarse[@]}"
 holds 'rings: the same with ASan and UBSan' asan --bursts="$bursts"
 holds 'rings: the same with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
 holds 'rings: stores that are seen late and out of order' weak --no-signals --bursts="$bursts"
@@ -77,4 +81,6 @@ finds 'rings: data behind head are found' 'FAILED: .*a record without a type\|FA
 finds 'rings: without producer:A torn messages are found' 'FAILED: ' no-wmb --no-signals --bursts=200
 finds 'rings: without kick:A a message left behind is found' 'FAILED: .*asleep' no-mb --no-signals
 finds 'rings: without the claim overwritten messages are found' 'FAILED: ' no-claim --no-signals
+finds 'rings: without an atomic time stamp the order of contexts is lost' 'FAILED: .*it was over' no-cmpxchg \
+    "${coarse[@]}" --bursts=200
 exit "$bad"

@@ -26,6 +26,7 @@ typedef struct StressOptions {
     unsigned messages;      /* per burst and CPU, by its task */
     unsigned rb_size_kb;
     uint64_t seed;
+    uint64_t clock_step;    /* ns: what the guest's clock advances by */
     bool interrupts;        /* other contexts interrupt */
     bool signals;           /* even at any instruction */
 } StressOptions;
@@ -72,6 +73,11 @@ void writer_burst(void);
 /* After all CPUs have ended, for each of them: one more message on each stream. */
 void writer_end(unsigned cpu);
 StressCount writer_count(unsigned cpu, unsigned level);
+/*
+ * When this message was said, on a scale of its CPU's own: set *begin and *end, to
+ * UINT64_MAX if it has not ended.  Returns false if that is not known any more.
+ */
+bool writer_when(unsigned cpu, unsigned level, uint64_t index, uint64_t *begin, uint64_t *end);
 /* Messages of all CPUs: by interrupts, nested, never finished, by the transport itself. */
 void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own);
 

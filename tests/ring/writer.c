@@ -34,7 +34,7 @@ struct writer {
 	uint64_t random;
 	u64 said;
 	u64 sent[STRESS_LEVELS];
-	u64 own;
+	u64 own[STRESS_LEVELS];
 	u64 nested, recursions, deaths;
 	unsigned int inside;		/* messages being written */
 	unsigned int depth;		/* of the task's stack */
@@ -49,6 +49,16 @@ static StressOptions options;
 static void (*notify_device)(void);
 static struct writer writers[STRESS_CPUS_MAX];
 static __thread struct writer *w;
+
+/* When each CPU has said its last messages of each level. */
+#define SAID_KEPT	4096
+
+static struct said {
+	u64 index;
+	u64 begin, end;
+} said[STRESS_CPUS_MAX][STRESS_LEVELS][SAID_KEPT];
+
+static u64 moments[STRESS_CPUS_MAX];
 
 static struct ddebug_stream *posted[STRESS_STREAMS_MAX];
 static unsigned int nr_posted;
@@ -105,15 +115,42 @@ static __printf(2, 3) void emit(const struct _ddebug *d, const char *fmt, ...)
 	va_end(args);
 }
 
+static void note(u64 *to, u64 value)
+{
+	__atomic_store_n(to, value, __ATOMIC_SEQ_CST);
+}
+
+static u64 moment(void)
+{
+	return __atomic_add_fetch(&moments[w->cpu], 1, __ATOMIC_SEQ_CST);
+}
+
 static noinline void say(void)
 {
 	u8 level = interrupt_context_level();
+	u64 index = w->sent[level]++;
+	struct said *s = &said[w->cpu][level][index % SAID_KEPT];
 	char text[STRESS_TEXT_MAX];
 
-	stress_text(text, w->cpu, level, w->sent[level]++);
+	stress_text(text, w->cpu, level, index);
+	note(&s->index, UINT64_MAX);
+	note(&s->end, UINT64_MAX);
+	note(&s->begin, moment());
+	note(&s->index, index);
 	w->inside++;
 	emit(&callsites[level], STRESS_FORMAT, text);
 	w->inside--;
+	note(&s->end, moment());
+}
+
+bool writer_when(unsigned cpu, unsigned level, uint64_t index, uint64_t *begin, uint64_t *end)
+{
+	const struct said *s = &said[cpu][level][index % SAID_KEPT];
+	const u64 was = __atomic_load_n(&s->index, __ATOMIC_SEQ_CST);
+
+	*begin = __atomic_load_n(&s->begin, __ATOMIC_SEQ_CST);
+	*end = __atomic_load_n(&s->end, __ATOMIC_SEQ_CST);
+	return was == index && __atomic_load_n(&s->index, __ATOMIC_SEQ_CST) == index;
 }
 
 /* Like say(), with more on the stack. */
@@ -235,11 +272,11 @@ static int post(struct ddebug_transport *t, struct ddebug_stream *s)
 	return 0;
 }
 
-/* The transport itself logs while it works: such messages are dropped. */
+/* The transport itself logs while it works: such messages are dropped, and counted. */
 static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	if (w && one_in(8)) {
-		count(&w->own);
+		count(&w->own[interrupt_context_level()]);
 		emit(&callsites[0], "a message about a message");
 	}
 	notify_device();
@@ -261,6 +298,7 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	u8 level;
 
 	options = *o;
+	sim_clock_step = options.clock_step;
 	notify_device = notify_fn;
 	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
 		sigaction(SIGNAL(level), &action, NULL);
@@ -368,7 +406,7 @@ StressCount writer_count(unsigned cpu, unsigned level)
 	const struct virtio_ddebug_stream_hdr *hdr = per_cpu(ddebug_cpu, cpu).ring[level]->hdr;
 
 	return (StressCount) {
-		.sent = writers[cpu].sent[level],
+		.sent = writers[cpu].sent[level] + writers[cpu].own[level],
 		.committed = hdr->seq,
 		.recursed = hdr->recursed,
 		.torn = hdr->torn,
@@ -378,7 +416,8 @@ StressCount writer_count(unsigned cpu, unsigned level)
 
 void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own)
 {
-	unsigned int cpu;
+	unsigned int cpu, level;
+	u64 dropped;
 
 	*nested = *recursions = *deaths = *own = 0;
 	for_each_possible_cpu(cpu) {
@@ -387,10 +426,14 @@ void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uin
 		*nested += writers[cpu].nested;
 		*recursions += writers[cpu].recursions;
 		*deaths += writers[cpu].deaths;
-		*own += writers[cpu].own;
-		if (c->own != writers[cpu].own || c->nostream)
-			stress_fail("CPU %u: %lu messages of the transport were dropped, %lu for want of a "
-				    "stream; it was %llu and 0", cpu, c->own, c->nostream,
-				    writers[cpu].own);
+		if (c->own_dropped || c->nostream)
+			stress_fail("CPU %u: %lu messages of the transport are not counted, and %lu were "
+				    "dropped for want of a stream", cpu, c->own_dropped, c->nostream);
+		for (level = 0, dropped = 0; level < STRESS_LEVELS; level++)
+			dropped += writers[cpu].own[level];
+		if (c->own != dropped)
+			stress_fail("CPU %u: the transport has dropped %lu messages, not %llu", cpu,
+				    c->own, dropped);
+		*own += dropped;
 	}
 }

@@ -545,7 +545,7 @@ class Guest:
     def dropped(self):
         """The number of messages that the driver has dropped."""
         return sum(value for name, value in self.stats().items()
-                   if name.endswith(("_recursed", "_torn")) or name in ("own", "nostream"))
+                   if name.endswith(("_recursed", "_torn")) or name == "nostream")
 
     def start_load(self, request):
         """Start a load of ddebug_test; see ddebug_test.c."""
