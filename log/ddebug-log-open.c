@@ -188,7 +188,7 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     }
     s.created = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     new_uuid(s.uuid);
-    ddlog_super_fields(&s, info);
+    ddlog_super_fields(log, &s, info);
     r = ddlog_write_super(log, &s);
     if (r == -ENOSPC || r == -EDQUOT) {
         return ddlog_fail_space(error, log->path, size, -r);
@@ -261,7 +261,7 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (!r) {
         s = log->super;
         ddlog_check_frozen(log, &s);
-        ddlog_super_fields(&s, info);
+        ddlog_super_fields(log, &s, info);
         r = ddlog_write_super(log, &s);
     }
     if (r) {
