@@ -11,6 +11,7 @@
 
 #include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
+#include "ddebug-origin.h"
 #include "ddebug-reader.h"
 
 /* Bytes.  A copy starts small, since most waits end with one short chunk, and grows with success. */

@@ -159,6 +159,7 @@ static gboolean
 start_rings (DdebugReader *reader)
 {
   DdebugRings *rings = &reader->rings;
+  DdebugWriter writer;
   guint64 generation;
 
   if (reader->live || reader->super.shm_size == 0)
@@ -168,8 +169,10 @@ start_rings (DdebugReader *reader)
    * reading of the chunks started, it has moved what was in the rings to chunks.
    */
   generation = generation_now (reader);
-  if (generation == 0 || generation != reader->generation
-      || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
+  if (generation == 0 || generation != reader->generation)
+    return FALSE;
+  writer = ddebug_reader_writer (reader);
+  if (writer != DDEBUG_WRITER_GONE && writer != DDEBUG_WRITER_COPY)
     return FALSE;
   if (generation != rings->generation)
     {

@@ -30,7 +30,8 @@ typedef enum
 {
   DDEBUG_WRITER_GONE,
   DDEBUG_WRITER_ALIVE,
-  DDEBUG_WRITER_UNKNOWN,    /* the file system does not support the locks */
+  DDEBUG_WRITER_COPY,       /* nobody writes this file, a copy: how the writer of the other ended is unknown */
+  DDEBUG_WRITER_UNKNOWN,    /* there may be one whose lock is not seen: ddebug_reader_hidden_by() */
 } DdebugWriter;
 
 /* Number of slots by use. */
@@ -99,6 +100,11 @@ void ddebug_reader_set_snapshot (DdebugReader *reader);
 
 const DdebugSuper *ddebug_reader_super (DdebugReader *reader);
 DdebugWriter ddebug_reader_writer (DdebugReader *reader);
+/*
+ * The file system because of which locks and requests may not reach a writer of this log on the other side:
+ * do not change the log.  %NULL: they do.
+ */
+const char *ddebug_reader_hidden_by (DdebugReader *reader);
 /* FALSE if there is no valid state. */
 gboolean ddebug_reader_state (DdebugReader *reader, DdebugState *state);
 void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);

@@ -58,6 +58,23 @@ fail_errno (const Request *request, int code, GError **error)
 }
 
 /*
+ * Whether our lock and our request reach a VM that may be using the log; otherwise @error is set.  Without
+ * that, we would change the log under it.
+ */
+static gboolean
+is_within_reach (const Request *request, GError **error)
+{
+  const char *hidden = ddebug_reader_hidden_by (request->reader);
+
+  if (!hidden)
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
+               "%s: not changed: a VM may be using it, which a file system (%s) hides; "
+               "run this on the VM's host, with the path that the VM uses", request->path, hidden);
+  return FALSE;
+}
+
+/*
  * Open the path for writing and compare it with the log that was read, so that somebody who can change
  * the directory cannot make us write to another file.
  */
@@ -202,7 +219,7 @@ wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error
       int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
       guint wake;
 
-      if (ddebug_reader_writer (request->reader) == DDEBUG_WRITER_GONE)
+      if (ddebug_reader_writer (request->reader) != DDEBUG_WRITER_ALIVE)
         return read_reply (fd, id, &reply) ? take_reply (request, &reply, error) : AGAIN;
       if (left == 0)
         {
@@ -254,10 +271,12 @@ carry_out (Request *request, GError **error)
   if (!watch)
     return fail_errno (request, errno, error) == DONE;
   do
-    if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
-      outcome = change_log (request, error);
-    else
+    if (!is_within_reach (request, error))
+      outcome = FAILED;
+    else if (ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE)
       outcome = ask (request, error);
+    else
+      outcome = change_log (request, error);
   while (outcome == AGAIN && !ddebug_wait_signal ());
   return outcome == DONE;
 }
