@@ -49,9 +49,13 @@ static bool set_open_error(GError **error, const char *path, int err)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
                           "'%s' is %s: use a regular file, or a path that does "
                           "not exist yet", path, kind_of(S_IFLNK));
+    case EROFS:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be opened for writing: its file system "
+                          "is read-only: use a file elsewhere, or remount it",
+                          path);
     case EACCES:
     case EPERM:
-    case EROFS:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
                           "'%s' cannot be opened for writing: %s; give the "
                           "user with id %u write access to it and its "

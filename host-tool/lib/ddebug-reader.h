@@ -44,6 +44,14 @@ typedef struct
   guint64 missing;          /* beyond the end of a truncated file */
 } DdebugUsage;
 
+/* Who may use a file. */
+typedef struct
+{
+  uid_t owner;
+  gid_t group;
+  mode_t mode;              /* the permission bits */
+} DdebugAccess;
+
 typedef struct DdebugReader DdebugReader;
 
 /**
@@ -57,6 +65,11 @@ typedef struct DdebugReader DdebugReader;
  * (%DDEBUG_LOG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
+/*
+ * Open a copy of the log @path that this process has made, of which @fd is a descriptor that stays the
+ * caller's.  It has no writer.
+ */
+DdebugReader *ddebug_reader_open_copy (int fd, const char *path, GError **error);
 /**
  * ddebug_reader_again:
  *
@@ -112,11 +125,10 @@ void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);
 guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
 /* Current size of the file in bytes. */
 guint64 ddebug_reader_file_size (DdebugReader *reader);
-/* Whether @path names the open file. */
+/* Whether @path names the open file; a copy of ddebug_reader_open_copy() needs no name. */
 gboolean ddebug_reader_is_at (DdebugReader *reader, const char *path);
 /* Whether @fd is open on the same file and that has no other name. */
 gboolean ddebug_reader_is_sole_file (DdebugReader *reader, int fd);
-/* The user that owns the file. */
-uid_t ddebug_reader_owner (DdebugReader *reader);
+void ddebug_reader_access (DdebugReader *reader, DdebugAccess *access);
 
 #endif

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "ddebug-error.h"
@@ -40,10 +41,25 @@ typedef enum
   AGAIN,                    /* the writer came or went: try again */
 } Outcome;
 
+/* Those who may not write there are told EACCES, not EROFS. */
+static gboolean
+is_read_only (const char *path)
+{
+  struct statvfs fs;
+
+  return statvfs (path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0;
+}
+
 static Outcome
 fail_errno (const Request *request, int code, GError **error)
 {
-  if (code == EACCES || code == EPERM || code == EROFS)
+  gboolean is_denied = code == EACCES || code == EPERM;
+
+  if (code == EROFS || (is_denied && is_read_only (request->path)))
+    g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
+                 "%s: cannot be changed: its file system is read-only; remount it for writing, "
+                 "or change a copy of the log", request->path);
+  else if (is_denied)
     g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
                  "%s: cannot be changed: %s; run as the user that owns the log, or as root", request->path,
                  g_strerror (code));

@@ -313,6 +313,8 @@ ddebug_reader_writer (DdebugReader *reader)
 {
   int error;
 
+  if (reader->is_spooled)
+    return DDEBUG_WRITER_COPY;
   if (is_locked (reader, &error))
     return DDEBUG_WRITER_ALIVE;
   if (error)

@@ -367,6 +367,35 @@ test_fuse_together (Fixture *f, gconstpointer data)
   assert_is (f->path, "unknown (a file system hides it: fuse)", "running or dead: a file system hides it");
 }
 
+/* A disk that fails: the kernel's reason is said, with the file. */
+static void
+test_errors (Fixture *f, gconstpointer data)
+{
+  const struct
+  {
+    const char *word, *text;
+  } faults[] = { { "eio", ": Input/output error" }, { "erofs", ": Read-only file system" } };
+  const char *commands[] = { "--clear", "--size=2M", "--size=8M" };
+  g_autofree char *control = g_build_filename (f->dir, "control", NULL);
+
+  (void) data;
+  if (!mount_fuse (f))
+    return;
+  start_vm (f, f->seen);
+  stop_vm (f, FALSE);
+  for (guint i = 0; i < G_N_ELEMENTS (faults); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (commands); j++)
+      {
+        Result r;
+
+        g_assert_true (g_file_set_contents (control, faults[i].word, -1, NULL));
+        r = tool_run (commands[j], f->seen, NULL);
+        g_assert_nonnull (strstr (r.err, f->seen));
+        assert_says (r, 1, faults[i].text);
+        g_assert_true (g_file_set_contents (control, "ok", -1, NULL));
+      }
+}
+
 static void
 test_bind (Fixture *f, gconstpointer data)
 {
@@ -411,6 +440,36 @@ test_overlay_together (Fixture *f, gconstpointer data)
   g_assert_true (mount_overlay (f));
   assert_follow_ends (f->seen);
   assert_changes (f->seen);
+}
+
+/* A file system that is mounted read-only: neither permissions nor the user are to blame. */
+static void
+test_read_only (Fixture *f, gconstpointer data)
+{
+  const char *commands[] = { "--size=2M", "--clear" };
+  DdebugLog *log;
+  g_autoptr (GError) error = NULL;
+
+  (void) data;
+  start_vm (f, f->path);
+  stop_vm (f, FALSE);
+  g_assert_cmpint (chmod (f->dir, 0755), ==, 0);
+  g_assert_cmpint (chmod (f->path, 0644), ==, 0);
+  if (!mount_bind (f))
+    return;
+  g_assert_cmpint (mount (NULL, f->mnt, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      assert_says (tool_run (commands[i], f->seen, NULL), 4, "cannot be changed: its file system is read-only; remount");
+      assert_says (tool_run_unprivileged (commands[i], f->seen, NULL), 4, "cannot be changed: its file system is read-only");
+      assert_says (tool_run_unprivileged (commands[i], f->path, NULL), 4, "cannot be changed: Permission denied; run as");
+    }
+  assert_says (tool_run ("--pipe", f->seen, NULL), 4, ".cursor: its file system is read-only; --pipe stores");
+  assert_follow_ends (f->seen);
+  log = ddebug_log_open (f->seen, 0, NULL, 0, &error);
+  g_assert_null (log);
+  g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION);
+  g_assert_nonnull (strstr (error->message, "its file system is read-only"));
 }
 
 /* ---- copies ---- */
@@ -605,9 +664,11 @@ main (int argc, char **argv)
   ADD ("a log behind FUSE is unknown, followed and not changed", test_fuse);
   ADD ("a log that appears behind FUSE is noticed", test_fuse_wait);
   ADD ("locks of one FUSE mount are seen in it, and not behind it", test_fuse_together);
+  ADD ("errors of the disk are told", test_errors);
   ADD ("a bind mount hides nothing", test_bind);
   ADD ("a log below an overlay is unknown and not changed", test_overlay);
   ADD ("a log in an overlay is known, also when that is mounted anew", test_overlay_together);
+  ADD ("a read-only file system is named as the reason", test_read_only);
   ADD ("a copy does not say how QEMU ended", test_copy);
   ADD ("a file is the same after a rename, and by another name", test_same_file);
   ADD ("what an older writer did not say", test_older_writer);
