@@ -100,7 +100,17 @@ struct ddebug_log_super {
 	__le32 frozen_epoch;	/* they hold data of epochs from this */
 	__le32 frozen_epoch_last;	/* to this one */
 	__le64 shm_size;	/* bytes of the shared rings; 0: there are none */
-	__u8 reserved1[3820];
+	__u8 reserved1[3776];
+	/*
+	 * Which file the writer had open, as it saw it: a copy, or the file behind
+	 * another mount, is another one.  Valid if named_at equals opened: a writer
+	 * that does not know these fields leaves them as they were.
+	 */
+	__le64 named_at;	/* opened, when the fields below were written; 0: never */
+	__le64 file_dev;	/* st_dev */
+	__le64 file_ino;	/* st_ino */
+	__u8 host_boot[16];	/* boot id of the writer's host; zero: not known */
+	__le32 file_fs;		/* f_type of statfs(); 0: not known */
 	__le32 crc;
 };
 
@@ -127,6 +137,11 @@ _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch) == 256, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch_last) == 260, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, shm_size) == 264, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, reserved1) == 272, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, named_at) == 4048, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_dev) == 4056, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_ino) == 4064, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, host_boot) == 4072, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_fs) == 4088, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
 _Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
 

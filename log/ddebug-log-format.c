@@ -89,11 +89,16 @@ static void super_from_disk(const struct ddebug_log_super *disk,
         .created = GUINT64_FROM_LE(disk->created),
         .opened = GUINT64_FROM_LE(disk->opened),
         .writer_pid = GUINT32_FROM_LE(disk->writer_pid),
+        .is_named = disk->named_at && disk->named_at == disk->opened,
+        .file_dev = GUINT64_FROM_LE(disk->file_dev),
+        .file_ino = GUINT64_FROM_LE(disk->file_ino),
+        .file_fs = GUINT32_FROM_LE(disk->file_fs),
     };
     memcpy(super->uuid, disk->uuid, sizeof(super->uuid));
     memcpy(super->vm_name, disk->vm_name, sizeof(disk->vm_name));
     memcpy(super->vm_uuid, disk->vm_uuid, sizeof(super->vm_uuid));
     memcpy(super->writer, disk->writer, sizeof(disk->writer));
+    memcpy(super->host_boot, disk->host_boot, sizeof(super->host_boot));
 }
 
 /* The sizes are checked before they are multiplied: nothing overflows. */

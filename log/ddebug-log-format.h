@@ -64,6 +64,11 @@ typedef struct DdebugSuper {
     char vm_name[65];
     uint8_t vm_uuid[16];
     char writer[65];
+    bool is_named;              /* the last writer said which file it had: */
+    uint64_t file_dev;
+    uint64_t file_ino;
+    uint8_t host_boot[16];      /* zero: not known */
+    uint32_t file_fs;           /* 0: not known */
 } DdebugSuper;
 
 /*

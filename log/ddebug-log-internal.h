@@ -28,6 +28,7 @@
  *   -super     geometry, superblock
  *   -sync      getting it to the disk
  *   -io        system calls
+ *   -origin    which file it is
  *   -error     errors
  *   -format    the rules about bytes, which readers share
  */
@@ -171,7 +172,9 @@ bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
 /* Writes @s with the next generation; then it is log->super. */
 int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s);
 int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs);
-void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info);
+/* @info: NULL if a tool has the log, which is no writer that could have died */
+void ddlog_super_fields(const DdebugLog *log, struct ddebug_log_super *s,
+                        const DdebugLogInfo *info);
 /* The writer that the superblock names, which may be gone; 0 if none counts. */
 uint32_t ddlog_writer_pid(const DdebugLog *log);
 bool ddlog_read_super(DdebugLog *log, GError **error);

@@ -49,9 +49,13 @@ static bool set_open_error(GError **error, const char *path, int err)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
                           "'%s' is %s: use a regular file, or a path that does "
                           "not exist yet", path, kind_of(S_IFLNK));
+    case EROFS:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be opened for writing: its file system "
+                          "is read-only: use a file elsewhere, or remount it",
+                          path);
     case EACCES:
     case EPERM:
-    case EROFS:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
                           "'%s' cannot be opened for writing: %s; give the "
                           "user with id %u write access to it and its "
@@ -188,7 +192,7 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     }
     s.created = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     new_uuid(s.uuid);
-    ddlog_super_fields(&s, info);
+    ddlog_super_fields(log, &s, info);
     r = ddlog_write_super(log, &s);
     if (r == -ENOSPC || r == -EDQUOT) {
         return ddlog_fail_space(error, log->path, size, -r);
@@ -262,7 +266,7 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (!r) {
         s = log->super;
         ddlog_check_frozen(log, &s);
-        ddlog_super_fields(&s, info);
+        ddlog_super_fields(log, &s, info);
         r = ddlog_write_super(log, &s);
     }
     if (r) {

@@ -262,7 +262,9 @@ add_present (DdebugView *view, DdebugWriter writer, GString *out)
   else if (ddebug_view_is_closed (view))
     g_string_append (out, "QEMU:    exited\n");
   else if (writer == DDEBUG_WRITER_UNKNOWN)
-    g_string_append (out, "QEMU:    running or dead: the file system has no locks to tell\n");
+    g_string_append (out, "QEMU:    running or dead: a file system hides it; look on the VM's host\n");
+  else if (writer == DDEBUG_WRITER_COPY)
+    g_string_append (out, "QEMU:    unknown: this is a copy of its log, which does not say\n");
   else if (event || ddebug_view_totals (view)->received)
     g_string_append (out, "QEMU:    died without closing the log\n");
   else
@@ -398,7 +400,7 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
     {
       view = ddebug_view_new (reader);
       writer = ddebug_reader_writer (reader);
-      live = writer != DDEBUG_WRITER_GONE;
+      live = writer == DDEBUG_WRITER_ALIVE || writer == DDEBUG_WRITER_UNKNOWN;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
            && !ddebug_filter_start (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,

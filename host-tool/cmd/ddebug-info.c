@@ -96,6 +96,7 @@ static void
 add_writer (const Info *info)
 {
   const DdebugSuper *super = ddebug_reader_super (info->reader);
+  const char *hidden;
 
   add_name (info->text, "writer:");
   switch (info->writer)
@@ -106,10 +107,14 @@ add_writer (const Info *info)
     case DDEBUG_WRITER_GONE:
       g_string_append (info->text, "gone, ");
       break;
+    case DDEBUG_WRITER_COPY:
+      g_string_append_printf (info->text, "unknown (this is a copy), last pid %u, ", super->writer_pid);
+      break;
     case DDEBUG_WRITER_UNKNOWN:
     default:
-      g_string_append_printf (info->text, "unknown (this file system has no locks), last pid %u, ",
-                              super->writer_pid);
+      hidden = ddebug_reader_hidden_by (info->reader);
+      g_string_append_printf (info->text, "unknown (a file system hides it: %s), last pid %u, ",
+                              hidden ? hidden : "no longer", super->writer_pid);
       break;
     }
   add_word (info, super->writer[0] ? super->writer : "(no name)");
@@ -176,7 +181,7 @@ add_totals (const Info *info)
     {
       add_name (info->text, "in rings:");
       g_string_append_printf (info->text,
-                              "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
+                              "%" G_GUINT64_FORMAT " of those received, without a checksum: not copied by QEMU\n",
                               totals->unchecked);
     }
 }

@@ -189,7 +189,7 @@ ddebug_format_reason (DdebugLostReason reason)
     [DDEBUG_LOST_RATE] = "the log's rate limit was exceeded",
     [DDEBUG_LOST_RING] = "overwritten in the guest before the host read them",
     [DDEBUG_LOST_RECORDS] = "in unreadable records",
-    [DDEBUG_LOST_TAIL] = "never written: QEMU ended first",
+    [DDEBUG_LOST_TAIL] = "not written by the end of the log",
   };
 
   return reasons[reason];
@@ -426,7 +426,7 @@ start_unchecked (DdebugFormat *format, GString *out)
   if (format->unchecked)
     return;
   format->unchecked = TRUE;
-  g_string_append (out, "-- QEMU died; the following was still in the guest's rings and has no checksum --\n");
+  g_string_append (out, "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum --\n");
 }
 
 static const char *

@@ -11,6 +11,7 @@
 
 #include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
+#include "ddebug-origin.h"
 #include "ddebug-reader.h"
 
 /* Bytes.  A copy starts small, since most waits end with one short chunk, and grows with success. */
@@ -78,6 +79,7 @@ struct DdebugReader
 {
   int fd;
   char *path;
+  gboolean is_spooled;      /* a copy that this process has made, without a name */
   DdebugSuper super;
   GArray *tables[N_TABLES]; /* of DdebugSegment, sorted by seq, each seq once */
   guint64 nr_slots;         /* with their header within the file */

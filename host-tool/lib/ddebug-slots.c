@@ -284,8 +284,9 @@ ddebug_reader_file_size (DdebugReader *reader)
   return fstat (reader->fd, &st) == 0 ? (guint64) st.st_size : 0;
 }
 
-DdebugWriter
-ddebug_reader_writer (DdebugReader *reader)
+/* Whether somebody holds the writer's lock; FALSE with @error set to an errno if that cannot be asked. */
+static gboolean
+is_locked (DdebugReader *reader, int *error)
 {
   struct flock lock = {
     .l_type = F_WRLCK,
@@ -294,7 +295,58 @@ ddebug_reader_writer (DdebugReader *reader)
     .l_len = 1,
   };
 
-  if (fcntl (reader->fd, F_OFD_GETLK, &lock) != 0)
+  *error = fcntl (reader->fd, F_OFD_GETLK, &lock) == 0 ? 0 : errno;
+  return *error == 0 && lock.l_type != F_UNLCK;
+}
+
+/*
+ * The superblock that says which file the writer has: a writer that opened the log since the geometry was
+ * read may be another one.
+ */
+static DdebugOrigin
+compare_origin (DdebugReader *reader, const char **hidden)
+{
+  DdebugSuper super;
+
+  if (ddebug_slots_read_super (reader->fd, &super) != DDEBUG_SUPER_GOOD)
+    super = reader->super;
+  return ddebug_origin_compare (&super, reader->fd, hidden);
+}
+
+DdebugWriter
+ddebug_reader_writer (DdebugReader *reader)
+{
+  int error;
+
+  if (reader->is_spooled)
+    return DDEBUG_WRITER_COPY;
+  if (is_locked (reader, &error))
+    return DDEBUG_WRITER_ALIVE;
+  if (error)
     return DDEBUG_WRITER_UNKNOWN;
-  return lock.l_type == F_UNLCK ? DDEBUG_WRITER_GONE : DDEBUG_WRITER_ALIVE;
+  switch (compare_origin (reader, NULL))
+    {
+    case DDEBUG_ORIGIN_SAME:
+      return DDEBUG_WRITER_GONE;
+    case DDEBUG_ORIGIN_COPY:
+      return DDEBUG_WRITER_COPY;
+    case DDEBUG_ORIGIN_UNKNOWN:
+    default:
+      return DDEBUG_WRITER_UNKNOWN;
+    }
+}
+
+const char *
+ddebug_reader_hidden_by (DdebugReader *reader)
+{
+  const char *hidden = NULL;
+  gboolean locked;
+  int error;
+
+  locked = is_locked (reader, &error);
+  if (error)
+    return "one without locks";
+  compare_origin (reader, &hidden);
+  /* The lock is seen, and an older writer does not say which file it has: believe the lock. */
+  return locked && !reader->super.is_named ? NULL : hidden;
 }

@@ -327,7 +327,7 @@ test_late (void)
 static void
 test_unchecked (void)
 {
-  static const char notice[] = "-- QEMU died; the following was still in the guest's rings and has no checksum "
+  static const char notice[] = "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum "
                                "--\n[    0.000000] x\n";
   DdebugEpoch first = { .number = 1 }, second = { .number = 2 };
   DdebugItem checked = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &first, .message = { .text = (void *) "x", .len = 1 } };

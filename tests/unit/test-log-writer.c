@@ -147,6 +147,88 @@ static void test_crc(void)
     g_assert_cmphex(crc("123456789", 9), ==, 0xe3069283);
 }
 
+/* RFC 4122: a random UUID says that it is one; all other bits are random. */
+static void test_uuid(void)
+{
+    uint8_t ones[16] = { 0 }, zeros[16] = { 0 };
+
+    for (guint i = 0; i < 64; i++) {
+        g_autofree char *path = tmp_path("uuid");
+        DdebugLog *log = must_open(path, MIB);
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmphex(v->super.uuid[6] >> 4, ==, 4);
+        g_assert_cmphex(v->super.uuid[8] >> 6, ==, 2);
+        for (guint j = 0; j < 16; j++) {
+            ones[j] |= v->super.uuid[j];
+            zeros[j] |= ~v->super.uuid[j];
+        }
+        ddebug_log_close(log);
+        unlink(path);
+    }
+    for (guint j = 0; j < 16; j++) {
+        g_assert_cmphex(ones[j], ==, j == 6 ? 0x4f : j == 8 ? 0xbf : 0xff);
+        g_assert_cmphex(zeros[j], ==, j == 6 ? 0xbf : j == 8 ? 0x7f : 0xff);
+    }
+}
+
+/* What a reader compares its file with; a tool that has a log is no writer. */
+static void test_names_its_file(void)
+{
+    g_autofree char *path = tmp_path("named");
+    g_autofree char *copy = tmp_path("named-copy");
+    g_autofree char *command = g_strdup_printf("cp '%s' '%s'", path, copy);
+    const uint8_t unknown[16] = { 0 };
+    g_autofree char *boot = NULL;
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t opened;
+    struct stat st;
+
+    ddebug_log_close(log);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_dev, ==, st.st_dev);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+        g_assert_cmphex(v->super.file_fs, !=, 0);
+        g_assert_cmpint(memcmp(v->super.host_boot, unknown, 16), !=, 0);
+        g_assert_true(g_file_get_contents("/proc/sys/kernel/random/boot_id",
+                                          &boot, NULL, NULL));
+        for (guint i = 0; i < 16; i++) {
+            g_string_append_printf(text, "%s%02x",
+                                   i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "",
+                                   v->super.host_boot[i]);
+        }
+        g_assert_cmpstr(text->str, ==, g_strstrip(boot));
+        opened = v->super.opened;
+    }
+    g_assert_cmpint(system(command), ==, 0);
+    log = ddebug_log_open(copy, 0, NULL, 0, NULL);
+    g_assert_nonnull(log);
+    ddebug_log_close(log);
+    {
+        g_autoptr(View) v = view(copy);
+
+        g_assert_cmpuint(v->super.opened, >, opened);
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+    }
+    log = must_open(copy, 0);
+    ddebug_log_close(log);
+    g_assert_cmpint(stat(copy, &st), ==, 0);
+    {
+        g_autoptr(View) v = view(copy);
+
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+    }
+    unlink(path);
+    unlink(copy);
+}
+
 static void test_format(void)
 {
     static const struct {
@@ -2004,6 +2086,8 @@ int main(int argc, char **argv)
 #define TEST(path, fn) g_test_add_func("/log-writer/" path, fn)
     TEST("crc", test_crc);
     TEST("format", test_format);
+    TEST("uuid", test_uuid);
+    TEST("names-its-file", test_names_its_file);
     TEST("format/empty-file", test_empty_file_is_formatted);
     TEST("append", test_append);
     TEST("append/largest-chunk", test_largest_chunk);

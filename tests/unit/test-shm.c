@@ -602,7 +602,7 @@ test_time_is_not_known (Fixture *f, gconstpointer data)
   result_clear (&r);
 }
 
-#define NOTICE "-- QEMU died; the following was still in the guest's rings and has no checksum --\n"
+#define NOTICE "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum --\n"
 
 /* Once, before the first that is shown, whatever is left out. */
 static void
