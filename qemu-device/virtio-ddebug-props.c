@@ -385,6 +385,8 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     COUNTER("full-lost", full_lost,
             "bytes dropped because the log was full (mode=drop)"),
     COUNTER("rate-lost", rate_lost, "bytes lost because of rate-limit"),
+    COUNTER("bql-bytes", bql_bytes,
+            "bytes of rings copied with QEMU's big lock held"),
     COUNTER("streams", streams, "streams currently posted by the driver"),
 };
 
