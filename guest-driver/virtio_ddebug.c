@@ -320,7 +320,10 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 	return err;
 }
 
-/* The device returns the element before it answers. */
+/*
+ * The device returns the element before it answers, also if it could not write all of
+ * it to the log (-EIO, -ENOSPC): the host counts what is lost.
+ */
 static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	struct virtio_ddebug *vd = virtio_ddebug_of(t);
@@ -335,10 +338,9 @@ static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream
 		r->generation = s->shared->desc.generation;
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_RETIRE, sizeof(*r));
 	}
-	if (!err) {
+	if (!err || err == -EIO || err == -ENOSPC) {
 		ddebug_own_begin();
-		if (virtqueue_get_buf(vd->rings[s->queue], &len) != s)
-			err = -EPROTO;
+		err = virtqueue_get_buf(vd->rings[s->queue], &len) == s ? 0 : err ? err : -EPROTO;
 		ddebug_own_end();
 	}
 	mutex_unlock(&vd->lock);

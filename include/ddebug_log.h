@@ -258,7 +258,7 @@ struct ddebug_log_seg {
 	__le32 type;		/* DDEBUG_LOG_SEG_* */
 	__le64 seq;		/* counts the segments ever started, of both types; from 1 */
 	__le32 epoch;		/* when it was started */
-	__le32 reserved0;
+	__le32 tag;		/* random, of all of its chunks; 0: they have none */
 	__u8 reserved1[36];
 	__le32 crc;
 };
@@ -271,7 +271,7 @@ _Static_assert(offsetof(struct ddebug_log_seg, magic) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, type) == 4, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, seq) == 8, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, epoch) == 16, "ABI");
-_Static_assert(offsetof(struct ddebug_log_seg, reserved0) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, tag) == 20, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, reserved1) == 24, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_seg) == 64, "ABI");
@@ -306,7 +306,7 @@ struct ddebug_log_chunk {
 	__le64 recursed;
 	__le64 torn;
 	__le64 clamped;
-	__u8 reserved1[4];
+	__le32 tag;		/* of the segment: no guest can know it */
 	__le32 crc;
 };
 
@@ -347,7 +347,7 @@ _Static_assert(offsetof(struct ddebug_log_chunk, produced) == 88, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, recursed) == 96, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, torn) == 104, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, clamped) == 112, "ABI");
-_Static_assert(offsetof(struct ddebug_log_chunk, reserved1) == 120, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, tag) == 120, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, crc) == 124, "ABI");
 _Static_assert(sizeof(struct ddebug_log_chunk) == 128, "ABI");
 

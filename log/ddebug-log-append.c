@@ -40,9 +40,25 @@ static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 }
 
 /*
- * A short write leaves no whole chunk, and the next one starts at the same
- * place.  Writing to a regular file is short only if the disk is full.
+ * A write that failed has left part of a chunk, and the next one starts at the
+ * same place.  Behind that, a guest's bytes would be left.  Zero them, but for the
+ * header: if it is whole, it says how long the remains are, should we die here.
  */
+static int wipe_remains(DdebugLog *log, DdebugLogCursor *cur)
+{
+    const uint32_t from = cur->off + sizeof(struct ddebug_log_chunk);
+    int r = 0;
+
+    if (cur->remains_end > from) {
+        r = ddlog_zero(log->fd, ddlog_slot_off(log, cur->slot) + from,
+                       cur->remains_end - from);
+    }
+    if (!r) {
+        cur->remains_end = 0;
+    }
+    return r;
+}
+
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                       struct ddebug_log_chunk *c, const void *payload,
                       size_t len)
@@ -60,11 +76,15 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
     int r;
 
     r = make_room(log, seg_type, total);
+    if (!r) {
+        r = wipe_remains(log, cur);
+    }
     if (r) {
         return r;
     }
     c->magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC);
     c->seg_seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
+    c->tag = GUINT32_TO_LE(log->slots[cur->slot].tag);
     c->off = GUINT32_TO_LE(cur->off);
     c->len = GUINT32_TO_LE(len);
     c->chunk_seq = GUINT64_TO_LE(log->next_chunk);
@@ -77,7 +97,9 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                     ddlog_slot_off(log, cur->slot) + cur->off);
     } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)total) {
-        return n < 0 ? -errno : -ENOSPC;
+        r = n < 0 ? -errno : -ENOSPC;
+        cur->remains_end = cur->off + total;
+        return r;
     }
     cur->off += total;
     ddlog_charge(log, total);

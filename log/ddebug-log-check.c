@@ -42,15 +42,15 @@ static bool extend_cut(DdebugLog *log, uint64_t have, bool *repaired,
                       "log", log->path, have);
 }
 
-/* Copy the chunks of the present epoch from segment @seq of @old. */
+/* Copy the chunks of the present epoch from the segment of @slot of @old. */
 static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
-                       uint64_t seq)
+                       const DdebugLogSlot *slot)
 {
     DdebugLogPlace place = ddlog_first_place(old);
     DdebugChunk c;
     int r = 0;
 
-    while (!r && ddlog_next_chunk(old, buf, seq, &place, &c)) {
+    while (!r && ddlog_next_chunk(old, buf, slot, &place, &c)) {
         struct ddebug_log_chunk disk = {
             .type = GUINT16_TO_LE(c.type),
             .epoch = GUINT32_TO_LE(c.epoch),
@@ -86,7 +86,7 @@ static int copy_dict(DdebugLog *log, const DdebugLog *old)
         r = ddlog_read_at(old->fd, buf, old->seg_size,
                           ddlog_slot_off(old, slot));
         if (!r) {
-            r = copy_chunks(log, old, buf, old->slots[slot].seq);
+            r = copy_chunks(log, old, buf, &old->slots[slot]);
         }
     }
     return r;

@@ -210,6 +210,7 @@ DdebugSegState ddebug_log_parse_seg(const struct ddebug_log_seg *disk,
         .seq = GUINT64_FROM_LE(disk->seq),
         .type = GUINT32_FROM_LE(disk->type),
         .epoch = GUINT32_FROM_LE(disk->epoch),
+        .tag = GUINT32_FROM_LE(disk->tag),
     };
     return DDEBUG_SEG_VALID;
 }
@@ -223,9 +224,12 @@ static bool tells_segment(const struct ddebug_log_seg *disk, size_t at,
     if (chunk->off != at || !chunk->seg_seq) {
         return false;
     }
+    if (at > DDEBUG_LOG_FIRST_CHUNK) {
+        return chunk->seg_seq == GUINT64_FROM_LE(disk->seq) &&
+               chunk->tag == GUINT32_FROM_LE(disk->tag);
+    }
     return chunk->seg_seq == GUINT64_FROM_LE(disk->seq) ||
-           (at == DDEBUG_LOG_FIRST_CHUNK && disk->crc &&
-            GUINT32_FROM_LE(disk->magic) == DDEBUG_LOG_SEG_MAGIC);
+           (disk->crc && GUINT32_FROM_LE(disk->magic) == DDEBUG_LOG_SEG_MAGIC);
 }
 
 bool ddebug_log_find_headless(const void *slot, size_t len, DdebugLogSeg *seg)
@@ -251,6 +255,7 @@ bool ddebug_log_find_headless(const void *slot, size_t len, DdebugLogSeg *seg)
                     chunk.type == DDEBUG_LOG_CHUNK_DICT ?
                     DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA,
             .epoch = chunk.epoch,
+            .tag = chunk.tag,
             .headless = true,
         };
         return true;
@@ -283,6 +288,7 @@ static void chunk_from_disk(const struct ddebug_log_chunk *disk,
         .recursed = GUINT64_FROM_LE(disk->recursed),
         .torn = GUINT64_FROM_LE(disk->torn),
         .clamped = GUINT64_FROM_LE(disk->clamped),
+        .tag = GUINT32_FROM_LE(disk->tag),
     };
 }
 
@@ -310,7 +316,7 @@ bool ddebug_log_parse_chunk(const void *bytes, size_t avail,
 
 bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
                                uint32_t seg_size, uint64_t seg_seq,
-                               uint32_t off, DdebugChunk *chunk,
+                               uint32_t tag, uint32_t off, DdebugChunk *chunk,
                                uint32_t *payload_crc)
 {
     const uint32_t header = sizeof(struct ddebug_log_chunk);
@@ -318,6 +324,7 @@ bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
     return off <= seg_size - header &&
            ddebug_log_parse_chunk(bytes, avail, chunk, payload_crc) &&
            chunk->seg_seq == seg_seq && chunk->off == off &&
+           (!tag || chunk->tag == tag) &&
            chunk->len <= seg_size - header - off;
 }
 
@@ -355,7 +362,7 @@ static uint32_t whole_span(const void *seg, uint32_t seg_size, uint64_t seg_seq,
 }
 
 uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
-                                uint64_t seg_seq, uint32_t off,
+                                uint64_t seg_seq, uint32_t tag, uint32_t off,
                                 uint32_t *doubts)
 {
     const char *bytes = seg;
@@ -365,7 +372,7 @@ uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
     for (at = off + DDEBUG_LOG_CHUNK_ALIGN; at < seg_size;
          at += DDEBUG_LOG_CHUNK_ALIGN) {
         if (ddebug_log_parse_chunk_at(bytes + at, seg_size - at, seg_size,
-                                      seg_seq, at, &chunk, &crc)) {
+                                      seg_seq, tag, at, &chunk, &crc)) {
             span = whole_span(bytes, seg_size, seg_seq, off, at - off, doubts);
             return span ? off + span : at;
         }

@@ -65,6 +65,7 @@ typedef struct DdebugLogSlot {
     uint64_t seq;               /* of its segment; 0: unused */
     uint32_t type;              /* DDEBUG_LOG_SEG_*, or unknown */
     uint32_t epoch;             /* when it was begun */
+    uint32_t tag;               /* of its chunks; 0: any */
     bool headless;              /* its header is damaged */
     uint32_t last_epoch;        /* it has no chunk of a later one */
 } DdebugLogSlot;
@@ -74,6 +75,7 @@ typedef struct DdebugLogCursor {
     bool open;
     uint64_t slot;
     uint32_t off;
+    uint32_t remains_end;       /* a write that failed may have got this far */
 } DdebugLogCursor;
 
 /* Chunks that may not be on disk, which no event reports yet. */
@@ -194,13 +196,14 @@ static inline DdebugLogPlace ddlog_first_place(const DdebugLog *log)
 }
 
 /*
- * The next chunk at or behind @place in segment @seq, damage skipped; its
+ * The next chunk at or behind @place in the segment of @slot, damage skipped; its
  * payload is in @buf, or NULL if it is damaged.  @log: the one that the
  * segment is of;
  * @buf: the whole segment.  Returns false if there is none.
  */
-bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      DdebugLogPlace *place, DdebugChunk *c);
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf,
+                      const DdebugLogSlot *slot, DdebugLogPlace *place,
+                      DdebugChunk *c);
 
 /* -segment */
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type);

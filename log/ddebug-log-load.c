@@ -2,16 +2,18 @@
 /* Loading the state an earlier writer left: rule 3 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
-bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      DdebugLogPlace *place, DdebugChunk *c)
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf,
+                      const DdebugLogSlot *slot, DdebugLogPlace *place,
+                      DdebugChunk *c)
 {
     const uint32_t seg_size = log->seg_size;
     uint32_t crc;
 
     while (!ddebug_log_parse_chunk_at(buf + place->off, seg_size - place->off,
-                                      seg_size, seq, place->off, c, &crc)) {
-        place->off = ddebug_log_skip_damage(buf, seg_size, seq, place->off,
-                                            &place->doubts);
+                                      seg_size, slot->seq, slot->tag,
+                                      place->off, c, &crc)) {
+        place->off = ddebug_log_skip_damage(buf, seg_size, slot->seq, slot->tag,
+                                            place->off, &place->doubts);
         if (!place->off) {
             place->off = seg_size;
             return false;
@@ -45,7 +47,7 @@ static int scan_segment(DdebugLog *log, uint64_t slot, char *buf,
     if (r) {
         return r;
     }
-    while (ddlog_next_chunk(log, buf, s->seq, &place, &c)) {
+    while (ddlog_next_chunk(log, buf, s, &place, &c)) {
         log->next_chunk = MAX(log->next_chunk, c.chunk_seq + 1);
         log->epoch = MAX(log->epoch, c.epoch);
         if (c.type == DDEBUG_LOG_CHUNK_DATA) {
@@ -106,7 +108,8 @@ static bool begins_epoch(const DdebugLog *log, uint64_t slot)
     return ddlog_read_at(log->fd, &disk, sizeof(disk),
                          ddlog_slot_off(log, slot) + off) == 0 &&
            ddebug_log_parse_chunk_at(&disk, sizeof(disk), log->seg_size,
-                                     log->slots[slot].seq, off, &c, &crc) &&
+                                     log->slots[slot].seq,
+                                     log->slots[slot].tag, off, &c, &crc) &&
            c.type == DDEBUG_LOG_CHUNK_ATTACH;
 }
 
@@ -182,6 +185,7 @@ static int load_slot(DdebugLog *log, uint64_t slot)
         .seq = seg.seq,
         .type = seg.type,
         .epoch = seg.epoch,
+        .tag = seg.tag,
         .headless = seg.headless,
     };
     return 0;

@@ -289,6 +289,11 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
                    "set shm=off", log->path, g_strerror(errno));
         return NULL;
     }
+    /*
+     * Pages that are in use stay in memory: the device reads them while others
+     * wait.  RLIMIT_MEMLOCK may not allow it; then they may be evicted.
+     */
+    mlock2(base, log->shm_size, MLOCK_ONFAULT);
     shm = g_new(DdebugShm, 1);
     *shm = (DdebugShm) { .base = base, .size = log->shm_size, .refs = 1 };
     r = wipe_area(log);

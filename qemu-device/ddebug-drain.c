@@ -8,14 +8,24 @@
  * ddebug-drain.h, which the device calls with the BQL held.
  *
  *                     BQL side                     thread
- *   guest memory      with d->lock, see            with d->lock, not paused
- *                     may_stage()                  (may_touch())
+ *   guest memory      with d->lock, may_touch()    with d->lock, may_touch()
  *   the log, disk     never                        never with d->lock
  *   streams, jobs     with d->lock                 with d->lock
  *
- * d->lock is held for one copy of at most a sub-buffer, for a walk over the
- * streams' words, or, by the BQL side for an event, a stop, a reset or a
- * RETIRE, to copy what is left in the rings (DDEBUG_STAGING_MAX at most).
+ * The thread holds d->lock for one copy of at most a sub-buffer, or for a walk
+ * over the streams' words.  How long the BQL side holds it, and the BQL, is
+ * bounded by what it copies:
+ *
+ *   reset of the device, DRIVER_OK or      what is left in the rings; but
+ *   bus mastering withdrawn, unplug,       DDEBUG_STAGING_MAX at most, together
+ *   exit, reset of the machine, shutdown   with what was staged before
+ *   reset of a queue                       likewise, of the rings of that queue
+ *   everything else (stop, RETIRE, kick,   nothing
+ *   requests, properties, ...)
+ *
+ * Where it copies, the memory may be gone when it returns.  A VM that is stopped
+ * keeps its memory, and a ring that is being retired is the device's until the
+ * answer, so the thread copies these.
  *
  * Sleeping
  * --------
@@ -36,7 +46,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include "hw/virtio/virtio.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
@@ -51,12 +60,6 @@
 
 /* Likewise jobs, since some have hardly any payload. */
 #define DDEBUG_JOBS_MAX 65536
-
-/*
- * A full queue of RETIREs, and that of the previous driver: there can be more
- * in flight only if a driver resets queues in order to send more.
- */
-#define DDEBUG_RETIRED_MAX (2 * VIRTQUEUE_MAX_SIZE)
 
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
@@ -84,7 +87,6 @@ typedef enum DdebugJobType {
     DDEBUG_JOB_SIZE,
     DDEBUG_JOB_EVENT,
     DDEBUG_JOB_LOST,
-    DDEBUG_JOB_RETIRED,
 } DdebugJobType;
 
 /*
@@ -97,11 +99,12 @@ typedef struct DdebugMark {
 } DdebugMark;
 
 typedef struct DdebugJob {
-    QSIMPLEQ_ENTRY(DdebugJob) next;
+    QTAILQ_ENTRY(DdebugJob) next;
     DdebugJobType type;
-    uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: the request's */
-    uint64_t session;           /* ATTACH, DICT, SIZE: it arrived in */
+    uint64_t id;                /* ATTACH, DICT, SIZE: the request's */
+    uint64_t session;           /* likewise: it arrived in */
     uint32_t event;
+    bool scan_first;            /* EVENT: it follows what is in the rings */
     uint64_t args[2];           /* EVENT: its arguments; LOST: bytes, gaps */
     DdebugLogData data;
     DdebugMark mark;            /* DATA */
@@ -128,13 +131,13 @@ struct DdebugDrain {
 
     /* protected by lock */
     GPtrArray *streams;
-    QSIMPLEQ_HEAD(, DdebugJob) jobs;
+    QTAILQ_HEAD(, DdebugJob) jobs;
+    DdebugJob *scan_job;        /* the first that had scan_first, or NULL */
     QSIMPLEQ_HEAD(, DdebugDone) done;
     unsigned nr_jobs;
-    unsigned nr_retired;        /* RETIRED jobs among them */
     size_t staged;              /* bytes of the jobs' payloads */
-    bool paused;
-    bool out_of_reach;          /* not even the BQL side may touch the rings */
+    bool out_of_reach;          /* nobody may touch the rings */
+    bool vm_stopped;
     bool quit;
     bool ended;
     bool abandoned;             /* notify() must not be called any more */
@@ -195,8 +198,8 @@ static void drain_unref(DdebugDrain *d)
     if (qatomic_fetch_dec(&d->refs) != 1) {
         return;
     }
-    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
-        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        QTAILQ_REMOVE(&d->jobs, job, next);
         job_free(job);
     }
     while ((done = QSIMPLEQ_FIRST(&d->done))) {
@@ -306,14 +309,7 @@ static DdebugStream *stream_at(const DdebugDrain *d, guint i)
     return g_ptr_array_index(d->streams, i);
 }
 
-/* May the thread touch guest memory? */
 static bool may_touch(const DdebugDrain *d)
-{
-    return !d->paused && d->attached;
-}
-
-/* May the BQL side?  It may also while the VM is stopped. */
-static bool may_stage(const DdebugDrain *d)
 {
     return !d->out_of_reach && d->attached;
 }
@@ -376,21 +372,32 @@ static bool has_room(const DdebugDrain *d, size_t len)
 
 static void push_job(DdebugDrain *d, DdebugJob *job)
 {
-    QSIMPLEQ_INSERT_TAIL(&d->jobs, job, next);
+    QTAILQ_INSERT_TAIL(&d->jobs, job, next);
     d->staged += job->len;
     d->nr_jobs++;
 }
 
-static void push_words(DdebugDrain *d, DdebugJobType type, uint32_t event,
-                       uint64_t arg0, uint64_t arg1)
+/* For what was found in the rings: before an event that follows them. */
+static void push_found(DdebugDrain *d, DdebugJob *job)
+{
+    if (!d->scan_job) {
+        push_job(d, job);
+        return;
+    }
+    QTAILQ_INSERT_BEFORE(d->scan_job, job, next);
+    d->staged += job->len;
+    d->nr_jobs++;
+}
+
+static DdebugJob *new_event(uint32_t event, uint64_t arg0, uint64_t arg1)
 {
     DdebugJob *job = g_new0(DdebugJob, 1);
 
-    job->type = type;
+    job->type = DDEBUG_JOB_EVENT;
     job->event = event;
     job->args[0] = arg0;
     job->args[1] = arg1;
-    push_job(d, job);
+    return job;
 }
 
 static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
@@ -398,7 +405,7 @@ static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
 {
     /* without CLOSE the log would look as if QEMU had been killed */
     if (d->nr_jobs < DDEBUG_JOBS_MAX || event == DDEBUG_LOG_EVENT_CLOSE) {
-        push_words(d, DDEBUG_JOB_EVENT, event, arg0, arg1);
+        push_job(d, new_event(event, arg0, arg1));
     }
 }
 
@@ -412,50 +419,20 @@ static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
     if (notice != st->notice) {
         st->notice = notice;
         trace_virtio_ddebug_drain_notice(d, st->id, notice);
-        push_event(d, DDEBUG_LOG_EVENT_NOTICE,
-                   notice & VIRTIO_DDEBUG_NOTICE_KIND, st->cpu);
-    }
-}
-
-/*
- * Copy what is in the rings into jobs, as far as has_room() allows.  Completes
- * a scan of the thread that is in progress.
- */
-static void stage_all(DdebugDrain *d)
-{
-    DdebugLogData data;
-    size_t len;
-    guint i;
-
-    d->bql_scans++;
-    if (may_stage(d)) {
-        for (i = 0; i < d->streams->len; i++) {
-            DdebugStream *st = stream_at(d, i);
-            const uint32_t notice = ddebug_stream_notice(st);
-
-            while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
-                   (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
-                DdebugJob *job = g_new0(DdebugJob, 1);
-
-                job->type = DDEBUG_JOB_DATA;
-                job->data = data;
-                job->mark = mark_after(st);
-                job->len = len;
-                job->payload = g_memdup2(d->stage, len);
-                push_job(d, job);
-            }
-            take_notice(d, st, notice);
+        if (d->nr_jobs < DDEBUG_JOBS_MAX) {
+            push_found(d, new_event(DDEBUG_LOG_EVENT_NOTICE,
+                                    notice & VIRTIO_DDEBUG_NOTICE_KIND,
+                                    st->cpu));
         }
     }
-    end_scan(d);
 }
 
-/* Bytes left in the ring of @st, for which there was no room. */
-static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
+/* Bytes left in the ring of @st. */
+static uint64_t unread(const DdebugDrain *d, const DdebugStream *st)
 {
-    const uint64_t head = ddebug_stream_head(st);
+    const uint64_t head = may_touch(d) ? ddebug_stream_head(st) : 0;
 
-    if (!may_stage(d) || st->stopped || head <= st->consumed) {
+    if (st->stopped || head <= st->consumed) {
         return 0;
     }
     return MIN(head - st->consumed, st->ring_size);
@@ -467,7 +444,10 @@ static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
  */
 static void push_lost(DdebugDrain *d, uint64_t bytes)
 {
-    DdebugJob *last = QSIMPLEQ_LAST(&d->jobs, DdebugJob, next);
+    DdebugJob *last = d->scan_job ?
+                      QTAILQ_PREV(d->scan_job, next) :
+                      QTAILQ_LAST(&d->jobs);
+    DdebugJob *job;
 
     if (!bytes) {
         return;
@@ -476,14 +456,58 @@ static void push_lost(DdebugDrain *d, uint64_t bytes)
     if (last && last->type == DDEBUG_JOB_LOST) {
         last->args[0] += bytes;
         last->args[1]++;
-    } else {
-        push_words(d, DDEBUG_JOB_LOST, 0, bytes, 1);
+        return;
     }
+    job = g_new0(DdebugJob, 1);
+    job->type = DDEBUG_JOB_LOST;
+    job->args[0] = bytes;
+    job->args[1] = 1;
+    push_found(d, job);
+}
+
+static void stage(DdebugDrain *d, DdebugStream *st)
+{
+    const uint32_t notice = ddebug_stream_notice(st);
+    DdebugLogData data;
+    DdebugJob *job;
+    size_t len;
+
+    while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
+           (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
+        job = g_new0(DdebugJob, 1);
+        job->type = DDEBUG_JOB_DATA;
+        job->data = data;
+        job->mark = mark_after(st);
+        job->len = len;
+        job->payload = g_memdup2(d->stage, len);
+        push_found(d, job);
+        d->counters.bql_bytes += len;
+    }
+    take_notice(d, st, notice);
 }
 
 static bool is_of_queue(const DdebugStream *st, unsigned queue)
 {
     return queue == DDEBUG_DRAIN_ALL || st->queue == queue;
+}
+
+/*
+ * Copy what is in the rings of @queue into jobs, as far as has_room() allows.
+ * If that is all of them, it completes a scan of the thread that is in progress.
+ */
+static void stage_all(DdebugDrain *d, unsigned queue)
+{
+    guint i;
+
+    d->bql_scans++;
+    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
+        if (is_of_queue(stream_at(d, i), queue)) {
+            stage(d, stream_at(d, i));
+        }
+    }
+    if (queue == DDEBUG_DRAIN_ALL) {
+        end_scan(d);
+    }
 }
 
 /* Count what is left in the rings of @queue as lost. */
@@ -494,10 +518,22 @@ static void count_unstaged(DdebugDrain *d, unsigned queue)
 
     for (i = 0; i < d->streams->len; i++) {
         if (is_of_queue(stream_at(d, i), queue)) {
-            bytes += unstaged(d, stream_at(d, i));
+            bytes += unread(d, stream_at(d, i));
         }
     }
     push_lost(d, bytes);
+}
+
+/* Take the stream out of the list, keeping the thread's place in it. */
+static DdebugStream *remove_stream(DdebugDrain *d, guint i)
+{
+    DdebugStream *st = g_ptr_array_remove_index(d->streams, i);
+
+    if (i < d->scan_next) {
+        d->scan_next--;
+    }
+    d->counters.streams = d->streams->len;
+    return st;
 }
 
 /* Called with d->lock held; releases it, then reports what went wrong. */
@@ -544,28 +580,65 @@ bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
     return is_new;
 }
 
-void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
+void ddebug_drain_withdraw(DdebugDrain *d)
 {
     qemu_mutex_lock(&d->lock);
-    stage_all(d);
-    d->paused = true;
-    trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
-    if (out_of_reach) {
-        count_unstaged(d, DDEBUG_DRAIN_ALL);
-        d->out_of_reach = true;
-    }
+    stage_all(d, DDEBUG_DRAIN_ALL);
+    count_unstaged(d, DDEBUG_DRAIN_ALL);
+    d->out_of_reach = true;
+    trace_virtio_ddebug_drain_withdraw(d, d->staged);
     unlock_and_complain(d);
     wake(d);
 }
 
-void ddebug_drain_resume(DdebugDrain *d)
+void ddebug_drain_permit(DdebugDrain *d)
 {
-    trace_virtio_ddebug_drain_resume(d);
+    trace_virtio_ddebug_drain_permit(d);
     qemu_mutex_lock(&d->lock);
-    d->paused = false;
     d->out_of_reach = false;
     qemu_mutex_unlock(&d->lock);
     wake(d);
+}
+
+void ddebug_drain_vm_stopped(DdebugDrain *d, uint64_t why)
+{
+    DdebugJob *job;
+
+    qemu_mutex_lock(&d->lock);
+    d->vm_stopped = true;
+    if (d->nr_jobs < DDEBUG_JOBS_MAX) {
+        job = new_event(DDEBUG_LOG_EVENT_STOP, why, 0);
+        job->scan_first = true;
+        push_job(d, job);
+        if (!d->scan_job) {
+            d->scan_job = job;
+        }
+    }
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+void ddebug_drain_vm_runs(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    if (d->vm_stopped) {
+        push_event(d, DDEBUG_LOG_EVENT_CONT, 0, 0);
+        d->vm_stopped = false;
+    }
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+/* Take the streams of @queue out of the answers that were not fetched. */
+static void forget_answers(DdebugDrain *d, unsigned queue, GPtrArray *gone)
+{
+    DdebugDone *done;
+
+    QSIMPLEQ_FOREACH(done, &d->done, next) {
+        if (done->answer.stream && is_of_queue(done->answer.stream, queue)) {
+            g_ptr_array_add(gone, g_steal_pointer(&done->answer.stream));
+        }
+    }
 }
 
 GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
@@ -574,61 +647,58 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
     guint i;
 
     qemu_mutex_lock(&d->lock);
-    stage_all(d);
+    stage_all(d, queue);
     count_unstaged(d, queue);
     for (i = d->streams->len; i-- > 0; ) {
         if (is_of_queue(stream_at(d, i), queue)) {
-            g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
+            g_ptr_array_add(gone, remove_stream(d, i));
         }
     }
-    d->counters.streams = d->streams->len;
+    forget_answers(d, queue, gone);
     unlock_and_complain(d);
     wake(d);
     return gone;
 }
 
-bool ddebug_drain_may_retire(DdebugDrain *d)
+GPtrArray *ddebug_drain_forget_retiring(DdebugDrain *d)
 {
-    bool may;
-
-    qemu_mutex_lock(&d->lock);
-    may = d->nr_retired < DDEBUG_RETIRED_MAX;
-    qemu_mutex_unlock(&d->lock);
-    return may;
-}
-
-DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
-                                  uint32_t generation, uint64_t request)
-{
-    DdebugJob *job;
-    DdebugStream *st = NULL;
+    GPtrArray *gone = g_ptr_array_new();
     guint i;
 
     qemu_mutex_lock(&d->lock);
-    for (i = 0; i < d->streams->len; i++) {
-        st = stream_at(d, i);
-        if (st->id == id && st->generation == generation) {
-            break;
+    /* the thread may be writing what it has copied from one of them */
+    d->bql_scans++;
+    for (i = d->streams->len; i-- > 0; ) {
+        if (stream_at(d, i)->retiring) {
+            g_ptr_array_add(gone, remove_stream(d, i));
         }
     }
-    if (i < d->streams->len) {
-        stage_all(d);
-        push_lost(d, unstaged(d, st));
-        g_ptr_array_remove_index(d->streams, i);
-        d->counters.streams = d->streams->len;
-        if (st->shm_status) {
-            job = g_new0(DdebugJob, 1);
-            job->type = DDEBUG_JOB_RETIRED;
-            job->id = request;
-            d->nr_retired++;
-            push_job(d, job);
+    forget_answers(d, DDEBUG_DRAIN_ALL, gone);
+    qemu_mutex_unlock(&d->lock);
+    return gone;
+}
+
+bool ddebug_drain_retire(DdebugDrain *d, uint32_t id, uint32_t generation,
+                         uint64_t request)
+{
+    bool found = false;
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    for (i = 0; i < d->streams->len && !found; i++) {
+        DdebugStream *st = stream_at(d, i);
+
+        if (st->id == id && st->generation == generation && !st->retiring) {
+            st->retiring = found = true;
+            st->request = request;
+            st->retire_status = VIRTIO_DDEBUG_S_OK;
         }
-    } else {
-        st = NULL;
     }
-    unlock_and_complain(d);
-    wake(d);
-    return st;
+    qemu_mutex_unlock(&d->lock);
+    if (found) {
+        wake(d);
+    }
+    return found;
 }
 
 void ddebug_drain_end_session(DdebugDrain *d)
@@ -742,7 +812,7 @@ void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
      * thread has not scanned for it yet: a kernel that panics may reset the
      * machine, and so end the VM, right after its notice.
      */
-    stage_all(d);
+    stage_all(d, DDEBUG_DRAIN_ALL);
     push_event(d, event, arg, 0);
     unlock_and_complain(d);
     wake(d);
@@ -857,9 +927,12 @@ static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
     d->counters.passes = d->pass - d->first_pass;
 }
 
-/* Called with d->lock held; drops it for the write and retakes it. */
-static void write_data(DdebugDrain *d, const DdebugLogData *data,
-                       DdebugMark mark, const void *buf, size_t len)
+/*
+ * Return 0 or a negative errno.  Called with d->lock held; drops it for the
+ * write and retakes it.
+ */
+static int write_data(DdebugDrain *d, const DdebugLogData *data,
+                      DdebugMark mark, const void *buf, size_t len)
 {
     const uint64_t full_lost = ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL);
     const uint64_t gaps = d->skipped_gaps, skipped = d->skipped_bytes;
@@ -884,6 +957,7 @@ static void write_data(DdebugDrain *d, const DdebugLogData *data,
         qatomic_set((uint64_t *)mark.drained, cpu_to_le64(mark.end));
     }
     relock_and_count(d, r ? 0 : 1, r ? 0 : len);
+    return r;
 }
 
 static uint32_t status_of(int r)
@@ -937,19 +1011,6 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
         d->guest_attached = d->attached;
         d->guest_died = false;
     }
-    push_done(d, done);
-}
-
-/* Called with d->lock held.  Earlier jobs have written what the ring held. */
-static void answer_retired(DdebugDrain *d, const DdebugJob *job)
-{
-    DdebugDone *done = g_new0(DdebugDone, 1);
-
-    done->answer = (DdebugAnswer) {
-        .id = job->id,
-        .status = VIRTIO_DDEBUG_S_OK,
-    };
-    d->nr_retired--;
     push_done(d, done);
 }
 
@@ -1069,23 +1130,14 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
                                job->args[0]);
         relock_and_count(d, 0, 0);
         break;
-    case DDEBUG_JOB_RETIRED:
-        answer_retired(d, job);
-        break;
     }
 }
 
-/* Called with d->lock held; drops it for each write and retakes it. */
-static void do_jobs(DdebugDrain *d)
+/* @r: the result of a write from @st.  RETIRE is answered with the last error. */
+static void note_retired(DdebugStream *st, int r)
 {
-    DdebugJob *job;
-
-    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
-        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
-        do_job(d, job);
-        d->staged -= job->len;
-        d->nr_jobs--;
-        job_free(job);
+    if (st->retiring && r) {
+        st->retire_status = status_of(r);
     }
 }
 
@@ -1094,9 +1146,9 @@ static void do_jobs(DdebugDrain *d)
  * new.  Return true if anything was found.  Abandoned if the BQL side scans, or
  * removes, streams meanwhile.
  *
- * Suspended when the rate limit is reached: the next call continues there, due
- * after *wait_ms, and both are one pass.  Until then the rings overwrite their
- * oldest messages and keep the newest.
+ * Unless @wait_ms is NULL, suspended when the rate limit is reached: the next
+ * call continues there, due after *wait_ms, and both are one pass.  Until then
+ * the rings overwrite their oldest messages and keep the newest.
  *
  * Called with d->lock held; drops it for each write and retakes it.
  */
@@ -1106,6 +1158,7 @@ static bool scan(DdebugDrain *d, int *wait_ms)
     bool found = false;
     DdebugLogData data;
     size_t len;
+    int r;
 
     for (; may_touch(d) && d->scan_next < d->streams->len; d->scan_next++) {
         DdebugStream *st = stream_at(d, d->scan_next);
@@ -1113,8 +1166,7 @@ static bool scan(DdebugDrain *d, int *wait_ms)
         const uint64_t limit = ddebug_stream_head(st);
 
         for (;;) {
-            *wait_ms = ddebug_log_rate_wait(d->log);
-            if (*wait_ms) {
+            if (wait_ms && (*wait_ms = ddebug_log_rate_wait(d->log))) {
                 d->rate_limited = true;
                 return true;
             }
@@ -1123,15 +1175,132 @@ static bool scan(DdebugDrain *d, int *wait_ms)
                 break;
             }
             found = true;
-            write_data(d, &data, mark_after(st), d->bounce, len);
+            r = write_data(d, &data, mark_after(st), d->bounce, len);
             if (d->bql_scans != bql_scans) {
                 return true;
             }
+            note_retired(st, r);
         }
         take_notice(d, st, notice);
     }
     end_scan(d);
     return found;
+}
+
+/*
+ * Write what the rings hold, before @job, which is the first.  What the BQL side
+ * has queued of it meanwhile, and notices, are before it now.
+ *
+ * Called with d->lock held; drops it for each write and retakes it.
+ */
+static void scan_before(DdebugDrain *d, DdebugJob *job)
+{
+    const uint64_t bql_scans = d->bql_scans;
+
+    /* once more from the first stream: still the same pass */
+    d->scan_next = 0;
+    scan(d, NULL);
+    job->scan_first = d->bql_scans != bql_scans;
+}
+
+static void find_scan_job(DdebugDrain *d)
+{
+    DdebugJob *job;
+
+    QTAILQ_FOREACH(job, &d->jobs, next) {
+        if (job->scan_first) {
+            break;
+        }
+    }
+    d->scan_job = job;
+}
+
+/* Called with d->lock held; drops it for each write and retakes it. */
+static void do_jobs(DdebugDrain *d)
+{
+    DdebugJob *job;
+
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        if (job->scan_first) {
+            scan_before(d, job);
+            continue;
+        }
+        QTAILQ_REMOVE(&d->jobs, job, next);
+        if (job == d->scan_job) {
+            find_scan_job(d);
+        }
+        do_job(d, job);
+        d->staged -= job->len;
+        d->nr_jobs--;
+        job_free(job);
+    }
+}
+
+/* Is @st still posted, and retired by @request?  It may have been freed. */
+static bool is_retiring(DdebugDrain *d, const DdebugStream *st,
+                        uint64_t request, guint *i)
+{
+    return g_ptr_array_find(d->streams, st, i) && st->retiring &&
+           st->request == request;
+}
+
+/*
+ * Write what the ring of @st holds, then answer.  Nothing is written to it any
+ * more, unless the driver breaks the rules; what is written later is ignored.
+ *
+ * Called with d->lock held; drops it for each write and retakes it.
+ */
+static void retire(DdebugDrain *d, DdebugStream *st)
+{
+    const uint64_t request = st->request;
+    const uint32_t notice = ddebug_stream_notice(st);
+    const uint64_t limit = ddebug_stream_head(st);
+    DdebugLogData data;
+    DdebugDone *done;
+    size_t len;
+    guint i;
+    int r;
+
+    for (;;) {
+        len = copy_span(d, st, limit, d->bounce, &data);
+        if (!len) {
+            break;
+        }
+        r = write_data(d, &data, mark_after(st), d->bounce, len);
+        if (!may_touch(d) || !is_retiring(d, st, request, &i)) {
+            return;
+        }
+        note_retired(st, r);
+    }
+    take_notice(d, st, notice);
+    if (st->stopped || st->consumed < limit) {
+        /* the driver has broken the rules */
+        push_lost(d, unread(d, st));
+        st->retire_status = VIRTIO_DDEBUG_S_IOERR;
+    }
+    is_retiring(d, st, request, &i);
+    done = g_new0(DdebugDone, 1);
+    done->answer = (DdebugAnswer) {
+        .id = request,
+        .status = st->retire_status,
+        .stream = remove_stream(d, i),
+    };
+    push_done(d, done);
+}
+
+/* Called with d->lock held; drops it for each write and retakes it. */
+static void retire_all(DdebugDrain *d)
+{
+    guint i = 0;
+
+    while (may_touch(d) && i < d->streams->len) {
+        if (stream_at(d, i)->retiring) {
+            retire(d, stream_at(d, i));
+            i = 0;
+        } else {
+            i++;
+        }
+    }
 }
 
 static uint64_t all_lost(const DdebugCounters *c)
@@ -1150,7 +1319,7 @@ static void settle(DdebugDrain *d)
     const uint64_t pass = d->pass, lost = all_lost(&d->counters);
     int64_t start_ms;
 
-    if (!QSIMPLEQ_EMPTY(&d->jobs) ||
+    if (!QTAILQ_EMPTY(&d->jobs) ||
         (pass == d->settled_pass && lost == d->settled_lost)) {
         return;
     }
@@ -1174,7 +1343,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
             want_no_kicks(d);
         }
     }
-    if (!QSIMPLEQ_EMPTY(&d->jobs) || d->quit) {
+    if (!QTAILQ_EMPTY(&d->jobs) || d->quit) {
         return 0;
     }
     if (d->backoff < ARRAY_SIZE(backoff_ms)) {
@@ -1184,7 +1353,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->backoff = 0;
         return 0;
     }
-    if (may_touch(d) && any_active(d)) {
+    if (!d->vm_stopped && may_touch(d) && any_active(d)) {
         return DDEBUG_WATCH_PERIOD_MS;
     }
     return -1;
@@ -1335,9 +1504,10 @@ static void *drain_thread(void *opaque)
     for (;;) {
         apply_settings(d);
         do_jobs(d);
-        if (d->quit && QSIMPLEQ_EMPTY(&d->jobs)) {
+        if (d->quit && QTAILQ_EMPTY(&d->jobs)) {
             break;
         }
+        retire_all(d);
         wait_ms = 0;
         found = scan(d, &wait_ms);
         if (!found) {
@@ -1392,9 +1562,9 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->notify = notify;
     d->opaque = opaque;
     d->streams = g_ptr_array_new();
-    QSIMPLEQ_INIT(&d->jobs);
+    QTAILQ_INIT(&d->jobs);
     QSIMPLEQ_INIT(&d->done);
-    d->paused = true;
+    d->out_of_reach = true;
     d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(log);
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);

@@ -49,6 +49,9 @@ typedef struct DdebugStream {
     struct MemoryRegion *status_mr; /* contains status, to mark it dirty */
     uint64_t status_off;
     unsigned queue;             /* that it was posted on */
+    bool retiring;
+    uint64_t request;           /* that retires it: its id, and the answer */
+    uint32_t retire_status;
     void *element;
 } DdebugStream;
 

@@ -425,6 +425,8 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     COUNTER("syncs", syncs, "syncs of the log to the disk"),
     COUNTER("sync-errors", sync_errors,
             "syncs that failed: the log says which chunks may be missing"),
+    COUNTER("bql-bytes", bql_bytes,
+            "bytes of rings copied with QEMU's big lock held"),
     COUNTER("streams", streams, "streams currently posted by the driver"),
 };
 

@@ -36,12 +36,10 @@ struct VirtIODDebug {
     MemoryRegion shm_mr;        /* the same, as the guest sees it */
     DdebugDrain *drain;
     DdebugLogSync *sync;        /* of the log; NULL: sync-interval=0 */
-    bool running;               /* the drain is not paused */
+    bool driver_ok;             /* the drain may touch the guest's memory */
     bool attach_seen;           /* since the last reset */
-    bool stop_logged;           /* a STOP event that no CONT followed yet */
     QEMUBH *bh;                 /* fetches the drain's answers */
     GHashTable *requests;       /* by id: elements of the control queue */
-    GHashTable *retiring;       /* by id of the RETIRE: streams to return */
     uint64_t next_request;
     uint64_t config_size;       /* log_size in the configuration space */
     uint64_t config_id;         /* log_id there */

@@ -78,11 +78,9 @@ static void virtio_ddebug_fetch_answers(void *opaque)
     }
     while (ddebug_drain_next_answer(s->drain, &answer)) {
         gpointer elem = g_hash_table_lookup(s->requests, &answer.id);
-        DdebugStream *st = g_hash_table_lookup(s->retiring, &answer.id);
 
-        if (st) {
-            g_hash_table_remove(s->retiring, &answer.id);
-            virtio_ddebug_return_stream(s, st);
+        if (answer.stream) {
+            virtio_ddebug_return_stream(s, answer.stream);
         }
         /* not found: a reset has taken the element back */
         if (elem) {
@@ -153,33 +151,41 @@ static uint32_t virtio_ddebug_check_request(VirtIODDebug *s, uint16_t type,
     }
 }
 
-/*
- * The driver replaced the ring of this stream, or dropped it.  Sets *@later if
- * the drain answers the request.
- */
+/* The driver replaced the ring of this stream, or dropped it. */
 static uint32_t virtio_ddebug_retire(VirtIODDebug *s, const void *payload,
-                                     size_t len, uint64_t id, bool *later)
+                                     size_t len, uint64_t id)
 {
     struct virtio_ddebug_retire retire;
-    DdebugStream *st;
+    uint32_t stream, generation;
 
     if (!s->attach_seen || len != sizeof(retire)) {
         return VIRTIO_DDEBUG_S_INVAL;
     }
     memcpy(&retire, payload, sizeof(retire));
-    st = ddebug_drain_retire(s->drain, le32_to_cpu(retire.stream),
-                             le32_to_cpu(retire.generation), id);
-    if (!st) {
+    stream = le32_to_cpu(retire.stream);
+    generation = le32_to_cpu(retire.generation);
+    if (!ddebug_drain_retire(s->drain, stream, generation, id)) {
         return VIRTIO_DDEBUG_S_INVAL;
     }
-    trace_virtio_ddebug_stream_retire(s, st->id, st->generation,
-                                      st->consumed);
-    *later = st->shm_status != NULL;
-    if (*later) {
-        g_hash_table_insert(s->retiring, g_memdup2(&id, sizeof(id)), st);
-    } else {
-        virtio_ddebug_return_stream(s, st);
+    trace_virtio_ddebug_stream_retire(s, stream, generation);
+    return VIRTIO_DDEBUG_S_OK;
+}
+
+/* Frees @payload. */
+static uint32_t virtio_ddebug_queue_request(VirtIODDebug *s, uint16_t type,
+                                            void *payload, size_t len,
+                                            uint64_t id)
+{
+    const uint32_t status = virtio_ddebug_check_request(s, type, payload, len);
+
+    if (status != VIRTIO_DDEBUG_S_OK) {
+        g_free(payload);
+        return status;
     }
+    if (!ddebug_drain_request(s->drain, type, payload, len, id)) {
+        return VIRTIO_DDEBUG_S_IOERR;
+    }
+    s->attach_seen = true;
     return VIRTIO_DDEBUG_S_OK;
 }
 
@@ -189,36 +195,19 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
 {
     g_autofree void *payload = g_malloc(len);
     const uint64_t id = s->next_request++;
-    bool later = false;
     uint32_t status;
 
     trace_virtio_ddebug_request(s, id, type, len);
     iov_to_buf(elem->out_sg, elem->out_num,
                sizeof(struct virtio_ddebug_req_hdr), payload, len);
     if (type == VIRTIO_DDEBUG_REQ_RETIRE) {
-        if (!ddebug_drain_may_retire(s->drain)) {
-            virtio_error(VIRTIO_DEVICE(s), "virtio-ddebug: too many RETIRE "
-                         "requests in flight");
-            virtqueue_detach_element(s->control_vq, elem, 0);
-            g_free(elem);
-            return;
-        }
-        status = virtio_ddebug_retire(s, payload, len, id, &later);
-        if (later) {
-            g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
-        } else {
-            virtio_ddebug_respond(s, elem, status, 0);
-        }
-        return;
-    }
-    status = virtio_ddebug_check_request(s, type, payload, len);
-    if (status == VIRTIO_DDEBUG_S_OK &&
-        !ddebug_drain_request(s->drain, type, g_steal_pointer(&payload), len,
-                              id)) {
-        status = VIRTIO_DDEBUG_S_IOERR;
+        status = virtio_ddebug_retire(s, payload, len, id);
+    } else {
+        status = virtio_ddebug_queue_request(s, type,
+                                             g_steal_pointer(&payload), len,
+                                             id);
     }
     if (status == VIRTIO_DDEBUG_S_OK) {
-        s->attach_seen = true;
         g_hash_table_insert(s->requests, g_memdup2(&id, sizeof(id)), elem);
     } else {
         virtio_ddebug_respond(s, elem, status, 0);
@@ -300,20 +289,16 @@ static void virtio_ddebug_detach_stream(VirtIODDebug *s, DdebugStream *st)
     ddebug_stream_free(st);
 }
 
-/* Drop the streams that wait for the answer to their RETIRE. */
-static void virtio_ddebug_forget_retiring(VirtIODDebug *s, unsigned queue)
+/* Drop streams that the drain has forgotten; frees the array. */
+static void virtio_ddebug_detach_streams(VirtIODDebug *s, GPtrArray *gone)
 {
-    GHashTableIter iter;
-    gpointer st;
+    guint i;
 
-    g_hash_table_iter_init(&iter, s->retiring);
-    while (g_hash_table_iter_next(&iter, NULL, &st)) {
-        if (queue == DDEBUG_DRAIN_ALL ||
-            queue == ((DdebugStream *)st)->queue) {
-            virtio_ddebug_detach_stream(s, st);
-            g_hash_table_iter_remove(&iter);
-        }
+    trace_virtio_ddebug_streams_forget(s, gone->len);
+    for (i = 0; i < gone->len; i++) {
+        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
     }
+    g_ptr_array_unref(gone);
 }
 
 /*
@@ -322,14 +307,7 @@ static void virtio_ddebug_forget_retiring(VirtIODDebug *s, unsigned queue)
  */
 static void virtio_ddebug_forget_streams(VirtIODDebug *s, unsigned queue)
 {
-    g_autoptr(GPtrArray) gone = ddebug_drain_forget(s->drain, queue);
-    guint i;
-
-    trace_virtio_ddebug_streams_forget(s, gone->len);
-    for (i = 0; i < gone->len; i++) {
-        virtio_ddebug_detach_stream(s, g_ptr_array_index(gone, i));
-    }
-    virtio_ddebug_forget_retiring(s, queue);
+    virtio_ddebug_detach_streams(s, ddebug_drain_forget(s->drain, queue));
 }
 
 static void virtio_ddebug_forget_requests(VirtIODDebug *s)
@@ -347,36 +325,25 @@ static void virtio_ddebug_forget_requests(VirtIODDebug *s)
 
 /* State changes of the driver and the VM */
 
-static void virtio_ddebug_set_running(VirtIODDebug *s, bool running,
-                                      bool driver_gone)
-{
-    if (running == s->running && !driver_gone) {
-        return;
-    }
-    trace_virtio_ddebug_set_running(s, running, driver_gone);
-    s->running = running;
-    if (running) {
-        ddebug_drain_resume(s->drain);
-    } else {
-        ddebug_drain_pause(s->drain, driver_gone);
-    }
-}
-
+/* Called for a change of DRIVER_OK, too, when bus mastering is disabled. */
 static void virtio_ddebug_set_status(VirtIODevice *vdev, uint8_t status)
 {
     VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
-    bool driver_ok = status & VIRTIO_CONFIG_S_DRIVER_OK;
-    bool driver_gone = !driver_ok && vdev->status & VIRTIO_CONFIG_S_DRIVER_OK;
+    const bool driver_ok = status & VIRTIO_CONFIG_S_DRIVER_OK;
 
-    if (!s->drain) {
+    if (!s->drain || driver_ok == s->driver_ok) {
         return;
     }
-    virtio_ddebug_set_running(s, driver_ok && vdev->vm_running, driver_gone);
-    if (!driver_ok) {
-        /* answering would write to memory that the driver may have reused */
-        virtio_ddebug_forget_retiring(s, DDEBUG_DRAIN_ALL);
-        virtio_ddebug_forget_requests(s);
+    trace_virtio_ddebug_set_driver_ok(s, driver_ok);
+    s->driver_ok = driver_ok;
+    if (driver_ok) {
+        ddebug_drain_permit(s->drain);
+        return;
     }
+    ddebug_drain_withdraw(s->drain);
+    /* answering would write to memory that the driver may have reused */
+    virtio_ddebug_detach_streams(s, ddebug_drain_forget_retiring(s->drain));
+    virtio_ddebug_forget_requests(s);
 }
 
 static void virtio_ddebug_reset(VirtIODevice *vdev)
@@ -468,19 +435,12 @@ static void virtio_ddebug_vm_state_change(void *opaque, bool running,
         return;
     }
     if (!running) {
-        /* drains the rings first, so that their messages precede the event */
-        virtio_ddebug_set_running(s, false, false);
-        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_STOP,
-                           virtio_ddebug_stop_reason(state));
-        s->stop_logged = true;
+        ddebug_drain_vm_stopped(s->drain, virtio_ddebug_stop_reason(state));
         return;
     }
     /* answers may have been waiting for this */
     virtio_ddebug_schedule(s);
-    if (s->stop_logged) {
-        ddebug_drain_event(s->drain, DDEBUG_LOG_EVENT_CONT, 0);
-        s->stop_logged = false;
-    }
+    ddebug_drain_vm_runs(s->drain);
 }
 
 /*
@@ -657,8 +617,6 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     }
     s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         NULL);
-    s->retiring = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
-                                        NULL);
     virtio_ddebug_init_id(vdev);
     virtio_ddebug_add_queues(s);
     s->vmstate = qdev_add_vm_change_state_handler(
@@ -686,7 +644,6 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
     qemu_del_vm_change_state_handler(s->vmstate);
     qemu_bh_delete(s->bh);
     g_hash_table_unref(s->requests);
-    g_hash_table_unref(s->retiring);
     for (i = 0; i < VIRTIO_DDEBUG_VQ_RING + s->num_ring_queues; i++) {
         virtio_del_queue(vdev, i);
     }

@@ -30,6 +30,7 @@ typedef struct
   guint64 slot;
   guint32 type;
   guint32 epoch;
+  guint32 tag;              /* of its chunks; 0: any */
   gboolean headless;        /* its header is damaged: identified by a chunk */
   guint32 sum;              /* checksum of the header if that is damaged; otherwise 0 */
 } DdebugSegment;
@@ -41,6 +42,7 @@ typedef struct
 {
   guint32 type;             /* DDEBUG_LOG_SEG_* */
   guint64 seq;              /* current segment; 0: between two */
+  guint32 tag;              /* of its chunks; 0: any */
   guint32 sum;              /* checksum of its header if that is damaged; otherwise 0 */
   guint64 last_seq;         /* segment that was entered last */
   guint64 slot;

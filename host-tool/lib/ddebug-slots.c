@@ -113,6 +113,7 @@ read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
   segment->seq = seg.seq;
   segment->type = seg.type;
   segment->epoch = seg.epoch;
+  segment->tag = seg.tag;
   segment->headless = seg.headless;
   return SLOT_SEGMENT;
 }

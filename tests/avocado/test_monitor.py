@@ -33,6 +33,7 @@ PROPERTIES = {
     "syncs": ("uint64", "syncs of the log"),
     "sync-errors": ("uint64", "syncs that failed"),
     "rate-lost": ("uint64", "because of rate-limit"),
+    "bql-bytes": ("uint64", "big lock"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")
 
@@ -155,8 +156,8 @@ class Monitor(DdebugTest):
             events = re.findall(r"^virtio_(ddebug_\w+) (.*)$", file.read(), re.M)
         names = {name for name, _ in events}
         for name in ("realize", "request", "respond", "stream_post", "kick", "streams_forget",
-                     "set_running", "reset", "log_size", "drain_start", "drain_span", "drain_pass",
-                     "drain_settled", "drain_sleep", "drain_pause", "drain_resume", "drain_stop"):
+                     "set_driver_ok", "reset", "log_size", "drain_start", "drain_span", "drain_pass",
+                     "drain_settled", "drain_sleep", "drain_withdraw", "drain_permit", "drain_stop"):
             self.assertIn(f"ddebug_{name}", names)
         for name in ("stream_refuse", "drain_broken", "drain_unstaged", "drain_io_error"):
             self.assertNotIn(f"ddebug_{name}", names)

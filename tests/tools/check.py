@@ -58,6 +58,7 @@ sys.path[:0] = [AVOCADO, STYLE]
 
 import ddebug.guest     # noqa: E402
 import ddebug.tally     # noqa: E402
+import barriers         # noqa: E402
 import layers           # noqa: E402
 import prose            # noqa: E402
 
@@ -159,7 +160,7 @@ def style(built=False):
             broken += result.stdout.splitlines()
     count.check("the shell scripts parse", broken)
     checks, without = layers.check()
-    for name, problems in [*prose.check(), *checks]:
+    for name, problems in [*prose.check(), *barriers.check(), *checks]:
         count.check(name, problems)
     if without and not built:
         count.skipped.append(f"symbols of {len(without)} files that are not built: make build")

@@ -283,6 +283,7 @@ canned_segment (Canned *c, guint64 slot, guint32 type, guint32 epoch)
     .type = GUINT32_TO_LE (type),
     .seq = GUINT64_TO_LE (++c->seg_seq),
     .epoch = GUINT32_TO_LE (epoch),
+    .tag = GUINT32_TO_LE (c->tag),
   };
 
   seg.crc = GUINT32_TO_LE (canned_crc (&seg, offsetof (struct ddebug_log_seg, crc)));
@@ -307,6 +308,7 @@ canned_chunk (Canned *c, struct ddebug_log_chunk chunk, const void *payload, gsi
   chunk.off = GUINT32_TO_LE (c->off[kind]);
   chunk.len = GUINT32_TO_LE (len);
   chunk.chunk_seq = GUINT64_TO_LE (++c->chunk_seq);
+  chunk.tag = GUINT32_TO_LE (c->tag);
   chunk.realtime = GUINT64_TO_LE (c->realtime);
   chunk.monotonic = GUINT64_TO_LE (c->monotonic);
   chunk.payload_crc = GUINT32_TO_LE (canned_crc (payload, len));

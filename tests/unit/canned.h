@@ -59,6 +59,7 @@ typedef struct
   guint64 shm_size;         /* of the shared rings */
   struct ddebug_log_super super;
   guint64 seg_seq;          /* last one started */
+  guint32 tag;              /* of the next segments and chunks; 0: none */
   guint64 chunk_seq;        /* last one written */
   guint64 slot[3];          /* by type of segment: offset of its next chunk */
   guint32 off[3];

@@ -1487,6 +1487,60 @@ static void test_no_space(void)
     g_assert_cmpuint(check_numbers(v, &first, &last), ==, 60);
 }
 
+/*
+ * Rule 9: a write that is cut short leaves bytes of a guest behind the next chunk.
+ * Here they are a chunk of that place, which says that the guest's kernel panicked;
+ * only the tag of the segment is not known.
+ */
+static void test_short_write(void)
+{
+    g_autofree char *path = tmp_path("short-write");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    static uint8_t big[16384], small[64];
+    struct ddebug_log_chunk *forged;
+    struct ddebug_log_event *event;
+    DdebugLogData d = { .epoch = 1, .subbuf_shift = 14, .pass = 1000 };
+    g_autoptr(View) v = NULL;
+    /* the event IO_LOST, and a small chunk */
+    const size_t at = 128 + 32 + 128 + sizeof(small);
+    uint64_t slot_off;
+    Seg seg;
+
+    attach(log);
+    put_range(log, 0, 5);
+    v = view(path);
+    seg = g_array_index(v->segs, Seg, v->segs->len - 1);
+    g_assert_cmpuint(seg.type, ==, DDEBUG_LOG_SEG_DATA);
+    slot_off = 65536 + seg.slot * v->super.seg_size;
+
+    forged = (void *)(big + at - 128);
+    event = (void *)(forged + 1);
+    *event = (struct ddebug_log_event) {
+        .event = DDEBUG_LOG_EVENT_NOTICE, .arg = { 2 },
+    };
+    *forged = (struct ddebug_log_chunk) {
+        .magic = DDEBUG_LOG_CHUNK_MAGIC, .type = DDEBUG_LOG_CHUNK_EVENT,
+        .seg_seq = seg.seq, .off = seg.end + at, .len = sizeof(*event),
+        .chunk_seq = 1000, .epoch = 1,
+        .payload_crc = crc(event, sizeof(*event)),
+    };
+    forged->crc = crc(forged, 124);
+
+    limit_files(slot_off + seg.end + 4096);
+    g_assert_cmpint(ddebug_log_append_data(log, &d, big, sizeof(big)), ==,
+                    -ENOSPC);
+    limit_files(RLIM_INFINITY);
+    g_assert_cmpint(ddebug_log_append_data(log, &d, small, sizeof(small)), ==,
+                    0);
+    ddebug_log_close(log);
+    view_free(v);
+    v = view(path);
+    g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).end, ==,
+                     seg.end + at);
+    view_check_rest(v);
+    g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_IO_LOST);
+}
+
 /* Rule 9 */
 static void test_io_error(void)
 {
@@ -2123,6 +2177,7 @@ int main(int argc, char **argv)
     TEST("bad/in-use", test_in_use);
     TEST("bad/sizes", test_bad_sizes);
     TEST("bad/no-space", test_no_space);
+    TEST("bad/short-write", test_short_write);
     TEST("bad/io-error", test_io_error);
     TEST("bad/io-error-at-segment", test_io_error_at_segment);
     TEST("bad/cut-short", test_cut_short);

@@ -916,8 +916,8 @@ test_damaged_begin (Fixture *f, gconstpointer data)
       add_data (c, 1, 3);
       canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
       add_data (c, 2, 3);
-      /* from the end of the number to the end of the chunk's header */
-      memset (slot + 16, 0xee, sizeof (struct ddebug_log_seg) - 16 + sizeof (struct ddebug_log_chunk));
+      /* from the end of the tag to the end of the chunk's header */
+      memset (slot + 24, 0xee, sizeof (struct ddebug_log_seg) - 24 + sizeof (struct ddebug_log_chunk));
       assert_file_reads (c, f->path, FALSE, "x x 1 2 ");
       assert_file_reads (c, f->path, TRUE, "x x 1 2 ");
       /* what an earlier use of the slot has left is none of it */
