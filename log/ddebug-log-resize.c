@@ -6,7 +6,7 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
 {
     const uint64_t had = ddebug_log_size(log);
     const uint64_t size = ddlog_size_with(log, nr_segs);
-    int r = ddlog_preallocate(log->fd, had, size);
+    int r = ddlog_preallocate(log, had, size);
 
     if (r) {
         ddlog_cut(log->fd, had);
@@ -171,6 +171,7 @@ static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
         r = ddlog_write_at(log->fd, buf, DDEBUG_LOG_FIRST_CHUNK,
                            ddlog_slot_off(log, to));
     }
+    ddlog_charge_upkeep(log, log->seg_size);
     return r;
 }
 
