@@ -533,8 +533,9 @@ uint64_t ddebug_log_planned_size(const DdebugLog *log)
                                   ddebug_log_size(log);
 }
 
-char *ddebug_log_watch_path(const DdebugLog *log)
+char *ddebug_log_watch_path(const DdebugLog *log, bool *follow)
 {
+    *follow = log->opener != NULL;
     return log->opener ? ddlog_fd_name(log->fd) : g_strdup(log->where);
 }
 

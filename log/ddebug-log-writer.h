@@ -161,8 +161,11 @@ uint64_t ddebug_log_size(const DdebugLog *log);
 uint64_t ddebug_log_shm_size(const DdebugLog *log);
 /* The absolute path of the file. */
 const char *ddebug_log_path(const DdebugLog *log);
-/* A name of the file for inotify, to be freed with g_free(). */
-char *ddebug_log_watch_path(const DdebugLog *log);
+/*
+ * A name of the file for inotify, to be freed with g_free(); @follow: whether it
+ * is a link.
+ */
+char *ddebug_log_watch_path(const DdebugLog *log, bool *follow);
 /* The newest epoch; 0 if no driver ever attached. */
 uint32_t ddebug_log_epoch(const DdebugLog *log);
 /* The highest pass found in the log when it was opened; 0: none. */

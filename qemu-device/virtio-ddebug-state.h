@@ -32,10 +32,12 @@ struct VirtIODDebug {
     VirtQueue *control_vq;
 
     DdebugShm *shm;             /* rings in the log file; NULL: shm=off */
-    MemoryRegion shm_mr;        /* the same, as the guest sees it */
+    MemoryRegion shm_bar;       /* what the guest sees of it: */
+    MemoryRegion shm_mr;        /* the same, once the log is open */
     DdebugDrain *drain;
     bool running;               /* the drain is not paused */
     bool attach_seen;           /* since the last reset */
+    bool failure_told;          /* that the log could not be opened */
     bool stop_logged;           /* a STOP event that no CONT followed yet */
     QEMUBH *bh;                 /* fetches the drain's answers */
     GHashTable *requests;       /* by id: elements of the control queue */
