@@ -118,7 +118,7 @@ struct DdebugDrain {
     QemuCond ended_cond;
     QemuCond opened_cond;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are polled at each wakeup */
+    int inotify_fd;             /* -1: requests are polled */
     void (*notify)(void *opaque);
     void *opaque;
     DdebugShm *shm;             /* memory that marks point to, or NULL */
@@ -1217,9 +1217,9 @@ static void watch_log(DdebugDrain *d)
         d->inotify_fd = -1;
     }
     if (d->inotify_fd < 0) {
-        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
-                    "ddebug-host (resize, clear) are delayed until the guest "
-                    "logs something; consider increasing the sysctl "
+        warn_report("virtio-ddebug: cannot watch '%s': %s; it is looked at "
+                    "every second for requests of ddebug-host (resize, clear); "
+                    "if there are too many watches, increase the sysctl "
                     "fs.inotify.max_user_instances", ddebug_log_path(d->log),
                     strerror(errno));
     }
@@ -1435,6 +1435,9 @@ static void drain(DdebugDrain *d)
         timeout = plan_sleep(d, found);
         if (timeout > 0) {
             timeout = MAX(timeout, MIN(wait_ms, DDEBUG_CHECK_PERIOD_MS));
+        }
+        if (timeout < 0 && d->inotify_fd < 0) {
+            timeout = DDEBUG_WATCH_PERIOD_MS;
         }
         unlock_and_complain(d);
         check_log(d, timeout < 0);
