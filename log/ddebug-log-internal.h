@@ -24,9 +24,10 @@
  *   -freeze    data that are not overwritten
  *   -append    chunks, losses, state
  *   -segment   the next slot
+ *   -space     taking space in the file
+ *   -rate      the rate limit
  *   -super     geometry, superblock
  *   -io        system calls
- *   -rate      the rate limit
  *   -error     errors
  *   -format    the rules about bytes, which readers share
  */
@@ -135,14 +136,6 @@ bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 /* -io: these return 0 or a negative errno.  Beyond the end, zeros are read. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
 int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off);
-int ddlog_zero(DdebugLog *log, uint64_t off, uint64_t len);
-/*
- * These return a positive errno, for ddlog_fail_space().  The former says
- * whether a file that has @from bytes may have @to of them, as far as that can
- * be known without trying.
- */
-int ddlog_check_room(int fd, uint64_t from, uint64_t to);
-int ddlog_preallocate(DdebugLog *log, uint64_t from, uint64_t to);
 /* If it fails, the tail stays, which is not part of the log. */
 void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
@@ -225,6 +218,16 @@ void ddlog_charge(DdebugLog *log, size_t bytes);
 void ddlog_charge_upkeep(DdebugLog *log, size_t bytes);
 /* Whether more was written than even DDEBUG_LOG_DEBT_MAX allows. */
 bool ddlog_is_overdrawn(DdebugLog *log);
+
+/* -space; zeros return 0 or a negative errno */
+int ddlog_zero(DdebugLog *log, uint64_t off, uint64_t len);
+/*
+ * These return a positive errno, for ddlog_fail_space().  The former says
+ * whether a file that has @from bytes may have @to of them, as far as that can
+ * be known without trying.
+ */
+int ddlog_check_room(int fd, uint64_t from, uint64_t to);
+int ddlog_preallocate(DdebugLog *log, uint64_t from, uint64_t to);
 
 /* -append */
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,

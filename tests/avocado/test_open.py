@@ -11,8 +11,6 @@ import contextlib
 import os
 import pwd
 import resource
-import shutil
-import struct
 import subprocess
 
 from qemu.qmp import ExecuteError
@@ -20,7 +18,7 @@ from qemu.qmp import ExecuteError
 from ddebug.disk import FailingDisk
 from ddebug.guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
 from ddebug.hostile import MIB, Hostile, hdr
-from ddebug.qtest import (FEATURES, F_SHM, REQ_ATTACH, REQ_LOG_SIZE, S_IOERR, S_OK, Driver, Machine, Stream)
+from ddebug.qtest import (FEATURES, F_SHM, REQ_ATTACH, S_IOERR, S_OK, Driver, Machine, Stream)
 
 # As libvirt starts it.
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -380,8 +378,9 @@ class Confined(Passing):
         path = self.scratch("vm.ddl")
         machine = self.machine("size=2M,ioeventfd=off", log=path,
                                args=["-runas", "nobody", "-chroot", self.root()])
-        self.assertEqual(os.stat(f"/proc/{machine.process.pid}/root").st_ino, os.stat(self.scratch("root")).st_ino)
-        with open(f"/proc/{machine.process.pid}/status", encoding="ascii") as file:
+        proc = f"/proc/{machine.process.pid}"
+        self.assertEqual(os.stat(f"{proc}/root").st_ino, os.stat(self.scratch("root")).st_ino)
+        with open(f"{proc}/status", encoding="ascii") as file:
             self.assertIn(f"\nUid:\t{pwd.getpwnam('nobody').pw_uid}\t", file.read())
         self.assertEqual(os.stat(path).st_uid, 0)
         self.served(machine)
