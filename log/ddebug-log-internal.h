@@ -24,6 +24,7 @@
  *   -freeze    data that are not overwritten
  *   -append    chunks, losses, state
  *   -segment   the next slot
+ *   -space     taking space in the file
  *   -rate      the rate limit
  *   -super     geometry, superblock
  *   -sync      getting it to the disk
@@ -83,16 +84,29 @@ typedef struct DdebugLogUnsynced {
     uint64_t first, last;       /* their chunk_seq; first 0: none */
     int error;                  /* errno; 0: they are missing from the file */
 } DdebugLogUnsynced;
+/* What ddebug_log_begin() leaves to ddebug_log_finish(). */
+typedef struct DdebugLogOpening {
+    bool pending;
+    bool is_new;                    /* the file was empty: format it */
+    bool created;                   /* by us: remove it if that fails */
+    uint64_t have;                  /* bytes of the file */
+    uint64_t nr_segs;               /* to have in the end */
+    struct ddebug_log_super super;  /* to write, unless it is_new */
+} DdebugLogOpening;
 
 struct DdebugLog {
     char *path;                     /* as given, for messages */
     char *where;                    /* the same, absolute */
     unsigned flags;                 /* DDEBUG_LOG_OPEN_* */
+    const DdebugLogOpener *opener;  /* of the path; NULL: a name of a file */
     int fd;
     int folder_fd;                  /* of a new file, for its sync; or -1 */
     DdebugLogSync *sync;            /* NULL: nobody syncs the log */
     DdebugLogUnsynced missing;      /* since before it was opened */
     int sync_error;                 /* errno of a reported failure; 0: none */
+    bool lent;                      /* fd is the opener's, shared with others */
+    bool locked;
+    DdebugLogOpening opening;
     struct ddebug_log_super super;  /* as it is on disk */
     uint32_t seg_size;
     uint64_t nr_segs;
@@ -118,6 +132,7 @@ struct DdebugLog {
     size_t attach_record_len;
     uint64_t rate;                  /* bytes/s; 0: no limit */
     int64_t credit;                 /* bytes that may be written now */
+    uint64_t upkeep;                /* bytes of it that upkeep has taken */
     uint64_t credit_ns;             /* CLOCK_MONOTONIC it is of */
     bool dry;                       /* used up, and not half full again */
     bool must_load;                 /* slots is out of date */
@@ -134,16 +149,19 @@ bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 /* -io: these return 0 or a negative errno.  Beyond the end, zeros are read. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
 int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off);
-int ddlog_zero(int fd, uint64_t off, uint64_t len);
-/* Returns a positive errno, like posix_fallocate(). */
-int ddlog_preallocate(int fd, uint64_t from, uint64_t to);
 /* If it fails, the tail stays, which is not part of the log. */
 void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
 bool ddlog_lock_byte(int fd, uint64_t byte, short type);
+/* @opener: whose @fd is, or NULL */
+void ddlog_close_fd(int fd, const DdebugLogOpener *opener);
+/* The kernel's name for @fd, to be freed with g_free(). */
+char *ddlog_fd_name(int fd);
 uint64_t ddlog_clock_ns(clockid_t id);
 
 /* -sync */
+/* The log was opened wholly. */
+void ddlog_note_opened(DdebugLog *log);
 /* A chunk was written; @is_change: it is to be synced. */
 void ddlog_note_chunk(DdebugLog *log, bool is_change);
 /* So was a superblock. */
@@ -233,8 +251,23 @@ void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);
+/*
+ * For what is written besides chunks: zeros, and segments that move.  Data wait
+ * for it, but it takes nothing from what other chunks may be written in advance.
+ */
+void ddlog_charge_upkeep(DdebugLog *log, size_t bytes);
 /* Whether more was written than even DDEBUG_LOG_DEBT_MAX allows. */
 bool ddlog_is_overdrawn(DdebugLog *log);
+
+/* -space; zeros return 0 or a negative errno */
+int ddlog_zero(DdebugLog *log, uint64_t off, uint64_t len);
+/*
+ * These return a positive errno, for ddlog_fail_space().  The former says
+ * whether a file that has @from bytes may have @to of them, as far as that can
+ * be known without trying.
+ */
+int ddlog_check_room(int fd, uint64_t from, uint64_t to);
+int ddlog_preallocate(DdebugLog *log, uint64_t from, uint64_t to);
 
 /* -append */
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,

@@ -6,7 +6,7 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
 {
     const uint64_t had = ddebug_log_size(log);
     const uint64_t size = ddlog_size_with(log, nr_segs);
-    int r = ddlog_preallocate(log->fd, had, size);
+    int r = ddlog_preallocate(log, had, size);
 
     if (r) {
         ddlog_cut(log->fd, had);
@@ -163,8 +163,12 @@ static int copy_part(DdebugLog *log, uint64_t from, uint64_t to, uint32_t begin,
     int r = ddlog_read_at(log->fd, buf, end - begin,
                           ddlog_slot_off(log, from) + begin);
 
-    return r ? r : ddlog_write_at(log->fd, buf, end - begin,
-                                  ddlog_slot_off(log, to) + begin);
+    if (!r) {
+        r = ddlog_write_at(log->fd, buf, end - begin,
+                           ddlog_slot_off(log, to) + begin);
+    }
+    ddlog_charge_upkeep(log, end - begin);
+    return r;
 }
 
 /*

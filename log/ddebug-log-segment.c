@@ -327,7 +327,7 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     seg.tag = GUINT32_TO_LE(tag);
     ddebug_log_seal(&seg, sizeof(seg));
     log->slots[slot].seq = 0;
-    r = ddlog_zero(log->fd, ddlog_slot_off(log, slot), log->seg_size);
+    r = ddlog_zero(log, ddlog_slot_off(log, slot), log->seg_size);
     if (!r) {
         r = ddlog_write_at(log->fd, &seg, sizeof(seg),
                            ddlog_slot_off(log, slot));

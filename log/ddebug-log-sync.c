@@ -26,6 +26,7 @@ struct DdebugLogSync {
     GCond work;                 /* there is something to do for the thread */
     GCond ended_cond;
     int fd;                     /* the writer's; ours once it is closed */
+    const DdebugLogOpener *opener;  /* fd is its, and lent to us; or NULL */
     int folder_fd;              /* of a new file, until it is synced; or -1 */
     int notify_fd;              /* an eventfd, written after a failure; or -1 */
     bool closed;                /* by the writer */
@@ -53,14 +54,12 @@ DdebugLogSync *ddebug_log_sync_new(DdebugLog *log, uint32_t interval_s)
     g_cond_init(&s->work);
     g_cond_init(&s->ended_cond);
     s->fd = log->fd;
+    s->opener = log->lent ? log->opener : NULL;
     s->folder_fd = log->folder_fd;
     log->folder_fd = -1;
     s->notify_fd = -1;
-    s->written = s->synced = s->decided = log->next_chunk - 1;
-    /* the superblock was written when the log was opened */
-    s->changes = 1;
-    s->since_us = g_get_monotonic_time();
     log->sync = s;
+    ddlog_note_opened(log);
     return s;
 }
 
@@ -84,7 +83,7 @@ void ddebug_log_sync_unref(DdebugLogSync *s)
         return;
     }
     if (s->closed) {
-        close_fd(&s->fd);
+        ddlog_close_fd(s->fd, s->opener);
     }
     close_fd(&s->folder_fd);
     close_fd(&s->notify_fd);
@@ -104,9 +103,32 @@ static void note_change(DdebugLogSync *s)
     }
 }
 
+/*
+ * While a log is being opened, what an earlier writer recorded must not be
+ * overwritten before ddlog_load_sync() has read it.
+ */
+static DdebugLogSync *active_sync(DdebugLog *log)
+{
+    return log->opening.pending ? NULL : log->sync;
+}
+
+void ddlog_note_opened(DdebugLog *log)
+{
+    DdebugLogSync *s = active_sync(log);
+
+    if (!s) {
+        return;
+    }
+    g_mutex_lock(&s->lock);
+    s->written = s->synced = s->decided = log->next_chunk - 1;
+    /* the superblock was written */
+    note_change(s);
+    g_mutex_unlock(&s->lock);
+}
+
 void ddlog_note_chunk(DdebugLog *log, bool is_change)
 {
-    DdebugLogSync *s = log->sync;
+    DdebugLogSync *s = active_sync(log);
 
     if (!s) {
         return;
@@ -121,16 +143,18 @@ void ddlog_note_chunk(DdebugLog *log, bool is_change)
 
 void ddlog_note_super(DdebugLog *log)
 {
-    if (log->sync) {
-        g_mutex_lock(&log->sync->lock);
-        note_change(log->sync);
-        g_mutex_unlock(&log->sync->lock);
+    DdebugLogSync *s = active_sync(log);
+
+    if (s) {
+        g_mutex_lock(&s->lock);
+        note_change(s);
+        g_mutex_unlock(&s->lock);
     }
 }
 
 void ddlog_note_full_segment(DdebugLog *log)
 {
-    DdebugLogSync *s = log->sync;
+    DdebugLogSync *s = active_sync(log);
 
     if (!s) {
         return;
@@ -150,6 +174,7 @@ void ddlog_note_replaced(DdebugLog *log)
     }
     g_mutex_lock(&s->lock);
     s->fd = log->fd;
+    s->opener = log->lent ? log->opener : NULL;
     close_fd(&s->folder_fd);
     s->folder_fd = log->folder_fd;
     log->folder_fd = -1;
@@ -346,11 +371,12 @@ int ddlog_sync_now(DdebugLog *log)
 {
     const uint64_t realtime = ddlog_clock_ns(CLOCK_REALTIME);
     const int r = sync_file(log->fd);
+    DdebugLogSync *s = active_sync(log);
 
-    if (log->sync) {
-        g_mutex_lock(&log->sync->lock);
-        take_result(log->sync, log->next_chunk - 1, realtime, r);
-        g_mutex_unlock(&log->sync->lock);
+    if (s) {
+        g_mutex_lock(&s->lock);
+        take_result(s, log->next_chunk - 1, realtime, r);
+        g_mutex_unlock(&s->lock);
     }
     return r;
 }
@@ -399,7 +425,9 @@ void ddlog_end_sync(DdebugLog *log)
         return;
     }
     g_mutex_lock(&s->record_lock);
-    write_record(s, log->fd, log->next_chunk - 1);
+    if (!log->opening.pending) {
+        write_record(s, log->fd, log->next_chunk - 1);
+    }
     g_mutex_lock(&s->lock);
     s->closed = true;
     g_cond_signal(&s->work);

@@ -8,7 +8,7 @@
  * A DdebugLog belongs to one thread at a time; a DdebugLogSync may be used by
  * any, also while another thread uses the log.
  * All functions may block on the disk: do not call them from a vCPU, under the
- * BQL or on QEMU's main loop, except ddebug_log_open() during realize.
+ * BQL or on QEMU's main loop.
  */
 #ifndef DDEBUG_LOG_WRITER_H
 #define DDEBUG_LOG_WRITER_H
@@ -25,8 +25,20 @@
 typedef struct DdebugLog DdebugLog;
 
 /*
+ * Opens what is no name of a file but of a descriptor that was passed to this
+ * process.  Constant; called by the thread that has the log.
+ */
+typedef struct DdebugLogOpener {
+    bool (*handles)(const char *path);
+    /* With @flags as of open(2); returns -1 with errno set: ENOENT if nothing
+     * was passed under that name, EACCES if not with this access. */
+    int (*open)(const char *path, int flags);
+    void (*close)(int fd);
+} DdebugLogOpener;
+
+/*
  * The writer, for the superblock, and permissions of the file.  Not used after
- * ddebug_log_open() returns.
+ * ddebug_log_open() returns, except for @opener.
  */
 typedef struct DdebugLogInfo {
     const char *vm_name;        /* cut to 64 bytes; NULL: none */
@@ -37,6 +49,7 @@ typedef struct DdebugLogInfo {
     uint64_t shm_size;          /* bytes of shared rings for a new log; an
                                  * existing one must have some.  0: any */
     bool shm_exact;             /* an existing one must have just as many */
+    const DdebugLogOpener *opener;  /* NULL: all paths are names of files */
 } DdebugLogInfo;
 
 /* What to do with a chunk if all segments are used. */
@@ -115,6 +128,29 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
                            GError **error);
 
 /**
+ * ddebug_log_begin: the part of ddebug_log_open() that takes a few small reads
+ * and writes: open and lock the file, and refuse what is known to be impossible
+ * (no permission, in use, not a log, out of range, no space).
+ *
+ * Returns: the log, for ddebug_log_finish(), ddebug_log_planned_size(),
+ * ddebug_log_shm_size(), ddebug_log_map_shm() and ddebug_log_close() only
+ */
+DdebugLog *ddebug_log_begin(const char *path, uint64_t size,
+                            const DdebugLogInfo *info, unsigned flags,
+                            GError **error);
+
+/**
+ * ddebug_log_finish: the rest: allocate, read what is there, resize.
+ *
+ * Returns: false with @error set; then the log can only be closed, which
+ * removes the file if it was created
+ */
+bool ddebug_log_finish(DdebugLog *log, GError **error);
+
+/* Bytes of the file once ddebug_log_finish() has returned. */
+uint64_t ddebug_log_planned_size(const DdebugLog *log);
+
+/**
  * ddebug_log_close: unlock and free the log; NULL is allowed.  Appending the
  * CLOSE event is up to the caller.
  */
@@ -131,6 +167,11 @@ uint64_t ddebug_log_size(const DdebugLog *log);
 uint64_t ddebug_log_shm_size(const DdebugLog *log);
 /* The absolute path of the file. */
 const char *ddebug_log_path(const DdebugLog *log);
+/*
+ * A name of the file for inotify, to be freed with g_free(); @follow: whether it
+ * is a link.
+ */
+char *ddebug_log_watch_path(const DdebugLog *log, bool *follow);
 /* The newest epoch; 0 if no driver ever attached. */
 uint32_t ddebug_log_epoch(const DdebugLog *log);
 /* The highest pass found in the log when it was opened; 0: none. */
@@ -227,14 +268,22 @@ typedef struct DdebugShm {
 } DdebugShm;
 
 /**
- * ddebug_log_map_shm: map the shared rings, wipe what an earlier guest left
- * there (call ddebug_log_recover() first), and check that stores reach the
- * file.
+ * ddebug_log_map_shm: map the shared rings, and check that stores reach the
+ * file.  What is in them stays: before a guest sees them, call
+ * ddebug_log_recover(), then ddebug_log_wipe_shm().
  *
  * Returns: the rings, to be released with ddebug_shm_unref(), which outlive the
  * log; or NULL with @error set (SHM, IO)
  */
 DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error);
+
+/**
+ * ddebug_log_wipe_shm: remove what an earlier guest left in the shared rings,
+ * and take all the space that they need.
+ *
+ * Returns: true, or false with @error set (IO)
+ */
+bool ddebug_log_wipe_shm(DdebugLog *log, GError **error);
 DdebugShm *ddebug_shm_ref(DdebugShm *shm);
 void ddebug_shm_unref(DdebugShm *shm);
 

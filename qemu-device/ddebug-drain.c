@@ -54,6 +54,7 @@
 #include "qemu/thread.h"
 #include "trace.h"
 #include "ddebug-drain.h"
+#include "ddebug-open.h"
 
 /* Bytes that may wait for the disk: payloads of staged chunks and requests. */
 #define DDEBUG_STAGING_MAX (32u << 20)
@@ -121,15 +122,17 @@ struct DdebugDrain {
     unsigned refs;              /* of the device and of the thread; atomic */
     QemuMutex lock;
     QemuCond ended_cond;
-    QemuThread thread;
+    QemuCond opened_cond;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are polled at each wakeup */
+    int inotify_fd;             /* -1: requests are polled */
     void (*notify)(void *opaque);
     void *opaque;
     DdebugShm *shm;             /* memory that marks point to, or NULL */
     DdebugLogSync *sync;        /* of the log, or NULL; BQL side */
 
     /* protected by lock */
+    DdebugFileState file_state;
+    char *file_error;           /* FAILED: why */
     GPtrArray *streams;
     QTAILQ_HEAD(, DdebugJob) jobs;
     DdebugJob *scan_job;        /* the first that had scan_first, or NULL */
@@ -212,7 +215,9 @@ static void drain_unref(DdebugDrain *d)
     close(d->kick_fd);
     g_ptr_array_unref(d->streams);
     qemu_cond_destroy(&d->ended_cond);
+    qemu_cond_destroy(&d->opened_cond);
     qemu_mutex_destroy(&d->lock);
+    g_free(d->file_error);
     g_free(d->complaint);
     g_free(d->resize_status);
     g_free(d->stage);
@@ -818,6 +823,28 @@ void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
     wake(d);
 }
 
+DdebugFileState ddebug_drain_file_state(DdebugDrain *d, char **why)
+{
+    DdebugFileState state;
+
+    qemu_mutex_lock(&d->lock);
+    state = d->file_state;
+    if (why) {
+        *why = g_strdup(d->file_error);
+    }
+    qemu_mutex_unlock(&d->lock);
+    return state;
+}
+
+void ddebug_drain_wait_open(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    while (d->file_state == DDEBUG_FILE_OPENING) {
+        qemu_cond_wait(&d->opened_cond, &d->lock);
+    }
+    qemu_mutex_unlock(&d->lock);
+}
+
 void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
 {
     qemu_mutex_lock(&d->lock);
@@ -1365,22 +1392,24 @@ static int plan_sleep(DdebugDrain *d, bool found)
  */
 static void watch_log(DdebugDrain *d)
 {
-    const char *path = ddebug_log_path(d->log);
+    bool follow;
+    g_autofree char *path = ddebug_log_watch_path(d->log, &follow);
 
     if (d->inotify_fd < 0) {
         d->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     }
     if (d->inotify_fd >= 0 &&
-        inotify_add_watch(d->inotify_fd, path,
-                          IN_CLOSE_WRITE | IN_DONT_FOLLOW) < 0) {
+        inotify_add_watch(d->inotify_fd, path, IN_CLOSE_WRITE |
+                          (follow ? 0 : IN_DONT_FOLLOW)) < 0) {
         close(d->inotify_fd);
         d->inotify_fd = -1;
     }
     if (d->inotify_fd < 0) {
-        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
-                    "ddebug-host (resize, clear) are delayed until the guest "
-                    "logs something; consider increasing the sysctl "
-                    "fs.inotify.max_user_instances", path, strerror(errno));
+        warn_report("virtio-ddebug: cannot watch '%s': %s; it is looked at "
+                    "every second for requests of ddebug-host (resize, clear); "
+                    "if there are too many watches, increase the sysctl "
+                    "fs.inotify.max_user_instances", ddebug_log_path(d->log),
+                    strerror(errno));
     }
 }
 
@@ -1492,15 +1521,107 @@ static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
     }
 }
 
-static void *drain_thread(void *opaque)
+/*
+ * Finish opening the log, which may take as long as the disk likes.  The guest
+ * sees the shared memory after that, so nobody has touched it yet.
+ *
+ * Called without d->lock.
+ */
+static bool open_log(DdebugDrain *d, GError **error)
 {
-    DdebugDrain *d = opaque;
+    if (!ddebug_log_finish(d->log, error)) {
+        return false;
+    }
+    ddebug_log_recover(d->log);
+    if (d->shm && !ddebug_log_wipe_shm(d->log, error)) {
+        return false;
+    }
+    watch_log(d);
+    serve_requests(d);
+    return true;
+}
+
+/* Called with d->lock held. */
+static void set_file_state(DdebugDrain *d, DdebugFileState state,
+                           const char *why)
+{
+    d->file_state = state;
+    d->file_error = g_strdup(why);
+    trace_virtio_ddebug_drain_opened(d, state == DDEBUG_FILE_OPEN);
+    qemu_cond_signal(&d->opened_cond);
+    if (!d->abandoned) {
+        d->notify(d->opaque);
+    }
+}
+
+/* Called with d->lock held: there is no log.  Drop the jobs; answer requests. */
+static void refuse_jobs(DdebugDrain *d)
+{
+    DdebugJob *job;
+    DdebugDone *done;
+
+    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
+        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+        switch (job->type) {
+        case DDEBUG_JOB_ATTACH:
+        case DDEBUG_JOB_DICT:
+        case DDEBUG_JOB_SIZE:
+            done = g_new0(DdebugDone, 1);
+            done->answer = (DdebugAnswer) {
+                .id = job->id,
+                .status = VIRTIO_DDEBUG_S_IOERR,
+            };
+            push_done(d, done);
+            break;
+        case DDEBUG_JOB_RETIRED:
+            answer_retired(d, job);
+            break;
+        case DDEBUG_JOB_DATA:
+        case DDEBUG_JOB_EVENT:
+        case DDEBUG_JOB_LOST:
+            break;
+        }
+        d->staged -= job->len;
+        d->nr_jobs--;
+        job_free(job);
+    }
+    if (d->resize_to) {
+        d->resize_to = 0;
+        set_resize_status(d, "failed: the log could not be opened");
+    }
+}
+
+/*
+ * The log could not be opened after all.  The driver is told when it attaches,
+ * and the device waits to be unplugged.
+ *
+ * Called with d->lock held; drops it to sleep and retakes it.
+ */
+static void serve_without_log(DdebugDrain *d)
+{
+    struct pollfd fd = { .fd = d->kick_fd, .events = POLLIN };
+    uint64_t count;
+
+    for (;;) {
+        refuse_jobs(d);
+        if (d->quit) {
+            return;
+        }
+        qemu_mutex_unlock(&d->lock);
+        if (poll(&fd, 1, -1) > 0 &&
+            read(d->kick_fd, &count, sizeof(count)) < 0) {
+            /* EAGAIN at most: the counter was zero */
+        }
+        qemu_mutex_lock(&d->lock);
+    }
+}
+
+/* Called with d->lock held; drops it for the writes and retakes it. */
+static void drain(DdebugDrain *d)
+{
     int timeout, wait_ms;
     bool found;
 
-    rcu_register_thread();
-    serve_requests(d);
-    qemu_mutex_lock(&d->lock);
     for (;;) {
         apply_settings(d);
         do_jobs(d);
@@ -1517,6 +1638,9 @@ static void *drain_thread(void *opaque)
         if (timeout > 0) {
             timeout = MAX(timeout, MIN(wait_ms, DDEBUG_CHECK_PERIOD_MS));
         }
+        if (timeout < 0 && d->inotify_fd < 0) {
+            timeout = DDEBUG_WATCH_PERIOD_MS;
+        }
         unlock_and_complain(d);
         check_log(d, timeout < 0);
         check_sync(d);
@@ -1528,6 +1652,28 @@ static void *drain_thread(void *opaque)
         d->counters.wakeups += timeout != 0;
     }
     settle(d);
+}
+
+static void *drain_thread(void *opaque)
+{
+    DdebugDrain *d = opaque;
+    g_autoptr(GError) error = NULL;
+    bool ok;
+
+    rcu_register_thread();
+    ok = open_log(d, &error);
+    qemu_mutex_lock(&d->lock);
+    if (ok) {
+        d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(d->log);
+        set_file_state(d, DDEBUG_FILE_OPEN, NULL);
+        drain(d);
+    } else {
+        qemu_mutex_unlock(&d->lock);
+        ddebug_log_close(g_steal_pointer(&d->log));
+        qemu_mutex_lock(&d->lock);
+        set_file_state(d, DDEBUG_FILE_FAILED, error->message);
+        serve_without_log(d);
+    }
     qemu_mutex_unlock(&d->lock);
     ddebug_log_close(d->log);
 
@@ -1547,6 +1693,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
 {
     const int kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     DdebugDrain *d;
+    int err;
 
     if (kick_fd < 0) {
         error_setg_errno(errp, errno, "virtio-ddebug: cannot create an "
@@ -1558,6 +1705,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->kick_fd = kick_fd;
     qemu_mutex_init(&d->lock);
     qemu_cond_init(&d->ended_cond);
+    qemu_cond_init(&d->opened_cond);
     d->inotify_fd = -1;
     d->notify = notify;
     d->opaque = opaque;
@@ -1565,20 +1713,23 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     QTAILQ_INIT(&d->jobs);
     QSIMPLEQ_INIT(&d->done);
     d->out_of_reach = true;
-    d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(log);
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
     d->shm = shm ? ddebug_shm_ref(shm) : NULL;
     d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
-    watch_log(d);
-    d->counters.log_size = d->guest_size_min = ddebug_log_size(log);
+    d->counters.log_size = d->guest_size_min = ddebug_log_planned_size(log);
     d->counters.log_id = ddebug_log_id(log);
     push_event(d, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
-    trace_virtio_ddebug_drain_start(d, d->first_pass);
-    qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
-                       QEMU_THREAD_DETACHED);
+    trace_virtio_ddebug_drain_start(d);
+    err = ddebug_thread_create("ddebug-drain", drain_thread, d);
+    if (err) {
+        error_setg_errno(errp, err, "virtio-ddebug: cannot create a thread");
+        drain_unref(d);
+        drain_unref(d);
+        return NULL;
+    }
     return d;
 }
 

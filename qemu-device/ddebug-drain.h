@@ -41,18 +41,40 @@ typedef struct DdebugCounters {
 } DdebugCounters;
 
 /**
- * ddebug_drain_start: start the thread; guest memory is out of its reach
- * @log: owned by the thread from now on, unless NULL is returned
+ * ddebug_drain_start: start the thread, which opens the log first; guest memory
+ * is out of its reach
+ * @log: from ddebug_log_begin(); owned by the thread from now on, unless NULL is
+ *       returned
  * @shm: memory that streams may be in, or NULL; the drain takes a reference
  * @freeze_on_panic: protect what led to a panic (ddebug_log_freeze())
  * @notify: called by the thread with the drain's lock held, when there is an
- *          answer to fetch or the log's size or id has changed; must not call
- *          the drain, only schedule that
+ *          answer to fetch, or the size or id of the log or the state of the
+ *          file has changed; must not call the drain, only schedule that
  */
 DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
                                 bool freeze_on_panic,
                                 void (*notify)(void *opaque), void *opaque,
                                 Error **errp);
+
+/* How far the thread has come with opening the log. */
+typedef enum DdebugFileState {
+    DDEBUG_FILE_OPENING,        /* requests wait */
+    DDEBUG_FILE_OPEN,
+    DDEBUG_FILE_FAILED,         /* requests are answered with an error */
+} DdebugFileState;
+
+/**
+ * ddebug_drain_file_state:
+ * @why: NULL, or the reason is returned there if it FAILED; to be freed with
+ *       g_free()
+ */
+DdebugFileState ddebug_drain_file_state(DdebugDrain *drain, char **why);
+
+/*
+ * Wait for the disk, without limit, until the log is no longer OPENING; for a VM
+ * that does not run yet.
+ */
+void ddebug_drain_wait_open(DdebugDrain *drain);
 
 /**
  * ddebug_drain_watch_sync: report failures of @sync, which outlives the drain

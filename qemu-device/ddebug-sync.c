@@ -4,7 +4,8 @@
  * QEMU's but its stack: no lock, no guest memory.
  */
 #include "qemu/osdep.h"
-#include "qemu/thread.h"
+#include "qapi/error.h"
+#include "ddebug-open.h"
 #include "ddebug-sync.h"
 
 static void *sync_thread(void *opaque)
@@ -16,12 +17,19 @@ static void *sync_thread(void *opaque)
     return NULL;
 }
 
-DdebugLogSync *ddebug_sync_start(DdebugLog *log, uint32_t interval_s)
+DdebugLogSync *ddebug_sync_start(DdebugLog *log, uint32_t interval_s,
+                                 Error **errp)
 {
     DdebugLogSync *sync = ddebug_log_sync_new(log, interval_s);
-    QemuThread thread;
+    int err = ddebug_thread_create("ddebug-sync", sync_thread,
+                                   ddebug_log_sync_ref(sync));
 
-    qemu_thread_create(&thread, "ddebug-sync", sync_thread,
-                       ddebug_log_sync_ref(sync), QEMU_THREAD_DETACHED);
+    if (err) {
+        error_setg_errno(errp, err, "virtio-ddebug: cannot create a thread");
+        /* that of the thread, and ours; the log has another one */
+        ddebug_log_sync_unref(sync);
+        ddebug_log_sync_unref(sync);
+        return NULL;
+    }
     return sync;
 }

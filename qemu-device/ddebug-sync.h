@@ -14,6 +14,7 @@
  *
  * Returns: to be released with ddebug_log_sync_unref()
  */
-DdebugLogSync *ddebug_sync_start(DdebugLog *log, uint32_t interval_s);
+DdebugLogSync *ddebug_sync_start(DdebugLog *log, uint32_t interval_s,
+                                 Error **errp);
 
 #endif /* DDEBUG_SYNC_H */

@@ -47,7 +47,7 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
     if (dev->vdev.shm) {
         pci_register_bar(&vpci_dev->pci_dev, DDEBUG_SHM_BAR,
                          PCI_BASE_ADDRESS_MEM_PREFETCH |
-                         PCI_BASE_ADDRESS_MEM_TYPE_64, &dev->vdev.shm_mr);
+                         PCI_BASE_ADDRESS_MEM_TYPE_64, &dev->vdev.shm_bar);
         virtio_pci_add_shm_cap(vpci_dev, DDEBUG_SHM_BAR, 0,
                                dev->vdev.shm->size, VIRTIO_DDEBUG_SHM_REGION);
     }

@@ -11,6 +11,7 @@
 #include "qemu/cutils.h"
 #include "qemu/uuid.h"
 #include "ddebug-compat.h"
+#include "ddebug-open.h"
 #include "ddebug_version.h"
 #include "virtio-ddebug-props.h"
 
@@ -27,6 +28,13 @@
 #define SYNC_INTERVAL_DEFAULT 5
 
 /* Opening the log */
+
+/*
+ * How long a VM that runs is held up for a disk that hangs.  It is small beside
+ * the time after which a guest complains about a CPU that stands still (20 s),
+ * and large beside the time that a busy disk needs for a few blocks.
+ */
+#define HOTPLUG_TIMEOUT_MS 2000
 
 /* The owner must have these, */
 #define FILE_MODE_OWNER 0600
@@ -154,33 +162,22 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
         return NULL;
     }
-    log = ddebug_log_open(s->file, size, &info,
-                          DDEBUG_LOG_OPEN_CREATE | DDEBUG_LOG_OPEN_OWNED,
-                          &error);
+    log = ddebug_open(s->file, size, &info, s->shm_on ? &s->shm : NULL,
+                      DEVICE(s)->hotplugged ? HOTPLUG_TIMEOUT_MS : -1, errp);
     if (!log) {
-        error_setg(errp, "virtio-ddebug: file: %s", error->message);
         return NULL;
     }
-    if (s->guest_size_max && s->guest_size_max < ddebug_log_size(log)) {
+    if (s->guest_size_max && s->guest_size_max < ddebug_log_planned_size(log)) {
         error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
                    "the log's size, %" PRIu64 ", which the guest cannot "
                    "reduce: increase guest-size-max, or set a smaller size",
-                   s->guest_size_max, ddebug_log_size(log));
+                   s->guest_size_max, ddebug_log_planned_size(log));
         ddebug_log_close(log);
+        g_clear_pointer(&s->shm, ddebug_shm_unref);
         return NULL;
     }
     ddebug_log_set_mode(log, s->mode);
-    ddebug_log_recover(log);
-    ddebug_log_set_rate(log, s->rate_limit);
-    if (s->shm_on) {
-        s->shm = ddebug_log_map_shm(log, &error);
-        if (!s->shm) {
-            error_setg(errp, "virtio-ddebug: shm: %s", error->message);
-            ddebug_log_close(log);
-            return NULL;
-        }
-    }
-    s->size = ddebug_log_size(log);
+    s->size = ddebug_log_planned_size(log);
     return log;
 }
 
@@ -362,6 +359,31 @@ static void virtio_ddebug_get_resize_status(Object *obj, Visitor *v,
     visit_type_str(v, name, &status, errp);
 }
 
+static void virtio_ddebug_get_file_status(Object *obj, Visitor *v,
+                                          const char *name, void *opaque,
+                                          Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    g_autofree char *why = NULL, *status = NULL;
+
+    if (!s->drain) {
+        status = g_strdup("none");
+    } else {
+        switch (ddebug_drain_file_state(s->drain, &why)) {
+        case DDEBUG_FILE_OPENING:
+            status = g_strdup("opening");
+            break;
+        case DDEBUG_FILE_OPEN:
+            status = g_strdup("open");
+            break;
+        case DDEBUG_FILE_FAILED:
+            status = g_strdup_printf("failed: %s", why);
+            break;
+        }
+    }
+    visit_type_str(v, name, &status, errp);
+}
+
 static void virtio_ddebug_get_kicks(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
@@ -412,6 +434,8 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     { "resize-status", "string", virtio_ddebug_get_resize_status, NULL, 0,
       "read-only: result of setting log-size: none, pending, done or "
       "failed: REASON" },
+    { "file-status", "string", virtio_ddebug_get_file_status, NULL, 0,
+      "read-only: none, opening, open, or failed: REASON" },
     { "kicks", "uint64", virtio_ddebug_get_kicks, NULL, 0,
       "read-only: notifications from the driver for its streams" },
     COUNTER("wakeups", wakeups, "wakeups of the drain thread"),

@@ -33,11 +33,13 @@ struct VirtIODDebug {
     VirtQueue *control_vq;
 
     DdebugShm *shm;             /* rings in the log file; NULL: shm=off */
-    MemoryRegion shm_mr;        /* the same, as the guest sees it */
+    MemoryRegion shm_bar;       /* what the guest sees of it: */
+    MemoryRegion shm_mr;        /* the same, once the log is open */
     DdebugDrain *drain;
     DdebugLogSync *sync;        /* of the log; NULL: sync-interval=0 */
     bool driver_ok;             /* the drain may touch the guest's memory */
     bool attach_seen;           /* since the last reset */
+    bool failure_told;          /* that the log could not be opened */
     QEMUBH *bh;                 /* fetches the drain's answers */
     GHashTable *requests;       /* by id: elements of the control queue */
     uint64_t next_request;

@@ -66,12 +66,40 @@ static void virtio_ddebug_return_stream(VirtIODDebug *s, DdebugStream *st)
     ddebug_stream_free(st);
 }
 
+/*
+ * Show the guest the shared memory, once what an earlier guest left there is in
+ * the log.  A driver uses it after the ATTACH is answered, which is later.
+ */
+static void virtio_ddebug_show_shm(VirtIODDebug *s)
+{
+    if (s->shm && !s->shm_mr.enabled &&
+        ddebug_drain_file_state(s->drain, NULL) == DDEBUG_FILE_OPEN) {
+        memory_region_set_enabled(&s->shm_mr, true);
+    }
+}
+
+static void virtio_ddebug_tell_failure(VirtIODDebug *s)
+{
+    g_autofree char *why = NULL;
+
+    if (!s->failure_told &&
+        ddebug_drain_file_state(s->drain, &why) == DDEBUG_FILE_FAILED) {
+        s->failure_told = true;
+        error_report("virtio-ddebug: file: %s; unplug the device (device_del) "
+                     "before you try again", why);
+    }
+}
+
 static void virtio_ddebug_fetch_answers(void *opaque)
 {
     VirtIODDebug *s = opaque;
     DdebugCounters counters;
     DdebugAnswer answer;
 
+    if (s->drain) {
+        virtio_ddebug_show_shm(s);
+        virtio_ddebug_tell_failure(s);
+    }
     /* do not write to the memory of a stopped VM: the answers wait */
     if (!s->drain || !VIRTIO_DEVICE(s)->vm_running) {
         return;
@@ -579,6 +607,40 @@ static void virtio_ddebug_add_queues(VirtIODDebug *s)
     }
 }
 
+static void virtio_ddebug_init_shm(VirtIODDebug *s)
+{
+    if (!s->shm) {
+        return;
+    }
+    memory_region_init(&s->shm_bar, OBJECT(s), "virtio-ddebug-shm-bar",
+                       s->shm->size);
+    memory_region_init_ram_ptr(&s->shm_mr, OBJECT(s), "virtio-ddebug-shm",
+                               s->shm->size, s->shm->base);
+    memory_region_set_enabled(&s->shm_mr, false);
+    memory_region_add_subregion(&s->shm_bar, 0, &s->shm_mr);
+    virtio_ddebug_show_shm(s);
+}
+
+/*
+ * Before the VM runs, wait for all that the disk has to do: nobody is held up,
+ * and its errors are those of the command line.  A VM that runs cannot wait.
+ */
+static bool virtio_ddebug_wait_open(VirtIODDebug *s, Error **errp)
+{
+    g_autofree char *why = NULL;
+
+    if (DEVICE(s)->hotplugged) {
+        return true;
+    }
+    ddebug_drain_wait_open(s->drain);
+    if (ddebug_drain_file_state(s->drain, &why) != DDEBUG_FILE_FAILED) {
+        return true;
+    }
+    error_setg(errp, "virtio-ddebug: file: %s", why);
+    ddebug_drain_stop(g_steal_pointer(&s->drain), STOP_TIMEOUT_MS);
+    return false;
+}
+
 static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
 {
     VirtIODevice *vdev = VIRTIO_DEVICE(dev);
@@ -593,28 +655,35 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         migrate_del_blocker(&s->migration_blocker);
         return;
     }
-    s->config_size = ddebug_log_size(log);
-    if (s->sync_interval) {
-        s->sync = ddebug_sync_start(log, s->sync_interval);
-    }
+    s->config_size = ddebug_log_planned_size(log);
     s->config_id = ddebug_log_id(log);
+    if (s->sync_interval) {
+        s->sync = ddebug_sync_start(log, s->sync_interval, errp);
+        if (!s->sync) {
+            ddebug_log_close(log);
+            g_clear_pointer(&s->shm, ddebug_shm_unref);
+            migrate_del_blocker(&s->migration_blocker);
+            return;
+        }
+    }
     s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
     s->drain = ddebug_drain_start(log, s->shm, s->freeze_on_panic,
                                   virtio_ddebug_schedule, s, errp);
     if (!s->drain) {
-        qemu_bh_delete(s->bh);
         ddebug_log_close(log);
+    }
+    if (!s->drain || !virtio_ddebug_wait_open(s, errp)) {
         g_clear_pointer(&s->sync, ddebug_log_sync_unref);
+        g_clear_pointer(&s->shm, ddebug_shm_unref);
+        qemu_bh_delete(s->bh);
         migrate_del_blocker(&s->migration_blocker);
         return;
     }
     if (s->sync) {
         ddebug_drain_watch_sync(s->drain, s->sync);
     }
-    if (s->shm) {
-        memory_region_init_ram_ptr(&s->shm_mr, OBJECT(s), "virtio-ddebug-shm",
-                                   s->shm->size, s->shm->base);
-    }
+    ddebug_drain_set_policy(s->drain, s->mode, s->rate_limit);
+    virtio_ddebug_init_shm(s);
     s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         NULL);
     virtio_ddebug_init_id(vdev);
@@ -638,6 +707,10 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
 
     trace_virtio_ddebug_unrealize(s);
     virtio_ddebug_end(s, false);
+    if (s->shm) {
+        /* it holds a reference to the device */
+        memory_region_del_subregion(&s->shm_bar, &s->shm_mr);
+    }
     qemu_unregister_reset(virtio_ddebug_machine_reset, s);
     notifier_remove(&s->shutdown_notifier);
     qemu_remove_exit_notifier(&s->exit_notifier);

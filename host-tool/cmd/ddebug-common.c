@@ -47,6 +47,7 @@ exit_of_log (DdebugLogError code)
     case DDEBUG_LOG_ERROR_SIZE:
     case DDEBUG_LOG_ERROR_SHM:
     case DDEBUG_LOG_ERROR_SPACE:
+    case DDEBUG_LOG_ERROR_LIMIT:
     case DDEBUG_LOG_ERROR_IO:
     default:
       return DDEBUG_EXIT_IO;

@@ -221,7 +221,8 @@ take_reply (Request *request, const DdebugLogReply *reply, GError **error)
     return DONE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
                g_strerror (code),
-               code == ENOSPC ? "; free disk space or use a smaller --size" : "");
+               code == ENOSPC ? "; free disk space or use a smaller --size" :
+               code == EFBIG ? "; raise QEMU's limit on the size of files (RLIMIT_FSIZE) or use a smaller --size" : "");
   return FAILED;
 }
 

@@ -376,7 +376,16 @@ static int fault_statfs(const char *path, struct statvfs *st)
     return result(fstatvfs(folder, st));
 }
 
+/* A file that is open is removed, as on other file systems, not renamed. */
+static void *fault_init(struct fuse_conn_info *connection, struct fuse_config *config)
+{
+    (void)connection;
+    config->hard_remove = 1;
+    return NULL;
+}
+
 static const struct fuse_operations operations = {
+    .init = fault_init,
     .getattr = fault_getattr,
     .open = fault_open,
     .create = fault_create,

@@ -823,6 +823,9 @@ test_map (Fixture *f, gconstpointer data)
   store (f, word, sizeof word, SHM_SIZE - sizeof word);
   shm = ddebug_log_map_shm (f->log, &error);
   g_assert_no_error (error);
+  g_assert_cmpstr ((char *) shm->base + 5000, ==, word);
+  g_assert_true (ddebug_log_wipe_shm (f->log, &error));
+  g_assert_no_error (error);
   for (guint i = 0; i < SHM_SIZE; i++)
     g_assert_cmpint (shm->base[i], ==, 0);
   g_assert_cmpuint (shm->size, ==, SHM_SIZE);
