@@ -50,7 +50,7 @@ static int wipe_remains(DdebugLog *log, DdebugLogCursor *cur)
     int r = 0;
 
     if (cur->remains_end > from) {
-        r = ddlog_zero(log->fd, ddlog_slot_off(log, cur->slot) + from,
+        r = ddlog_zero(log, ddlog_slot_off(log, cur->slot) + from,
                        cur->remains_end - from);
     }
     if (!r) {

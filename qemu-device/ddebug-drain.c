@@ -1554,14 +1554,39 @@ static void set_file_state(DdebugDrain *d, DdebugFileState state,
     }
 }
 
+/* Called with d->lock held: give back the rings that are retired, unread. */
+static void refuse_retired(DdebugDrain *d)
+{
+    DdebugDone *done;
+    DdebugStream *st;
+    guint i = 0;
+
+    while (i < d->streams->len) {
+        st = stream_at(d, i);
+        if (!st->retiring) {
+            i++;
+            continue;
+        }
+        remove_stream(d, i);
+        done = g_new0(DdebugDone, 1);
+        done->answer = (DdebugAnswer) {
+            .id = st->request,
+            .status = VIRTIO_DDEBUG_S_IOERR,
+            .stream = st,
+        };
+        push_done(d, done);
+    }
+}
+
 /* Called with d->lock held: there is no log.  Drop the jobs; answer requests. */
 static void refuse_jobs(DdebugDrain *d)
 {
     DdebugJob *job;
     DdebugDone *done;
 
-    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
-        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+    refuse_retired(d);
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        QTAILQ_REMOVE(&d->jobs, job, next);
         switch (job->type) {
         case DDEBUG_JOB_ATTACH:
         case DDEBUG_JOB_DICT:
@@ -1573,9 +1598,6 @@ static void refuse_jobs(DdebugDrain *d)
             };
             push_done(d, done);
             break;
-        case DDEBUG_JOB_RETIRED:
-            answer_retired(d, job);
-            break;
         case DDEBUG_JOB_DATA:
         case DDEBUG_JOB_EVENT:
         case DDEBUG_JOB_LOST:
@@ -1585,6 +1607,7 @@ static void refuse_jobs(DdebugDrain *d)
         d->nr_jobs--;
         job_free(job);
     }
+    d->scan_job = NULL;
     if (d->resize_to) {
         d->resize_to = 0;
         set_resize_status(d, "failed: the log could not be opened");

@@ -65,9 +65,27 @@ static const DdebugLogOpener fdset_opener = {
 
 /* Threads */
 
+typedef struct DdebugThread {
+    char *name;
+    void *(*run)(void *opaque);
+    void *opaque;
+} DdebugThread;
+
+/* It names itself: whoever created it does not know whether it still exists. */
+static void *run_thread(void *opaque)
+{
+    DdebugThread t = *(DdebugThread *)opaque;
+
+    g_free(opaque);
+    pthread_setname_np(pthread_self(), t.name);
+    g_free(t.name);
+    return t.run(t.opaque);
+}
+
 int ddebug_thread_create(const char *name, void *(*run)(void *opaque),
                          void *opaque)
 {
+    DdebugThread *t;
     pthread_attr_t attr;
     sigset_t set, old;
     pthread_t thread;
@@ -77,6 +95,10 @@ int ddebug_thread_create(const char *name, void *(*run)(void *opaque),
     if (err) {
         return err;
     }
+    t = g_new(DdebugThread, 1);
+    *t = (DdebugThread) {
+        .name = g_strdup(name), .run = run, .opaque = opaque,
+    };
     pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
     /* faults are not signals from outside: to block them is undefined */
     sigfillset(&set);
@@ -84,11 +106,12 @@ int ddebug_thread_create(const char *name, void *(*run)(void *opaque),
     sigdelset(&set, SIGFPE);
     sigdelset(&set, SIGILL);
     pthread_sigmask(SIG_SETMASK, &set, &old);
-    err = pthread_create(&thread, &attr, run, opaque);
+    err = pthread_create(&thread, &attr, run_thread, t);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     pthread_attr_destroy(&attr);
-    if (!err) {
-        pthread_setname_np(thread, name);
+    if (err) {
+        g_free(t->name);
+        g_free(t);
     }
     return err;
 }

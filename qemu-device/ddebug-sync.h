@@ -12,7 +12,7 @@
  * It ends by itself once the log is closed and synced, however long the disk
  * takes for that.
  *
- * Returns: to be released with ddebug_log_sync_unref()
+ * Returns: to be released with ddebug_log_sync_unref(), or NULL with @errp set
  */
 DdebugLogSync *ddebug_sync_start(DdebugLog *log, uint32_t interval_s,
                                  Error **errp);

@@ -14,6 +14,7 @@
 #include <sys/uio.h>
 #include "qemu/error-report.h"
 #include "ddebug-drain.h"
+#include "ddebug-open.h"
 #include "ddebug_record.h"
 #include "raw-log.h"
 
@@ -21,6 +22,14 @@
 #define SUBBUF_SHIFT 12
 #define SUBBUF (1u << SUBBUF_SHIFT)
 #define PATIENCE_US (60 * G_USEC_PER_SEC)
+
+/* In place of ddebug-open.c, which is about QEMU's descriptors and signals. */
+int ddebug_thread_create(const char *name, void *(*run)(void *opaque),
+                         void *opaque)
+{
+    g_thread_unref(g_thread_new(name, run, opaque));
+    return 0;
+}
 
 /* The disk */
 
@@ -290,10 +299,12 @@ static void set_up_with(Fixture *f, uint32_t ring_size, uint64_t log_size)
     f->dir = g_dir_make_tmp("ddebug-drain-XXXXXX", &error);
     g_assert_no_error(error);
     f->path = g_build_filename(f->dir, "vm.ddl", NULL);
-    log = ddebug_log_open(f->path, log_size, &info, DDEBUG_LOG_OPEN_CREATE,
-                          &error);
+    log = ddebug_log_begin(f->path, log_size, &info, DDEBUG_LOG_OPEN_CREATE,
+                           &error);
     g_assert_no_error(error);
     f->d = ddebug_drain_start(log, NULL, false, notified, NULL, NULL);
+    ddebug_drain_wait_open(f->d);
+    g_assert_cmpint(ddebug_drain_file_state(f->d, NULL), ==, DDEBUG_FILE_OPEN);
     attach(f);
     for (i = 0; i < NR_RINGS; i++) {
         f->rings[i] = ring_new(i, ring_size);

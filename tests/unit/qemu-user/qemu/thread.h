@@ -6,9 +6,6 @@
 
 typedef GMutex QemuMutex;
 typedef GCond QemuCond;
-typedef GThread *QemuThread;
-
-#define QEMU_THREAD_DETACHED 1
 
 #define qemu_mutex_init(m) g_mutex_init(m)
 #define qemu_mutex_destroy(m) g_mutex_clear(m)
@@ -17,10 +14,8 @@ typedef GThread *QemuThread;
 #define qemu_cond_init(c) g_cond_init(c)
 #define qemu_cond_destroy(c) g_cond_clear(c)
 #define qemu_cond_signal(c) g_cond_signal(c)
+#define qemu_cond_wait(c, m) g_cond_wait(c, m)
 #define qemu_cond_timedwait(c, m, ms) \
     g_cond_wait_until(c, m, g_get_monotonic_time() + (ms) * 1000ll)
-#define qemu_thread_create(thread, name, function, arg, mode) \
-    (*(thread) = g_thread_new(name, function, arg), \
-     g_thread_unref(*(thread)))
 
 #endif

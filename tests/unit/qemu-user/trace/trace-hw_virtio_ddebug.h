@@ -4,6 +4,7 @@
 #define QEMU_USER_TRACE_DDEBUG_H
 
 #define trace_virtio_ddebug_drain_start(...) ((void)0)
+#define trace_virtio_ddebug_drain_opened(...) ((void)0)
 #define trace_virtio_ddebug_drain_stop(...) ((void)0)
 #define trace_virtio_ddebug_drain_withdraw(...) ((void)0)
 #define trace_virtio_ddebug_drain_permit(...) ((void)0)
