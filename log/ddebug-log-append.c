@@ -153,7 +153,10 @@ static int report_unsynced(DdebugLog *log)
     if (!ddlog_get_unsynced(log, &u)) {
         return 0;
     }
-    if (u.first) {
+    if (u.error) {
+        r = ddlog_rewrite_headers(log);
+    }
+    if (!r && u.first) {
         r = ddlog_write_event(log, DDEBUG_LOG_EVENT_SYNC_LOST, u.first, u.last,
                               u.error);
     }

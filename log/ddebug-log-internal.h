@@ -232,6 +232,11 @@ void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order);
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot);
 DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type);
 int ddlog_begin_segment(DdebugLog *log, uint32_t type);
+/*
+ * Write the headers of the segments in use again, which a failed sync may have
+ * lost: without them nothing that follows could be found.
+ */
+int ddlog_rewrite_headers(DdebugLog *log);
 
 /* The slots with segments of a type, the newest first. */
 GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);

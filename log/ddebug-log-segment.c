@@ -351,6 +351,31 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     return 0;
 }
 
+static int rewrite_header(DdebugLog *log, const DdebugLogCursor *cur,
+                          uint32_t type)
+{
+    struct ddebug_log_seg seg = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
+        .type = GUINT32_TO_LE(type),
+    };
+
+    if (!cur->open) {
+        return 0;
+    }
+    seg.seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
+    seg.epoch = GUINT32_TO_LE(log->slots[cur->slot].epoch);
+    ddebug_log_seal(&seg, sizeof(seg));
+    return ddlog_write_at(log->fd, &seg, sizeof(seg),
+                          ddlog_slot_off(log, cur->slot));
+}
+
+int ddlog_rewrite_headers(DdebugLog *log)
+{
+    int r = rewrite_header(log, &log->data, DDEBUG_LOG_SEG_DATA);
+
+    return r ? r : rewrite_header(log, &log->dict, DDEBUG_LOG_SEG_DICT);
+}
+
 void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode)
 {
     log->mode = mode;

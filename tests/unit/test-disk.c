@@ -330,6 +330,48 @@ static void test_sync_fails(void)
     close(wake);
 }
 
+/* If the failure took a segment's header with it, what follows is found all the same. */
+static void test_sync_loses_header(void)
+{
+    static const struct ddebug_log_seg none;
+    g_autofree char *path = tmp_path("header");
+    const int wake = eventfd(0, EFD_CLOEXEC);
+    uint64_t n, had;
+    Synced s;
+    int fd;
+
+    set_disk(false, EIO);
+    synced_open(&s, path, 1);
+    ddebug_log_sync_notify(s.sync, wake);
+    attach(s.log);
+    had = newest_chunk(path);
+    g_assert_cmpint(read(wake, &n, sizeof(n)), ==, sizeof(n));
+    fd = open(path, O_RDWR);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->segs->len, ==, 2);
+        for (guint i = 0; i < v->segs->len; i++) {
+            const Seg *seg = &g_array_index(v->segs, Seg, i);
+
+            g_assert_cmpint(__real_pwrite(fd, &none, sizeof(none), DDEBUG_LOG_SEGS_OFF +
+                                          seg->slot * v->super.seg_size), ==, sizeof(none));
+        }
+    }
+    close(fd);
+    g_assert_cmpuint(newest_chunk(path), ==, 0);
+    g_assert_cmpint(put(s.log, 0), ==, 0);
+    g_assert_cmpuint(newest_chunk(path), ==, had + 2);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(v->segs->len, ==, 2);
+    }
+    set_disk(false, 0);
+    synced_close(&s);
+    close(wake);
+}
+
 /* Without room for the event it comes later, with all that failed meanwhile. */
 static void test_sync_fails_in_a_full_log(void)
 {
@@ -776,6 +818,7 @@ int main(int argc, char **argv)
     TEST("sync/a full segment at once, and the writer does not wait", test_sync_of_full_segment);
     TEST("sync/a change after the interval, and nothing without one", test_sync_after_interval);
     TEST("sync/a failure is reported once and not synced itself", test_sync_fails);
+    TEST("sync/a failure that loses the header of a segment", test_sync_loses_header);
     TEST("sync/a failure while the log is full is reported later", test_sync_fails_in_a_full_log);
     TEST("sync/a file that replaces a removed one", test_sync_of_replaced_file);
     TEST("sync/a log that is closed while the disk hangs", test_closed_while_disk_hangs);
