@@ -124,6 +124,14 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
         return NULL;
     }
+    /* before the file is touched */
+    if (s->guest_size_max && s->guest_size_max < size) {
+        error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
+                   "the log's size, %" PRIu64 ", which the guest cannot "
+                   "reduce: increase guest-size-max, or set a smaller size",
+                   s->guest_size_max, size);
+        return NULL;
+    }
     log = ddebug_log_open(s->file, size, &info,
                           DDEBUG_LOG_OPEN_CREATE | DDEBUG_LOG_OPEN_OWNED,
                           &error);
@@ -164,6 +172,7 @@ static const Property virtio_ddebug_qdev_properties[] = {
     DEFINE_PROP_STRING("file-mode", VirtIODDebug, file_mode),
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
     DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
+    DEFINE_PROP_BOOL("notice", VirtIODDebug, notice, true),
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
     DEFINE_PROP_BOOL("shm", VirtIODDebug, shm_on, false),
     DEFINE_PROP_SIZE("shm-size", VirtIODDebug, shm_size, 0),
@@ -189,6 +198,8 @@ static const struct {
     { "kmsg",
       "record the guest's kernel log as well, in order with the messages "
       "(default: off)" },
+    { "notice",
+      "let the guest report an oops or a panic at once (default: on)" },
     { "shm",
       "place the guest's rings in the log file, so that nothing is lost even "
       "if QEMU is killed (default: off)" },

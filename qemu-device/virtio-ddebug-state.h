@@ -4,6 +4,7 @@
 #define VIRTIO_DDEBUG_STATE_H
 
 #include "hw/virtio/virtio.h"
+#include "qemu/bitmap.h"
 #include "qemu/notify.h"
 #include "qom/object.h"
 #include "ddebug-drain.h"
@@ -22,6 +23,7 @@ struct VirtIODDebug {
     DdebugLogMode mode;
     uint64_t rate_limit;        /* bytes/s; 0: no limit */
     bool kmsg;
+    bool notice;
     bool freeze_on_panic;
     bool shm_on;
     uint64_t shm_size;          /* bytes; 0: by the number of CPUs */
@@ -37,7 +39,11 @@ struct VirtIODDebug {
     bool running;               /* the drain is not paused */
     bool attach_seen;           /* since the last reset */
     bool stop_logged;           /* a STOP event that no CONT followed yet */
-    QEMUBH *bh;                 /* fetches the drain's answers */
+    QEMUBH *bh;                 /* answers, and the rest of the queues */
+    GQueue given_up;            /* elements whose memory is still mapped */
+    DECLARE_BITMAP(pending, VIRTIO_QUEUE_MAX); /* queues with more to take */
+    unsigned turn;              /* the queue that is served next, if pending */
+    unsigned errors;            /* of the guest, reported so far */
     GHashTable *requests;       /* by id: elements of the control queue */
     GHashTable *retiring;       /* by id of the RETIRE: streams to return */
     uint64_t next_request;
@@ -47,7 +53,6 @@ struct VirtIODDebug {
     VMChangeStateEntry *vmstate;
     Notifier exit_notifier;
     Notifier shutdown_notifier;
-    Error *migration_blocker;
 };
 
 #endif /* VIRTIO_DDEBUG_STATE_H */
