@@ -326,6 +326,10 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 {
     int r, r_event;
 
+    if (log->epoch == UINT32_MAX) {
+        log->attached = false;
+        return -EOVERFLOW;
+    }
     log->epoch++;
     log->attached = true;
     g_clear_pointer(&log->attach_record, g_free);

@@ -211,7 +211,7 @@ int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
 /**
  * ddebug_log_append_attach: start an epoch with the driver's attach record, 1
  * to DDEBUG_LOG_PAYLOAD_MAX bytes.  The epoch has started (ddebug_log_epoch())
- * even if an error is returned.  Without room, the record is retained and
+ * even if an error is returned, except -EOVERFLOW: the last one was UINT32_MAX.  Without room, the record is retained and
  * written before the first data of the epoch for which there is room.
  */
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);

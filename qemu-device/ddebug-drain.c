@@ -897,6 +897,12 @@ static void check_io(DdebugDrain *d, int r, int64_t start_ms)
 {
     if (r == -EXFULL) {
         /* a dictionary, whose request is answered, or data: check_data() */
+    } else if (r == -EOVERFLOW) {
+        if (note_error(d, DDEBUG_LOG_LOSS_IO)) {
+            warn_report("virtio-ddebug: '%s' has had all the epochs that a log "
+                        "can have, so that drivers cannot attach: use another "
+                        "file (reported once)", ddebug_log_path(d->log));
+        }
     } else if (r < 0) {
         trace_virtio_ddebug_drain_io_error(
             d, -r, ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_IO));

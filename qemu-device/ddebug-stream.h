@@ -97,6 +97,12 @@ uint32_t ddebug_stream_notice(const DdebugStream *st);
  */
 void ddebug_stream_want_kick(DdebugStream *st, bool want);
 
+/*
+ * Before the element of a stream that is no longer read goes back to the guest:
+ * write consumed and want_kick, which is 0, even if they are unchanged.
+ */
+void ddebug_stream_write_last_status(DdebugStream *st);
+
 /**
  * ddebug_streams_ask_for_kicks: tell the guest to kick for any of @streams
  *

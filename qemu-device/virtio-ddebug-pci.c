@@ -40,6 +40,13 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
                    "the same BAR: remove one of them");
         return;
     }
+    /* the default of machine types of QEMU 2.6 and older */
+    if (vpci_dev->disable_modern) {
+        error_setg(errp, "virtio-ddebug: the device has no legacy interface: "
+                   "remove disable-modern=on, or use a machine type of QEMU "
+                   "2.7 or later");
+        return;
+    }
     virtio_pci_force_virtio_1(vpci_dev);
     if (!qdev_realize(DEVICE(&dev->vdev), BUS(&vpci_dev->bus), errp)) {
         return;

@@ -162,6 +162,14 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
         return NULL;
     }
+    /* before the file is touched */
+    if (s->guest_size_max && s->guest_size_max < size) {
+        error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
+                   "the log's size, %" PRIu64 ", which the guest cannot "
+                   "reduce: increase guest-size-max, or set a smaller size",
+                   s->guest_size_max, size);
+        return NULL;
+    }
     log = ddebug_open(s->file, size, &info, s->shm_on ? &s->shm : NULL,
                       DEVICE(s)->hotplugged ? HOTPLUG_TIMEOUT_MS : -1, errp);
     if (!log) {
@@ -191,6 +199,8 @@ static const Property virtio_ddebug_qdev_properties[] = {
     DEFINE_PROP_STRING("file-mode", VirtIODDebug, file_mode),
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
     DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
+    DEFINE_PROP_BOOL("notice", VirtIODDebug, notice, true),
+    DEFINE_PROP_BOOL("log-id", VirtIODDebug, log_id, true),
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
     /* the default depends on shm */
     DEFINE_PROP_UNSIGNED_NODEFAULT("sync-interval", VirtIODDebug,
@@ -223,6 +233,11 @@ static const struct {
       "seconds within which what was written to the log is synced to the disk, "
       "1 to 3600; 0: it is left to the host's kernel (default: 5; 0 with "
       "shm=on)" },
+    { "notice",
+      "let the guest report an oops or a panic at once (default: on)" },
+    { "log-id",
+      "let the guest know which log it writes to, so that it does not record its "
+      "kernel log twice (default: on)" },
     { "shm",
       "place the guest's rings in the log file, so that nothing is lost even "
       "if QEMU is killed (default: off)" },

@@ -4,6 +4,7 @@
 #define VIRTIO_DDEBUG_STATE_H
 
 #include "hw/virtio/virtio.h"
+#include "qemu/bitmap.h"
 #include "qemu/notify.h"
 #include "qom/object.h"
 #include "ddebug-drain.h"
@@ -22,6 +23,8 @@ struct VirtIODDebug {
     DdebugLogMode mode;
     uint64_t rate_limit;        /* bytes/s; 0: no limit */
     bool kmsg;
+    bool notice;
+    bool log_id;
     bool freeze_on_panic;
     uint32_t sync_interval;     /* seconds; 0: the log is not synced */
     bool shm_on;
@@ -40,7 +43,11 @@ struct VirtIODDebug {
     bool driver_ok;             /* the drain may touch the guest's memory */
     bool attach_seen;           /* since the last reset */
     bool failure_told;          /* that the log could not be opened */
-    QEMUBH *bh;                 /* fetches the drain's answers */
+    QEMUBH *bh;                 /* answers, and the rest of the queues */
+    GQueue given_up;            /* elements whose memory is still mapped */
+    DECLARE_BITMAP(pending, VIRTIO_QUEUE_MAX); /* queues with more to take */
+    unsigned turn;              /* the queue that is served next, if pending */
+    unsigned errors;            /* of the guest, reported so far */
     GHashTable *requests;       /* by id: elements of the control queue */
     uint64_t next_request;
     uint64_t config_size;       /* log_size in the configuration space */
@@ -50,7 +57,6 @@ struct VirtIODDebug {
     VMChangeStateEntry *vmstate;
     Notifier exit_notifier;
     Notifier shutdown_notifier;
-    Error *migration_blocker;
 };
 
 #endif /* VIRTIO_DDEBUG_STATE_H */

@@ -9,11 +9,15 @@
 #include "qemu/osdep.h"
 #include "hw/boards.h"
 #include "hw/virtio/virtio.h"
+#include "hw/virtio/virtio-pci.h"
+#include "migration/vmstate.h"
 #include "qapi/error.h"
+#include "qemu/bitmap.h"
 #include "qemu/error-report.h"
 #include "qemu/iov.h"
 #include "qemu/main-loop.h"
 #include "qemu/module.h"
+#include "qemu/units.h"
 #include "standard-headers/linux/virtio_ids.h"
 #include "trace.h"
 #include "ddebug-compat.h"
@@ -35,6 +39,110 @@ QEMU_BUILD_BUG_ON(REQUEST_MAX - sizeof(struct virtio_ddebug_req_hdr) >
 
 /* How long QEMU waits on exit for a disk that hangs. */
 #define STOP_TIMEOUT_MS 5000
+
+/*
+ * The guest can refill a queue as fast as the device empties it, and the main
+ * loop waits meanwhile.  So work is done in portions, and a bottom half goes on
+ * with the rest.  The unit is the time to map or unmap a piece of an element,
+ * or to copy 1 KiB, which is well below a microsecond; an element has 1024
+ * pieces at most.
+ */
+#define PORTION 1024
+/* An element without its pieces, including the interrupt. */
+#define ELEMENT_COST 16
+
+/* So that a guest that keeps breaking the rules cannot flood our stderr. */
+#define ERRORS_MAX 16
+
+/* What ddebug_stream_write_last_status() has written of an element. */
+#define STATUS_WRITTEN (offsetof(struct virtio_ddebug_status, want_kick) + \
+                        sizeof(((struct virtio_ddebug_status *)0)->want_kick))
+
+static int virtio_ddebug_cost(const VirtQueueElement *elem)
+{
+    return ELEMENT_COST + elem->out_num + elem->in_num;
+}
+
+/* virtio_error(), which a guest can cause again after each reset. */
+static void G_GNUC_PRINTF(2, 3) virtio_ddebug_error(VirtIODDebug *s,
+                                                    const char *fmt, ...)
+{
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    g_autofree char *what = NULL;
+    va_list ap;
+
+    va_start(ap, fmt);
+    what = g_strdup_vprintf(fmt, ap);
+    va_end(ap);
+    if (s->errors < ERRORS_MAX) {
+        s->errors++;
+        virtio_error(vdev, "virtio-ddebug: %s%s", what,
+                     s->errors == ERRORS_MAX ?
+                     "; further errors of the guest are not reported" : "");
+        return;
+    }
+    /* the same without a word */
+    vdev->broken = true;
+    if (virtio_vdev_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+        vdev->status |= VIRTIO_CONFIG_S_NEEDS_RESET;
+        virtio_notify_config(vdev);
+    }
+}
+
+/* May elements be taken and answered? */
+static bool virtio_ddebug_is_ready(VirtIODDebug *s)
+{
+    return s->drain && s->driver_ok && VIRTIO_DEVICE(s)->vm_running;
+}
+
+static void virtio_ddebug_schedule(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+
+    qemu_bh_schedule(s->bh);
+}
+
+/* Elements that are given up */
+
+/*
+ * The queue gets the element back now, for this may be a reset; its memory is
+ * unmapped later, since there may be a full queue of them.  @written: bytes of
+ * it that the device has written.
+ */
+static void virtio_ddebug_give_up(VirtIODDebug *s, VirtQueue *vq,
+                                  VirtQueueElement *elem, unsigned written)
+{
+    const unsigned in_num = elem->in_num, out_num = elem->out_num;
+
+    elem->in_num = elem->out_num = 0;
+    virtqueue_detach_element(vq, elem, 0);
+    elem->in_num = in_num;
+    elem->out_num = out_num;
+    elem->ndescs = 0;
+    elem->len = written;
+    g_queue_push_tail(&s->given_up, elem);
+    virtio_ddebug_schedule(s);
+}
+
+/*
+ * Return true if nothing is left to unmap.  Nothing is taken from the queues
+ * before that, so that there is never more than the queues can hold.
+ */
+static bool virtio_ddebug_unmap(VirtIODDebug *s, int *portion)
+{
+    while (*portion > 0) {
+        VirtQueueElement *elem = g_queue_pop_head(&s->given_up);
+
+        if (!elem) {
+            return true;
+        }
+        *portion -= virtio_ddebug_cost(elem);
+        /* any queue does: the element has no descriptors of it any more */
+        virtqueue_detach_element(s->control_vq, elem, elem->len);
+        g_free(elem);
+    }
+    return false;
+}
 
 /* Requests */
 
@@ -60,7 +168,8 @@ static void virtio_ddebug_return_stream(VirtIODDebug *s, DdebugStream *st)
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     VirtQueue *vq = virtio_get_queue(vdev, st->queue);
 
-    virtqueue_push(vq, st->element, VIRTIO_DDEBUG_STATUS_SIZE);
+    ddebug_stream_write_last_status(st);
+    virtqueue_push(vq, st->element, STATUS_WRITTEN);
     virtio_notify(vdev, vq);
     g_free(st->element);
     ddebug_stream_free(st);
@@ -90,32 +199,37 @@ static void virtio_ddebug_tell_failure(VirtIODDebug *s)
     }
 }
 
-static void virtio_ddebug_fetch_answers(void *opaque)
+/* Return true if there is no answer left. */
+static bool virtio_ddebug_fetch_answers(VirtIODDebug *s, int *portion)
 {
-    VirtIODDebug *s = opaque;
-    DdebugCounters counters;
     DdebugAnswer answer;
 
-    if (s->drain) {
-        virtio_ddebug_show_shm(s);
-        virtio_ddebug_tell_failure(s);
-    }
-    /* do not write to the memory of a stopped VM: the answers wait */
-    if (!s->drain || !VIRTIO_DEVICE(s)->vm_running) {
-        return;
-    }
-    while (ddebug_drain_next_answer(s->drain, &answer)) {
-        gpointer elem = g_hash_table_lookup(s->requests, &answer.id);
+    while (*portion > 0) {
+        VirtQueueElement *elem;
 
+        if (!ddebug_drain_next_answer(s->drain, &answer)) {
+            return true;
+        }
+        elem = g_hash_table_lookup(s->requests, &answer.id);
+        *portion -= ELEMENT_COST;
         if (answer.stream) {
+            *portion -= virtio_ddebug_cost(answer.stream->element);
             virtio_ddebug_return_stream(s, answer.stream);
         }
         /* not found: a reset has taken the element back */
         if (elem) {
+            *portion -= virtio_ddebug_cost(elem);
             g_hash_table_remove(s->requests, &answer.id);
             virtio_ddebug_respond(s, elem, answer.status, answer.value);
         }
     }
+    return false;
+}
+
+static void virtio_ddebug_note_size(VirtIODDebug *s)
+{
+    DdebugCounters counters;
+
     ddebug_drain_counters(s->drain, &counters);
     if (counters.log_size != s->config_size ||
         counters.log_id != s->config_id) {
@@ -124,13 +238,6 @@ static void virtio_ddebug_fetch_answers(void *opaque)
         s->config_id = counters.log_id;
         virtio_notify_config(VIRTIO_DEVICE(s));
     }
-}
-
-static void virtio_ddebug_schedule(void *opaque)
-{
-    VirtIODDebug *s = opaque;
-
-    qemu_bh_schedule(s->bh);
 }
 
 /*
@@ -242,78 +349,80 @@ static void virtio_ddebug_request(VirtIODDebug *s, VirtQueueElement *elem,
     }
 }
 
-static void virtio_ddebug_handle_control(VirtIODevice *vdev, VirtQueue *vq)
+/* Return true if there is no request left. */
+static bool virtio_ddebug_serve_control(VirtIODDebug *s, int *portion)
 {
-    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    VirtQueue *vq = s->control_vq;
     struct virtio_ddebug_req_hdr hdr;
-    VirtQueueElement *elem;
 
-    while (s->drain && (elem = virtqueue_pop(vq, sizeof(*elem)))) {
-        size_t out = iov_size(elem->out_sg, elem->out_num);
-        size_t in = iov_size(elem->in_sg, elem->in_num);
+    while (*portion > 0) {
+        VirtQueueElement *elem = virtqueue_pop(vq, sizeof(*elem));
+        size_t out, in;
 
+        if (!elem) {
+            return true;
+        }
+        *portion -= virtio_ddebug_cost(elem);
+        out = iov_size(elem->out_sg, elem->out_num);
+        in = iov_size(elem->in_sg, elem->in_num);
         if (out < sizeof(hdr) || in < sizeof(struct virtio_ddebug_resp)) {
-            virtio_error(vdev, "virtio-ddebug: request too short: %zu bytes, "
-                         "and %zu for the response", out, in);
+            virtio_ddebug_error(s, "request too short: %zu bytes, and %zu for "
+                                "the response", out, in);
             virtqueue_detach_element(vq, elem, 0);
             g_free(elem);
-            return;
+            return true;
         }
         iov_to_buf(elem->out_sg, elem->out_num, 0, &hdr, sizeof(hdr));
         if (le32_to_cpu(hdr.len) != out - sizeof(hdr)) {
-            virtio_error(vdev, "virtio-ddebug: request has a payload of %zu "
-                         "bytes, but its len is %u", out - sizeof(hdr),
-                         le32_to_cpu(hdr.len));
+            virtio_ddebug_error(s, "request has a payload of %zu bytes, but "
+                                "its len is %u", out - sizeof(hdr),
+                                le32_to_cpu(hdr.len));
             virtqueue_detach_element(vq, elem, 0);
             g_free(elem);
-            return;
+            return true;
         }
         if (out > REQUEST_MAX) {
             virtio_ddebug_respond(s, elem, VIRTIO_DDEBUG_S_INVAL, 0);
             continue;
         }
+        *portion -= out / KiB;
         virtio_ddebug_request(s, elem, le16_to_cpu(hdr.type),
                               out - sizeof(hdr));
     }
-}
-
-/* This version sends no events; the driver's buffers stay queued. */
-static void virtio_ddebug_handle_event(VirtIODevice *vdev, VirtQueue *vq)
-{
+    return false;
 }
 
 /* Streams */
 
-static void virtio_ddebug_handle_ring(VirtIODevice *vdev, VirtQueue *vq)
+/* Return true if there is no element left. */
+static bool virtio_ddebug_serve_ring(VirtIODDebug *s, unsigned queue,
+                                     int *portion)
 {
-    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    VirtQueue *vq = virtio_get_queue(VIRTIO_DEVICE(s), queue);
     g_autofree char *why = NULL;
-    VirtQueueElement *elem;
 
-    if (!s->drain) {
-        return;
-    }
-    s->kicks++;
-    trace_virtio_ddebug_kick(s, virtio_get_queue_index(vq));
-    while ((elem = virtqueue_pop(vq, sizeof(*elem)))) {
-        if (!virtio_ddebug_new_stream(s, virtio_get_queue_index(vq), elem,
-                                      &why)) {
-            trace_virtio_ddebug_stream_refuse(s, virtio_get_queue_index(vq),
-                                              why);
-            virtio_error(vdev, "virtio-ddebug: invalid stream: %s", why);
+    while (*portion > 0) {
+        VirtQueueElement *elem = virtqueue_pop(vq, sizeof(*elem));
+
+        if (!elem) {
+            return true;
+        }
+        *portion -= virtio_ddebug_cost(elem);
+        if (!virtio_ddebug_new_stream(s, queue, elem, &why)) {
+            trace_virtio_ddebug_stream_refuse(s, queue, why);
+            virtio_ddebug_error(s, "invalid stream: %s", why);
             virtqueue_detach_element(vq, elem, 0);
             g_free(elem);
-            return;
+            return true;
         }
     }
-    ddebug_drain_kick(s->drain);
+    return false;
 }
 
 static void virtio_ddebug_detach_stream(VirtIODDebug *s, DdebugStream *st)
 {
-    virtqueue_detach_element(virtio_get_queue(VIRTIO_DEVICE(s), st->queue),
-                             st->element, VIRTIO_DDEBUG_STATUS_SIZE);
-    g_free(st->element);
+    virtio_ddebug_give_up(s, virtio_get_queue(VIRTIO_DEVICE(s), st->queue),
+                          st->element, STATUS_WRITTEN);
     ddebug_stream_free(st);
 }
 
@@ -345,9 +454,105 @@ static void virtio_ddebug_forget_requests(VirtIODDebug *s)
 
     g_hash_table_iter_init(&iter, s->requests);
     while (g_hash_table_iter_next(&iter, NULL, &elem)) {
-        virtqueue_detach_element(s->control_vq, elem, 0);
-        g_free(elem);
+        virtio_ddebug_give_up(s, s->control_vq, elem, 0);
         g_hash_table_iter_remove(&iter);
+    }
+}
+
+/* Queues */
+
+/* Serve a queue that is pending; it stays so if there is more. */
+static void virtio_ddebug_serve(VirtIODDebug *s, unsigned queue, int *portion)
+{
+    if (queue == VIRTIO_DDEBUG_VQ_CONTROL ?
+        virtio_ddebug_serve_control(s, portion) :
+        virtio_ddebug_serve_ring(s, queue, portion)) {
+        clear_bit(queue, s->pending);
+    } else {
+        trace_virtio_ddebug_portion(s, queue);
+        virtio_ddebug_schedule(s);
+    }
+}
+
+/*
+ * If the device is not ready, this goes on when it is:
+ * virtio_ddebug_set_status().
+ */
+static void virtio_ddebug_notified(VirtIODDebug *s, unsigned queue)
+{
+    int portion = PORTION;
+
+    set_bit(queue, s->pending);
+    if (virtio_ddebug_is_ready(s) && virtio_ddebug_unmap(s, &portion)) {
+        virtio_ddebug_serve(s, queue, &portion);
+    }
+}
+
+static void virtio_ddebug_handle_control(VirtIODevice *vdev, VirtQueue *vq)
+{
+    virtio_ddebug_notified(VIRTIO_DDEBUG(vdev), VIRTIO_DDEBUG_VQ_CONTROL);
+}
+
+static void virtio_ddebug_handle_ring(VirtIODevice *vdev, VirtQueue *vq)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
+    const unsigned queue = virtio_get_queue_index(vq);
+
+    s->kicks++;
+    trace_virtio_ddebug_kick(s, queue);
+    virtio_ddebug_notified(s, queue);
+    if (virtio_ddebug_is_ready(s)) {
+        ddebug_drain_kick(s->drain);
+    }
+}
+
+/* This version sends no events; the driver's buffers stay queued. */
+static void virtio_ddebug_handle_event(VirtIODevice *vdev, VirtQueue *vq)
+{
+}
+
+/* The next queue that is pending, in turn; VIRTIO_QUEUE_MAX: none is. */
+static unsigned virtio_ddebug_next_pending(const VirtIODDebug *s)
+{
+    const unsigned queue = find_next_bit(s->pending, VIRTIO_QUEUE_MAX, s->turn);
+
+    return queue < VIRTIO_QUEUE_MAX ? queue :
+           find_first_bit(s->pending, VIRTIO_QUEUE_MAX);
+}
+
+/*
+ * The bottom half: what was given up, answers of the drain, then what is left in
+ * the queues.
+ */
+static void virtio_ddebug_work(void *opaque)
+{
+    VirtIODDebug *s = opaque;
+    int portion = PORTION;
+    unsigned queue;
+
+    if (!virtio_ddebug_unmap(s, &portion)) {
+        virtio_ddebug_schedule(s);
+    }
+    if (s->drain) {
+        virtio_ddebug_show_shm(s);
+        virtio_ddebug_tell_failure(s);
+    }
+    /* do not write to the memory of a stopped VM: answers wait */
+    if (!s->drain || !VIRTIO_DEVICE(s)->vm_running) {
+        return;
+    }
+    if (!virtio_ddebug_fetch_answers(s, &portion)) {
+        virtio_ddebug_schedule(s);
+    }
+    virtio_ddebug_note_size(s);
+    while (portion > 0 && virtio_ddebug_is_ready(s) &&
+           (queue = virtio_ddebug_next_pending(s)) < VIRTIO_QUEUE_MAX) {
+        virtio_ddebug_serve(s, queue, &portion);
+        s->turn = queue + 1;
+    }
+    if (virtio_ddebug_is_ready(s) &&
+        virtio_ddebug_next_pending(s) < VIRTIO_QUEUE_MAX) {
+        virtio_ddebug_schedule(s);
     }
 }
 
@@ -362,10 +567,19 @@ static void virtio_ddebug_set_status(VirtIODevice *vdev, uint8_t status)
     if (!s->drain || driver_ok == s->driver_ok) {
         return;
     }
+    if (driver_ok && !virtio_vdev_has_feature(vdev, VIRTIO_F_VERSION_1)) {
+        if (!(vdev->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+            virtio_ddebug_error(s, "the driver has not accepted "
+                                "VIRTIO_F_VERSION_1");
+        }
+        return;
+    }
     trace_virtio_ddebug_set_driver_ok(s, driver_ok);
     s->driver_ok = driver_ok;
     if (driver_ok) {
         ddebug_drain_permit(s->drain);
+        /* what has waited for it */
+        virtio_ddebug_schedule(s);
         return;
     }
     ddebug_drain_withdraw(s->drain);
@@ -384,6 +598,7 @@ static void virtio_ddebug_reset(VirtIODevice *vdev)
         virtio_ddebug_forget_requests(s);
         ddebug_drain_end_session(s->drain);
         s->attach_seen = false;
+        bitmap_zero(s->pending, VIRTIO_QUEUE_MAX);
     }
 }
 
@@ -394,6 +609,7 @@ static void virtio_ddebug_queue_reset(VirtIODevice *vdev, uint32_t queue_index)
     if (!s->drain) {
         return;
     }
+    clear_bit(queue_index, s->pending);
     if (queue_index == VIRTIO_DDEBUG_VQ_CONTROL) {
         virtio_ddebug_forget_requests(s);
     } else if (queue_index >= VIRTIO_DDEBUG_VQ_RING) {
@@ -502,6 +718,7 @@ static void virtio_ddebug_shutdown(Notifier *notifier, void *data)
 static void virtio_ddebug_end(VirtIODDebug *s, bool exiting)
 {
     const int64_t deadline = g_get_monotonic_time() / 1000 + STOP_TIMEOUT_MS;
+    int portion = INT_MAX;
     int64_t left_ms;
 
     if (!s->drain) {
@@ -509,6 +726,7 @@ static void virtio_ddebug_end(VirtIODDebug *s, bool exiting)
     }
     virtio_ddebug_forget_streams(s, DDEBUG_DRAIN_ALL);
     virtio_ddebug_forget_requests(s);
+    virtio_ddebug_unmap(s, &portion);
     ddebug_drain_stop(g_steal_pointer(&s->drain), STOP_TIMEOUT_MS);
     left_ms = deadline - g_get_monotonic_time() / 1000;
     if (exiting && s->sync && left_ms > 0 &&
@@ -533,8 +751,12 @@ static uint64_t virtio_ddebug_get_features(VirtIODevice *vdev,
 {
     VirtIODDebug *s = VIRTIO_DDEBUG(vdev);
 
-    virtio_add_feature(&features, VIRTIO_DDEBUG_F_NOTICE);
-    virtio_add_feature(&features, VIRTIO_DDEBUG_F_LOG_ID);
+    if (s->notice) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_NOTICE);
+    }
+    if (s->log_id) {
+        virtio_add_feature(&features, VIRTIO_DDEBUG_F_LOG_ID);
+    }
     if (s->kmsg) {
         virtio_add_feature(&features, VIRTIO_DDEBUG_F_KMSG);
     }
@@ -564,23 +786,50 @@ static void virtio_ddebug_get_config(VirtIODevice *vdev, uint8_t *config)
 
 /* Realize and unrealize */
 
-static bool virtio_ddebug_block_migration(VirtIODDebug *s, Error **errp)
+/* Where the device could not keep its promises, say so before the VM runs. */
+static bool virtio_ddebug_check_host(VirtIODDebug *s, Error **errp)
 {
-    error_setg(&s->migration_blocker, "virtio-ddebug: the device cannot be "
-               "migrated, since it reads rings in the guest's memory: unplug "
-               "it first (device_del) and plug it in again afterwards");
-    return migrate_add_blocker(&s->migration_blocker, errp) == 0;
+    VirtIODevice *vdev = VIRTIO_DEVICE(s);
+    Object *bus = OBJECT(qdev_get_parent_bus(DEVICE(s)));
+
+    if (!object_dynamic_cast(bus, TYPE_VIRTIO_PCI_BUS)) {
+        error_setg(errp, "virtio-ddebug: the device does not work on a bus of "
+                   "type %s: use virtio-ddebug-pci, in a machine with PCI",
+                   object_get_typename(bus));
+    } else if (MACHINE(qdev_get_machine())->cgs) {
+        error_setg(errp, "virtio-ddebug: the memory of a confidential guest "
+                   "cannot be read, and so neither can its rings: remove the "
+                   "device, or the machine's confidential-guest-support");
+    } else if (virtio_host_has_feature(vdev, VIRTIO_F_IOMMU_PLATFORM)) {
+        error_setg(errp, "virtio-ddebug: iommu_platform=on is not supported, "
+                   "since the device would use rings that the guest has "
+                   "unmapped from its IOMMU: remove it; the device does not "
+                   "use the IOMMU then");
+    } else if (virtio_host_has_feature(vdev, VIRTIO_F_IN_ORDER)) {
+        error_setg(errp, "virtio-ddebug: in_order=on is not supported, since "
+                   "the device holds the rings while it answers requests: "
+                   "remove it");
+    } else if (replay_mode != REPLAY_MODE_NONE) {
+        error_setg(errp, "virtio-ddebug: an execution cannot be recorded or "
+                   "replayed, since the device polls the guest's memory from a "
+                   "thread of its own: remove the device, or icount's rr");
+    } else {
+        return true;
+    }
+    return false;
 }
 
 #ifdef DDEBUG_LOADABLE
 /*
- * virtio_init() and the introspection of virtio devices look the id up in
- * tables built into QEMU and abort if it is missing.  So a loaded device uses
- * an id that QEMU knows and does not treat specially.
+ * virtio_init() and x-query-virtio-status look the id up in tables built into
+ * QEMU and abort if it is missing, as the device's own is.  So a loaded device
+ * passes one that is in them, has neither a specification nor a driver, and is
+ * never seen by a guest: the only bus it accepts is PCI, whose id
+ * virtio_ddebug_pci_realize() sets.
  */
 static void virtio_ddebug_init_id(VirtIODevice *vdev)
 {
-    virtio_init(vdev, VIRTIO_ID_CLOCK, sizeof(struct virtio_ddebug_config));
+    virtio_init(vdev, VIRTIO_ID_DMABUF, sizeof(struct virtio_ddebug_config));
     vdev->name = "virtio-ddebug";
 }
 #else
@@ -647,12 +896,11 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     VirtIODDebug *s = VIRTIO_DDEBUG(dev);
     DdebugLog *log;
 
-    if (!virtio_ddebug_block_migration(s, errp)) {
+    if (!virtio_ddebug_check_host(s, errp)) {
         return;
     }
     log = virtio_ddebug_open_log(s, errp);
     if (!log) {
-        migrate_del_blocker(&s->migration_blocker);
         return;
     }
     s->config_size = ddebug_log_planned_size(log);
@@ -662,11 +910,10 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         if (!s->sync) {
             ddebug_log_close(log);
             g_clear_pointer(&s->shm, ddebug_shm_unref);
-            migrate_del_blocker(&s->migration_blocker);
             return;
         }
     }
-    s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_fetch_answers, s);
+    s->bh = virtio_bh_new_guarded(dev, virtio_ddebug_work, s);
     s->drain = ddebug_drain_start(log, s->shm, s->freeze_on_panic,
                                   virtio_ddebug_schedule, s, errp);
     if (!s->drain) {
@@ -676,7 +923,6 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
         g_clear_pointer(&s->sync, ddebug_log_sync_unref);
         g_clear_pointer(&s->shm, ddebug_shm_unref);
         qemu_bh_delete(s->bh);
-        migrate_del_blocker(&s->migration_blocker);
         return;
     }
     if (s->sync) {
@@ -686,6 +932,7 @@ static void virtio_ddebug_realize(DeviceState *dev, Error **errp)
     virtio_ddebug_init_shm(s);
     s->requests = g_hash_table_new_full(g_int64_hash, g_int64_equal, g_free,
                                         NULL);
+    g_queue_init(&s->given_up);
     virtio_ddebug_init_id(vdev);
     virtio_ddebug_add_queues(s);
     s->vmstate = qdev_add_vm_change_state_handler(
@@ -721,8 +968,13 @@ static void virtio_ddebug_unrealize(DeviceState *dev)
         virtio_del_queue(vdev, i);
     }
     virtio_cleanup(vdev);
-    migrate_del_blocker(&s->migration_blocker);
 }
+
+/* The rings in the guest's memory are in use at any time. */
+static const VMStateDescription virtio_ddebug_vmstate = {
+    .name = "virtio-ddebug",
+    .unmigratable = 1,
+};
 
 static void virtio_ddebug_init(Object *obj)
 {
@@ -742,6 +994,7 @@ static void virtio_ddebug_class_init(ObjectClass *klass, void *data)
 
     virtio_ddebug_add_properties(klass);
     dc->desc = "drains the guest's dynamic debug messages to a log file";
+    dc->vmsd = &virtio_ddebug_vmstate;
     set_bit(DEVICE_CATEGORY_MISC, dc->categories);
     vdc->realize = virtio_ddebug_realize;
     vdc->unrealize = virtio_ddebug_unrealize;

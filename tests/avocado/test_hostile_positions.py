@@ -5,7 +5,8 @@ what is in the ring (ddebug/hostile.py)."""
 import random
 
 from ddebug.hostile import ALL_ONES, SEED, Hostile
-from ddebug.qtest import HDR_OFF, PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, S_IOERR, S_OK, Stream
+from ddebug.qtest import (HDR_OFF, PRODUCER, PRODUCER_CODE, PRODUCER_RUNS, S_IOERR, S_OK, STATUS_USED,
+                          Stream)
 
 
 class Positions(Hostile):
@@ -96,7 +97,7 @@ class Positions(Hostile):
                 again.say(b"read again")
                 again.wait_consumed()
                 self.assertFalse(driver.needs_reset())
-                self.assertEqual(driver.ring.returned(), [(stream.descriptor, 64)])
+                self.assertEqual(driver.ring.returned(), [(stream.descriptor, STATUS_USED)])
                 self.good(machine)
         complaints = [line for line in machine.qemu_output().splitlines() if "is no longer read" in line]
         self.assertEqual(len(complaints), len(cases))

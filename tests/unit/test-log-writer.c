@@ -21,7 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ddebug-log-writer.h"
+#include "ddebug-log-internal.h"
 #include "raw-log.h"
 
 #define MIB (1ull << 20)
@@ -516,6 +516,32 @@ static void test_many_epochs(void)
     g_assert_cmpuint(check_numbers(v, &first, &last), ==, 100);
     g_assert_cmpuint(epochs_with_data(v, &oldest), ==, 100);
     ddebug_log_close(log);
+}
+
+/* Epochs do not wrap: after the last one no driver is accepted, in this run or a later one. */
+static void test_last_epoch(void)
+{
+    g_autofree char *path = tmp_path("last-epoch");
+    DdebugLog *log = must_open(path, MIB);
+    g_autoptr(View) v = NULL;
+    char intro[160] = "";
+
+    log->epoch = UINT32_MAX - 1;
+    attach(log);
+    g_assert_cmpuint(ddebug_log_epoch(log), ==, UINT32_MAX);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    put_range(log, 0, 10);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(ddebug_log_append_attach(log, intro, sizeof(intro)), ==, -EOVERFLOW);
+        g_assert_cmpuint(ddebug_log_epoch(log), ==, UINT32_MAX);
+        g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EINVAL);
+        ddebug_log_close(log);
+        log = must_open(path, MIB);
+    }
+    ddebug_log_close(log);
+    v = view(path);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 1);
 }
 
 static void test_dict_full(void)
@@ -2544,6 +2570,7 @@ int main(int argc, char **argv)
     TEST("dict/life", test_dict_life);
     TEST("dict/many-short-boots", test_many_short_boots);
     TEST("dict/many-epochs", test_many_epochs);
+    TEST("dict/last-epoch", test_last_epoch);
     TEST("dict/full", test_dict_full);
     TEST("dict/goes-before-its-heir", test_dict_goes_before_its_heir);
     TEST("resize", test_resize);

@@ -59,6 +59,9 @@ BARS = 0xe0000000
 NOWHERE = 1 << 40
 ROM = 0xffff0000
 
+# of the status, when an element is returned: consumed and want_kick
+STATUS_USED = 12
+
 FILL = 0xa5
 PATIENCE = 60
 
