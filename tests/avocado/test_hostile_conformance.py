@@ -86,13 +86,14 @@ class Conformance(Hostile):
         self.assertEqual(driver.ring.returned(), [(stream.descriptor, STATUS_USED)])
         self.assertEqual(machine.peek(stream.status, 64), bytes(STATUS_USED).ljust(64, bytes([FILL])))
         # of a stream that starts later
-        stream = Stream(driver, start=4096 + 32)
+        start = 4096 + 32
+        stream = Stream(driver, start=start)
         machine.fill(stream.status, 64, FILL)
-        stream.words(reserve=4096 + 32, head=4096 + 32)
+        stream.words(reserve=start, head=start)
         stream.post()
         self.assertEqual(driver.retire(0), S_OK)
         self.assertEqual(driver.ring.returned(), [(stream.descriptor, STATUS_USED)])
-        self.assertEqual(machine.peek(stream.status, STATUS_USED), (4096 + 32).to_bytes(STATUS_USED, "little"))
+        self.assertEqual(machine.peek(stream.status, STATUS_USED), start.to_bytes(STATUS_USED, "little"))
         self.good(machine)
         self.ends_clean(machine)
 

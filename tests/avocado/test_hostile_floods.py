@@ -7,10 +7,9 @@ import struct
 import threading
 
 from ddebug.hostile import Hostile, hdr
-from ddebug.qtest import FEATURES, NEXT, RAM, RESP, S_OK, WRITE, Driver, Queue, Stream
+from ddebug.qtest import FEATURES, F_EVENT_IDX, NEXT, RAM, RESP, S_OK, WRITE, Driver, Queue, Stream
 
 UNKNOWN = 77
-F_EVENT_IDX = 29
 # pieces of an element, and elements, that a call takes at most, in the device's own unit
 PORTION, ELEMENT = 1024, 16
 
@@ -78,8 +77,7 @@ class Floods(Hostile):
                 stream.post(readable=[stream.readable()[0], *pieces], kick=False)
             machine.flush()
             driver.ring.kick()
-            # the device says here which element it will take next
-            event = driver.ring.used + 4 + 8 * driver.ring.size
+            event = driver.ring.avail_event()
             self.assertEqual(machine.get(event, "w"), 1)
             self.until("all are taken", lambda: machine.get(event, "w") == count)
             self.assertFalse(driver.needs_reset())

@@ -17,7 +17,7 @@ VENDOR, DEVICE = 0x1af4, 0x107c
 
 VQ_CONTROL, VQ_EVENT, VQ_RING = 0, 1, 2
 F_SHM, F_QUERY, F_CLOCK, F_COPY, F_LOG_SIZE, F_NOTICE, F_KMSG, F_LOG_ID = range(8)
-F_INDIRECT_DESC, F_VERSION_1, F_RING_RESET = 28, 32, 40
+F_INDIRECT_DESC, F_EVENT_IDX, F_VERSION_1, F_RING_RESET = 28, 29, 32, 40
 FEATURES = 1 << F_VERSION_1 | 1 << F_INDIRECT_DESC | 1 << F_RING_RESET | 1 << F_NOTICE
 
 CONFIG = struct.Struct("<IHHIIQQ")
@@ -276,6 +276,10 @@ class Queue:
 
     def kick(self):
         self.machine.put(self.doorbell, self.index, "w")
+
+    def avail_event(self):
+        """Where the device says which element it will take next, with VIRTIO_F_EVENT_IDX."""
+        return self.used + 4 + 8 * self.size
 
     def add(self, readable, writable, kick=True):
         """Add an element of pieces (address, length) by an indirect table: its descriptor."""
