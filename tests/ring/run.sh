@@ -55,6 +55,15 @@ finds() {
     result "$name" "$good"
 }
 
+# lives NAME PROGRAM: each of its cases holds
+lives() {
+    if $limit "$O/life-$2" >"$log" 2>&1; then
+        result "$1" yes
+    else
+        result "$1" no
+    fi
+}
+
 # Rings that are never lapped: nothing races, so nothing needs to be exempt.
 unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 
@@ -62,11 +71,13 @@ unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 export TSAN_OPTIONS='halt_on_error=1 exitcode=66 history_size=7'
 export ASAN_OPTIONS='detect_leaks=0'
 
-echo '1..12'
+echo '1..14'
+lives 'rings: made, left, swapped, retired, freed, and short of memory' points
+lives 'rings: the same with ASan and UBSan' asan
 holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
 holds 'rings: recursion, deaths, contexts within contexts' points --bursts="$bursts" --cpus=3
-holds 'rings: the same with ASan and UBSan' asan --bursts="$bursts"
-holds 'rings: the same with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
+holds 'rings: recursion, deaths, contexts with ASan and UBSan' asan --bursts="$bursts"
+holds 'rings: recursion, deaths, contexts with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
 holds 'rings: stores that are seen late and out of order' weak --no-signals --bursts="$bursts"
 holds 'rings: without a lap ThreadSanitizer needs no exemption' checked-copy "${unlapped[@]}"
 finds 'rings: with laps the copy races, and ThreadSanitizer would say so' \
