@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mutants.py [AREA...]: break the sources at random and count what the tests notice
 
-Of each area (codec, merge, log, ring, drain) MUTANTS (40) mutants are drawn with SEED (1): one
+Of each area (codec, merge, log, ring) MUTANTS (40) mutants are drawn with SEED (1): one
 operator, constant, condition, statement or barrier is changed.  A mutant is
 
     killed      a test of its area fails, crashes, hangs, or takes all memory
@@ -76,12 +76,12 @@ RING = "-Itests/ring/include -Iinclude -Itests/ring -include tests/ring/kernel.h
 RING_MAKE = "-C tests/ring O={O}/ring CFLAGS='-std=gnu11 -O2 -g -w -pthread'"
 
 AREAS = {
-    "codec": unit(["host-tool/lib/ddebug-codec.c", "host-tool/lib/ddebug-render.c", "host-tool/lib/ddebug-dict.c",
+    "codec": unit([*(f"host-tool/lib/ddebug-{name}.c" for name in ("codec", "render", "dict")),
                    "include/ddebug_packed.h"], ["codec", "packed", "dict"]),
     "merge": unit(["host-tool/lib/ddebug-merge.c"], ["merge", "view"]),
     "log": unit(["log/*.c"], ["log-writer", "rules", "shm"],
                 "{O}/log/crash --kills=0 --every-call=1",
-                make=f"-C tests/log O={{O}}/log UNIT={{O}}/log-unit CFLAGS='-std=gnu11 -O2 -g -w' {{O}}/log/crash"),
+                make="-C tests/log O={O}/log UNIT={O}/log-unit CFLAGS='-std=gnu11 -O2 -g -w' {O}/log/crash"),
     "ring": Area(
         files=[f"guest-driver/ddebug_{name}.c" for name in (
             "ring", "ring_mem", "ring_swap", "cpu", "kick", "transport", "attach", "emit", "pack")],
@@ -129,9 +129,8 @@ CONDITION = re.compile(r"\b(?:if|while)\s*(\()")
 # One that is no declaration; what is one after all does not compile without it.
 STATEMENT = re.compile(r"(?<=[;{}):])(\s*\n[ \t]*)((?:\*|\+\+|--)*[a-zA-Z_][\w>.\[\]-]*\s*"
                        r"(?:\(|[-+|&^]?=[^=]|\+\+|--|;)[^;{}]*;)")
-ELSEWHERE = re.compile(r"^\s*(#\s*(include|if|el|endif|undef)|.*\b(static_assert|_Static_assert|assert|g_assert\w*|"
-                       r"EXPORT_SYMBOL_GPL|MODULE_\w+|trace_\w+|pr_(warn|err|info)\w*|__attribute__)\b)")
-
+ELSEWHERE = re.compile(r"^\s*(#\s*(include|if|el|endif|undef)|.*\b(static_assert|_Static_assert|assert|"
+                       r"g_assert\w*|EXPORT_SYMBOL_GPL|MODULE_\w+|trace_\w+|pr_(warn|err|info)\w*|__attribute__)\b)")
 Mutant = collections.namedtuple("Mutant", "path start end text id")
 
 
@@ -165,9 +164,7 @@ def changes(code):
         yield match.start(2), match.end(2), ";" + "\n" * match.group(2).count("\n")
 
 
-def mutants_of(path):
-    with open(os.path.join(REPO, path), encoding="utf-8") as file:
-        text = file.read()
+def mutants_of(path, text):
     code = blank(text)
     seen = collections.Counter()
     for start, end, new in changes(code):
@@ -277,6 +274,7 @@ class Runner:
         self.out = os.path.join(self.folder, "out")
         self.tmp = os.path.join(self.folder, "tmp")
         self.state = os.path.join(self.folder, "results.jsonl")
+        self.texts = {}
         self.copy()
         self.tests = self.fingerprint()
         self.results = self.load()
@@ -328,8 +326,11 @@ class Runner:
         return found
 
     def source(self, path):
-        with open(os.path.join(REPO, path), encoding="utf-8") as file:
-            return file.read()
+        """The original, as it was when the tree was copied: the sources may be worked on meanwhile."""
+        if path not in self.texts:
+            with open(os.path.join(self.tree, path), encoding="utf-8") as file:
+                self.texts[path] = file.read()
+        return self.texts[path]
 
     def write(self, path, text):
         with open(os.path.join(self.tree, path), "w", encoding="utf-8") as file:
@@ -436,7 +437,7 @@ class Runner:
 
     def draw(self):
         """The mutants of the area in the seed's order."""
-        every = [mutant for path in self.files() for mutant in mutants_of(path)]
+        every = [mutant for path in self.files() for mutant in mutants_of(path, self.source(path))]
         return sorted(every, key=lambda m: hashlib.sha256(f"{SEED}\0{m.id}".encode()).digest())
 
     def check(self):

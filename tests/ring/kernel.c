@@ -56,6 +56,7 @@ void sim_take_calls(void)
 	sim_compiler_barrier();
 	/* another interrupt may have come first */
 	if (__atomic_load_n(&sim_calls[sim_cpu.cpu].pending, __ATOMIC_ACQUIRE)) {
+		sim_idle();
 		sim_calls[sim_cpu.cpu].f(sim_calls[sim_cpu.cpu].info);
 		sim_idle();
 		__atomic_store_n(&sim_calls[sim_cpu.cpu].pending, false, __ATOMIC_RELEASE);
@@ -298,27 +299,28 @@ u64 local_clock(void)
 
 /* -- RCU --------------------------------------------------------------------------- */
 
-/* How deep each thread is in readers. */
-static struct {
-	unsigned int depth;
-	char others[60];
+/* How deep each thread is in readers, and how many of its outermost ones have ended. */
+static struct sim_reader {
+	unsigned int depth, ended;
+	char others[56];
 } sim_readers[64];
 
 static unsigned int sim_nr_readers;
-static __thread unsigned int *sim_depth;
+static __thread struct sim_reader *sim_reader;
 
 /* May interrupt itself. */
 void sim_rcu_begin(void)
 {
-	if (!sim_depth)
-		sim_depth = &sim_readers[__atomic_fetch_add(&sim_nr_readers, 1,
-							    __ATOMIC_RELAXED)].depth;
-	__atomic_fetch_add(sim_depth, 1, __ATOMIC_SEQ_CST);
+	if (!sim_reader)
+		sim_reader = &sim_readers[__atomic_fetch_add(&sim_nr_readers, 1, __ATOMIC_RELAXED)];
+	__atomic_fetch_add(&sim_reader->depth, 1, __ATOMIC_SEQ_CST);
 }
 
 void sim_rcu_end(void)
 {
-	__atomic_fetch_sub(sim_depth, 1, __ATOMIC_RELEASE);
+	if (sim_reader->depth == 1)
+		__atomic_fetch_add(&sim_reader->ended, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&sim_reader->depth, 1, __ATOMIC_SEQ_CST);
 }
 
 void sim_rcu_wait(void)
@@ -326,9 +328,14 @@ void sim_rcu_wait(void)
 	unsigned int i;
 
 	__atomic_thread_fence(__ATOMIC_SEQ_CST);
-	for (i = 0; i < ARRAY_SIZE(sim_readers); i++)
-		while (__atomic_load_n(&sim_readers[i].depth, __ATOMIC_SEQ_CST))
+	for (i = 0; i < ARRAY_SIZE(sim_readers); i++) {
+		const unsigned int ended = __atomic_load_n(&sim_readers[i].ended, __ATOMIC_SEQ_CST);
+
+		/* one that begins meanwhile need not be waited for */
+		while (__atomic_load_n(&sim_readers[i].depth, __ATOMIC_SEQ_CST) &&
+		       __atomic_load_n(&sim_readers[i].ended, __ATOMIC_SEQ_CST) == ended)
 			sched_yield();
+	}
 }
 
 /* -- points ------------------------------------------------------------------------ */

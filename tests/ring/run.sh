@@ -9,8 +9,8 @@ set -euo pipefail
 
 length=$1
 case $length in
-short) bursts=20 seeds=1 ;;
-long) bursts=500 seeds=8 ;;
+short) bursts=20 seeds=1 resizes=40 ;;
+long) bursts=500 seeds=8 resizes=300 ;;
 *) echo "run.sh: '$length' is not known: short or long" >&2; exit 2 ;;
 esac
 
@@ -71,13 +71,16 @@ unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 export TSAN_OPTIONS='halt_on_error=1 exitcode=66 history_size=7'
 export ASAN_OPTIONS='detect_leaks=0'
 
-echo '1..14'
+echo '1..17'
 lives 'rings: made, left, swapped, retired, freed, and short of memory' points
 lives 'rings: the same with ASan and UBSan' asan
 holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
 holds 'rings: recursion, deaths, contexts within contexts' points --bursts="$bursts" --cpus=3
 holds 'rings: recursion, deaths, contexts with ASan and UBSan' asan --bursts="$bursts"
 holds 'rings: recursion, deaths, contexts with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
+holds 'rings: of other sizes, while they are written and read' points --bursts="$bursts" --resizes="$resizes"
+holds 'rings: of other sizes, at any instruction' plain --bursts="$bursts" --resizes="$resizes"
+holds 'rings: of other sizes, with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4)) --resizes="$resizes"
 holds 'rings: stores that are seen late and out of order' weak --no-signals --bursts="$bursts"
 holds 'rings: without a lap ThreadSanitizer needs no exemption' checked-copy "${unlapped[@]}"
 finds 'rings: with laps the copy races, and ThreadSanitizer would say so' \
