@@ -5,6 +5,7 @@ tree in one place.  Output is TAP."""
 
 import itertools
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -303,5 +304,28 @@ class Prose(Small):
             self.assertEqual(list(self.page(f"`{text}`\n")), [check], text)
 
 
+class Documented(unittest.TestCase):
+    """docs/architecture.md, "Layers", says the same as the table of layers.py."""
+
+    def setUp(self):
+        with open(os.path.join(layers.REPO, "docs/architecture.md"), encoding="utf-8") as file:
+            self.text = file.read().split("\n## Layers\n")[1].split("\n## ")[0]
+
+    def test_what_each_folder_uses(self):
+        rows = re.findall(r"^\| `([a-z/-]+)/` \| ([^;|]*)", self.text, re.M)
+        documented = {folder: set(re.findall(r"`([a-z/-]+)/`", uses)) for folder, uses in rows}
+        self.assertEqual(documented, {folder: set(rule.uses) for folder, rule in layers.FOLDERS.items()})
+
+    def test_the_layers_of_files(self):
+        for folder in ("guest-driver", "qemu-device"):
+            part = self.text.split(f"- `{folder}/`:\n")[1].split("\n- ")[0]
+            documented = []
+            for line in re.findall(r"^ +\d+\. (.*)", part, re.M):
+                names = re.findall(r"[a-z_-]+", re.sub(r", a module of its own", "", line))
+                documented.append({re.sub(r"^ddebug[_-]", "", name) for name in names})
+            self.assertEqual(documented, [{re.sub(r"^ddebug[_-]", "", name) for name in level}
+                                          for level in layers.FOLDERS[folder].levels], folder)
+
+
 if __name__ == "__main__":
-    sys.exit(max(tap.main(Layers), tap.main(Prose)))
+    sys.exit(max(map(tap.main, (Layers, Documented, Prose))))
