@@ -130,7 +130,8 @@ CONDITION = re.compile(r"\b(?:if|while)\s*(\()")
 STATEMENT = re.compile(r"(?<=[;{}):])(\s*\n[ \t]*)((?:\*|\+\+|--)*[a-zA-Z_][\w>.\[\]-]*\s*"
                        r"(?:\(|[-+|&^]?=[^=]|\+\+|--|;)[^;{}]*;)")
 ELSEWHERE = re.compile(r"^\s*(#\s*(include|if|el|endif|undef)|.*\b(static_assert|_Static_assert|assert|"
-                       r"g_assert\w*|EXPORT_SYMBOL_GPL|MODULE_\w+|trace_\w+|pr_(warn|err|info)\w*|__attribute__)\b)")
+                       r"g_assert\w*|EXPORT_SYMBOL_GPL|MODULE_\w+|trace_\w+|pr_(warn|err|info)\w*|"
+                       r"__attribute__)\b)")
 Mutant = collections.namedtuple("Mutant", "path start end text id")
 
 
