@@ -95,7 +95,8 @@ static unsigned long ddebug_kick_scan(struct ddebug_cpu *c)
 		struct ddebug_ring *r = c->ring[i];
 		u64 head;
 
-		if (!r || !READ_ONCE(r->stream.posted))
+		/* pairs with ddebug_post_stream(): then ->queue is set */
+		if (!r || !smp_load_acquire(&r->stream.posted))
 			continue;
 		head = le64_to_cpu(READ_ONCE(r->hdr->head));
 		if (head == r->seen)
@@ -293,7 +294,8 @@ void ddebug_kick_dying(struct ddebug_ring *r)
 	virt_mb();
 	rcu_read_lock();
 	t = rcu_dereference(ddebug_attached);
-	if (t && READ_ONCE(r->stream.posted))
+	/* pairs with ddebug_post_stream() */
+	if (t && smp_load_acquire(&r->stream.posted))
 		t->ops->notify(t, &r->stream);
 	rcu_read_unlock();
 }

@@ -76,8 +76,9 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 			     s->id / VIRTIO_DDEBUG_NR_CTX);
 		return 0;
 	}
+	/* pairs with the kick handler's loads: what @post has set, @s->queue, comes first */
 	if (!err)
-		WRITE_ONCE(s->posted, true);
+		smp_store_release(&s->posted, true);
 	return err;
 }
 

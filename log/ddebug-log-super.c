@@ -131,6 +131,7 @@ static int read_supers(const DdebugLog *log,
 {
     struct stat st;
 
+    *len = 0;
     if (fstat(log->fd, &st) < 0) {
         return -errno;
     }

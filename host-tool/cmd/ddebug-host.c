@@ -104,7 +104,7 @@ change_domain (const DdebugArguments *a, DdebugWait *wait, guint64 size)
 static int
 run (const DdebugArguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *filter)
 {
-  g_auto (DdebugLogPaths) sources = { NULL };
+  g_auto (DdebugLogPaths) sources = { 0 };
   g_autoptr (GArray) copies = NULL;
   DdebugOptions options = {
     .all = a->all,

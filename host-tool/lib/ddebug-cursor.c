@@ -248,8 +248,8 @@ load_places (DdebugCursor *cursor, guint64 crc, GError **error)
 static gboolean
 load_head (DdebugCursor *cursor, guint64 file_size, GError **error)
 {
-  gboolean ours;
-  guint64 crc;
+  gboolean ours = FALSE;
+  guint64 crc = 0;
 
   if (!parse_head (cursor, file_size, &ours, &crc, error))
     return FALSE;

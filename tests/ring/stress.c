@@ -3,7 +3,7 @@
  * The rings under stress: one writer per stream, readers that lag, are lapped, and race.
  *
  *   stress [--cpus=N] [--bursts=N] [--messages=N] [--rb-size-kb=N] [--seed=N]
- *          [--clock-step=NS] [--no-interrupts] [--no-signals]
+ *          [--clock-step=NS] [--no-interrupts] [--no-signals] [--resizes=N]
  *
  * Every reader checks every message that it gets (reader.c); at the end what was sent
  * must equal what was committed plus what was dropped.  An error is printed as one line,
@@ -27,6 +27,7 @@ static StressOptions options = {
     .clock_step = 1,
     .interrupts = true,
     .signals = true,
+    .resizes = 0,
 };
 
 static pthread_barrier_t burst_begins, burst_ends;
@@ -61,6 +62,20 @@ static void *signal_thread(void *opaque)
     return NULL;
 }
 
+/* Rings of other sizes, while they are written and read; between bursts as well. */
+static void *resize_thread(void *opaque)
+{
+    uint64_t random = options.seed + 77;
+    unsigned i;
+
+    (void)opaque;
+    for (i = 0; i < options.resizes; i++) {
+        writer_resize(32 + stress_random(&random) % 5 * 16);
+        usleep(stress_random(&random) % 1000);
+    }
+    return NULL;
+}
+
 static unsigned long number(const char *text, unsigned long min, unsigned long max)
 {
     char *end;
@@ -82,6 +97,7 @@ static void parse(int argc, char **argv)
         { "rb-size-kb", required_argument, NULL, 'r' },
         { "seed", required_argument, NULL, 's' },
         { "clock-step", required_argument, NULL, 'k' },
+        { "resizes", required_argument, NULL, 'R' },
         { "no-interrupts", no_argument, NULL, 'I' },
         { "no-signals", no_argument, NULL, 'S' },
         { 0 },
@@ -107,6 +123,9 @@ static void parse(int argc, char **argv)
             break;
         case 'k':
             options.clock_step = number(optarg, 1, 1000000000);
+            break;
+        case 'R':
+            options.resizes = number(optarg, 0, 10000);
             break;
         case 'I':
             options.interrupts = false;
@@ -164,7 +183,7 @@ static void check_sent(void)
 int main(int argc, char **argv)
 {
     StressStream streams[STRESS_STREAMS_MAX];
-    pthread_t signals;
+    pthread_t signals, resizes;
     unsigned count, i;
 
     parse(argc, argv);
@@ -183,6 +202,9 @@ int main(int argc, char **argv)
     if (options.signals) {
         pthread_create(&signals, NULL, signal_thread, NULL);
     }
+    if (options.resizes) {
+        pthread_create(&resizes, NULL, resize_thread, NULL);
+    }
     for (i = 0; i < options.bursts; i++) {
         pthread_barrier_wait(&burst_begins);
         pthread_barrier_wait(&burst_ends);
@@ -196,6 +218,9 @@ int main(int argc, char **argv)
     }
     for (i = 0; i < options.cpus; i++) {
         pthread_join(cpus[i], NULL);
+    }
+    if (options.resizes) {
+        pthread_join(resizes, NULL);
     }
     for (i = 0; i < options.cpus; i++) {
         writer_end(i);

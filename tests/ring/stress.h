@@ -29,6 +29,7 @@ typedef struct StressOptions {
     uint64_t clock_step;    /* ns: what the guest's clock advances by */
     bool interrupts;        /* other contexts interrupt */
     bool signals;           /* even at any instruction */
+    unsigned resizes;       /* while all of this goes on */
 } StressOptions;
 
 /* A stream as the device sees it. */
@@ -64,6 +65,8 @@ void stress_fail(const char *fmt, ...)
 
 /* writer.c.  notify is called by CPUs, in any context but NMI. */
 void writer_init(const StressOptions *options, void (*notify)(void));
+/* Give all tasks' rings another size, by a thread that is no CPU. */
+void writer_resize(unsigned kb);
 /* Fill in @streams, with room for STRESS_STREAMS_MAX; return their number. */
 unsigned writer_streams(StressStream *streams);
 /* The calling thread becomes this CPU. */
@@ -88,6 +91,11 @@ void viewer_end(void);
 
 /* reader.c.  The device's readers; count streams. */
 void reader_init(const StressStream *streams, unsigned count, uint64_t seed);
+/*
+ * The readers read the ring of a stream to its end and go on in another one, from
+ * position @start.  Afterwards they know the old one no more.
+ */
+void reader_swap(const StressStream *stream, uint64_t start);
 /* Wake the sleeper; called in any context. */
 void reader_notify(void);
 /*

@@ -20,6 +20,7 @@
 #include "../../guest-driver/ddebug_emit.h"
 #include "../../guest-driver/ddebug_kick.h"
 #include "../../guest-driver/ddebug_pack.h"
+#include "../../guest-driver/ddebug_ring_mem.h"
 #include "../../guest-driver/ddebug_ring_swap.h"
 #include "../../guest-driver/ddebug_transport.h"
 #include "stress.h"
@@ -62,6 +63,8 @@ static u64 moments[STRESS_CPUS_MAX];
 
 static struct ddebug_stream *posted[STRESS_STREAMS_MAX];
 static unsigned int nr_posted;
+/* One that is to take the place of another stream's ring. */
+static struct ddebug_stream *fresh;
 
 static const struct _ddebug callsites[STRESS_LEVELS] = {
 	{ .lineno = STRESS_CALLSITE(0) }, { .lineno = STRESS_CALLSITE(1) },
@@ -263,12 +266,59 @@ static void on_signal(int number)
 	errno = error;
 }
 
+/* What another CPU has called on this one. */
+static void on_call(int number)
+{
+	int error = errno;
+
+	sim_take_calls();
+	errno = error;
+}
+
 /* -- the transport ------------------------------------------------------------- */
 
 static int post(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	s->queue = s->id / VIRTIO_DDEBUG_NR_CTX;
-	posted[nr_posted++] = s;
+	if (nr_posted == options.cpus * STRESS_LEVELS)
+		fresh = s;
+	else
+		posted[nr_posted++] = s;
+	return 0;
+}
+
+static StressStream describe(const struct ddebug_stream *s)
+{
+	const struct virtio_ddebug_stream_desc *desc = &s->shared->desc;
+	StressStream stream = {
+		.hdr = &s->shared->hdr,
+		.status = s->status,
+		.ring = calloc(s->nr_pieces, sizeof(struct iovec)),
+		.nr_pieces = s->nr_pieces,
+		.id = desc->stream,
+		.cpu = desc->cpu,
+		.context = desc->context,
+		.subbuf_shift = desc->subbuf_shift,
+		.ring_size = desc->ring_size,
+	};
+	unsigned int k;
+
+	for (k = 0; k < s->nr_pieces; k++) {
+		stream.ring[k].iov_base = page_address(s->pieces[k].page);
+		stream.ring[k].iov_len = s->pieces[k].len;
+	}
+	return stream;
+}
+
+static int retire(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	StressStream stream;
+
+	if (!fresh || fresh->id != s->id)
+		stress_fail("stream %u is retired, and there is no other", s->id);
+	stream = describe(fresh);
+	reader_swap(&stream, le64_to_cpu(fresh->shared->desc.start));
+	fresh = NULL;
 	return 0;
 }
 
@@ -284,6 +334,7 @@ static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 
 static const struct ddebug_transport_ops transport_ops = {
 	.post = post,
+	.retire = retire,
 	.notify = notify,
 };
 
@@ -302,6 +353,8 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	notify_device = notify_fn;
 	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
 		sigaction(SIGNAL(level), &action, NULL);
+	action.sa_handler = on_call;
+	sigaction(SIGNAL(VIRTIO_DDEBUG_NR_CTX), &action, NULL);
 	make_programs();
 	sim_find_program = find_program;
 	sim_init(options.cpus);
@@ -314,28 +367,22 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 
 unsigned writer_streams(StressStream *streams)
 {
-	unsigned int i, k;
+	unsigned int i;
 
-	for (i = 0; i < nr_posted; i++) {
-		const struct virtio_ddebug_stream_desc *desc = &posted[i]->shared->desc;
-
-		streams[i] = (StressStream) {
-			.hdr = &posted[i]->shared->hdr,
-			.status = posted[i]->status,
-			.ring = calloc(posted[i]->nr_pieces, sizeof(struct iovec)),
-			.nr_pieces = posted[i]->nr_pieces,
-			.id = desc->stream,
-			.cpu = desc->cpu,
-			.context = desc->context,
-			.subbuf_shift = desc->subbuf_shift,
-			.ring_size = desc->ring_size,
-		};
-		for (k = 0; k < posted[i]->nr_pieces; k++) {
-			streams[i].ring[k].iov_base = page_address(posted[i]->pieces[k].page);
-			streams[i].ring[k].iov_len = posted[i]->pieces[k].len;
-		}
-	}
+	for (i = 0; i < nr_posted; i++)
+		streams[i] = describe(posted[i]);
 	return nr_posted;
+}
+
+void writer_resize(unsigned kb)
+{
+	static struct task_struct task = { .start_time = 1, .pid = 3 };
+	int err;
+
+	sim_cpu_begin(0, &task);
+	err = ddebug_ring_resize(kb);
+	if (err || ddebug_ring_size_kb() != kb)
+		stress_fail("rings of %u KiB: error %d", kb, err);
 }
 
 void writer_begin(unsigned cpu)
@@ -359,6 +406,7 @@ void writer_burst(void)
 {
 	const u64 target = w->said + options.messages;
 
+	sim_cpu_run(options.signals);
 	if (sigsetjmp(w->alive, 0)) {
 		/* last messages, from a frame above the one that died */
 		w->may_die = false;
@@ -381,6 +429,7 @@ void writer_burst(void)
 	w->may_die = false;
 	sim_tick();
 	sim_idle();
+	sim_cpu_stop();
 }
 
 void writer_end(unsigned cpu)

@@ -979,6 +979,18 @@ static void test_freeze_bad_range(void)
         set_frozen(path, ranges[i].first, ranges[i].last, 0, UINT32_MAX);
         log = must_open(path, 2 * MIB);
         g_assert_cmpuint(frozen_bytes(path), ==, ranges[i].kept * 131072);
+        if (!ranges[i].kept) {
+            g_autofree char *bytes = NULL;
+            const struct ddebug_log_super *s;
+            gsize len;
+
+            /* nothing is frozen: both ends are zero */
+            g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+            for (int copy = 0; copy < 2; copy++) {
+                s = (const void *)(bytes + DDEBUG_LOG_SUPER_OFF(copy));
+                g_assert_cmpuint(s->frozen_last ? 0 : s->frozen_first, ==, 0);
+            }
+        }
         /* more boots than there may be dictionary segments */
         for (uint64_t boot = 1; boot < 20; boot++) {
             attach(log);
@@ -1965,6 +1977,8 @@ static void test_drop_introduction(void)
     ddebug_log_close(log);
     log = must_open(path, 0);
     ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    /* an event for which there is no room either keeps nothing from being tried */
+    ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_RATE, 2, 77);
     attach(log);
     g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EXFULL);
     g_assert_cmpint(put(log, 1000), ==, -EXFULL);
@@ -1975,8 +1989,62 @@ static void test_drop_introduction(void)
 
         g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 2);
+        for (guint i = 0, n = 0; i < v->chunks->len; i++) {
+            Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+            if (c->h.type == DDEBUG_LOG_CHUNK_ATTACH) {
+                g_assert_cmpuint(c->h.len, ==, 160);
+                g_assert_cmpint(c->payload[0], ==, 'a' + n);
+                g_assert_cmpint(c->payload[159], ==, 'a' + n++);
+            }
+        }
     }
     ddebug_log_close(log);
+}
+
+/* Both superblocks name the VM and the program. */
+static void test_names(void)
+{
+    g_autofree char *path = tmp_path("names");
+    g_autofree char *bytes = NULL;
+    DdebugLog *log = must_open(path, MIB);
+    DdebugSuper super;
+    gsize len;
+    int copy;
+
+    attach(log);
+    g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    g_assert_cmpint(ddebug_log_choose_super(bytes, DDEBUG_LOG_SUPERS_SIZE, &super, &copy), ==,
+                    DDEBUG_SUPER_GOOD);
+    g_assert_cmpstr((char *)super.vm_name, ==, "vm");
+    g_assert_cmpmem(super.vm_uuid, 16, "0123456789abcde", 16);
+    g_assert_cmpstr((char *)super.writer, ==, "test 1.0");
+    g_assert_cmpuint(super.writer_pid, ==, getpid());
+    /* of a random UUID, version 4 */
+    g_assert_cmpuint(super.uuid[6] >> 4, ==, 4);
+    g_assert_cmpuint(super.uuid[8] >> 6, ==, 2);
+    ddebug_log_close(log);
+}
+
+/* Two of magic, segment and place are enough to be the remains of a chunk; a sealed header is none. */
+static void test_remains(void)
+{
+    const struct ddebug_log_chunk whole = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC), .seg_seq = GUINT64_TO_LE(7), .off = GUINT32_TO_LE(128),
+    };
+    struct ddebug_log_chunk c = whole;
+
+    g_assert_true(ddebug_log_are_remains(&c, 7, 128));
+    g_assert_true(ddebug_log_are_remains(&c, 8, 128));
+    g_assert_true(ddebug_log_are_remains(&c, 7, 136));
+    g_assert_false(ddebug_log_are_remains(&c, 8, 136));
+    c.magic++;
+    g_assert_true(ddebug_log_are_remains(&c, 7, 128));
+    g_assert_false(ddebug_log_are_remains(&c, 8, 128));
+    g_assert_false(ddebug_log_are_remains(&c, 7, 136));
+    c = whole;
+    ddebug_log_seal(&c, sizeof(c));
+    g_assert_false(ddebug_log_are_remains(&c, 7, 128));
 }
 
 /*
@@ -2607,6 +2675,8 @@ int main(int argc, char **argv)
     TEST("bad/segment-twice", test_segment_twice);
     TEST("drop", test_drop);
     TEST("drop/introduction", test_drop_introduction);
+    TEST("names", test_names);
+    TEST("remains", test_remains);
     TEST("rate", test_rate);
     TEST("rate/resize", test_rate_resize);
     TEST("access", test_access);

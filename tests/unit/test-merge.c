@@ -777,6 +777,27 @@ test_memory (Fixture *f, gconstpointer data)
   g_assert_cmpuint (due, >, 0);
 }
 
+/* What has been given out is held no more: after any number of spans the next one waits as the first did. */
+static void
+test_held_is_what_waits (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  ddebug_merger_set_held_max (f->merger, 8192);
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("a%u", i);
+      g_autofree char *due = g_strdup_printf ("a%u ", i);
+
+      producer_printf (a, i, "%s", text);
+      push (f, a, i);
+      assert_due (f, "");
+      g_assert_true (ddebug_merger_is_holding (f->merger));
+      assert_all (f, due);
+    }
+}
+
 #define ADD(name, func) g_test_add ("/merge/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -806,5 +827,6 @@ main (int argc, char **argv)
   ADD ("what is there twice is shown once", test_repeats);
   ADD ("received, lost and dropped are what was produced", test_account);
   ADD ("a pass without end does not fill the memory", test_memory);
+  ADD ("what was given out is not held", test_held_is_what_waits);
   return g_test_run ();
 }
