@@ -15,6 +15,7 @@ import subprocess
 
 from qemu.qmp import ExecuteError
 
+from ddebug.case import DEVICE
 from ddebug.disk import FailingDisk
 from ddebug.guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
 from ddebug.hostile import MIB, Hostile, hdr
@@ -186,7 +187,7 @@ class HangingDisk(FailingDisk, Opening):
         self.answers(machine)
         # a driver is told, as is whoever wants another size
         self.assertEqual(Driver(machine).attach()[0], S_IOERR)
-        machine.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=4 * MIB)
+        machine.command("qom-set", path=DEVICE, property="log-size", value=4 * MIB)
         self.until("that is refused", lambda: machine.counter("resize-status").startswith("failed: "))
         self.fault("ok")
         machine.unplug()
@@ -214,7 +215,7 @@ class Limits(Opening):
         self.opened(machine)
         self.good(machine)
         # nor may it grow beyond it, whoever wants that
-        machine.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 * MIB)
+        machine.command("qom-set", path=DEVICE, property="log-size", value=64 * MIB)
         self.until("it is refused", lambda: machine.counter("resize-status").startswith("failed: "))
         self.assertIn("RLIMIT_FSIZE", machine.counter("resize-status"))
         done = Log(path).tool("--size=64M", check=False)
@@ -322,6 +323,14 @@ class Passed(Passing):
         other.command("quit")
         self.assertEqual(other.wait(), 0)
 
+    def until_said(self, machine, words):
+        """Wait until QEMU has said that about its log, which it looks at when there is something to do."""
+        def said():
+            machine.command("qom-set", path=DEVICE, property="rate-limit", value=0)
+            return words in machine.qemu_output()
+
+        self.until(f"it is said: {words}", said)
+
     def test_removed_and_passed_again(self):
         path, other = self.scratch("vm.ddl"), self.scratch("other.ddl")
         with self.passing(path, 1) as passed:
@@ -331,7 +340,7 @@ class Passed(Passing):
         machine.log_file = path
         self.good(machine)
         os.unlink(path)
-        self.until("it is noticed", lambda: "'/dev/fdset/1' was removed" in machine.qemu_output())
+        self.until_said(machine, "'/dev/fdset/1' was removed")
         old = [entry["fd"] for entry in machine.command("query-fdsets")[0]["fds"]]
         fd = os.open(other, os.O_RDWR | os.O_CREAT, 0o600)
         machine.qmp.send_fd_scm(fd)
@@ -339,7 +348,7 @@ class Passed(Passing):
         os.close(fd)
         for one in old:
             machine.command("remove-fd", **{"fdset-id": 1, "fd": one})
-        self.until("it goes on there", lambda: "a new log was created" in machine.qemu_output())
+        self.until_said(machine, "a new log was created")
         machine.log_file = other
         machine.texts, machine.good = [], set()
         self.served(machine)
