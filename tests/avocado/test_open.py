@@ -2,7 +2,7 @@
 """Proves that a log is opened without harm to a VM, and by the means that a managed QEMU has: a VM into
 which the device is plugged is not held up by its disk; limits of the process are errors, not signals;
 a file descriptor that is passed is a log like any other; and a QEMU that is confined (-sandbox,
--runas, -chroot) goes on serving its log.
+-runas, -chroot, or -run-with) goes on serving its log.
 
 There is no guest: the drivers are Python (ddebug/qtest.py).
 """
@@ -374,21 +374,26 @@ class Confined(Passing):
         self.ends_clean(machine)
         self.assertEqual(machine.qemu_output(), "")
 
-    def root(self):
-        """A root directory where nobody may create files."""
+    def without_rights(self):
+        """The options for the user nobody and a root directory where that one may create files; and
+        the directory."""
         root = self.scratch("root")
         os.mkdir(root)
         nobody = pwd.getpwnam("nobody")
         os.chown(root, nobody.pw_uid, nobody.pw_gid)
-        return root
+        options = subprocess.run([qemu_command()[0], "--help"], check=True, text=True,
+                                 stdout=subprocess.PIPE, env=qemu_environment()).stdout
+        if "\n-runas " in options:
+            return ["-runas", "nobody", "-chroot", root], root
+        return ["-run-with", f"user=nobody,chroot={root}"], root
 
     def test_another_user_and_root(self):
         """The log was opened before."""
         path = self.scratch("vm.ddl")
-        machine = self.machine("size=2M,ioeventfd=off", log=path,
-                               args=["-runas", "nobody", "-chroot", self.root()])
+        options, root = self.without_rights()
+        machine = self.machine("size=2M,ioeventfd=off", log=path, args=options)
         proc = f"/proc/{machine.process.pid}"
-        self.assertEqual(os.stat(f"{proc}/root").st_ino, os.stat(self.scratch("root")).st_ino)
+        self.assertEqual(os.stat(f"{proc}/root").st_ino, os.stat(root).st_ino)
         with open(f"{proc}/status", encoding="ascii") as file:
             self.assertIn(f"\nUid:\t{pwd.getpwnam('nobody').pw_uid}\t", file.read())
         self.assertEqual(os.stat(path).st_uid, 0)
@@ -399,9 +404,9 @@ class Confined(Passing):
     def test_plugged_in_as_another_user(self):
         """By a path below its root; and passed, where it may not open the file and has no /proc."""
         path = self.scratch("vm.ddl")
-        root = self.root()
+        options, root = self.without_rights()
         with self.passing(path, 1) as passed:
-            machine = self.started(Plugged, passed, "-runas", "nobody", "-chroot", root)
+            machine = self.started(Plugged, passed, *options)
         self.refused(machine, path, "does not exist", file=path)
         self.must_plug(machine, "/new.ddl", size=2 * MIB)
         self.opened(machine)
