@@ -2,7 +2,7 @@
 """Proves that a log is opened without harm to a VM, and by the means that a managed QEMU has: a VM into
 which the device is plugged is not held up by its disk; limits of the process are errors, not signals;
 a file descriptor that is passed is a log like any other; and a QEMU that is confined (-sandbox,
--runas, -chroot) goes on serving its log.
+-runas, -chroot, or -run-with) goes on serving its log.
 
 There is no guest: the drivers are Python (ddebug/qtest.py).
 """
@@ -15,6 +15,7 @@ import subprocess
 
 from qemu.qmp import ExecuteError
 
+from ddebug.case import DEVICE
 from ddebug.disk import FailingDisk
 from ddebug.guest import PATIENCE, Log, device_source, qemu_command, qemu_environment
 from ddebug.hostile import MIB, Hostile, hdr
@@ -186,7 +187,7 @@ class HangingDisk(FailingDisk, Opening):
         self.answers(machine)
         # a driver is told, as is whoever wants another size
         self.assertEqual(Driver(machine).attach()[0], S_IOERR)
-        machine.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=4 * MIB)
+        machine.command("qom-set", path=DEVICE, property="log-size", value=4 * MIB)
         self.until("that is refused", lambda: machine.counter("resize-status").startswith("failed: "))
         self.fault("ok")
         machine.unplug()
@@ -214,7 +215,7 @@ class Limits(Opening):
         self.opened(machine)
         self.good(machine)
         # nor may it grow beyond it, whoever wants that
-        machine.command("qom-set", path="/machine/peripheral/ddebug0", property="log-size", value=64 * MIB)
+        machine.command("qom-set", path=DEVICE, property="log-size", value=64 * MIB)
         self.until("it is refused", lambda: machine.counter("resize-status").startswith("failed: "))
         self.assertIn("RLIMIT_FSIZE", machine.counter("resize-status"))
         done = Log(path).tool("--size=64M", check=False)
@@ -322,6 +323,14 @@ class Passed(Passing):
         other.command("quit")
         self.assertEqual(other.wait(), 0)
 
+    def until_said(self, machine, words):
+        """Wait until QEMU has said that about its log, which it looks at when there is something to do."""
+        def said():
+            machine.command("qom-set", path=DEVICE, property="rate-limit", value=0)
+            return words in machine.qemu_output()
+
+        self.until(f"it is said: {words}", said)
+
     def test_removed_and_passed_again(self):
         path, other = self.scratch("vm.ddl"), self.scratch("other.ddl")
         with self.passing(path, 1) as passed:
@@ -331,7 +340,7 @@ class Passed(Passing):
         machine.log_file = path
         self.good(machine)
         os.unlink(path)
-        self.until("it is noticed", lambda: "'/dev/fdset/1' was removed" in machine.qemu_output())
+        self.until_said(machine, "'/dev/fdset/1' was removed")
         old = [entry["fd"] for entry in machine.command("query-fdsets")[0]["fds"]]
         fd = os.open(other, os.O_RDWR | os.O_CREAT, 0o600)
         machine.qmp.send_fd_scm(fd)
@@ -339,7 +348,7 @@ class Passed(Passing):
         os.close(fd)
         for one in old:
             machine.command("remove-fd", **{"fdset-id": 1, "fd": one})
-        self.until("it goes on there", lambda: "a new log was created" in machine.qemu_output())
+        self.until_said(machine, "a new log was created")
         machine.log_file = other
         machine.texts, machine.good = [], set()
         self.served(machine)
@@ -365,21 +374,26 @@ class Confined(Passing):
         self.ends_clean(machine)
         self.assertEqual(machine.qemu_output(), "")
 
-    def root(self):
-        """A root directory where nobody may create files."""
+    def without_rights(self):
+        """The options for the user nobody and a root directory where that one may create files; and
+        the directory."""
         root = self.scratch("root")
         os.mkdir(root)
         nobody = pwd.getpwnam("nobody")
         os.chown(root, nobody.pw_uid, nobody.pw_gid)
-        return root
+        options = subprocess.run([qemu_command()[0], "--help"], check=True, text=True,
+                                 stdout=subprocess.PIPE, env=qemu_environment()).stdout
+        if "\n-runas " in options:
+            return ["-runas", "nobody", "-chroot", root], root
+        return ["-run-with", f"user=nobody,chroot={root}"], root
 
     def test_another_user_and_root(self):
         """The log was opened before."""
         path = self.scratch("vm.ddl")
-        machine = self.machine("size=2M,ioeventfd=off", log=path,
-                               args=["-runas", "nobody", "-chroot", self.root()])
+        options, root = self.without_rights()
+        machine = self.machine("size=2M,ioeventfd=off", log=path, args=options)
         proc = f"/proc/{machine.process.pid}"
-        self.assertEqual(os.stat(f"{proc}/root").st_ino, os.stat(self.scratch("root")).st_ino)
+        self.assertEqual(os.stat(f"{proc}/root").st_ino, os.stat(root).st_ino)
         with open(f"{proc}/status", encoding="ascii") as file:
             self.assertIn(f"\nUid:\t{pwd.getpwnam('nobody').pw_uid}\t", file.read())
         self.assertEqual(os.stat(path).st_uid, 0)
@@ -390,9 +404,9 @@ class Confined(Passing):
     def test_plugged_in_as_another_user(self):
         """By a path below its root; and passed, where it may not open the file and has no /proc."""
         path = self.scratch("vm.ddl")
-        root = self.root()
+        options, root = self.without_rights()
         with self.passing(path, 1) as passed:
-            machine = self.started(Plugged, passed, "-runas", "nobody", "-chroot", root)
+            machine = self.started(Plugged, passed, *options)
         self.refused(machine, path, "does not exist", file=path)
         self.must_plug(machine, "/new.ddl", size=2 * MIB)
         self.opened(machine)

@@ -128,6 +128,7 @@ refusal (const GError *error)
     case DDEBUG_LOG_ERROR_DAMAGED:
       return "damaged";
     case DDEBUG_LOG_ERROR_SPACE:
+    case DDEBUG_LOG_ERROR_LIMIT:
       return "space";
     default:
       return error->message;
