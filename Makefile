@@ -50,6 +50,7 @@ help:
 	@echo 'make check-stress    check models of the memory barriers; stress the rings for minutes, outside and inside a guest'
 	@echo 'make check-crash-guests  kill guests, QEMU and the tool, 200 times for each cause (1-2 hours); DDEBUG_DEATHS=5; resumes'
 	@echo 'make check-debug-kernel  run the modules in kernels with KASAN, lockdep, KCSAN (1-2 hours)'
+	@echo 'make check-mutants   break the sources at random and count what the tests notice (hours); MUTANTS=40 SEED=1 AREAS="codec ring"; resumes'
 	@echo 'make check-damage    read a log with every single bit flipped, and truncated to every length'
 	@echo 'make fuzz            fuzz the tool; FUZZ_SECONDS=10 per target and fuzzer'
 	@echo 'make fuzz-long       fuzz until FUZZ_TOTAL=100000000 executions are reached (an hour or more)'
@@ -176,6 +177,7 @@ include tests/fuzz/fuzz.mk
 include tests/ring/ring.mk
 include tests/readers/readers.mk
 include tests/log/log.mk
+include tests/mutants/mutants.mk
 include tests/debug-kernel/debug-kernel.mk
 include tests/libvirt/libvirt.mk
 .PHONY: venv run-demo run-shell $(CHECKS)

@@ -6,8 +6,10 @@
 #include <linux/cpu.h>
 #include <linux/export.h>
 #include <linux/list.h>
+#include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
+#include <linux/sched.h>
 #include <linux/smp.h>
 #include <linux/string.h>
 #include "ddebug_attach.h"
@@ -16,6 +18,7 @@
 #include "ddebug_kick.h"
 #include "ddebug_kmsg.h"
 #include "ddebug_record.h"
+#include "ddebug_ring.h"
 #include "ddebug_ring_swap.h"
 
 static u64 ddebug_instance;
@@ -85,7 +88,7 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	 * read before them.  So each CPU runs the handler once.
 	 */
 	ddebug_work_all();
-	ddebug_kmsg_for_host(t->kmsg);
+	ddebug_kmsg_for_host(t->kmsg, t->log_id);
 	return 0;
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_attach);
@@ -104,7 +107,7 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	struct ddebug_transport *old;
 	LIST_HEAD(gone);
 
-	ddebug_kmsg_for_host(false);
+	ddebug_kmsg_for_host(false, 0);
 	ddebug_rings_lock();
 	old = ddebug_transport_lock();
 	if (old == t) {
@@ -114,8 +117,9 @@ void ddebug_transport_detach(struct ddebug_transport *t)
 	ddebug_rings_unshare(t, &gone);
 	ddebug_transport_unlock();
 	ddebug_rings_unlock();
-	/* wait for handlers that have seen it */
+	/* wait for handlers that have seen it, and for who finds a ring of the device's retired */
 	synchronize_rcu();
+	ddebug_wait_idle();
 	ddebug_rings_free_gone(&gone);
 }
 EXPORT_SYMBOL_GPL(ddebug_transport_detach);
@@ -151,3 +155,37 @@ out:
 	ddebug_transport_unlock();
 }
 EXPORT_SYMBOL_GPL(ddebug_stream_returned);
+
+/**
+ * ddebug_own_begin() - start of the transport's own work in this task
+ *
+ * Until ddebug_own_end(), messages of this task are counted and dropped: otherwise
+ * the transport would record its own work.  The caller serialises: one task at a time.
+ *
+ * Context: Process.
+ */
+void ddebug_own_begin(void)
+{
+	ddebug_own_start = current->start_time;
+	WRITE_ONCE(ddebug_own_task, current);
+	barrier();	/* only this task compares it with itself */
+}
+EXPORT_SYMBOL_GPL(ddebug_own_begin);
+
+/**
+ * ddebug_own_end() - end of what ddebug_own_begin() started
+ *
+ * Tells the host what was dropped.
+ *
+ * Context: Process.
+ */
+void ddebug_own_end(void)
+{
+	barrier();
+	WRITE_ONCE(ddebug_own_task, NULL);
+	preempt_disable();
+	if (ddebug_own_dropped && ddebug_ring_drop(ddebug_own_dropped))
+		ddebug_own_dropped = 0;
+	preempt_enable();
+}
+EXPORT_SYMBOL_GPL(ddebug_own_end);

@@ -13,5 +13,7 @@ void ddebug_transport_detach(struct ddebug_transport *t);
 void ddebug_stream_returned(struct ddebug_stream *s);
 u64 ddebug_rb_instance(void);
 void ddebug_attach_init(void);
+void ddebug_own_begin(void);
+void ddebug_own_end(void);
 
 #endif /* _DDEBUG_ATTACH_H */

@@ -49,7 +49,8 @@
  * Architectures other than x86-64 have other instructions: there, no callsite is
  * reported as one that cannot be recorded, and hex dumps are not recorded.
  *
- * Everything but ddebug_callsite_at() is called with control_lock.
+ * Everything but ddebug_callsite_at() and ddebug_callsite_format() is called with
+ * control_lock.
  */
 #include <linux/hash.h>
 #include <linux/jump_label.h>
@@ -61,6 +62,9 @@
 #include <linux/string.h>
 #include <linux/uaccess.h>
 #include "ddebug_callsite.h"
+
+/* Bytes of a format that are copied at a time; divides the size of a page. */
+#define FORMAT_PIECE	64
 
 #ifdef DDEBUG_CALLSITE_CODE
 
@@ -381,3 +385,36 @@ const char *ddebug_callsite_obstacle(const struct _ddebug *d)
 }
 
 #endif /* DDEBUG_CALLSITE_CODE */
+
+/**
+ * ddebug_callsite_format() - copy the format of a callsite, if it is still there
+ * @d: the callsite
+ * @buf: zero-terminated afterwards
+ * @size: of @buf; what is longer is cut
+ *
+ * A format may have gone before its callsite: with the __init data of its module, or as
+ * the buffer that it was in.
+ *
+ * Context: Process.
+ * Return: false if there is none; @buf is "" then.
+ */
+bool ddebug_callsite_format(const struct _ddebug *d, char *buf, size_t size)
+{
+	const char *from = d->format;
+	size_t at = 0, n;
+
+	while (at < size - 1) {
+		/* its last page may be followed by none */
+		n = min_t(size_t, size - 1 - at, FORMAT_PIECE - (unsigned long)from % FORMAT_PIECE);
+		if (copy_from_kernel_nofault(buf + at, from, n)) {
+			buf[0] = '\0';
+			return false;
+		}
+		if (memchr(buf + at, '\0', n))
+			return true;
+		from += n;
+		at += n;
+	}
+	buf[at] = '\0';
+	return true;
+}

@@ -30,4 +30,6 @@ static inline const char *ddebug_callsite_obstacle(const struct _ddebug *d)
 
 #endif
 
+bool ddebug_callsite_format(const struct _ddebug *d, char *buf, size_t size);
+
 #endif /* _DDEBUG_CALLSITE_H */

@@ -47,6 +47,11 @@
 #define DDEBUG_LINE_SIZE	(1024 - 32)
 #endif
 
+/* What splice() does by means of read_iter(): it used to read into the pipe itself. */
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define copy_splice_read	generic_file_splice_read
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 11, 0)
 
 /**

@@ -13,6 +13,7 @@
 #include <linux/seq_file.h>
 #include "ddebug_cpu.h"
 #include "ddebug_kick.h"
+#include "ddebug_ring.h"
 #include "ddebug_ring_mem.h"
 #include "ddebug_ring_swap.h"
 #include "ddebug_transport.h"
@@ -206,7 +207,7 @@ int __init ddebug_cpu_init(void)
 	err = ddebug_ring_check_param();
 	if (err)
 		return err;
-	ddebug_kick_init();
+	ddebug_kick_init(ddebug_ring_drop);
 	err = cpuhp_setup_state(CPUHP_BP_PREPARE_DYN, "ddebug_rb:prepare",
 				ddebug_cpu_prepare, ddebug_cpu_dead);
 	if (err < 0)

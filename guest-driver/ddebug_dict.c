@@ -66,6 +66,7 @@
 #ifdef CONFIG_X86_64
 #include <asm/pgtable.h>
 #endif
+#include "ddebug_callsite.h"
 #include "ddebug_dict.h"
 #include "ddebug_pack.h"
 #include "ddebug_record.h"
@@ -84,6 +85,7 @@ struct ddebug_entry {
 	struct list_head list;		/* ddebug_entry_list, by id */
 	u32 hash;
 	u32 id;
+	bool noted;			/* ddebug_dict_note() */
 	struct ddebug_program *program;	/* NULL: its messages are text */
 	struct ddebug_callsite wire;	/* with its strings */
 };
@@ -133,22 +135,28 @@ struct ddebug_strings {
 	u16 flags;
 };
 
-/* @fmt: what messages come with; NULL: the descriptor's own format. */
-static void ddebug_strings_get(struct ddebug_strings *st, const struct _ddebug *d, const char *fmt)
+/*
+ * @fmt: what messages come with; NULL: the descriptor's own format.  Return false if the
+ * latter is gone; it counts as "".  Valid as long as the mutex is held.
+ */
+static bool ddebug_strings_get(struct ddebug_strings *st, const struct _ddebug *d, const char *fmt)
 {
 	static const u16 max[DDEBUG_NR_STRINGS] = {
 		[DDEBUG_MODULE] = DDEBUG_MODULE_MAX,
 		[DDEBUG_FUNCTION] = DDEBUG_FUNCTION_MAX,
 		[DDEBUG_FILE] = DDEBUG_FILE_MAX,
 	};
+	static char format[DDEBUG_CALLSITE_MAX];
 	size_t left = DDEBUG_CALLSITE_MAX - sizeof(struct ddebug_callsite);
+	bool found = ddebug_callsite_format(d, format, sizeof(format));
 	unsigned int i;
 
+	lockdep_assert_held(&ddebug_dict_mutex);
 	st->s[DDEBUG_MODULE] = d->modname;
 	st->s[DDEBUG_FUNCTION] = d->function;
 	st->s[DDEBUG_FILE] = d->filename;
-	st->s[DDEBUG_FORMAT] = d->format;
-	st->s[DDEBUG_PACKED_FORMAT] = fmt && strcmp(fmt, d->format) ? fmt : "";
+	st->s[DDEBUG_FORMAT] = format;
+	st->s[DDEBUG_PACKED_FORMAT] = fmt && strcmp(fmt, format) ? fmt : "";
 	st->flags = 0;
 	for (i = 0; i < ARRAY_SIZE(st->s); i++) {
 		size_t limit = max[i] ? max[i] : left;
@@ -161,6 +169,7 @@ static void ddebug_strings_get(struct ddebug_strings *st, const struct _ddebug *
 		st->len[i] = len;
 		left -= len;
 	}
+	return found;
 }
 
 static u32 ddebug_strings_hash(const struct ddebug_strings *st, u32 line)
@@ -343,9 +352,11 @@ int ddebug_dict_add(const struct _ddebug *d)
 	struct ddebug_map *m;
 	int err = 0;
 
-	ddebug_strings_get(&st, d, NULL);
 	mutex_lock(&ddebug_dict_mutex);
 	m = ddebug_map_find(d);
+	/* a format that is gone is not a new one */
+	if (!ddebug_strings_get(&st, d, NULL) && m)
+		goto out;
 	if (m && ddebug_entry_is(m->entry, &st, d->lineno))
 		goto out;
 
@@ -371,6 +382,28 @@ int ddebug_dict_add(const struct _ddebug *d)
 out:
 	mutex_unlock(&ddebug_dict_mutex);
 	return err;
+}
+
+/**
+ * ddebug_dict_note() - note a callsite as one that cannot be recorded
+ * @d: a callsite with 'r'
+ *
+ * Context: Process, with ddebug_lock held.  Sleeps.
+ * Return: Whether it was not noted before, also with another load of its module.
+ */
+bool ddebug_dict_note(const struct _ddebug *d)
+{
+	struct ddebug_map *m;
+	bool first = false;
+
+	mutex_lock(&ddebug_dict_mutex);
+	m = ddebug_map_find(d);
+	if (m) {
+		first = !m->entry->noted;
+		m->entry->noted = true;
+	}
+	mutex_unlock(&ddebug_dict_mutex);
+	return first;
 }
 
 /**

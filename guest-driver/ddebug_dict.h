@@ -15,6 +15,7 @@ struct seq_file;
 int ddebug_dict_init(void);
 void ddebug_dict_exit(void);
 int ddebug_dict_add(const struct _ddebug *d);
+bool ddebug_dict_note(const struct _ddebug *d);
 int ddebug_dict_announce(void);
 int ddebug_dict_announce_all(struct ddebug_transport *t);
 int ddebug_dict_announce_new(struct ddebug_transport *t);

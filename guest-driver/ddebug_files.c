@@ -25,7 +25,9 @@
 #include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/seq_file.h>
+#include <linux/splice.h>
 #include <linux/uaccess.h>
+#include "ddebug_compat.h"
 #include "ddebug_files.h"
 #include "ddebug_line.h"
 #include "ddebug_pipe.h"
@@ -158,7 +160,8 @@ static ssize_t ddebug_trace_write(struct file *file, const char __user *from, si
 static const struct file_operations ddebug_trace_fops = {
 	.owner = THIS_MODULE,
 	.open = ddebug_trace_open,
-	.read = seq_read,
+	.read_iter = seq_read_iter,
+	.splice_read = copy_splice_read,
 	.write = ddebug_trace_write,
 	.llseek = ddebug_trace_llseek,
 	.release = ddebug_trace_release,
@@ -261,10 +264,17 @@ void __init ddebug_files_init(void)
 
 	if (!dir)
 		return;
-	ddebug_files[0] = debugfs_create_file("trace", 0644, dir, NULL, &ddebug_trace_fops);
-	ddebug_files[1] = debugfs_create_file("trace_pipe", 0444, dir, NULL, &ddebug_pipe_fops);
-	ddebug_files[2] = debugfs_create_file("rb_size_kb", 0644, dir, NULL, &ddebug_ring_size_fops);
-	ddebug_files[3] = debugfs_create_file("log_size_kb", 0644, dir, NULL, &ddebug_log_size_fops);
+	/*
+	 * Modes as in tracefs: debugfs may be mounted for others than root, and messages are
+	 * not for everybody.  Of the operations that debugfs puts its own in place of, none is
+	 * splice(), so these two have ours; they need no guard against removal, since an open
+	 * file holds the module.
+	 */
+	ddebug_files[0] = debugfs_create_file_unsafe("trace", 0640, dir, NULL, &ddebug_trace_fops);
+	ddebug_files[1] = debugfs_create_file_unsafe("trace_pipe", 0440, dir, NULL,
+						     &ddebug_pipe_fops);
+	ddebug_files[2] = debugfs_create_file("rb_size_kb", 0640, dir, NULL, &ddebug_ring_size_fops);
+	ddebug_files[3] = debugfs_create_file("log_size_kb", 0640, dir, NULL, &ddebug_log_size_fops);
 	dput(dir);
 }
 

@@ -91,6 +91,8 @@
 #include <linux/moduleparam.h>
 #include <linux/mutex.h>
 #include <linux/notifier.h>
+#include <linux/percpu.h>
+#include <linux/rculist.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/seq_file.h>
@@ -103,6 +105,7 @@
 #include "ddebug_dict.h"
 #include "ddebug_emit.h"
 #include "ddebug_hook.h"
+#include "ddebug_kick.h"
 #include "ddebug_kmsg.h"
 #include "ddebug_query.h"
 
@@ -162,6 +165,7 @@ static unsigned int nr_r;	/* callsites with 'r', when they were last walked */
 static unsigned long set_count;	/* how many times callsites got 'r' */
 static struct {
 	unsigned int count;	/* callsites that got 'r' and are not recorded */
+	bool new;		/* one of them has not been reported yet */
 	char first[80];
 } uncaptured;			/* what ddebug_say_uncaptured() has to report */
 static bool missed_said;
@@ -376,6 +380,51 @@ void ddebug_hex_dump(const char *level, const char *prefix, int prefix_type,
  * The kprobe handlers
  */
 
+/*
+ * The kernel calls the handlers of one address beginning with the youngest probe, up to one
+ * that changes the instruction pointer.  So the probes that others have registered before
+ * ours, by perf or BPF for instance, would miss what ours takes: they are called from
+ * here.  Return true if one of them has changed the instruction pointer.
+ *
+ * The list's head is in a struct kprobe as well, the one that is in the kernel's table.  It
+ * leaves that before it is freed, and might be called then, once.
+ */
+static DEFINE_PER_CPU(bool, ddebug_passing_on);
+
+static bool ddebug_pass_on(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct kprobe *other = kp;
+	bool taken = false;
+
+	if (likely(list_empty(&kp->list)))
+		return false;
+	__this_cpu_write(ddebug_passing_on, true);
+	while (!taken) {
+		struct hlist_node **hashed;
+
+		other = list_entry_rcu(other->list.next, struct kprobe, list);
+		hashed = READ_ONCE(other->hlist.pprev);
+		if (other == kp || (hashed && hashed != LIST_POISON2))
+			break;
+		if (other->pre_handler && !kprobe_disabled(other))
+			taken = other->pre_handler(other, regs);
+	}
+	__this_cpu_write(ddebug_passing_on, false);
+	return taken;
+}
+
+/* Go to our function instead. */
+static int ddebug_take(struct kprobe *kp, struct pt_regs *regs)
+{
+	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
+
+	if (unlikely(__this_cpu_read(ddebug_passing_on)))
+		return 0;
+	if (!ddebug_pass_on(kp, regs))
+		instruction_pointer_set(regs, h->instead);
+	return 1;
+}
+
 static int ddebug_print_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
@@ -385,8 +434,7 @@ static int ddebug_print_hit(struct kprobe *kp, struct pt_regs *regs)
 		return 0;
 	if (regs_get_kernel_argument(regs, h->fmt_arg) == (unsigned long)pass_fmt)
 		return 0;
-	instruction_pointer_set(regs, h->instead);
-	return 1;
+	return ddebug_take(kp, regs);
 }
 
 #ifdef DDEBUG_CALLSITE_CODE
@@ -407,7 +455,6 @@ static bool ddebug_is_hex_dump_of(const struct _ddebug *d, const char *level,
 
 static int ddebug_hex_dump_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
 	const struct _ddebug *d;
 
 	/* at a function's entry the return address is on top of the stack */
@@ -417,8 +464,7 @@ static int ddebug_hex_dump_hit(struct kprobe *kp, struct pt_regs *regs)
 	if (!ddebug_is_hex_dump_of(d, (void *)regs_get_kernel_argument(regs, 0),
 				   (void *)regs_get_kernel_argument(regs, 1)))
 		return 0;
-	instruction_pointer_set(regs, h->instead);
-	return 1;
+	return ddebug_take(kp, regs);
 }
 NOKPROBE_SYMBOL(ddebug_is_hex_dump_of);
 NOKPROBE_SYMBOL(ddebug_hex_dump_hit);
@@ -427,25 +473,20 @@ NOKPROBE_SYMBOL(ddebug_hex_dump_hit);
 
 static int ddebug_control_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
-
 	if (READ_ONCE(stock_caller) == current)
 		return 0;
-	instruction_pointer_set(regs, h->instead);
-	return 1;
+	return ddebug_take(kp, regs);
 }
 
 static int ddebug_show_hit(struct kprobe *kp, struct pt_regs *regs)
 {
-	const struct ddebug_hook *h = container_of(kp, struct ddebug_hook, kp);
 	const void *p = (void *)regs_get_kernel_argument(regs, 1);
 
 	if (p == SEQ_START_TOKEN || !(((struct _ddebug *)p)->flags & FLAG_R))
 		return 0;
 	if (READ_ONCE(show_caller) == current)
 		return 0;
-	instruction_pointer_set(regs, h->instead);
-	return 1;
+	return ddebug_take(kp, regs);
 }
 
 static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
@@ -453,6 +494,8 @@ static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
 {
 }
 
+NOKPROBE_SYMBOL(ddebug_pass_on);
+NOKPROBE_SYMBOL(ddebug_take);
 NOKPROBE_SYMBOL(ddebug_print_hit);
 NOKPROBE_SYMBOL(ddebug_control_hit);
 NOKPROBE_SYMBOL(ddebug_show_hit);
@@ -671,25 +714,30 @@ static bool ddebug_take_apart(struct ddebug_control_line *l, char *line, size_t 
 }
 
 /*
- * Describe @d, the callsite being visited, as far as queries may ask.  The names
- * are valid until the next call.
+ * Describe @d, the callsite being visited, as far as queries may ask.  The names and
+ * the format are valid until the next call.
  */
 static void ddebug_describe(struct ddebug_site *site, struct _ddebug *d)
 {
+	static char format[LINE_MAX];
 	struct ddebug_control_line l;
+	struct _ddebug shown = *d;
 
+	ddebug_callsite_format(d, format, sizeof(format));
 	*site = (struct ddebug_site) {
 		.module = d->modname,
 		.function = d->function,
 		.file = d->filename,
 		.shown_file = d->filename,
-		.format = d->format,
+		.format = format,
 		.line = d->lineno,
 		.classed = d->class_id != _DPRINTK_CLASS_DFLT,
 	};
 
+	/* a format may be gone, so it is not shown */
+	shown.format = "";
 	walk.m.count = 0;
-	if (stock_show(&walk.m, d) || seq_has_overflowed(&walk.m) ||
+	if (stock_show(&walk.m, &shown) || seq_has_overflowed(&walk.m) ||
 	    !ddebug_take_apart(&l, walk.m.buf, walk.m.count, d))
 		return;
 
@@ -867,6 +915,7 @@ static int ddebug_arm_print(void)
 		if (rc)
 			return rc;
 	}
+	ddebug_kmsg_watch_suppressed(true);
 	return 0;
 }
 
@@ -896,25 +945,14 @@ static void ddebug_check_probes(void)
 			nr_r);
 }
 
-static long ddebug_nothing(void *unused)
-{
-	return 0;
-}
-
 /*
  * Wait for tasks, as explained at the top.  synchronize_rcu_tasks() leaves out the
- * idle tasks; work on their CPU makes them give it up.  A CPU that is going down
- * is down before cpus_read_lock() returns, so none is left out.
+ * idle tasks, and so does not wait for them.
  */
 static void ddebug_quiesce(void)
 {
-	int cpu;
-
 	synchronize_rcu_tasks();
-	cpus_read_lock();
-	for_each_online_cpu(cpu)
-		work_on_cpu(cpu, ddebug_nothing, NULL);
-	cpus_read_unlock();
+	ddebug_wait_idle();
 }
 
 static bool ddebug_print_wanted(void)
@@ -962,9 +1000,11 @@ static void ddebug_maintain(struct work_struct *work)
 	ddebug_quiesce();
 
 	mutex_lock(&control_lock);
-	if (count == set_count)
+	if (count == set_count) {
 		for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
 			ddebug_disarm(&print_hooks[i]);
+		ddebug_kmsg_watch_suppressed(false);
+	}
 	mutex_unlock(&control_lock);
 }
 
@@ -988,21 +1028,26 @@ static void ddebug_note_uncaptured(struct _ddebug *d)
 {
 	struct ddebug_site site;
 
-	if (!ddebug_callsite_obstacle(d) || uncaptured.count++)
+	if (!ddebug_callsite_obstacle(d))
+		return;
+	uncaptured.new |= ddebug_dict_note(d);
+	if (uncaptured.count++)
 		return;
 	ddebug_describe(&site, d);
 	scnprintf(uncaptured.first, sizeof(uncaptured.first), "%s:%u",
 		  site.shown_file, site.line);
 }
 
+/* Not again for those that have been reported. */
 static void ddebug_say_uncaptured(void)
 {
 	lockdep_assert_held(&control_lock);
-	if (uncaptured.count)
+	if (uncaptured.new)
 		pr_notice("%u of the callsites given 'r' cannot be recorded, their messages go to the kernel log: %s%s; see dynamic_debug_rb/uncaptured in debugfs\n",
 			  uncaptured.count, uncaptured.first,
 			  uncaptured.count > 1 ? ", ..." : "");
 	uncaptured.count = 0;
+	uncaptured.new = false;
 }
 
 /*
@@ -1585,6 +1630,7 @@ void ddebug_hook_stop(void)
 
 	/* ... and then left what is behind it. */
 	ddebug_unregister(print_hooks, ARRAY_SIZE(print_hooks));
+	ddebug_kmsg_watch_suppressed(false);
 	ddebug_quiesce();
 
 	kfree(walk.m.buf);

@@ -56,6 +56,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/smp.h>
+#include <linux/stop_machine.h>
 #include "ddebug_kick.h"
 #include "ddebug_transport.h"
 
@@ -69,6 +70,9 @@ DEFINE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
  * is set, the handler runs as it does with a transport.
  */
 static void (*ddebug_listener)(void);
+
+/* Counts messages as dropped: ddebug_ring_drop(), which is built on this file. */
+static bool (*ddebug_drop)(unsigned long n);
 
 /* Has a stream of @c before @i that shares a queue with it been notified? */
 static bool ddebug_kick_was_notified(const struct ddebug_cpu *c, unsigned long notified, u8 i)
@@ -91,7 +95,8 @@ static unsigned long ddebug_kick_scan(struct ddebug_cpu *c)
 		struct ddebug_ring *r = c->ring[i];
 		u64 head;
 
-		if (!r || !READ_ONCE(r->stream.posted))
+		/* pairs with ddebug_post_stream(): then ->queue is set */
+		if (!r || !smp_load_acquire(&r->stream.posted))
 			continue;
 		head = le64_to_cpu(READ_ONCE(r->hdr->head));
 		if (head == r->seen)
@@ -120,6 +125,21 @@ static void ddebug_kick_notify(struct ddebug_cpu *c, struct ddebug_transport *t,
 		}
 		notified |= BIT(i);
 	}
+}
+
+/*
+ * Count what the handler has dropped in this context's stream.  That requests no work, or
+ * it would never end; the device finds it while it is awake, or when it wakes next.
+ */
+static void ddebug_work_dropped(void)
+{
+	unsigned long n;
+
+	if (likely(!this_cpu_read(ddebug_cpu.own_dropped)))
+		return;
+	n = this_cpu_xchg(ddebug_cpu.own_dropped, 0);
+	if (!ddebug_drop(n))
+		this_cpu_add(ddebug_cpu.own_dropped, n);
 }
 
 /*
@@ -152,6 +172,7 @@ static void ddebug_work(struct ddebug_cpu *c)
 			listener();
 		barrier();
 		WRITE_ONCE(c->own_level, level);
+		ddebug_work_dropped();
 	}
 	rcu_read_unlock();
 	preempt_enable();
@@ -273,7 +294,8 @@ void ddebug_kick_dying(struct ddebug_ring *r)
 	virt_mb();
 	rcu_read_lock();
 	t = rcu_dereference(ddebug_attached);
-	if (t && READ_ONCE(r->stream.posted))
+	/* pairs with ddebug_post_stream() */
+	if (t && smp_load_acquire(&r->stream.posted))
 		t->ops->notify(t, &r->stream);
 	rcu_read_unlock();
 }
@@ -321,15 +343,37 @@ void ddebug_kick_listen(void (*listener)(void))
 	cpus_read_unlock();
 }
 
+static int ddebug_nothing(void *unused)
+{
+	return 0;
+}
+
+/**
+ * ddebug_wait_idle() - wait until the idle tasks have left what they are in
+ *
+ * What runs with preemption off is over when synchronize_rcu() returns, except for an
+ * idle task that RCU does not watch.  That gives up its CPU for the one task that precedes
+ * all others, also those that never give up theirs (SCHED_FIFO).
+ *
+ * Context: Process.  Sleeps; takes the CPU hotplug lock, so that CPUs that are going down
+ * are down before it returns.
+ */
+void ddebug_wait_idle(void)
+{
+	stop_machine(ddebug_nothing, NULL, NULL);
+}
+
 /**
  * ddebug_kick_init() - prepare the work of all CPUs
+ * @drop: ddebug_ring_drop()
  *
  * Context: Process, before any message.
  */
-void ddebug_kick_init(void)
+void ddebug_kick_init(bool (*drop)(unsigned long n))
 {
 	unsigned int cpu;
 
+	ddebug_drop = drop;
 	for_each_possible_cpu(cpu) {
 		struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
 

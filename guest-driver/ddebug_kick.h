@@ -15,7 +15,7 @@
 
 DECLARE_PER_CPU(struct ddebug_cpu, ddebug_cpu);
 
-void ddebug_kick_init(void);
+void ddebug_kick_init(bool (*drop)(unsigned long n));
 void ddebug_kick_exit(void);
 void ddebug_kick_arm(struct ddebug_cpu *c, u8 context, u64 time, bool half);
 void ddebug_kick_active(void);
@@ -25,6 +25,7 @@ void ddebug_kick_dying(struct ddebug_ring *r);
 void ddebug_kick_listen(void (*listener)(void));
 void ddebug_work_on(unsigned int cpu);
 void ddebug_work_all(void);
+void ddebug_wait_idle(void);
 
 /*
  * Is this context inside the transport's work?  @c is this CPU's, @level the

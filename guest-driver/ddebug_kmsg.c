@@ -11,21 +11,34 @@
  * kernel prints just before it hangs is recorded as well.  A message that has both 'p'
  * and 'r' is recorded once: ddebug_kmsg_mute().
  *
- * What was printed before (since boot, for example) is copied from the kernel's log
- * when recording starts.  A line that is printed at that moment may be recorded twice.
+ * What was printed before is copied from the kernel's log when recording starts:
+ * since boot, or, if the host's log is the one that has had the lines before
+ * (kmsg_log), from where recording stopped (kmsg_seq).  A line that is printed at
+ * the moment of starting or stopping may be recorded twice.
+ *
+ * What is suppressed
+ * ------------------
+ * Callsites may limit their rate (pr_debug_ratelimited() and such).  What that suppresses is
+ * counted in one line of the kernel's log, "FUNCTION: 12 callbacks suppressed", by a function
+ * that prints little else.  Without that line recorded messages would seem to be complete.
+ * So while callsites have 'r' a kprobe at that function recognises it.
  *
  * The tail
  * --------
  * A dying kernel's last lines may have been printed before recording started, or may
  * not be wanted otherwise.  So they are copied from its log once they are complete:
- * ddebug_death.c explains when that is.
+ * ddebug_death.c explains when that is.  If all of the log has been recorded as it was
+ * printed, it is not copied again; one line that was missed is reason enough to copy.
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/atomic.h>
 #include <linux/delay.h>
 #include <linux/kernel.h>
+#include <linux/kallsyms.h>
+#include <linux/kern_levels.h>
 #include <linux/kmsg_dump.h>
+#include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/preempt.h>
@@ -59,6 +72,15 @@ static DEFINE_MUTEX(kmsg_mutex);
 static bool kmsg_host;		/* the host wants it */
 static bool kmsg_on;		/* lines are recorded as they are printed */
 static struct tracepoint *printed_tp;
+
+/* Lines by their sequence numbers in the kernel's log. */
+static u64 kmsg_log;		/* id of the host's log that has those below kmsg_seq; 0: none */
+static u64 kmsg_seq;
+static u64 kmsg_host_log;	/* id of the log that lines go to now; 0: unknown */
+
+/* While kmsg_on: all is recorded that was printed before, and not all that is printed. */
+static bool kmsg_past_done;
+static bool kmsg_missed;
 
 static char tail_buf[DDEBUG_TAIL_MAX];
 static atomic_t tail_busy = ATOMIC_INIT(0);
@@ -130,19 +152,86 @@ void ddebug_kmsg_unmute(void)
 	preempt_enable();
 }
 
+/* The number that the next line of the kernel's log gets, or one before. */
+static u64 ddebug_kmsg_next(void)
+{
+	struct kmsg_dump_iter iter;
+
+	kmsg_dump_rewind(&iter);
+	return iter.next_seq;
+}
+
 /* Called with preemption off, in the printing context; @text does not end in a newline. */
 static void ddebug_kmsg_printed(void *unused, const char *text, size_t len)
 {
 	if (this_cpu_ptr(&ddebug_cpu)->muted & BIT(interrupt_context_level()))
 		return;
-	ddebug_emit_kmsg(0, text, len);
+	if (!ddebug_emit_kmsg(0, text, len))
+		WRITE_ONCE(kmsg_missed, true);
 }
 
 /*
- * Record what the kernel's log has already.  The rings are smaller than that, so the
- * host gets time to read; if it does not, the oldest lines are lost.
+ * What is suppressed
  */
-static void ddebug_kmsg_past(void)
+
+/* A function's name and a number. */
+#define DDEBUG_SUPPRESSED_MAX	(KSYM_NAME_LEN + 64)
+
+static const char suppressed_format[] = KERN_WARNING "%s: %d callbacks suppressed\n";
+static bool suppressed_watched;	/* the probe is registered */
+
+static int ddebug_suppressed_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	char text[DDEBUG_SUPPRESSED_MAX];
+	size_t len;
+
+	/* otherwise recorded when it is printed */
+	if (READ_ONCE(kmsg_on) ||
+	    strcmp((const char *)regs_get_kernel_argument(regs, 0), suppressed_format))
+		return 0;
+	len = scnprintf(text, sizeof(text), suppressed_format + strlen(KERN_WARNING),
+			(const char *)regs_get_kernel_argument(regs, 1),
+			(int)regs_get_kernel_argument(regs, 2));
+	ddebug_emit_kmsg(0, text, len - 1);
+	return 0;
+}
+
+static struct kprobe suppressed_probe;
+
+/**
+ * ddebug_kmsg_watch_suppressed() - record how many messages rate limits suppress, or not
+ * @on: there are callsites with 'r'
+ *
+ * Context: Process, one task at a time.  Sleeps.
+ */
+void ddebug_kmsg_watch_suppressed(bool on)
+{
+	int err;
+
+	if (on == suppressed_watched)
+		return;
+	suppressed_watched = on;
+	if (!on) {
+		unregister_kprobe(&suppressed_probe);
+		return;
+	}
+	suppressed_probe = (struct kprobe) {
+		.symbol_name = "_printk_deferred",
+		.pre_handler = ddebug_suppressed_hit,
+	};
+	err = register_kprobe(&suppressed_probe);
+	if (err) {
+		suppressed_watched = false;
+		pr_warn_once("cannot record how many messages rate limits suppress: no kprobe at %s, error %d\n",
+			     "_printk_deferred", err);
+	}
+}
+
+/*
+ * Record what the kernel's log has already, from the line @seq on.  The rings are smaller than
+ * that, so the host gets time to read; if it does not, the oldest lines are lost.
+ */
+static void ddebug_kmsg_past(u64 seq)
 {
 	unsigned int patience = DDEBUG_PAST_PATIENCE / DDEBUG_PAST_NAP;
 	char *line = kmalloc(DDEBUG_PAST_LINE_MAX, GFP_KERNEL);
@@ -154,6 +243,7 @@ static void ddebug_kmsg_past(void)
 		return;
 	}
 	kmsg_dump_rewind(&iter);
+	iter.cur_seq = max(iter.cur_seq, seq);
 	while (iter.cur_seq < iter.next_seq &&
 	       kmsg_dump_get_line(&iter, false, line, DDEBUG_PAST_LINE_MAX, &len)) {
 		while (patience && ddebug_ring_host_lagging()) {
@@ -163,6 +253,7 @@ static void ddebug_kmsg_past(void)
 		ddebug_emit_lines(0, line, len);
 	}
 	kfree(line);
+	WRITE_ONCE(kmsg_past_done, true);
 }
 
 /* Not exported by all kernels, but it can be found by its name. */
@@ -190,6 +281,8 @@ static void ddebug_kmsg_update(void)
 	if (on == kmsg_on)
 		return;
 	if (on) {
+		kmsg_past_done = false;
+		kmsg_missed = false;
 		err = ddebug_kmsg_hook();
 		if (err) {
 			pr_warn("cannot record the kernel's log: no tracepoint, error %d\n",
@@ -198,8 +291,11 @@ static void ddebug_kmsg_update(void)
 		}
 		WRITE_ONCE(kmsg_on, true);
 		ddebug_cpu_set_active(DDEBUG_ACTIVE_KMSG, true);
-		ddebug_kmsg_past();
+		ddebug_kmsg_past(kmsg_host_log && kmsg_host_log == kmsg_log ? kmsg_seq : 0);
 	} else {
+		/* first: what is printed meanwhile had better be recorded twice than not */
+		kmsg_seq = ddebug_kmsg_next();
+		kmsg_log = kmsg_host_log;
 		WRITE_ONCE(kmsg_on, false);
 		tracepoint_probe_unregister(printed_tp, ddebug_kmsg_printed, NULL);
 		tracepoint_synchronize_unregister();
@@ -210,13 +306,17 @@ static void ddebug_kmsg_update(void)
 /**
  * ddebug_kmsg_for_host() - set whether the host wants the kernel's log
  * @wanted: it does
+ * @log_id: identifies its log; 0: unknown
  *
  * Context: Process.  Sleeps; for at most two seconds if the host does not read.
  */
-void ddebug_kmsg_for_host(bool wanted)
+void ddebug_kmsg_for_host(bool wanted, u64 log_id)
 {
 	mutex_lock(&kmsg_mutex);
 	kmsg_host = wanted;
+	/* when stopping, it is still the one that has the lines */
+	if (wanted)
+		kmsg_host_log = log_id;
 	ddebug_kmsg_update();
 	mutex_unlock(&kmsg_mutex);
 }
@@ -256,7 +356,8 @@ void ddebug_kmsg_exit(void)
  * @r: the stream of this context, which is ours (ddebug_ring_disown())
  * @flags: why: DDEBUG_KMSG_F_OOPS or _PANIC
  *
- * As many as fit in half of the stream's ring.  If two CPUs oops at once, one of them
+ * As many as fit in half of the stream's ring; none if all have been recorded as they
+ * were printed.  If two CPUs oops at once, one of them
  * records: it is the same log.  A panic always does, once: an oops that was about to
  * record does not have these lines yet, and its own may come out garbled.
  *
@@ -267,6 +368,8 @@ void ddebug_kmsg_tail(const struct ddebug_ring *r, u32 flags)
 	struct kmsg_dump_iter iter;
 	size_t len;
 
+	if (READ_ONCE(kmsg_on) && READ_ONCE(kmsg_past_done) && !READ_ONCE(kmsg_missed))
+		return;
 	if (atomic_xchg(&tail_busy, 1) && !(flags & DDEBUG_KMSG_F_PANIC))
 		return;
 	kmsg_dump_rewind(&iter);

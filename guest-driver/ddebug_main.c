@@ -80,8 +80,8 @@ static int __init ddebug_init(void)
 
 	/* for information only: errors of debugfs are ignored */
 	ddebug_dir = debugfs_create_dir("dynamic_debug_rb", NULL);
-	debugfs_create_file("stats", 0444, ddebug_dir, NULL, &ddebug_stats_fops);
-	debugfs_create_file("uncaptured", 0444, ddebug_dir, NULL,
+	debugfs_create_file("stats", 0440, ddebug_dir, NULL, &ddebug_stats_fops);
+	debugfs_create_file("uncaptured", 0440, ddebug_dir, NULL,
 			    &ddebug_uncaptured_fops);
 	ddebug_files_init();
 	return 0;

@@ -44,8 +44,10 @@
 #include <linux/poll.h>
 #include <linux/sched/signal.h>
 #include <linux/slab.h>
-#include <linux/uaccess.h>
+#include <linux/splice.h>
+#include <linux/uio.h>
 #include <linux/wait.h>
+#include "ddebug_compat.h"
 #include "ddebug_kick.h"
 #include "ddebug_line.h"
 #include "ddebug_pipe.h"
@@ -142,12 +144,12 @@ static int ddebug_pipe_take(struct ddebug_message *m)
 }
 
 /* Return the bytes of messages copied; 0 if there are none; or -errno. */
-static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, char __user *to, size_t size)
+static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, struct iov_iter *to)
 {
 	size_t done = 0;
 	int got = 1;
 
-	while (done < size) {
+	while (iov_iter_count(to)) {
 		size_t n;
 
 		if (p->at == p->len) {
@@ -158,11 +160,10 @@ static ssize_t ddebug_pipe_some(struct ddebug_pipe *p, char __user *to, size_t s
 			p->at = 0;
 			cond_resched();
 		}
-		n = min(size - done, p->len - p->at);
-		n -= copy_to_user(to + done, p->buf + p->at, n);
+		n = copy_to_iter(p->buf + p->at, p->len - p->at, to);
 		p->at += n;
 		done += n;
-		if (p->at < p->len && done < size) {
+		if (p->at < p->len && iov_iter_count(to)) {
 			got = -EFAULT;
 			break;
 		}
@@ -182,17 +183,18 @@ static bool ddebug_pipe_is_pending(const struct ddebug_pipe *p)
 	return ddebug_pipe_is_rest(p) || ddebug_view_is_behind(consumed);
 }
 
-static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size, loff_t *pos)
+static ssize_t ddebug_pipe_read_iter(struct kiocb *iocb, struct iov_iter *to)
 {
+	struct file *file = iocb->ki_filp;
 	struct ddebug_pipe *p = file->private_data;
 	ssize_t got;
 
-	if (!size)
+	if (!iov_iter_count(to))
 		return 0;
 	for (;;) {
 		if (mutex_lock_interruptible(&p->lock))
 			return -ERESTARTSYS;
-		got = ddebug_pipe_some(p, to, size);
+		got = ddebug_pipe_some(p, to);
 		mutex_unlock(&p->lock);
 		if (got) {
 			if (ddebug_pipe_is_rest(p) && wq_has_sleeper(&waiting))
@@ -206,6 +208,15 @@ static ssize_t ddebug_pipe_read(struct file *file, char __user *to, size_t size,
 		if (got)
 			return got;
 	}
+}
+
+/* SPLICE_F_NONBLOCK is for both ends. */
+static ssize_t ddebug_pipe_splice_read(struct file *file, loff_t *pos, struct pipe_inode_info *pipe,
+				       size_t len, unsigned int flags)
+{
+	if ((flags & SPLICE_F_NONBLOCK) && !ddebug_pipe_is_pending(file->private_data))
+		return -EAGAIN;
+	return copy_splice_read(file, pos, pipe, len, flags);
 }
 
 static __poll_t ddebug_pipe_poll(struct file *file, struct poll_table_struct *wait)
@@ -249,7 +260,8 @@ static int ddebug_pipe_release(struct inode *inode, struct file *file)
 const struct file_operations ddebug_pipe_fops = {
 	.owner = THIS_MODULE,
 	.open = ddebug_pipe_open,
-	.read = ddebug_pipe_read,
+	.read_iter = ddebug_pipe_read_iter,
+	.splice_read = ddebug_pipe_splice_read,
 	.poll = ddebug_pipe_poll,
 	.release = ddebug_pipe_release,
 };

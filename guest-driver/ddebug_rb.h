@@ -47,7 +47,6 @@ struct ddebug_owner {
  * @reserve: position after everything ever touched
  * @seq: messages committed
  * @base: ns; of the sub-buffer that contains @head, if it has been started
- * @last: ns; time of the last message
  * @owner: the writer inside
  * @retired: replaced by another ring; no message may be started in it
  * @retained: the device was asked to return it and has not
@@ -73,7 +72,6 @@ struct ddebug_ring {
 	u64 reserve;
 	u64 seq;
 	u64 base;
-	u64 last;
 	struct ddebug_owner owner;
 	bool retired;
 	bool retained;
@@ -108,10 +106,13 @@ enum ddebug_armed {
  * @own_level: 1 + the context level in which this CPU is inside a kick
  * @muted: a bit for each context level whose printed text must not be
  *	recorded: ddebug_kmsg_mute()
+ * @stamp: ns; time of the last message, of any context; only grows
+ * @clock: ns; the clock when a message last read it, unless it had stepped back
  * @last_kick: ns; when work was last requested
  * @now: runs the kick handler at once
  * @lazy: runs the kick handler at the next tick, or at once without a tick
  * @own: messages dropped: produced by the transport's own work
+ * @own_dropped: those of the kick handler that no stream counts yet
  * @nostream: messages dropped: no stream
  * @works_now: times that @now was requested
  * @works_lazy: times that @lazy was requested
@@ -124,11 +125,14 @@ struct ddebug_cpu {
 	u8 armed;
 	u8 own_level;
 	u8 muted;
+	u64 stamp;
+	u64 clock;
 	u64 last_kick;
 	struct irq_work now;
 	struct irq_work lazy;
 
 	unsigned long own;
+	unsigned long own_dropped;
 	unsigned long nostream;
 	unsigned long works_now;
 	unsigned long works_lazy;

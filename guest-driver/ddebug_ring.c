@@ -89,6 +89,25 @@
  *   TEXT at 4128, len 136
  *   head = 4264
  *
+ * Time
+ * ----
+ * Readers sort messages of different streams by their time stamps, so the order of a CPU's
+ * messages is that of their stamps, over all four contexts, whatever the clock does: it
+ * may stand still (without a usable TSC, for a tick), and step back (over suspend, or after
+ * a migration of the VM).  A stamp is the clock's if that is above the CPU's last one, and
+ * one ns above that one otherwise.
+ *
+ *   load last; load clock; stamp = max(clock, last + 1); cmpxchg last -> stamp, or again
+ *
+ * The exchange is one instruction, so an interrupt comes before or after it, and needs
+ * no LOCK prefix.  If another context took a stamp after the load, the exchange fails
+ * and the message, which is later than that one, gets a greater stamp.  So stamps are
+ * unique within a CPU, and a message that begins after another has ended has the greater
+ * one.  tests/litmus/stamp.pml is a model of it.
+ *
+ * ->clamped counts messages that find the clock behind where one of their CPU found it
+ * before: it has stepped back.  A clock that stands still is not counted.
+ *
  * Reading (the device, and the guest's own readers: ddebug_view.c)
  * ----------------------------------------------------------------
  *   head = load-acquire; copy [pos, head); rmb; load reserve; anything below
@@ -228,17 +247,29 @@ static void ddebug_unclaim(struct ddebug_ring *r)
 	WRITE_ONCE(r->owner.task, NULL);
 }
 
-/* local_clock() may step back over suspend, or after a migration of the VM. */
-static u64 ddebug_time(struct ddebug_ring *r)
+/*
+ * The time stamp of a message in @r, which this writer has claimed: see "Time" at the top.
+ * @c is this CPU's.
+ */
+static __always_inline u64 ddebug_time(struct ddebug_cpu *c, struct ddebug_ring *r)
 {
+	/* loaded before the clock: what an interrupt stores from here on is no step back */
+	u64 clock = READ_ONCE(c->clock);
+	u64 last = READ_ONCE(c->stamp);
 	u64 now = local_clock();
+	u64 stamp, was;
 
-	if (unlikely(now < r->last)) {
-		now = r->last;
+	if (unlikely(now < clock))
 		ddebug_ring_count(&r->hdr->clamped);
+	else
+		WRITE_ONCE(c->clock, now);
+	for (;;) {
+		stamp = likely(now > last) ? now : last + 1;
+		was = this_cpu_cmpxchg(ddebug_cpu.stamp, last, stamp);
+		if (likely(was == last))
+			return stamp;
+		last = was;	/* of an interrupt, which came before this message */
 	}
-	r->last = now;
-	return now;
 }
 
 /* Nothing below @to may be touched before this. */
@@ -374,6 +405,19 @@ static noinline bool ddebug_slot_begin_anew(struct ddebug_slot *slot, struct dde
 	return ddebug_slot_begin(slot, sp);
 }
 
+/*
+ * Whoever is at work here counts what was dropped in its stream when it is done: the count
+ * becomes visible with a record, and would not be until then.
+ */
+static noinline void ddebug_count_own(const struct ddebug_cpu *c, u8 level)
+{
+	this_cpu_inc(ddebug_cpu.own);
+	if (READ_ONCE(c->own_level) == level + 1)
+		this_cpu_inc(ddebug_cpu.own_dropped);
+	else
+		ddebug_own_dropped++;	/* by one task only */
+}
+
 /**
  * ddebug_slot_begin() - claim this context's stream for one message
  * @slot: filled in
@@ -395,7 +439,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 		return false;
 	}
 	if (unlikely(ddebug_in_own_path(c, level))) {
-		this_cpu_inc(ddebug_cpu.own);
+		ddebug_count_own(c, level);
 		return false;
 	}
 	if (unlikely(READ_ONCE(r->owner.task))) {
@@ -411,7 +455,7 @@ bool ddebug_slot_begin(struct ddebug_slot *slot, unsigned long sp)
 
 	slot->ring = r;
 	slot->cpu = c;
-	slot->time = ddebug_time(r);
+	slot->time = ddebug_time(c, r);
 	if (unlikely(torn))
 		ddebug_pad_torn(r, slot->time);
 	slot->start = r->head;
@@ -441,6 +485,15 @@ void ddebug_slot_next(struct ddebug_slot *slot)
 	ddebug_slot_open(slot);
 }
 
+/* The writer's own copies follow to @end, where the records of @slot end. */
+static __always_inline void ddebug_slot_advance(const struct ddebug_slot *slot, u64 end)
+{
+	struct ddebug_ring *r = slot->ring;
+
+	r->base = slot->base;
+	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
+}
+
 /**
  * ddebug_slot_commit() - commit a message
  * @slot: whose record is complete but for its header
@@ -455,8 +508,7 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 	u64 end = ALIGN(slot->rec_pos + len, DDEBUG_REC_ALIGN);
 
 	ddebug_write_rec_hdr(&slot->rec->hdr, type, len, r->seq, slot->delta);
-	r->base = slot->base;
-	r->sub = end & (r->subbuf - 1) ? slot->sub : ddebug_next_sub(r, slot->sub);
+	ddebug_slot_advance(slot, end);
 	r->seq++;
 	ddebug_publish_head(r, end);
 	/* after head: never more than is committed */
@@ -464,6 +516,38 @@ void ddebug_slot_commit(struct ddebug_slot *slot, u16 type, size_t len)
 	ddebug_unclaim(r);
 
 	ddebug_kick(slot->cpu, r->context, slot->time, slot->half);
+}
+
+/**
+ * ddebug_ring_drop() - count messages of this context as dropped, and show that to readers
+ * @n: how many; they were produced while logging
+ *
+ * The device reads the counters of a stream with what it copies of it, so a record is
+ * committed: one without a message.  Nobody is notified.
+ *
+ * Context: Any, with preemption off, where a message could be recorded.
+ * Return: false if there is no stream, or it is being written: nothing was counted.
+ */
+bool ddebug_ring_drop(unsigned long n)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	struct ddebug_ring *r = c->ring[interrupt_context_level()];
+	struct ddebug_slot slot;
+	u64 end;
+
+	if (!r || READ_ONCE(r->owner.task) ||
+	    !ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)))
+		return false;
+	r = slot.ring;
+	WRITE_ONCE(r->hdr->recursed, cpu_to_le64(le64_to_cpu(r->hdr->recursed) + n));
+	/* a record is aligned, and does not end a sub-buffer: there is room for its header */
+	end = slot.start + sizeof(struct ddebug_rec_hdr);
+	ddebug_write_rec_hdr(ddebug_at(r, slot.sub, slot.start), DDEBUG_REC_PAD,
+			     sizeof(struct ddebug_rec_hdr), 0, sizeof(struct ddebug_rec_hdr));
+	ddebug_slot_advance(&slot, end);
+	ddebug_publish_head(r, end);
+	ddebug_unclaim(r);
+	return true;
 }
 
 /**
@@ -483,7 +567,7 @@ bool ddebug_ring_is_left(struct ddebug_ring *old)
 	if (READ_ONCE(o->task) == current &&
 	    !(READ_ONCE(o->known) && o->start != current->start_time))
 		return false;
-	ddebug_pad_torn(old, old->last);
+	ddebug_pad_torn(old, READ_ONCE(per_cpu(ddebug_cpu, old->cpu).stamp));
 	ddebug_unclaim(old);
 	return true;
 }

@@ -89,5 +89,6 @@ struct ddebug_ring *ddebug_ring_disown(void);
 void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_host_lagging(void);
 bool ddebug_ring_is_left(struct ddebug_ring *old);
+bool ddebug_ring_drop(unsigned long n);
 
 #endif /* _DDEBUG_RING_H */

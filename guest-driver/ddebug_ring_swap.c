@@ -63,7 +63,6 @@ static void ddebug_ring_continue(struct ddebug_ring *new, const struct ddebug_ri
 	new->reserve = pos;
 	new->sub = pos % new->size;
 	new->seq = old->seq;
-	new->last = old->last;
 	*new->hdr = *old->hdr;
 	new->hdr->head = cpu_to_le64(pos);
 	new->hdr->reserve = cpu_to_le64(pos);
@@ -313,8 +312,9 @@ void ddebug_rings_free_gone(struct list_head *gone)
 {
 	if (list_empty(gone))
 		return;
-	/* wait for readers of a CPU's previous ring */
+	/* wait for readers of a CPU's previous ring, and for who finds it retired */
 	synchronize_rcu();
+	ddebug_wait_idle();
 	ddebug_ring_free_all(gone);
 }
 

@@ -4,7 +4,6 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
-#include <linux/export.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
@@ -21,34 +20,7 @@ struct ddebug_transport __rcu *ddebug_attached;
 
 struct task_struct *ddebug_own_task;
 u64 ddebug_own_start;
-
-/**
- * ddebug_own_begin() - start of the transport's own work in this task
- *
- * Until ddebug_own_end(), messages of this task are counted and dropped: otherwise
- * the transport would record its own work.  The caller serialises: one task at a time.
- *
- * Context: Process.
- */
-void ddebug_own_begin(void)
-{
-	ddebug_own_start = current->start_time;
-	WRITE_ONCE(ddebug_own_task, current);
-	barrier();	/* only this task compares it with itself */
-}
-EXPORT_SYMBOL_GPL(ddebug_own_begin);
-
-/**
- * ddebug_own_end() - end of what ddebug_own_begin() started
- *
- * Context: Process.
- */
-void ddebug_own_end(void)
-{
-	barrier();
-	WRITE_ONCE(ddebug_own_task, NULL);
-}
-EXPORT_SYMBOL_GPL(ddebug_own_end);
+unsigned long ddebug_own_dropped;
 
 /**
  * ddebug_own_disown() - this task does not finish its work, should it have any
@@ -104,8 +76,9 @@ int ddebug_post_stream(struct ddebug_transport *t, struct ddebug_stream *s)
 			     s->id / VIRTIO_DDEBUG_NR_CTX);
 		return 0;
 	}
+	/* pairs with the kick handler's loads: what @post has set, @s->queue, comes first */
 	if (!err)
-		WRITE_ONCE(s->posted, true);
+		smp_store_release(&s->posted, true);
 	return err;
 }
 

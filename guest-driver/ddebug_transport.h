@@ -111,6 +111,7 @@ struct ddebug_transport_ops {
  * @kmsg: the host wants the kernel's log as well
  * @shm: the host offers memory that outlives it
  * @epoch: the device's answer to ATTACH; for shared memory
+ * @log_id: identifies the host's log, while attached; 0: unknown
  */
 struct ddebug_transport {
 	const struct ddebug_transport_ops *ops;
@@ -118,10 +119,9 @@ struct ddebug_transport {
 	bool kmsg;
 	bool shm;
 	u32 epoch;
+	u64 log_id;
 };
 
-void ddebug_own_begin(void);
-void ddebug_own_end(void);
 
 /*
  * Inside ddebug_rb.ko only.
@@ -140,5 +140,7 @@ void ddebug_own_disown(void);
 /* The task that does the transport's work; with its start time it is unique. */
 extern struct task_struct *ddebug_own_task;
 extern u64 ddebug_own_start;
+/* Messages of its work that no stream counts yet. */
+extern unsigned long ddebug_own_dropped;
 
 #endif /* _DDEBUG_TRANSPORT_H */

@@ -6,7 +6,8 @@
  * A stream is posted once and stays with the device until that is reset: the
  * device reads the ring while it is written.  So the memory must be the very
  * memory that the producers write, without a bounce buffer in between, and the
- * device must be reset before the memory is reused (remove, freeze, kexec).
+ * device must be reset before the memory is reused (remove, freeze, kexec), and not
+ * before: see "Shutdown".
  */
 #include <linux/bitmap.h>
 #include <linux/completion.h>
@@ -15,9 +16,12 @@
 #include <linux/init_task.h>
 #include <linux/io.h>
 #include <linux/jiffies.h>
+#include <linux/kmsg_dump.h>
+#include <linux/kobject.h>
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/namei.h>
+#include <linux/pci.h>
 #include <linux/reboot.h>
 #include <linux/scatterlist.h>
 #include <linux/sched/clock.h>
@@ -78,7 +82,9 @@ struct virtio_ddebug_req {
  * @shm_pages: its size, in units of VIRTIO_DDEBUG_SHM_ALIGN
  * @shm_used: a bit for each of these: it belongs to a ring
  * @shm_lock: protects @shm_used
- * @reboot: resets the device before another kernel gets the memory
+ * @reboot: keeps the device in use while the kernel shuts down
+ * @dumping: virtio_ddebug_dump() will be called
+ * @kexec: another kernel gets the memory
  * @running: the device has the streams
  */
 struct virtio_ddebug {
@@ -101,11 +107,14 @@ struct virtio_ddebug {
 	unsigned long *shm_used;
 	struct mutex shm_lock;
 	struct notifier_block reboot;
+	bool dumping;
+	bool kexec;
 	bool running;
 };
 
 /* There is one set of streams, so only one device. */
 static atomic_t virtio_ddebug_devices = ATOMIC_INIT(0);
+static struct virtio_ddebug *virtio_ddebug_dumped;	/* for virtio_ddebug_dump() */
 
 static void virtio_ddebug_control_done(struct virtqueue *vq)
 {
@@ -239,6 +248,11 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 		a->realtime = cpu_to_le64(ktime_get_real_ns());
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_ATTACH, sizeof(*a));
 		vd->transport.epoch = le64_to_cpu(vd->resp->value);
+		/* another log may have taken the place of the one before */
+		vd->transport.log_id = 0;
+		if (virtio_has_feature(vd->vdev, VIRTIO_DDEBUG_F_LOG_ID))
+			virtio_cread_le(vd->vdev, struct virtio_ddebug_config, log_id,
+					&vd->transport.log_id);
 	}
 	mutex_unlock(&vd->lock);
 	if (err)
@@ -306,7 +320,10 @@ static int virtio_ddebug_post(struct ddebug_transport *t, struct ddebug_stream *
 	return err;
 }
 
-/* The device returns the element before it answers. */
+/*
+ * The device returns the element before it answers, also if it could not write all of
+ * it to the log (-EIO, -ENOSPC): the host counts what is lost.
+ */
 static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	struct virtio_ddebug *vd = virtio_ddebug_of(t);
@@ -321,10 +338,9 @@ static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream
 		r->generation = s->shared->desc.generation;
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_RETIRE, sizeof(*r));
 	}
-	if (!err) {
+	if (!err || err == -EIO || err == -ENOSPC) {
 		ddebug_own_begin();
-		if (virtqueue_get_buf(vd->rings[s->queue], &len) != s)
-			err = -EPROTO;
+		err = virtqueue_get_buf(vd->rings[s->queue], &len) == s ? 0 : err ? err : -EPROTO;
 		ddebug_own_end();
 	}
 	mutex_unlock(&vd->lock);
@@ -580,17 +596,70 @@ static int virtio_ddebug_read_config(struct virtio_ddebug *vd)
 }
 
 /*
- * kexec stops bus mastering without a reset, and the next kernel enables it again:
- * the device would read, and write, memory that has been reused.  After SYS_HALT and
- * SYS_POWER_OFF no kernel follows, so the last messages still get out.
+ * Shutdown
+ * --------
+ * The kernel shuts down all devices, newest first, and says its last words after that.
+ * A virtio device is broken and reset on its turn (by virtio_dev_shutdown(), which stock
+ * kernels have since 6.1.192), with kexec its PCI function loses bus mastering.  Neither may
+ * happen here: the device is to see what all other devices say, and the kernel.  So
+ * both are taken off the list of devices that device_shutdown() walks, under its
+ * lock, as it does itself when their turn comes.  What becomes of the streams then:
+ *
+ *   restart, power off   the machine ends while the device has them, as in a panic: it
+ *                        reads them to their end
+ *   halt                 the device goes on polling them
+ *   kexec                another kernel gets the memory, so the device has to be reset:
+ *                        in virtio_ddebug_dump(), which the kernel calls last of all
  */
+static void virtio_ddebug_skip_shutdown(struct device *dev)
+{
+	struct kset *devices = dev->kobj.kset;
+
+	spin_lock(&devices->list_lock);
+	list_del_init(&dev->kobj.entry);
+	spin_unlock(&devices->list_lock);
+}
+
+/* What kernel_kexec() passes to reboot notifiers; nothing else tells it from a restart. */
+#define VIRTIO_DDEBUG_KEXEC_CMD	"kexec reboot"
+
 static int virtio_ddebug_reboot(struct notifier_block *nb, unsigned long event, void *cmd)
 {
 	struct virtio_ddebug *vd = container_of(nb, struct virtio_ddebug, reboot);
 
-	if (event == SYS_RESTART && vd->running)
+	if (!vd->running)
+		return NOTIFY_DONE;
+	vd->kexec = event == SYS_RESTART && cmd && !strcmp(cmd, VIRTIO_DDEBUG_KEXEC_CMD);
+	if (vd->kexec && !vd->dumping) {
 		virtio_ddebug_quiesce(vd);
+		return NOTIFY_DONE;
+	}
+	virtio_ddebug_skip_shutdown(&vd->vdev->dev);
+	if (dev_is_pci(vd->vdev->dev.parent))
+		virtio_ddebug_skip_shutdown(vd->vdev->dev.parent);
 	return NOTIFY_DONE;
+}
+
+/*
+ * Before the next kernel is entered.  All other CPUs are down.  The device drains
+ * the streams while it is reset; queues that are broken do not notify it afterwards.
+ */
+static void virtio_ddebug_dump(struct kmsg_dumper *dumper, enum kmsg_dump_reason reason)
+{
+	struct virtio_ddebug *vd = READ_ONCE(virtio_ddebug_dumped);
+
+	if (reason != KMSG_DUMP_SHUTDOWN || !vd || !vd->kexec || !vd->running)
+		return;
+	virtio_break_device(vd->vdev);
+	vd->vdev->config->reset(vd->vdev);
+}
+DDEBUG_KMSG_DUMP(virtio_ddebug_dumper, virtio_ddebug_dump, KMSG_DUMP_SHUTDOWN);
+
+static void virtio_ddebug_stop_dumping(struct virtio_ddebug *vd)
+{
+	if (vd->dumping)
+		kmsg_dump_unregister(&virtio_ddebug_dumper);
+	WRITE_ONCE(virtio_ddebug_dumped, NULL);
 }
 
 static void virtio_ddebug_free(struct virtio_ddebug *vd)
@@ -647,12 +716,15 @@ static int virtio_ddebug_probe(struct virtio_device *vdev)
 	err = virtio_ddebug_start(vd);
 	if (err)
 		goto err_free;
+	WRITE_ONCE(virtio_ddebug_dumped, vd);
+	vd->dumping = !kmsg_dump_register(&virtio_ddebug_dumper);
 	err = register_reboot_notifier(&vd->reboot);
 	if (err)
 		goto err_stop;
 	return 0;
 
 err_stop:
+	virtio_ddebug_stop_dumping(vd);
 	virtio_ddebug_stop(vd);
 err_free:
 	virtio_ddebug_free(vd);
@@ -666,6 +738,7 @@ static void virtio_ddebug_remove(struct virtio_device *vdev)
 	struct virtio_ddebug *vd = vdev->priv;
 
 	unregister_reboot_notifier(&vd->reboot);
+	virtio_ddebug_stop_dumping(vd);
 	virtio_ddebug_stop(vd);
 	virtio_ddebug_free(vd);
 	atomic_set(&virtio_ddebug_devices, 0);
@@ -693,6 +766,7 @@ static const unsigned int virtio_ddebug_features[] = {
 	VIRTIO_DDEBUG_F_LOG_SIZE,
 	VIRTIO_DDEBUG_F_NOTICE,
 	VIRTIO_DDEBUG_F_KMSG,
+	VIRTIO_DDEBUG_F_LOG_ID,
 };
 
 static struct virtio_driver virtio_ddebug_driver = {

@@ -24,6 +24,7 @@
  *     8192  request (tool to device)
  *    12288  reply (device to tool)
  *    16384  state (device: what readers may consider settled)
+ *    16896  sync (device: what is known to be on disk)
  *    20480  zeros
  *    65536  shared rings: super.shm_size bytes, 0 in most logs
  *  + shm_size  segment 0 | segment 1 | ... | segment nr_segs - 1
@@ -32,6 +33,7 @@
 #define DDEBUG_LOG_REQUEST_OFF		8192ull
 #define DDEBUG_LOG_REPLY_OFF		12288ull
 #define DDEBUG_LOG_STATE_OFF		16384ull
+#define DDEBUG_LOG_SYNC_OFF		16896ull
 #define DDEBUG_LOG_SHM_OFF		65536ull
 #define DDEBUG_LOG_SEGS_OFF		65536ull	/* and super.shm_size */
 
@@ -98,7 +100,17 @@ struct ddebug_log_super {
 	__le32 frozen_epoch;	/* they hold data of epochs from this */
 	__le32 frozen_epoch_last;	/* to this one */
 	__le64 shm_size;	/* bytes of the shared rings; 0: there are none */
-	__u8 reserved1[3820];
+	__u8 reserved1[3776];
+	/*
+	 * Which file the writer had open, as it saw it: a copy, or the file behind
+	 * another mount, is another one.  Valid if named_at equals opened: a writer
+	 * that does not know these fields leaves them as they were.
+	 */
+	__le64 named_at;	/* opened, when the fields below were written; 0: never */
+	__le64 file_dev;	/* st_dev */
+	__le64 file_ino;	/* st_ino */
+	__u8 host_boot[16];	/* boot id of the writer's host; zero: not known */
+	__le32 file_fs;		/* f_type of statfs(); 0: not known */
 	__le32 crc;
 };
 
@@ -125,6 +137,11 @@ _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch) == 256, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, frozen_epoch_last) == 260, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, shm_size) == 264, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, reserved1) == 272, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, named_at) == 4048, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_dev) == 4056, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_ino) == 4064, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, host_boot) == 4072, "ABI");
+_Static_assert(offsetof(struct ddebug_log_super, file_fs) == 4088, "ABI");
 _Static_assert(offsetof(struct ddebug_log_super, crc) == 4092, "ABI");
 _Static_assert(sizeof(struct ddebug_log_super) == 4096, "ABI");
 
@@ -205,6 +222,33 @@ _Static_assert(offsetof(struct ddebug_log_state, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_state) == 64, "ABI");
 
 /*
+ * How much of the log is on disk.  Written before each fdatasync(), which so covers
+ * it, and after it.  Zeros if no writer ever synced the log.
+ */
+struct ddebug_log_sync {
+	__le32 magic;		/* DDEBUG_LOG_SYNC_MAGIC */
+	__le32 interval;	/* seconds within which the writer syncs */
+	__le64 written;		/* chunk_seq of the last chunk in the file: this and all before were written */
+	__le64 synced;		/* of the last chunk that is known to be on disk */
+	__le64 realtime;	/* ns since 1970: when the last sync that succeeded began; 0: none yet */
+	__le64 failed;		/* syncs that failed since the log was opened */
+	__u8 reserved[20];
+	__le32 crc;
+};
+
+#define DDEBUG_LOG_SYNC_MAGIC		0x59534c44u	/* "DLSY" */
+
+_Static_assert(offsetof(struct ddebug_log_sync, magic) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, interval) == 4, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, written) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, synced) == 16, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, realtime) == 24, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, failed) == 32, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, reserved) == 40, "ABI");
+_Static_assert(offsetof(struct ddebug_log_sync, crc) == 60, "ABI");
+_Static_assert(sizeof(struct ddebug_log_sync) == 64, "ABI");
+
+/*
  * A segment: its header, then chunks without gaps.  Chunks end at the first
  * place without a valid chunk header of this very segment.  A slot with an
  * invalid header is unused.
@@ -214,7 +258,7 @@ struct ddebug_log_seg {
 	__le32 type;		/* DDEBUG_LOG_SEG_* */
 	__le64 seq;		/* counts the segments ever started, of both types; from 1 */
 	__le32 epoch;		/* when it was started */
-	__le32 reserved0;
+	__le32 tag;		/* random, of all of its chunks; 0: they have none */
 	__u8 reserved1[36];
 	__le32 crc;
 };
@@ -227,7 +271,7 @@ _Static_assert(offsetof(struct ddebug_log_seg, magic) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, type) == 4, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, seq) == 8, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, epoch) == 16, "ABI");
-_Static_assert(offsetof(struct ddebug_log_seg, reserved0) == 20, "ABI");
+_Static_assert(offsetof(struct ddebug_log_seg, tag) == 20, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, reserved1) == 24, "ABI");
 _Static_assert(offsetof(struct ddebug_log_seg, crc) == 60, "ABI");
 _Static_assert(sizeof(struct ddebug_log_seg) == 64, "ABI");
@@ -262,7 +306,7 @@ struct ddebug_log_chunk {
 	__le64 recursed;
 	__le64 torn;
 	__le64 clamped;
-	__u8 reserved1[4];
+	__le32 tag;		/* of the segment: no guest can know it */
 	__le32 crc;
 };
 
@@ -303,7 +347,7 @@ _Static_assert(offsetof(struct ddebug_log_chunk, produced) == 88, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, recursed) == 96, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, torn) == 104, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, clamped) == 112, "ABI");
-_Static_assert(offsetof(struct ddebug_log_chunk, reserved1) == 120, "ABI");
+_Static_assert(offsetof(struct ddebug_log_chunk, tag) == 120, "ABI");
 _Static_assert(offsetof(struct ddebug_log_chunk, crc) == 124, "ABI");
 _Static_assert(sizeof(struct ddebug_log_chunk) == 128, "ABI");
 
@@ -328,6 +372,11 @@ struct ddebug_log_event {
 #define DDEBUG_LOG_EVENT_MACHINE_RESET	13	/* the whole machine was reset: it boots */
 #define DDEBUG_LOG_EVENT_SHUTDOWN	14	/* the VM ends; arg: DDEBUG_LOG_SHUTDOWN_* */
 #define DDEBUG_LOG_EVENT_RECOVERED	15	/* arg: chunks, bytes left in the shared rings by a writer that died */
+/*
+ * Chunks that may not be, or are not, on disk.  arg: chunk_seq of the first and of the
+ * last, errno of the fdatasync() that failed; 0: they are missing from the file
+ */
+#define DDEBUG_LOG_EVENT_SYNC_LOST	16
 
 _Static_assert(offsetof(struct ddebug_log_event, event) == 0, "ABI");
 _Static_assert(offsetof(struct ddebug_log_event, reserved) == 4, "ABI");

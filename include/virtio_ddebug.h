@@ -30,8 +30,8 @@
 #define VIRTIO_DDEBUG_ABI_VERSION	1
 
 /*
- * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if configured to, and NOTICE
- * always; the others are reserved so that nothing has to move for them.
+ * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if configured to, NOTICE and
+ * LOG_ID always; the others are reserved so that nothing has to move for them.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
 #define VIRTIO_DDEBUG_F_QUERY		1	/* the event queue carries dyndbg queries */
@@ -40,6 +40,7 @@
 #define VIRTIO_DDEBUG_F_LOG_SIZE	4	/* the driver may change the log's size */
 #define VIRTIO_DDEBUG_F_NOTICE		5	/* stream_hdr.notice is read */
 #define VIRTIO_DDEBUG_F_KMSG		6	/* the host wants the kernel's log as well */
+#define VIRTIO_DDEBUG_F_LOG_ID		7	/* config.log_id identifies the log */
 
 /* Virtqueues: control, event, then config.num_ring_queues ring queues. */
 #define VIRTIO_DDEBUG_VQ_CONTROL	0
@@ -49,7 +50,7 @@
 /*
  *   0        4        8       12       16                24                32
  *  +--------+--------+--------+--------+-----------------+-----------------+
- *  |version |nr_rq|0 |streams |req_len | log_size        | reserved        |
+ *  |version |nr_rq|0 |streams |req_len | log_size        | log_id          |
  *  +--------+--------+--------+--------+-----------------+-----------------+
  */
 struct virtio_ddebug_config {
@@ -59,7 +60,7 @@ struct virtio_ddebug_config {
 	__le32 max_streams;	/* stream ids are below this */
 	__le32 max_request_len;	/* bytes: largest control request, header included */
 	__le64 log_size;	/* bytes: size of the log on the host, 0 if unknown */
-	__le64 reserved1;
+	__le64 log_id;		/* of the log on the host; 0 without F_LOG_ID */
 };
 
 _Static_assert(offsetof(struct virtio_ddebug_config, abi_version) == 0, "ABI");
@@ -68,7 +69,7 @@ _Static_assert(offsetof(struct virtio_ddebug_config, reserved0) == 6, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_config, max_streams) == 8, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_config, max_request_len) == 12, "ABI");
 _Static_assert(offsetof(struct virtio_ddebug_config, log_size) == 16, "ABI");
-_Static_assert(offsetof(struct virtio_ddebug_config, reserved1) == 24, "ABI");
+_Static_assert(offsetof(struct virtio_ddebug_config, log_id) == 24, "ABI");
 _Static_assert(sizeof(struct virtio_ddebug_config) == 32, "ABI");
 
 /*
@@ -163,7 +164,7 @@ struct virtio_ddebug_stream_hdr {
 	__le64 seq;		/* messages committed since the start of the stream */
 	__le64 recursed;	/* messages dropped: produced inside the path itself */
 	__le64 torn;		/* messages dropped: their writer died inside */
-	__le64 clamped;		/* messages whose time stamp was raised to the last one's */
+	__le64 clamped;		/* messages whose time stamp was raised: the clock had stepped back */
 	__le32 active;		/* 1: callsites write to it; poll even if no kick comes */
 	__le32 notice;		/* VIRTIO_DDEBUG_NOTICE_*, and how many there were << 8 */
 	__u8 reserved[8];

@@ -19,6 +19,15 @@ static void count_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
     log->lost[why].unreported_bytes += bytes;
 }
 
+/* What says that a sync has failed is not worth another one. */
+static bool is_change(const struct ddebug_log_chunk *c, const void *payload)
+{
+    const struct ddebug_log_event *e = payload;
+
+    return GUINT16_FROM_LE(c->type) != DDEBUG_LOG_CHUNK_EVENT ||
+           GUINT32_FROM_LE(e->event) != DDEBUG_LOG_EVENT_SYNC_LOST;
+}
+
 /* For the next @need bytes, at most what a segment holds. */
 static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 {
@@ -31,9 +40,25 @@ static int make_room(DdebugLog *log, uint32_t seg_type, size_t need)
 }
 
 /*
- * A short write leaves no whole chunk, and the next one starts at the same
- * place.  Writing to a regular file is short only if the disk is full.
+ * A write that failed has left part of a chunk, and the next one starts at the
+ * same place.  Behind that, a guest's bytes would be left.  Zero them, but for the
+ * header: if it is whole, it says how long the remains are, should we die here.
  */
+static int wipe_remains(DdebugLog *log, DdebugLogCursor *cur)
+{
+    const uint32_t from = cur->off + sizeof(struct ddebug_log_chunk);
+    int r = 0;
+
+    if (cur->remains_end > from) {
+        r = ddlog_zero(log, ddlog_slot_off(log, cur->slot) + from,
+                       cur->remains_end - from);
+    }
+    if (!r) {
+        cur->remains_end = 0;
+    }
+    return r;
+}
+
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                       struct ddebug_log_chunk *c, const void *payload,
                       size_t len)
@@ -51,11 +76,15 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
     int r;
 
     r = make_room(log, seg_type, total);
+    if (!r) {
+        r = wipe_remains(log, cur);
+    }
     if (r) {
         return r;
     }
     c->magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC);
     c->seg_seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
+    c->tag = GUINT32_TO_LE(log->slots[cur->slot].tag);
     c->off = GUINT32_TO_LE(cur->off);
     c->len = GUINT32_TO_LE(len);
     c->chunk_seq = GUINT64_TO_LE(log->next_chunk);
@@ -68,12 +97,15 @@ int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,
                     ddlog_slot_off(log, cur->slot) + cur->off);
     } while (n < 0 && errno == EINTR);
     if (n != (ssize_t)total) {
-        return n < 0 ? -errno : -ENOSPC;
+        r = n < 0 ? -errno : -ENOSPC;
+        cur->remains_end = cur->off + total;
+        return r;
     }
     cur->off += total;
     ddlog_charge(log, total);
     log->slots[cur->slot].last_epoch = log->epoch;
     log->next_chunk++;
+    ddlog_note_chunk(log, is_change(c, payload));
     return 0;
 }
 
@@ -112,6 +144,29 @@ static int report_lost(DdebugLog *log, DdebugLogLoss why)
     return r;
 }
 
+/* Rule 15 */
+static int report_unsynced(DdebugLog *log)
+{
+    DdebugLogUnsynced u;
+    int r = 0;
+
+    if (!ddlog_get_unsynced(log, &u)) {
+        return 0;
+    }
+    if (u.error) {
+        r = ddlog_rewrite_headers(log);
+    }
+    if (!r && u.first) {
+        r = ddlog_write_event(log, DDEBUG_LOG_EVENT_SYNC_LOST, u.first, u.last,
+                              u.error);
+    }
+    if (!r) {
+        log->sync_error = u.error;
+        ddlog_unsynced_reported(log, &u);
+    }
+    return r;
+}
+
 /*
  * Called before each chunk; without room for the events, they are left for
  * later.  A full log has room for few: FULL losses are reported before the
@@ -121,16 +176,13 @@ static int report_all_lost(DdebugLog *log, bool all)
 {
     int why, r;
 
-    for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
-        if (why == DDEBUG_LOG_LOSS_FULL && log->full && !all) {
-            continue;
-        }
-        r = report_lost(log, why);
-        if (r) {
-            return r == -EXFULL ? 0 : r;
+    r = report_unsynced(log);
+    for (why = 0; why < DDEBUG_LOG_NR_LOSSES && !r; why++) {
+        if (why != DDEBUG_LOG_LOSS_FULL || !log->full || all) {
+            r = report_lost(log, why);
         }
     }
-    return 0;
+    return r == -EXFULL ? 0 : r;
 }
 
 /*
@@ -142,6 +194,7 @@ static int report_all_lost(DdebugLog *log, bool all)
 static int make_room_for_data(DdebugLog *log, size_t len)
 {
     size_t need = ddebug_log_chunk_size(len);
+    DdebugLogUnsynced u;
     int why;
 
     if (log->mode == DDEBUG_LOG_DROP && log->full) {
@@ -153,6 +206,7 @@ static int make_room_for_data(DdebugLog *log, size_t len)
     for (why = 0; why < DDEBUG_LOG_NR_LOSSES; why++) {
         need += log->lost[why].unreported_chunks ? EVENT_SIZE : 0;
     }
+    need += ddlog_get_unsynced(log, &u) ? EVENT_SIZE : 0;
     return make_room(log, DDEBUG_LOG_SEG_DATA, need);
 }
 
@@ -272,6 +326,10 @@ int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len)
 {
     int r, r_event;
 
+    if (log->epoch == UINT32_MAX) {
+        log->attached = false;
+        return -EOVERFLOW;
+    }
     log->epoch++;
     log->attached = true;
     g_clear_pointer(&log->attach_record, g_free);
@@ -323,6 +381,16 @@ void ddebug_log_append_lost(DdebugLog *log, DdebugLogLoss why, uint64_t chunks,
 uint64_t ddebug_log_lost(const DdebugLog *log, DdebugLogLoss why)
 {
     return log->lost[why].bytes;
+}
+
+int ddebug_log_sync_error(DdebugLog *log)
+{
+    int error;
+
+    report_unsynced(log);
+    error = log->sync_error;
+    log->sync_error = 0;
+    return error;
 }
 
 int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass)

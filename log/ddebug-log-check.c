@@ -13,7 +13,7 @@ static bool extend_cut(DdebugLog *log, uint64_t have, bool *repaired,
     log->data.open = false;
     log->dict.open = false;
     log->must_load = true;
-    r = ddlog_preallocate(log->fd, have, size);
+    r = ddlog_preallocate(log, have, size);
     if (r) {
         /* or it would seem whole next time */
         ddlog_cut(log->fd, have);
@@ -42,15 +42,15 @@ static bool extend_cut(DdebugLog *log, uint64_t have, bool *repaired,
                       "log", log->path, have);
 }
 
-/* Copy the chunks of the present epoch from segment @seq of @old. */
+/* Copy the chunks of the present epoch from the segment of @slot of @old. */
 static int copy_chunks(DdebugLog *log, const DdebugLog *old, const char *buf,
-                       uint64_t seq)
+                       const DdebugLogSlot *slot)
 {
     DdebugLogPlace place = ddlog_first_place(old);
     DdebugChunk c;
     int r = 0;
 
-    while (!r && ddlog_next_chunk(old, buf, seq, &place, &c)) {
+    while (!r && ddlog_next_chunk(old, buf, slot, &place, &c)) {
         struct ddebug_log_chunk disk = {
             .type = GUINT16_TO_LE(c.type),
             .epoch = GUINT32_TO_LE(c.epoch),
@@ -86,13 +86,16 @@ static int copy_dict(DdebugLog *log, const DdebugLog *old)
         r = ddlog_read_at(old->fd, buf, old->seg_size,
                           ddlog_slot_off(old, slot));
         if (!r) {
-            r = copy_chunks(log, old, buf, old->slots[slot].seq);
+            r = copy_chunks(log, old, buf, &old->slots[slot]);
         }
     }
     return r;
 }
 
-/* Create an empty log with the size and the permissions of the old one. */
+/*
+ * Create an empty log with the size and the permissions of the old one.  A log
+ * that has epochs of its own cannot take those of another one.
+ */
 static DdebugLog *create_heir(const DdebugLog *old, const struct stat *st,
                             GError **error)
 {
@@ -108,10 +111,26 @@ static DdebugLog *create_heir(const DdebugLog *old, const struct stat *st,
         .file_mode = st->st_mode & 0777,
         .file_group = &st->st_gid,
         .shm_size = old->shm_size,
+        .opener = old->opener,
     };
+    /* a log of the least size has fewer bytes, since segments are whole */
+    const uint64_t size = MAX(ddebug_log_size(old), DDEBUG_LOG_SIZE_MIN);
+    DdebugLog *heir = ddebug_log_begin(old->where, size, &info,
+                                       old->flags | DDEBUG_LOG_OPEN_CREATE,
+                                       error);
+    bool ok = false;
 
-    return ddebug_log_open(old->where, ddebug_log_size(old), &info,
-                           old->flags | DDEBUG_LOG_OPEN_CREATE, error);
+    if (heir && !heir->opening.is_new) {
+        ddlog_fail(error, DDEBUG_LOG_ERROR_FORMAT, "'%s' is a log already: use "
+                   "an empty file", old->path);
+    } else if (heir) {
+        ok = ddebug_log_finish(heir, error);
+    }
+    if (!ok) {
+        ddebug_log_close(heir);
+        heir = NULL;
+    }
+    return heir;
 }
 
 static void swap_files(DdebugLog *a, DdebugLog *b)
@@ -119,6 +138,8 @@ static void swap_files(DdebugLog *a, DdebugLog *b)
     DdebugLog c = *a;
 
     a->fd = b->fd;
+    a->lent = b->lent;
+    a->locked = b->locked;
     a->super = b->super;
     a->seg_size = b->seg_size;
     a->nr_segs = b->nr_segs;
@@ -128,7 +149,11 @@ static void swap_files(DdebugLog *a, DdebugLog *b)
     a->dict = b->dict;
     a->next_seq = b->next_seq;
     a->next_chunk = b->next_chunk;
+    a->folder_fd = b->folder_fd;
     b->fd = c.fd;
+    b->folder_fd = c.folder_fd;
+    b->lent = c.lent;
+    b->locked = c.locked;
     b->slots = c.slots;
 }
 
@@ -143,7 +168,7 @@ static bool replace_removed(DdebugLog *log, const struct stat *st,
     DdebugLog *heir;
     int r;
 
-    if (lstat(log->where, &other) == 0) {
+    if (!log->opener && lstat(log->where, &other) == 0) {
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
                           "'%s' was replaced by another file; messages are "
                           "lost until that file is moved away, then a new log "
@@ -160,12 +185,16 @@ static bool replace_removed(DdebugLog *log, const struct stat *st,
     heir->next_seq = log->next_seq;
     r = copy_dict(heir, log);
     if (r) {
-        unlink(log->where);
+        ddlog_cut(heir->fd, 0);
+        if (!log->opener) {
+            unlink(log->where);
+        }
         ddebug_log_close(heir);
         return ddlog_fail_io(error, log->path, "cannot copy the dictionary to",
                              -r);
     }
     swap_files(log, heir);
+    ddlog_note_replaced(log);
     ddebug_log_close(heir);
     log->must_load = false;
     *repaired = true;

@@ -22,6 +22,7 @@ typedef enum {
     DDEBUG_LOG_ERROR_SIZE,          /* the size asked for is out of range */
     DDEBUG_LOG_ERROR_SHM,           /* no shared rings, or of another size */
     DDEBUG_LOG_ERROR_SPACE,         /* no space left on its file system */
+    DDEBUG_LOG_ERROR_LIMIT,         /* a limit on the size of files forbids it */
     DDEBUG_LOG_ERROR_IO,            /* any other error of a system call */
 } DdebugLogError;
 

@@ -89,11 +89,16 @@ static void super_from_disk(const struct ddebug_log_super *disk,
         .created = GUINT64_FROM_LE(disk->created),
         .opened = GUINT64_FROM_LE(disk->opened),
         .writer_pid = GUINT32_FROM_LE(disk->writer_pid),
+        .is_named = disk->named_at && disk->named_at == disk->opened,
+        .file_dev = GUINT64_FROM_LE(disk->file_dev),
+        .file_ino = GUINT64_FROM_LE(disk->file_ino),
+        .file_fs = GUINT32_FROM_LE(disk->file_fs),
     };
     memcpy(super->uuid, disk->uuid, sizeof(super->uuid));
     memcpy(super->vm_name, disk->vm_name, sizeof(disk->vm_name));
     memcpy(super->vm_uuid, disk->vm_uuid, sizeof(super->vm_uuid));
     memcpy(super->writer, disk->writer, sizeof(disk->writer));
+    memcpy(super->host_boot, disk->host_boot, sizeof(super->host_boot));
 }
 
 /* The sizes are checked before they are multiplied: nothing overflows. */
@@ -205,6 +210,7 @@ DdebugSegState ddebug_log_parse_seg(const struct ddebug_log_seg *disk,
         .seq = GUINT64_FROM_LE(disk->seq),
         .type = GUINT32_FROM_LE(disk->type),
         .epoch = GUINT32_FROM_LE(disk->epoch),
+        .tag = GUINT32_FROM_LE(disk->tag),
     };
     return DDEBUG_SEG_VALID;
 }
@@ -218,9 +224,12 @@ static bool tells_segment(const struct ddebug_log_seg *disk, size_t at,
     if (chunk->off != at || !chunk->seg_seq) {
         return false;
     }
+    if (at > DDEBUG_LOG_FIRST_CHUNK) {
+        return chunk->seg_seq == GUINT64_FROM_LE(disk->seq) &&
+               chunk->tag == GUINT32_FROM_LE(disk->tag);
+    }
     return chunk->seg_seq == GUINT64_FROM_LE(disk->seq) ||
-           (at == DDEBUG_LOG_FIRST_CHUNK && disk->crc &&
-            GUINT32_FROM_LE(disk->magic) == DDEBUG_LOG_SEG_MAGIC);
+           (disk->crc && GUINT32_FROM_LE(disk->magic) == DDEBUG_LOG_SEG_MAGIC);
 }
 
 bool ddebug_log_find_headless(const void *slot, size_t len, DdebugLogSeg *seg)
@@ -246,6 +255,7 @@ bool ddebug_log_find_headless(const void *slot, size_t len, DdebugLogSeg *seg)
                     chunk.type == DDEBUG_LOG_CHUNK_DICT ?
                     DDEBUG_LOG_SEG_DICT : DDEBUG_LOG_SEG_DATA,
             .epoch = chunk.epoch,
+            .tag = chunk.tag,
             .headless = true,
         };
         return true;
@@ -278,6 +288,7 @@ static void chunk_from_disk(const struct ddebug_log_chunk *disk,
         .recursed = GUINT64_FROM_LE(disk->recursed),
         .torn = GUINT64_FROM_LE(disk->torn),
         .clamped = GUINT64_FROM_LE(disk->clamped),
+        .tag = GUINT32_FROM_LE(disk->tag),
     };
 }
 
@@ -305,7 +316,7 @@ bool ddebug_log_parse_chunk(const void *bytes, size_t avail,
 
 bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
                                uint32_t seg_size, uint64_t seg_seq,
-                               uint32_t off, DdebugChunk *chunk,
+                               uint32_t tag, uint32_t off, DdebugChunk *chunk,
                                uint32_t *payload_crc)
 {
     const uint32_t header = sizeof(struct ddebug_log_chunk);
@@ -313,6 +324,7 @@ bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
     return off <= seg_size - header &&
            ddebug_log_parse_chunk(bytes, avail, chunk, payload_crc) &&
            chunk->seg_seq == seg_seq && chunk->off == off &&
+           (!tag || chunk->tag == tag) &&
            chunk->len <= seg_size - header - off;
 }
 
@@ -350,7 +362,7 @@ static uint32_t whole_span(const void *seg, uint32_t seg_size, uint64_t seg_seq,
 }
 
 uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
-                                uint64_t seg_seq, uint32_t off,
+                                uint64_t seg_seq, uint32_t tag, uint32_t off,
                                 uint32_t *doubts)
 {
     const char *bytes = seg;
@@ -360,7 +372,7 @@ uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
     for (at = off + DDEBUG_LOG_CHUNK_ALIGN; at < seg_size;
          at += DDEBUG_LOG_CHUNK_ALIGN) {
         if (ddebug_log_parse_chunk_at(bytes + at, seg_size - at, seg_size,
-                                      seg_seq, at, &chunk, &crc)) {
+                                      seg_seq, tag, at, &chunk, &crc)) {
             span = whole_span(bytes, seg_size, seg_seq, off, at - off, doubts);
             return span ? off + span : at;
         }
@@ -389,6 +401,23 @@ bool ddebug_log_parse_state(const struct ddebug_log_state *disk,
         .settled_pass = GUINT64_FROM_LE(disk->settled_pass),
         .seg_seq = GUINT64_FROM_LE(disk->seg_seq),
         .io_lost = GUINT64_FROM_LE(disk->io_lost),
+    };
+    return true;
+}
+
+bool ddebug_log_parse_sync(const struct ddebug_log_sync *disk,
+                           DdebugSync *sync)
+{
+    if (GUINT32_FROM_LE(disk->magic) != DDEBUG_LOG_SYNC_MAGIC ||
+        !ddebug_log_is_sealed(disk, sizeof(*disk))) {
+        return false;
+    }
+    *sync = (DdebugSync) {
+        .interval = GUINT32_FROM_LE(disk->interval),
+        .written = GUINT64_FROM_LE(disk->written),
+        .synced = GUINT64_FROM_LE(disk->synced),
+        .realtime = GUINT64_FROM_LE(disk->realtime),
+        .failed = GUINT64_FROM_LE(disk->failed),
     };
     return true;
 }

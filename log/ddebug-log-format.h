@@ -64,6 +64,11 @@ typedef struct DdebugSuper {
     char vm_name[65];
     uint8_t vm_uuid[16];
     char writer[65];
+    bool is_named;              /* the last writer said which file it had: */
+    uint64_t file_dev;
+    uint64_t file_ino;
+    uint8_t host_boot[16];      /* zero: not known */
+    uint32_t file_fs;           /* 0: not known */
 } DdebugSuper;
 
 /*
@@ -109,6 +114,7 @@ typedef struct DdebugLogSeg {
     uint64_t seq;               /* never 0 */
     uint32_t type;              /* DDEBUG_LOG_SEG_*, or unknown */
     uint32_t epoch;
+    uint32_t tag;               /* of its chunks; 0: any */
     bool headless;              /* known by a chunk; its header is damaged */
 } DdebugLogSeg;
 
@@ -138,8 +144,9 @@ DdebugSegState ddebug_log_parse_seg(const struct ddebug_log_seg *disk,
  * slot that was given up has neither, so its chunks stay hidden.  They do as
  * well if a writer died while it wrote the next header there: the crc, which
  * comes last, is zero then, and the number another.  If the first chunk is
- * damaged too, a later one with the number of the header tells; what an
- * earlier use of the slot left has another number.
+ * damaged too, a later one with the number and the tag of the header tells; what
+ * an earlier use of the slot left has another number, and what a guest wrote
+ * another tag.
  *
  * Returns: false if nothing tells
  */
@@ -156,6 +163,7 @@ bool ddebug_log_find_headless(const void *slot, size_t len, DdebugLogSeg *seg);
 typedef struct DdebugChunk {
     uint16_t type;              /* DDEBUG_LOG_CHUNK_*, or unknown */
     uint64_t seg_seq;
+    uint32_t tag;
     uint32_t off;
     uint32_t len;
     uint64_t chunk_seq;
@@ -204,7 +212,7 @@ bool ddebug_log_parse_chunk(const void *bytes, size_t avail,
 /**
  * ddebug_log_parse_chunk_at: as ddebug_log_parse_chunk(), for a known place.
  * @seg_size: of the segment
- * @seg_seq: of the segment
+ * @seg_seq, @tag: of the segment
  * @off: of the header in the segment, a multiple of eight; may be beyond the
  *       last one that fits
  *
@@ -213,7 +221,7 @@ bool ddebug_log_parse_chunk(const void *bytes, size_t avail,
  */
 bool ddebug_log_parse_chunk_at(const void *bytes, size_t avail,
                                uint32_t seg_size, uint64_t seg_seq,
-                               uint32_t off, DdebugChunk *chunk,
+                               uint32_t tag, uint32_t off, DdebugChunk *chunk,
                                uint32_t *payload_crc);
 
 /*
@@ -235,14 +243,14 @@ bool ddebug_log_are_remains(const struct ddebug_log_chunk *disk,
  * The length in a damaged header may be what is damaged, so it is not followed,
  * with one exception: if it leads farther than the next valid chunk, and the
  * checksum of the payload shows that it is right, that chunk is a guest's text.
- * A guest would have to know segment and offset beforehand, and could deceive
- * only about its own log.
+ * That is for segments without a tag: there a guest that knows segment and
+ * offset beforehand can forge a chunk.
  *
  * Returns: the offset of the next valid chunk, or of the end of such a payload;
  * 0 if no valid chunk is behind @off
  */
 uint32_t ddebug_log_skip_damage(const void *seg, uint32_t seg_size,
-                                uint64_t seg_seq, uint32_t off,
+                                uint64_t seg_seq, uint32_t tag, uint32_t off,
                                 uint32_t *doubts);
 
 /*
@@ -259,6 +267,15 @@ typedef struct DdebugState {
     uint64_t seg_seq;
     uint64_t io_lost;
 } DdebugState;
+
+/* struct ddebug_log_sync in host order. */
+typedef struct DdebugSync {
+    uint32_t interval;          /* seconds */
+    uint64_t written;
+    uint64_t synced;
+    uint64_t realtime;
+    uint64_t failed;
+} DdebugSync;
 
 /* struct ddebug_log_request in host order. */
 typedef struct DdebugLogRequest {
@@ -277,6 +294,8 @@ typedef struct DdebugLogReply {
 /* These return false, and set nothing, if magic or checksum do not fit. */
 bool ddebug_log_parse_state(const struct ddebug_log_state *disk,
                             DdebugState *state);
+bool ddebug_log_parse_sync(const struct ddebug_log_sync *disk,
+                           DdebugSync *sync);
 bool ddebug_log_parse_request(const struct ddebug_log_request *disk,
                               DdebugLogRequest *request);
 bool ddebug_log_parse_reply(const struct ddebug_log_reply *disk,

@@ -24,9 +24,12 @@
  *   -freeze    data that are not overwritten
  *   -append    chunks, losses, state
  *   -segment   the next slot
+ *   -space     taking space in the file
  *   -rate      the rate limit
  *   -super     geometry, superblock
+ *   -sync      getting it to the disk
  *   -io        system calls
+ *   -origin    which file it is
  *   -error     errors
  *   -format    the rules about bytes, which readers share
  */
@@ -63,6 +66,7 @@ typedef struct DdebugLogSlot {
     uint64_t seq;               /* of its segment; 0: unused */
     uint32_t type;              /* DDEBUG_LOG_SEG_*, or unknown */
     uint32_t epoch;             /* when it was begun */
+    uint32_t tag;               /* of its chunks; 0: any */
     bool headless;              /* its header is damaged */
     uint32_t last_epoch;        /* it has no chunk of a later one */
 } DdebugLogSlot;
@@ -72,13 +76,37 @@ typedef struct DdebugLogCursor {
     bool open;
     uint64_t slot;
     uint32_t off;
+    uint32_t remains_end;       /* a write that failed may have got this far */
 } DdebugLogCursor;
+
+/* Chunks that may not be on disk, which no event reports yet. */
+typedef struct DdebugLogUnsynced {
+    uint64_t first, last;       /* their chunk_seq; first 0: none */
+    int error;                  /* errno; 0: they are missing from the file */
+} DdebugLogUnsynced;
+/* What ddebug_log_begin() leaves to ddebug_log_finish(). */
+typedef struct DdebugLogOpening {
+    bool pending;
+    bool is_new;                    /* the file was empty: format it */
+    bool created;                   /* by us: remove it if that fails */
+    uint64_t have;                  /* bytes of the file */
+    uint64_t nr_segs;               /* to have in the end */
+    struct ddebug_log_super super;  /* to write, unless it is_new */
+} DdebugLogOpening;
 
 struct DdebugLog {
     char *path;                     /* as given, for messages */
     char *where;                    /* the same, absolute */
     unsigned flags;                 /* DDEBUG_LOG_OPEN_* */
+    const DdebugLogOpener *opener;  /* of the path; NULL: a name of a file */
     int fd;
+    int folder_fd;                  /* of a new file, for its sync; or -1 */
+    DdebugLogSync *sync;            /* NULL: nobody syncs the log */
+    DdebugLogUnsynced missing;      /* since before it was opened */
+    int sync_error;                 /* errno of a reported failure; 0: none */
+    bool lent;                      /* fd is the opener's, shared with others */
+    bool locked;
+    DdebugLogOpening opening;
     struct ddebug_log_super super;  /* as it is on disk */
     uint32_t seg_size;
     uint64_t nr_segs;
@@ -104,6 +132,7 @@ struct DdebugLog {
     size_t attach_record_len;
     uint64_t rate;                  /* bytes/s; 0: no limit */
     int64_t credit;                 /* bytes that may be written now */
+    uint64_t upkeep;                /* bytes of it that upkeep has taken */
     uint64_t credit_ns;             /* CLOCK_MONOTONIC it is of */
     bool dry;                       /* used up, and not half full again */
     bool must_load;                 /* slots is out of date */
@@ -120,14 +149,37 @@ bool ddlog_fail_space(GError **error, const char *path, uint64_t size, int err);
 /* -io: these return 0 or a negative errno.  Beyond the end, zeros are read. */
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off);
 int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off);
-int ddlog_zero(int fd, uint64_t off, uint64_t len);
-/* Returns a positive errno, like posix_fallocate(). */
-int ddlog_preallocate(int fd, uint64_t from, uint64_t to);
 /* If it fails, the tail stays, which is not part of the log. */
 void ddlog_cut(int fd, uint64_t size);
 /* An open file description's lock (F_WRLCK, F_UNLCK); false with errno set. */
 bool ddlog_lock_byte(int fd, uint64_t byte, short type);
+/* @opener: whose @fd is, or NULL */
+void ddlog_close_fd(int fd, const DdebugLogOpener *opener);
+/* The kernel's name for @fd, to be freed with g_free(). */
+char *ddlog_fd_name(int fd);
 uint64_t ddlog_clock_ns(clockid_t id);
+
+/* -sync */
+/* The log was opened wholly. */
+void ddlog_note_opened(DdebugLog *log);
+/* A chunk was written; @is_change: it is to be synced. */
+void ddlog_note_chunk(DdebugLog *log, bool is_change);
+/* So was a superblock. */
+void ddlog_note_super(DdebugLog *log);
+/* A segment is full: sync it now. */
+void ddlog_note_full_segment(DdebugLog *log);
+/* The log has another file, with log->fd. */
+void ddlog_note_replaced(DdebugLog *log);
+/* Wait for the disk.  Returns 0 or a negative errno. */
+int ddlog_sync_now(DdebugLog *log);
+/* Whether a failure is to be reported, @u. */
+bool ddlog_get_unsynced(DdebugLog *log, DdebugLogUnsynced *u);
+/* @u: from ddlog_get_unsynced() */
+void ddlog_unsynced_reported(DdebugLog *log, const DdebugLogUnsynced *u);
+/* log->fd is closed by the last user of log->sync. */
+void ddlog_end_sync(DdebugLog *log);
+/* Compare what an earlier writer had written with what was found. */
+void ddlog_load_sync(DdebugLog *log);
 
 /* -super */
 /* Of the file, in bytes, if it had @nr_segs. */
@@ -140,7 +192,9 @@ bool ddlog_check_nr_segs(const char *path, uint64_t size, uint32_t seg_size,
 /* Writes @s with the next generation; then it is log->super. */
 int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s);
 int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs);
-void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info);
+/* @info: NULL if a tool has the log, which is no writer that could have died */
+void ddlog_super_fields(const DdebugLog *log, struct ddebug_log_super *s,
+                        const DdebugLogInfo *info);
 /* The writer that the superblock names, which may be gone; 0 if none counts. */
 uint32_t ddlog_writer_pid(const DdebugLog *log);
 bool ddlog_read_super(DdebugLog *log, GError **error);
@@ -160,13 +214,14 @@ static inline DdebugLogPlace ddlog_first_place(const DdebugLog *log)
 }
 
 /*
- * The next chunk at or behind @place in segment @seq, damage skipped; its
+ * The next chunk at or behind @place in the segment of @slot, damage skipped; its
  * payload is in @buf, or NULL if it is damaged.  @log: the one that the
  * segment is of;
  * @buf: the whole segment.  Returns false if there is none.
  */
-bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      DdebugLogPlace *place, DdebugChunk *c);
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf,
+                      const DdebugLogSlot *slot, DdebugLogPlace *place,
+                      DdebugChunk *c);
 
 /* -segment */
 bool ddlog_is_used(const DdebugLogSlot *s, uint32_t type);
@@ -177,6 +232,11 @@ void ddlog_sort_desc_by_seq(const DdebugLog *log, GArray *order);
 int ddlog_wipe_slot(DdebugLog *log, uint64_t slot);
 DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type);
 int ddlog_begin_segment(DdebugLog *log, uint32_t type);
+/*
+ * Write the headers of the segments in use again, which a failed sync may have
+ * lost: without them nothing that follows could be found.
+ */
+int ddlog_rewrite_headers(DdebugLog *log);
 
 /* The slots with segments of a type, the newest first. */
 GArray *ddlog_newest_first(const DdebugLog *log, uint32_t type);
@@ -196,8 +256,23 @@ void ddlog_check_frozen(const DdebugLog *log, struct ddebug_log_super *s);
 
 /* -rate */
 void ddlog_charge(DdebugLog *log, size_t bytes);
+/*
+ * For what is written besides chunks: zeros, and segments that move.  Data wait
+ * for it, but it takes nothing from what other chunks may be written in advance.
+ */
+void ddlog_charge_upkeep(DdebugLog *log, size_t bytes);
 /* Whether more was written than even DDEBUG_LOG_DEBT_MAX allows. */
 bool ddlog_is_overdrawn(DdebugLog *log);
+
+/* -space; zeros return 0 or a negative errno */
+int ddlog_zero(DdebugLog *log, uint64_t off, uint64_t len);
+/*
+ * These return a positive errno, for ddlog_fail_space().  The former says
+ * whether a file that has @from bytes may have @to of them, as far as that can
+ * be known without trying.
+ */
+int ddlog_check_room(int fd, uint64_t from, uint64_t to);
+int ddlog_preallocate(DdebugLog *log, uint64_t from, uint64_t to);
 
 /* -append */
 int ddlog_write_chunk(DdebugLog *log, uint32_t seg_type,

@@ -2,9 +2,6 @@
 /* Input and output of the log writer. */
 #include "ddebug-log-internal.h"
 
-/* Bytes of zeros that are written at once. */
-#define ZEROS (64u << 10)
-
 int ddlog_read_at(int fd, void *buf, size_t len, uint64_t off)
 {
     while (len) {
@@ -46,45 +43,6 @@ int ddlog_write_at(int fd, const void *buf, size_t len, uint64_t off)
     return 0;
 }
 
-/*
- * Write zeros: with FALLOC_FL_ZERO_RANGE, file systems wait for the disk to
- * take the data that is being discarded.
- */
-int ddlog_zero(int fd, uint64_t off, uint64_t len)
-{
-    static const char zeros[ZEROS];
-    int r = 0;
-
-    while (len && !r) {
-        const size_t n = MIN(len, ZEROS);
-
-        r = ddlog_write_at(fd, zeros, n, off);
-        off += n;
-        len -= n;
-    }
-    return r;
-}
-
-/*
- * What exceeds the free space is refused at once: some file systems would
- * allocate all they have before they fail, and others could not write meanwhile.
- */
-int ddlog_preallocate(int fd, uint64_t from, uint64_t to)
-{
-    struct statvfs fs;
-    int err;
-
-    /* a file system that does not know its size says 0 */
-    if (fstatvfs(fd, &fs) == 0 && fs.f_blocks && fs.f_frsize &&
-        (to - from) / fs.f_frsize > fs.f_bfree) {
-        return ENOSPC;
-    }
-    do {
-        err = posix_fallocate(fd, from, to - from);
-    } while (err == EINTR);
-    return err;
-}
-
 void ddlog_cut(int fd, uint64_t size)
 {
     int r;
@@ -108,6 +66,20 @@ bool ddlog_lock_byte(int fd, uint64_t byte, short type)
     };
 
     return fcntl(fd, F_OFD_SETLK, &lock) == 0;
+}
+
+void ddlog_close_fd(int fd, const DdebugLogOpener *opener)
+{
+    if (opener) {
+        opener->close(fd);
+    } else {
+        close(fd);
+    }
+}
+
+char *ddlog_fd_name(int fd)
+{
+    return g_strdup_printf("/proc/self/fd/%d", fd);
 }
 
 uint64_t ddlog_clock_ns(clockid_t id)

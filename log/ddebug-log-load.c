@@ -2,16 +2,18 @@
 /* Loading the state an earlier writer left: rule 3 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
 
-bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
-                      DdebugLogPlace *place, DdebugChunk *c)
+bool ddlog_next_chunk(const DdebugLog *log, const char *buf,
+                      const DdebugLogSlot *slot, DdebugLogPlace *place,
+                      DdebugChunk *c)
 {
     const uint32_t seg_size = log->seg_size;
     uint32_t crc;
 
     while (!ddebug_log_parse_chunk_at(buf + place->off, seg_size - place->off,
-                                      seg_size, seq, place->off, c, &crc)) {
-        place->off = ddebug_log_skip_damage(buf, seg_size, seq, place->off,
-                                            &place->doubts);
+                                      seg_size, slot->seq, slot->tag,
+                                      place->off, c, &crc)) {
+        place->off = ddebug_log_skip_damage(buf, seg_size, slot->seq, slot->tag,
+                                            place->off, &place->doubts);
         if (!place->off) {
             place->off = seg_size;
             return false;
@@ -27,21 +29,25 @@ bool ddlog_next_chunk(const DdebugLog *log, const char *buf, uint64_t seq,
 }
 
 /*
- * Take over the numbers that the chunks of a segment have used.  Return how
- * many chunks matter for its type: a data segment may hold only events, which
- * have no pass.
+ * Take over the numbers that the chunks of a segment have used.  Set @seen to
+ * how many chunks matter for its type: a data segment may hold only events,
+ * which have no pass.  Returns 0 or a negative errno: numbers that cannot be
+ * read would be used again.
  */
-static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
+static int scan_segment(DdebugLog *log, uint64_t slot, char *buf,
+                        unsigned *seen)
 {
     const DdebugLogSlot *s = &log->slots[slot];
     DdebugLogPlace place = ddlog_first_place(log);
     DdebugChunk c;
-    unsigned seen = 0;
+    const int r = ddlog_read_at(log->fd, buf, log->seg_size,
+                                ddlog_slot_off(log, slot));
 
-    if (ddlog_read_at(log->fd, buf, log->seg_size, ddlog_slot_off(log, slot))) {
-        return 0;
+    *seen = 0;
+    if (r) {
+        return r;
     }
-    while (ddlog_next_chunk(log, buf, s->seq, &place, &c)) {
+    while (ddlog_next_chunk(log, buf, s, &place, &c)) {
         log->next_chunk = MAX(log->next_chunk, c.chunk_seq + 1);
         log->epoch = MAX(log->epoch, c.epoch);
         if (c.type == DDEBUG_LOG_CHUNK_DATA) {
@@ -56,17 +62,17 @@ static unsigned scan_segment(DdebugLog *log, uint64_t slot, char *buf)
             }
         }
         if (s->type != DDEBUG_LOG_SEG_DATA || c.type == DDEBUG_LOG_CHUNK_DATA) {
-            seen++;
+            (*seen)++;
         }
     }
-    return seen;
+    return 0;
 }
 
 /*
  * Numbers only grow, so the highest are in the newest segment of each type that
  * has any.  All unknown types count as one.
  */
-static void scan_newest(DdebugLog *log, GArray *order)
+static int scan_newest(DdebugLog *log, GArray *order)
 {
     g_autofree char *buf = g_malloc(log->seg_size);
     bool done[] = {
@@ -74,17 +80,21 @@ static void scan_newest(DdebugLog *log, GArray *order)
         [DDEBUG_LOG_SEG_DATA] = false,
         [DDEBUG_LOG_SEG_DICT] = false,
     };
+    unsigned seen;
+    int r = 0;
     guint i;
 
-    for (i = 0; i < order->len; i++) {
+    for (i = 0; i < order->len && !r; i++) {
         uint64_t slot = g_array_index(order, uint64_t, i);
         uint32_t type = log->slots[slot].type;
 
         type = type < G_N_ELEMENTS(done) ? type : 0;
-        if (!done[type] && scan_segment(log, slot, buf)) {
-            done[type] = true;
+        if (!done[type]) {
+            r = scan_segment(log, slot, buf, &seen);
+            done[type] = seen > 0;
         }
     }
+    return r;
 }
 
 /* Whether the segment starts with the attach record of its epoch. */
@@ -98,7 +108,8 @@ static bool begins_epoch(const DdebugLog *log, uint64_t slot)
     return ddlog_read_at(log->fd, &disk, sizeof(disk),
                          ddlog_slot_off(log, slot) + off) == 0 &&
            ddebug_log_parse_chunk_at(&disk, sizeof(disk), log->seg_size,
-                                     log->slots[slot].seq, off, &c, &crc) &&
+                                     log->slots[slot].seq,
+                                     log->slots[slot].tag, off, &c, &crc) &&
            c.type == DDEBUG_LOG_CHUNK_ATTACH;
 }
 
@@ -174,6 +185,7 @@ static int load_slot(DdebugLog *log, uint64_t slot)
         .seq = seg.seq,
         .type = seg.type,
         .epoch = seg.epoch,
+        .tag = seg.tag,
         .headless = seg.headless,
     };
     return 0;
@@ -210,7 +222,10 @@ bool ddlog_load_slots(DdebugLog *log, GError **error)
         }
     }
     ddlog_sort_desc_by_seq(log, order);
-    scan_newest(log, order);
+    r = scan_newest(log, order);
+    if (r) {
+        return ddlog_fail_io(error, log->path, "cannot read", -r);
+    }
     find_last_epochs(log, order);
     for (i = 0; i < order->len; i++) {
         DdebugLogSlot *s = &log->slots[g_array_index(order, uint64_t, i)];

@@ -2,6 +2,8 @@
 /* Opening or creating a log, and closing it. */
 #include "ddebug-log-internal.h"
 
+#define OPEN_FLAGS (O_RDWR | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+
 static const char *kind_of(mode_t mode)
 {
     return S_ISDIR(mode) ? "a directory" :
@@ -38,6 +40,16 @@ static bool check_kind(const char *path, const struct stat *st, unsigned flags,
     return true;
 }
 
+static int open_again(const char *path, int flags)
+{
+    int fd;
+
+    do {
+        fd = open(path, flags, 0600);
+    } while (fd < 0 && errno == EINTR);
+    return fd;
+}
+
 static bool set_open_error(GError **error, const char *path, int err)
 {
     switch (err) {
@@ -49,9 +61,13 @@ static bool set_open_error(GError **error, const char *path, int err)
         return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_A_FILE,
                           "'%s' is %s: use a regular file, or a path that does "
                           "not exist yet", path, kind_of(S_IFLNK));
+    case EROFS:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' cannot be opened for writing: its file system "
+                          "is read-only: use a file elsewhere, or remount it",
+                          path);
     case EACCES:
     case EPERM:
-    case EROFS:
         return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
                           "'%s' cannot be opened for writing: %s; give the "
                           "user with id %u write access to it and its "
@@ -69,35 +85,146 @@ static bool set_open_error(GError **error, const char *path, int err)
  * The check before opening is for devices and FIFOs, which merely opening may
  * affect; the one after it is what counts.
  */
-static bool open_file(DdebugLog *log, unsigned flags, bool *created,
-                      struct stat *st, GError **error)
+static bool open_name(DdebugLog *log, struct stat *st, GError **error)
 {
-    const int how = O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
-
-    *created = false;
     if (lstat(log->path, st) == 0) {
-        if (!check_kind(log->path, st, flags, error)) {
+        if (!check_kind(log->path, st, log->flags, error)) {
             return false;
         }
-        log->fd = open(log->path, how);
-    } else if (errno == ENOENT && flags & DDEBUG_LOG_OPEN_CREATE) {
-        log->fd = open(log->path, how | O_CREAT | O_EXCL, 0600);
-        *created = log->fd >= 0;
+        log->fd = open_again(log->path, OPEN_FLAGS | O_NOFOLLOW);
+    } else if (errno == ENOENT && log->flags & DDEBUG_LOG_OPEN_CREATE) {
+        log->fd = open_again(log->path,
+                             OPEN_FLAGS | O_NOFOLLOW | O_CREAT | O_EXCL);
+        log->opening.created = log->fd >= 0;
     }
+    return log->fd >= 0 || set_open_error(error, log->path, errno);
+}
+
+static bool set_opener_error(GError **error, const char *path, int err)
+{
+    switch (err) {
+    case ENOENT:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
+                          "there is no '%s': pass a file descriptor under that "
+                          "number first", path);
+    case EACCES:
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' has no file descriptor that was opened for "
+                          "reading and writing: pass one", path);
+    default:
+        return ddlog_fail_io(error, path, "cannot open", err);
+    }
+}
+
+/*
+ * A descriptor that was passed to us shares its open file description, and with
+ * that its lock, with whoever else has it.  So open the file anew, by the
+ * kernel's name of the descriptor.  Where that is denied, which may be why the
+ * descriptor was passed, or where there is no /proc, use it as it is.
+ */
+static bool open_passed(DdebugLog *log, struct stat *st, GError **error)
+{
+    g_autofree char *name = NULL;
+    int own;
+
+    log->fd = log->opener->open(log->path, OPEN_FLAGS);
     if (log->fd < 0) {
-        return set_open_error(error, log->path, errno);
+        return set_opener_error(error, log->path, errno);
+    }
+    log->lent = true;
+    if (fstat(log->fd, st) < 0) {
+        return ddlog_fail_io(error, log->path, "cannot stat", errno);
+    }
+    if (st->st_nlink == 0) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_NOT_FOUND,
+                          "the file of '%s' was removed: remove its file "
+                          "descriptor, and pass one of another file under that "
+                          "number", log->path);
+    }
+    /* as above: before it is opened */
+    if (!check_kind(log->path, st, log->flags, error)) {
+        return false;
+    }
+    name = ddlog_fd_name(log->fd);
+    own = open_again(name, OPEN_FLAGS);
+    if (own >= 0) {
+        log->opener->close(log->fd);
+        log->fd = own;
+        log->lent = false;
+    } else if (fcntl(log->fd, F_GETFL) & (O_APPEND | O_DIRECT)) {
+        return ddlog_fail(error, DDEBUG_LOG_ERROR_PERMISSION,
+                          "'%s' was opened with O_APPEND or O_DIRECT: pass a "
+                          "file descriptor that was not", log->path);
+    }
+    return true;
+}
+
+static bool open_file(DdebugLog *log, struct stat *st, GError **error)
+{
+    if (!(log->opener ? open_passed(log, st, error) :
+                        open_name(log, st, error))) {
+        return false;
     }
     if (fstat(log->fd, st) < 0) {
         return ddlog_fail_io(error, log->path, "cannot stat", errno);
     }
-    return check_kind(log->path, st, flags, error);
+    return check_kind(log->path, st, log->flags, error);
+}
+
+/*
+ * The files of this process that are locked by a descriptor which is lent: the
+ * lock belongs to all who share the description, so it does not keep two logs
+ * of this process apart.
+ */
+static GMutex lent_lock;
+static GSList *lent_files;          /* struct stat */
+
+static bool take_lent(DdebugLog *log, bool take)
+{
+    struct stat st;
+    GSList *i;
+    bool found = false;
+
+    if (!log->lent || fstat(log->fd, &st) < 0) {
+        return true;
+    }
+    g_mutex_lock(&lent_lock);
+    for (i = lent_files; i && !found; i = found ? i : i->next) {
+        const struct stat *other = i->data;
+
+        found = other->st_dev == st.st_dev && other->st_ino == st.st_ino;
+    }
+    if (take && !found) {
+        lent_files = g_slist_prepend(lent_files, g_memdup2(&st, sizeof(st)));
+    } else if (!take && found) {
+        g_free(i->data);
+        lent_files = g_slist_delete_link(lent_files, i);
+    }
+    g_mutex_unlock(&lent_lock);
+    return !take || !found;
+}
+
+static bool lock_file(DdebugLog *log)
+{
+    if (!take_lent(log, true)) {
+        errno = EAGAIN;
+        return false;
+    }
+    log->locked = ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_WRLCK);
+    if (!log->locked) {
+        const int err = errno;
+
+        take_lent(log, false);
+        errno = err;
+    }
+    return log->locked;
 }
 
 static bool take_lock(DdebugLog *log, GError **error)
 {
     int err;
 
-    if (ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_WRLCK)) {
+    if (lock_file(log)) {
         return true;
     }
     err = errno;
@@ -157,8 +284,8 @@ static void new_uuid(uint8_t uuid[16])
 }
 
 /*
- * Write the superblock, then allocate: a death in between leaves an empty file
- * or a log that is cut short, and either can be opened.
+ * Write the superblock; the space is allocated later.  A death in between leaves
+ * a log that is cut short, which can be opened.
  */
 static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
                    GError **error)
@@ -178,17 +305,22 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
         return false;
     }
     log->nr_segs = ddebug_log_nr_segs_for(size, log->seg_size, log->shm_size);
+    size = ddlog_size_with(log, log->nr_segs);
+    r = ddlog_check_room(log->fd, 0, size);
+    if (r) {
+        return ddlog_fail_space(error, log->path, size, r);
+    }
     memcpy(s.magic, DDEBUG_LOG_MAGIC, sizeof(s.magic));
     s.seg_size = GUINT32_TO_LE(log->seg_size);
     s.nr_segs = GUINT64_TO_LE(log->nr_segs);
-    s.size = GUINT64_TO_LE(ddlog_size_with(log, log->nr_segs));
+    s.size = GUINT64_TO_LE(size);
     if (log->shm_size) {
         s.incompat = GUINT32_TO_LE(DDEBUG_LOG_INCOMPAT_SHM);
         s.shm_size = GUINT64_TO_LE(log->shm_size);
     }
     s.created = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     new_uuid(s.uuid);
-    ddlog_super_fields(&s, info);
+    ddlog_super_fields(log, &s, info);
     r = ddlog_write_super(log, &s);
     if (r == -ENOSPC || r == -EDQUOT) {
         return ddlog_fail_space(error, log->path, size, -r);
@@ -196,9 +328,17 @@ static bool format(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
     if (r) {
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
-    r = ddlog_preallocate(log->fd, 0, GUINT64_FROM_LE(s.size));
+    log->opening.nr_segs = log->nr_segs;
+    return true;
+}
+
+static bool finish_format(DdebugLog *log, GError **error)
+{
+    const uint64_t size = ddebug_log_size(log);
+    int r = ddlog_preallocate(log, 0, size);
+
     if (r) {
-        return ddlog_fail_space(error, log->path, GUINT64_FROM_LE(s.size), r);
+        return ddlog_fail_space(error, log->path, size, r);
     }
     log->slots = g_new0(DdebugLogSlot, log->nr_segs);
     return true;
@@ -230,21 +370,44 @@ static bool check_shm(const DdebugLog *log, const DdebugLogInfo *info,
     return true;
 }
 
-static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
-                   uint64_t have, GError **error)
+/* Whether the log may have the size that it is to have, as far as is known. */
+static bool check_room(const DdebugLog *log, GError **error)
 {
-    struct ddebug_log_super s;
-    uint64_t want;
-    int r;
+    const uint64_t now = ddebug_log_size(log);
+    const uint64_t size = MAX(now, ddlog_size_with(log, log->opening.nr_segs));
+    int r = ddlog_check_room(log->fd, MIN(log->opening.have, size), size);
+
+    return !r || ddlog_fail_space(error, log->path, size, r);
+}
+
+static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
+                   GError **error)
+{
+    DdebugLogOpening *o = &log->opening;
 
     if (!ddlog_read_super(log, error) || !check_shm(log, info, error) ||
         (size && !ddlog_check_nr_segs(log->path, size, log->seg_size,
                                       log->shm_size, error))) {
         return false;
     }
-    want = GUINT64_FROM_LE(log->super.size);
+    o->nr_segs = size ? ddebug_log_nr_segs_for(size, log->seg_size,
+                                               log->shm_size) : log->nr_segs;
+    if (!check_room(log, error)) {
+        return false;
+    }
+    o->super = log->super;
+    ddlog_super_fields(log, &o->super, info);
+    return true;
+}
+
+static bool finish_reopen(DdebugLog *log, GError **error)
+{
+    const uint64_t have = log->opening.have, want = ddebug_log_size(log);
+    struct ddebug_log_super s = log->opening.super;
+    int r;
+
     if (have < want) {
-        r = ddlog_preallocate(log->fd, have, want);
+        r = ddlog_preallocate(log, have, want);
         if (r) {
             ddlog_cut(log->fd, have);
             return ddlog_fail_space(error, log->path, want, r);
@@ -254,34 +417,49 @@ static bool reopen(DdebugLog *log, uint64_t size, const DdebugLogInfo *info,
         return false;
     }
     ddlog_load_state(log);
+    ddlog_load_sync(log);
     if (have > want) {
         ddlog_cut(log->fd, want);
     }
     r = ddlog_drop_stale_request(log);
     if (!r) {
-        s = log->super;
         ddlog_check_frozen(log, &s);
-        ddlog_super_fields(&s, info);
         r = ddlog_write_super(log, &s);
     }
     if (r) {
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
-    if (!size) {
-        return true;
-    }
-    return ddlog_set_nr_segs(log, ddebug_log_nr_segs_for(size, log->seg_size,
-                                                    log->shm_size), error);
+    return ddlog_set_nr_segs(log, log->opening.nr_segs, error);
 }
 
-DdebugLog *ddebug_log_open(const char *path, uint64_t size,
-                           const DdebugLogInfo *info, unsigned flags,
-                           GError **error)
+/* The folder of a new file, whose entry is to be synced as well; or -1. */
+static int open_folder(const char *path)
 {
+    g_autofree char *folder = g_path_get_dirname(path);
+
+    return open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* A file that was refused is as it was; one that was created is gone. */
+static void undo_opening(DdebugLog *log)
+{
+    if (log->opening.is_new) {
+        ddlog_cut(log->fd, 0);
+    }
+    if (log->opening.created) {
+        unlink(log->where);
+    }
+}
+
+DdebugLog *ddebug_log_begin(const char *path, uint64_t size,
+                            const DdebugLogInfo *info, unsigned flags,
+                            GError **error)
+{
+    const DdebugLogOpener *opener = info ? info->opener : NULL;
     g_autofree char *cwd = g_get_current_dir();
     DdebugLog *log;
-    bool created, locked, ok;
     struct stat st;
+    bool ok;
 
     if (size && !ddebug_log_check_size(size, error)) {
         return NULL;
@@ -290,32 +468,54 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
     log->path = g_strdup(path);
     log->where = g_path_is_absolute(path) ? g_strdup(path) :
                                             g_build_filename(cwd, path, NULL);
-    log->flags = flags;
+    log->opener = opener && opener->handles(path) ? opener : NULL;
+    /* whoever passed a descriptor answers for its file */
+    log->flags = log->opener ? flags & ~DDEBUG_LOG_OPEN_OWNED : flags;
     log->fd = -1;
+    log->folder_fd = -1;
     log->next_seq = 1;
     log->next_chunk = 1;
-    locked = open_file(log, flags, &created, &st, error) &&
-             take_lock(log, error);
-    ok = locked;
+    ok = open_file(log, &st, error) && take_lock(log, error);
     /* Only now is its length settled: another writer may just have gone. */
     if (ok && fstat(log->fd, &st) < 0) {
         ok = ddlog_fail_io(error, path, "cannot stat", errno);
     }
-    if (ok && st.st_size == 0) {
-        ok = format(log, size, info, error);
-        if (!ok) {
-            ddlog_cut(log->fd, 0);
-        }
-    } else if (ok) {
-        ok = reopen(log, size, info, st.st_size, error);
-    }
     if (ok) {
-        ok = give_access(log, info, error);
+        log->opening.pending = true;
+        log->opening.is_new = st.st_size == 0;
+        log->opening.have = st.st_size;
+        ok = (log->opening.is_new ? format(log, size, info, error) :
+                                    reopen(log, size, info, error)) &&
+             give_access(log, info, error);
+    }
+    if (ok && log->opening.created) {
+        log->folder_fd = open_folder(log->where);
     }
     if (!ok) {
-        if (created && locked) {
-            unlink(path);
-        }
+        ddebug_log_close(log);
+        return NULL;
+    }
+    return log;
+}
+
+bool ddebug_log_finish(DdebugLog *log, GError **error)
+{
+    if (!(log->opening.is_new ? finish_format(log, error) :
+                                finish_reopen(log, error))) {
+        return false;
+    }
+    log->opening = (DdebugLogOpening) { 0 };
+    ddlog_note_opened(log);
+    return true;
+}
+
+DdebugLog *ddebug_log_open(const char *path, uint64_t size,
+                           const DdebugLogInfo *info, unsigned flags,
+                           GError **error)
+{
+    DdebugLog *log = ddebug_log_begin(path, size, info, flags, error);
+
+    if (log && !ddebug_log_finish(log, error)) {
         ddebug_log_close(log);
         return NULL;
     }
@@ -327,16 +527,40 @@ void ddebug_log_close(DdebugLog *log)
     if (!log) {
         return;
     }
-    if (log->fd >= 0) {
-        /* a mapping of the rings keeps the file open, and with it the lock */
+    if (log->locked) {
+        undo_opening(log);
+        ddlog_end_sync(log);
+        /*
+         * a mapping of the rings and a sync in progress keep the file open, and
+         * with it the lock
+         */
         ddlog_lock_byte(log->fd, DDEBUG_LOG_LOCK_WRITER, F_UNLCK);
-        close(log->fd);
+        take_lent(log, false);
     }
+    if (log->fd >= 0 && !log->sync) {
+        ddlog_close_fd(log->fd, log->lent ? log->opener : NULL);
+    }
+    if (log->folder_fd >= 0) {
+        close(log->folder_fd);
+    }
+    ddebug_log_sync_unref(log->sync);
     g_free(log->attach_record);
     g_free(log->slots);
     g_free(log->path);
     g_free(log->where);
     g_free(log);
+}
+
+uint64_t ddebug_log_planned_size(const DdebugLog *log)
+{
+    return log->opening.pending ? ddlog_size_with(log, log->opening.nr_segs) :
+                                  ddebug_log_size(log);
+}
+
+char *ddebug_log_watch_path(const DdebugLog *log, bool *follow)
+{
+    *follow = log->opener != NULL;
+    return log->opener ? ddlog_fd_name(log->fd) : g_strdup(log->where);
 }
 
 uint64_t ddebug_log_shm_size(const DdebugLog *log)

@@ -2,11 +2,16 @@
 /*
  * The rate limit: a token bucket, one token a byte.
  *
- * It fills at the rate, up to one burst; each byte of a chunk takes a token.
+ * It fills at the rate, up to one burst; each byte of a chunk takes a token, and
+ * so does each byte of upkeep: zeros in a segment before it is used, or where a
+ * file grows on a file system without fallocate(), and segments that move when
+ * it shrinks.
+ *
  * Data ask first (ddebug_log_rate_wait()), one chunk at a time, which keeps the
- * level above minus one chunk; chunks that need not ask keep it above minus
- * DDEBUG_LOG_DEBT_MAX and one chunk.  So in t seconds at most
- * rate * t + burst + DDEBUG_LOG_DEBT_MAX bytes and one chunk are written.
+ * level above minus one chunk and the upkeep that is not yet paid for; chunks
+ * that need not ask keep it above DDEBUG_LOG_DEBT_MAX and one chunk less.  So in
+ * t seconds at most rate * t + burst + DDEBUG_LOG_DEBT_MAX bytes, one chunk, and
+ * the upkeep that a chunk or a request needs are written.
  */
 #include "ddebug-log-internal.h"
 
@@ -30,6 +35,7 @@ static void refill(DdebugLog *log)
         return;
     }
     log->credit += more < room ? (uint64_t)more : room;
+    log->upkeep -= more < log->upkeep ? (uint64_t)more : log->upkeep;
     log->credit_ns = now;
 }
 
@@ -40,6 +46,7 @@ void ddebug_log_set_rate(DdebugLog *log, uint64_t rate)
     }
     log->rate = MIN(rate, DDEBUG_LOG_RATE_MAX);
     log->credit = burst(log);
+    log->upkeep = 0;
     log->credit_ns = ddlog_clock_ns(CLOCK_MONOTONIC);
     log->dry = false;
 }
@@ -67,11 +74,19 @@ void ddlog_charge(DdebugLog *log, size_t bytes)
     }
 }
 
+void ddlog_charge_upkeep(DdebugLog *log, size_t bytes)
+{
+    if (log->rate) {
+        log->credit -= bytes;
+        log->upkeep += bytes;
+    }
+}
+
 bool ddlog_is_overdrawn(DdebugLog *log)
 {
     if (!log->rate) {
         return false;
     }
     refill(log);
-    return log->credit < -(int64_t)DDEBUG_LOG_DEBT_MAX;
+    return log->credit < -(int64_t)(DDEBUG_LOG_DEBT_MAX + log->upkeep);
 }

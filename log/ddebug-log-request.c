@@ -46,6 +46,8 @@ static int error_to_errno(const GError *error)
         return EINVAL;
     case DDEBUG_LOG_ERROR_SPACE:
         return ENOSPC;
+    case DDEBUG_LOG_ERROR_LIMIT:
+        return EFBIG;
     default:
         return EIO;
     }

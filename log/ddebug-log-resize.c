@@ -6,7 +6,7 @@ static bool grow(DdebugLog *log, uint64_t nr_segs, GError **error)
 {
     const uint64_t had = ddebug_log_size(log);
     const uint64_t size = ddlog_size_with(log, nr_segs);
-    int r = ddlog_preallocate(log->fd, had, size);
+    int r = ddlog_preallocate(log, had, size);
 
     if (r) {
         ddlog_cut(log->fd, had);
@@ -156,27 +156,27 @@ static int drop_rest(DdebugLog *log, const bool *keep)
     return r ? r : drop_rest_of(log, true, keep);
 }
 
-/* Write the body first: a header never vouches for half a segment. */
-static int copy_segment(DdebugLog *log, uint64_t from, uint64_t to, char *buf)
+/* Copy bytes [@begin, @end) of a segment. */
+static int copy_part(DdebugLog *log, uint64_t from, uint64_t to, uint32_t begin,
+                     uint32_t end, char *buf)
 {
-    int r = ddlog_read_at(log->fd, buf, log->seg_size,
-                          ddlog_slot_off(log, from));
+    int r = ddlog_read_at(log->fd, buf, end - begin,
+                          ddlog_slot_off(log, from) + begin);
 
     if (!r) {
-        r = ddlog_write_at(log->fd, buf + DDEBUG_LOG_FIRST_CHUNK,
-                           log->seg_size - DDEBUG_LOG_FIRST_CHUNK,
-                           ddlog_slot_off(log, to) + DDEBUG_LOG_FIRST_CHUNK);
+        r = ddlog_write_at(log->fd, buf, end - begin,
+                           ddlog_slot_off(log, to) + begin);
     }
-    if (!r) {
-        r = ddlog_write_at(log->fd, buf, DDEBUG_LOG_FIRST_CHUNK,
-                           ddlog_slot_off(log, to));
-    }
+    ddlog_charge_upkeep(log, end - begin);
     return r;
 }
 
 /*
  * Move the segments to be kept below nr_segs; to[] is where each slot's segment
  * is.  Until the superblock is written, a moved segment is in both places.
+ *
+ * Write the bodies first: a header never vouches for half a segment.  That must
+ * hold after a power loss as well, since readers prefer the copy.
  */
 static int move_down(DdebugLog *log, uint64_t nr_segs, bool *keep, uint64_t *to)
 {
@@ -191,14 +191,21 @@ static int move_down(DdebugLog *log, uint64_t nr_segs, bool *keep, uint64_t *to)
         while (keep[free_slot]) {
             free_slot++;
         }
-        r = copy_segment(log, from, free_slot, buf);
+        r = copy_part(log, from, free_slot, DDEBUG_LOG_FIRST_CHUNK,
+                      log->seg_size, buf);
         if (r) {
             return r;
         }
         keep[free_slot] = true;
         to[from] = free_slot;
     }
-    return 0;
+    r = ddlog_sync_now(log);
+    for (from = nr_segs; from < log->nr_segs && !r; from++) {
+        if (to[from] != from) {
+            r = copy_part(log, from, to[from], 0, DDEBUG_LOG_FIRST_CHUNK, buf);
+        }
+    }
+    return r ? r : ddlog_sync_now(log);
 }
 
 static void undo_move_down(DdebugLog *log, uint64_t nr_segs, const uint64_t *to)
@@ -266,7 +273,13 @@ static bool shrink(DdebugLog *log, uint64_t nr_segs, GError **error)
         return ddlog_fail_io(error, log->path, "cannot write", -r);
     }
     take_moved(log, nr_segs, to);
-    ddlog_cut(log->fd, ddlog_size_with(log, nr_segs));
+    /*
+     * If the host lost power now, the disk might have the cut, but not this
+     * superblock.  If the sync fails, leave the tail to the next writer.
+     */
+    if (ddlog_sync_now(log) == 0) {
+        ddlog_cut(log->fd, ddlog_size_with(log, nr_segs));
+    }
     return true;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Choosing the slot of the next segment: rule 5 of docs/log-format.md. */
 #include "ddebug-log-internal.h"
+#include <sys/random.h>
 
 /* By number; of equal ones the copy that counts comes first. */
 static gint by_seq_desc(gconstpointer a, gconstpointer b, gpointer slots)
@@ -278,11 +279,28 @@ DdebugLogCursor *ddlog_cursor_of(DdebugLog *log, uint32_t type)
 }
 
 /*
+ * A number that nobody but the writer knows, and not 0.  Its generator is the
+ * kernel's: that of GLib can be computed from some of its numbers, which a guest
+ * may get from elsewhere.
+ */
+static uint32_t new_tag(void)
+{
+    uint32_t tag = 0;
+
+    /* fails in a process that may not call it only */
+    if (getrandom(&tag, sizeof(tag), 0) != sizeof(tag) || !tag) {
+        tag = g_random_int() | 1;
+    }
+    return tag;
+}
+
+/*
  * If a write fails, nobody knows what reached the disk: the number is used up
  * and the slot is unused all the same.
  *
- * Zero the slot first: a guest that knows where its bytes end up could have
- * placed a chunk of the new segment there, checksums and all.
+ * Zero the slot first: what a guest has left there must not be taken for
+ * anything.  Should the host lose power before the zeros are on the disk, the tag
+ * is not that of any chunk which a guest has made up.
  */
 int ddlog_begin_segment(DdebugLog *log, uint32_t type)
 {
@@ -292,6 +310,7 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         .type = GUINT32_TO_LE(type),
         .epoch = GUINT32_TO_LE(log->epoch),
     };
+    const uint32_t tag = new_tag();
     uint64_t slot;
     int r;
 
@@ -299,12 +318,16 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     if (r) {
         return r;
     }
+    if (cur->open) {
+        ddlog_note_full_segment(log);
+    }
     cur->open = false;
     ddlog_charge(log, sizeof(seg));
     seg.seq = GUINT64_TO_LE(log->next_seq);
+    seg.tag = GUINT32_TO_LE(tag);
     ddebug_log_seal(&seg, sizeof(seg));
     log->slots[slot].seq = 0;
-    r = ddlog_zero(log->fd, ddlog_slot_off(log, slot), log->seg_size);
+    r = ddlog_zero(log, ddlog_slot_off(log, slot), log->seg_size);
     if (!r) {
         r = ddlog_write_at(log->fd, &seg, sizeof(seg),
                            ddlog_slot_off(log, slot));
@@ -317,6 +340,7 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         .seq = log->next_seq++,
         .type = type,
         .epoch = log->epoch,
+        .tag = tag,
         .last_epoch = log->epoch,
     };
     *cur = (DdebugLogCursor) {
@@ -325,6 +349,31 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         .off = DDEBUG_LOG_FIRST_CHUNK,
     };
     return 0;
+}
+
+static int rewrite_header(DdebugLog *log, const DdebugLogCursor *cur,
+                          uint32_t type)
+{
+    struct ddebug_log_seg seg = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
+        .type = GUINT32_TO_LE(type),
+    };
+
+    if (!cur->open) {
+        return 0;
+    }
+    seg.seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
+    seg.epoch = GUINT32_TO_LE(log->slots[cur->slot].epoch);
+    ddebug_log_seal(&seg, sizeof(seg));
+    return ddlog_write_at(log->fd, &seg, sizeof(seg),
+                          ddlog_slot_off(log, cur->slot));
+}
+
+int ddlog_rewrite_headers(DdebugLog *log)
+{
+    int r = rewrite_header(log, &log->data, DDEBUG_LOG_SEG_DATA);
+
+    return r ? r : rewrite_header(log, &log->dict, DDEBUG_LOG_SEG_DICT);
 }
 
 void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode)

@@ -241,23 +241,35 @@ void ddebug_shm_unref(DdebugShm *shm)
 
 /*
  * Check that stores and pwrite() see each other at once.  File systems that
- * cache pages by themselves (FUSE, network) need not.  The area is zeros, and
- * stays so.
+ * cache pages by themselves (FUSE, network) need not.
+ *
+ * The word is one that no ring uses.  Its page is written first, so that a store
+ * finds it within the file, and room for it.
  */
 static int check_coherent(DdebugLog *log, const DdebugShm *shm)
 {
-    volatile uint64_t *word = (volatile uint64_t *)shm->base;
+    const size_t off = offsetof(DdebugShmPage, zeros);
+    const uint64_t at = DDEBUG_LOG_SHM_OFF + off;
+    volatile uint64_t *word = (volatile uint64_t *)(shm->base + off);
     const uint64_t back = 0x3f3f445245414853u;
+    uint8_t page[sizeof(DdebugShmPage)];
     uint64_t there;
     int r;
 
+    r = ddlog_read_at(log->fd, page, sizeof(page), DDEBUG_LOG_SHM_OFF);
+    if (!r) {
+        r = ddlog_write_at(log->fd, page, sizeof(page), DDEBUG_LOG_SHM_OFF);
+    }
+    if (r) {
+        return r;
+    }
     *word = 0x5348415245443f3fu;
-    r = ddlog_read_at(log->fd, &there, sizeof(there), DDEBUG_LOG_SHM_OFF);
+    r = ddlog_read_at(log->fd, &there, sizeof(there), at);
     if (!r && there != *word) {
         r = -EBADE;
     }
     if (!r) {
-        r = ddlog_write_at(log->fd, &back, sizeof(back), DDEBUG_LOG_SHM_OFF);
+        r = ddlog_write_at(log->fd, &back, sizeof(back), at);
     }
     if (!r && *word != back) {
         r = -EBADE;
@@ -270,9 +282,29 @@ static int check_coherent(DdebugLog *log, const DdebugShm *shm)
  * Do not show a guest what another one left in the area.  Write zeros, so that
  * a full file system is an error here rather than a signal later.
  */
-static int wipe_area(DdebugLog *log)
+bool ddebug_log_wipe_shm(DdebugLog *log, GError **error)
 {
-    return ddlog_zero(log->fd, DDEBUG_LOG_SHM_OFF, log->shm_size);
+    int r = ddlog_zero(log, DDEBUG_LOG_SHM_OFF, log->shm_size);
+
+    return !r || ddlog_fail_io(error, log->path,
+                               "cannot use the shared rings of", -r);
+}
+
+/* ENOMEM and EAGAIN are of limits, not of the file. */
+static void fail_map(const DdebugLog *log, int err, GError **error)
+{
+    if (err == ENOMEM || err == EAGAIN) {
+        ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
+                   "%" PRIu64 " bytes of '%s' cannot be mapped into memory: "
+                   "%s; raise the limits on this process's memory (RLIMIT_AS, "
+                   "RLIMIT_MEMLOCK), or use a smaller shm-size",
+                   log->shm_size, log->path, g_strerror(err));
+    } else {
+        ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
+                   "'%s' cannot be mapped into memory, which shm=on requires: "
+                   "%s; put it on a local file system (tmpfs, ext4, XFS), or "
+                   "set shm=off", log->path, g_strerror(err));
+    }
 }
 
 DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
@@ -283,18 +315,17 @@ DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error)
     int r;
 
     if (base == MAP_FAILED) {
-        ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
-                   "'%s' cannot be mapped into memory, which shm=on requires: "
-                   "%s; put it on a local file system (tmpfs, ext4, XFS), or "
-                   "set shm=off", log->path, g_strerror(errno));
+        fail_map(log, errno, error);
         return NULL;
     }
+    /*
+     * Pages that are in use stay in memory: the device reads them while others
+     * wait.  RLIMIT_MEMLOCK may not allow it; then they may be evicted.
+     */
+    mlock2(base, log->shm_size, MLOCK_ONFAULT);
     shm = g_new(DdebugShm, 1);
     *shm = (DdebugShm) { .base = base, .size = log->shm_size, .refs = 1 };
-    r = wipe_area(log);
-    if (!r) {
-        r = check_coherent(log, shm);
-    }
+    r = check_coherent(log, shm);
     if (r == -EBADE) {
         ddlog_fail(error, DDEBUG_LOG_ERROR_SHM,
                    "the file system of '%s' does not make stores to a mapped "

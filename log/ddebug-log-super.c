@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The geometry of a log, and its superblock. */
 #include "ddebug-log-internal.h"
+#include "ddebug-log-origin.h"
 
 uint64_t ddlog_size_with(const DdebugLog *log, uint64_t nr_segs)
 {
@@ -65,6 +66,7 @@ int ddlog_write_super(DdebugLog *log, struct ddebug_log_super *s)
                        DDEBUG_LOG_SUPER_OFF(generation % 2));
     if (!r) {
         log->super = *s;
+        ddlog_note_super(log);
     }
     return r;
 }
@@ -78,13 +80,35 @@ int ddlog_write_geometry(DdebugLog *log, uint64_t nr_segs)
     return ddlog_write_super(log, &s);
 }
 
-void ddlog_super_fields(struct ddebug_log_super *s, const DdebugLogInfo *info)
+/* Says which file the log is, so that a reader can tell a copy. */
+static void name_file(const DdebugLog *log, struct ddebug_log_super *s)
 {
+    DdebugLogOrigin origin;
+
+    s->named_at = 0;
+    if (!ddebug_log_origin(log->fd, &origin)) {
+        return;
+    }
+    s->named_at = s->opened;
+    s->file_dev = GUINT64_TO_LE(origin.dev);
+    s->file_ino = GUINT64_TO_LE(origin.ino);
+    s->file_fs = GUINT32_TO_LE(origin.fs);
+    memcpy(s->host_boot, origin.host_boot, sizeof(s->host_boot));
+}
+
+void ddlog_super_fields(const DdebugLog *log, struct ddebug_log_super *s,
+                        const DdebugLogInfo *info)
+{
+    const bool named = s->named_at && s->named_at == s->opened;
+
     s->opened = GUINT64_TO_LE(ddlog_clock_ns(CLOCK_REALTIME));
     s->writer_pid = GUINT32_TO_LE(getpid());
     if (!info) {
+        /* a copy stays one: how the writer of the original ended is unknown */
+        s->named_at = named ? s->opened : 0;
         return;
     }
+    name_file(log, s);
     memset(s->vm_name, 0, sizeof(s->vm_name));
     memset(s->vm_uuid, 0, sizeof(s->vm_uuid));
     memset(s->writer, 0, sizeof(s->writer));
@@ -107,6 +131,7 @@ static int read_supers(const DdebugLog *log,
 {
     struct stat st;
 
+    *len = 0;
     if (fstat(log->fd, &st) < 0) {
         return -errno;
     }
@@ -183,6 +208,16 @@ bool ddlog_read_super(DdebugLog *log, GError **error)
     log->nr_segs = super.nr_segs;
     log->shm_size = super.shm_size;
     return true;
+}
+
+uint64_t ddebug_log_id(const DdebugLog *log)
+{
+    uint64_t half[2];
+
+    G_STATIC_ASSERT(sizeof(half) == sizeof(log->super.uuid));
+    memcpy(half, log->super.uuid, sizeof(half));
+    /* all but six bits of a uuid are random */
+    return (GUINT64_FROM_LE(half[0]) ^ GUINT64_FROM_LE(half[1])) | 1;
 }
 
 uint64_t ddebug_log_size(const DdebugLog *log)

@@ -5,9 +5,10 @@
  * It needs libc, GLib and ISA-L only: the device, the tool (which resizes and
  * clears the log of a VM that is not running) and the tests share it.
  *
- * A DdebugLog belongs to one thread at a time; there is no locking in here.
+ * A DdebugLog belongs to one thread at a time; a DdebugLogSync may be used by
+ * any, also while another thread uses the log.
  * All functions may block on the disk: do not call them from a vCPU, under the
- * BQL or on QEMU's main loop, except ddebug_log_open() during realize.
+ * BQL or on QEMU's main loop.
  */
 #ifndef DDEBUG_LOG_WRITER_H
 #define DDEBUG_LOG_WRITER_H
@@ -24,8 +25,20 @@
 typedef struct DdebugLog DdebugLog;
 
 /*
+ * Opens what is no name of a file but of a descriptor that was passed to this
+ * process.  Constant; called by the thread that has the log.
+ */
+typedef struct DdebugLogOpener {
+    bool (*handles)(const char *path);
+    /* With @flags as of open(2); returns -1 with errno set: ENOENT if nothing
+     * was passed under that name, EACCES if not with this access. */
+    int (*open)(const char *path, int flags);
+    void (*close)(int fd);
+} DdebugLogOpener;
+
+/*
  * The writer, for the superblock, and permissions of the file.  Not used after
- * ddebug_log_open() returns.
+ * ddebug_log_open() returns, except for @opener.
  */
 typedef struct DdebugLogInfo {
     const char *vm_name;        /* cut to 64 bytes; NULL: none */
@@ -36,6 +49,7 @@ typedef struct DdebugLogInfo {
     uint64_t shm_size;          /* bytes of shared rings for a new log; an
                                  * existing one must have some.  0: any */
     bool shm_exact;             /* an existing one must have just as many */
+    const DdebugLogOpener *opener;  /* NULL: all paths are names of files */
 } DdebugLogInfo;
 
 /* What to do with a chunk if all segments are used. */
@@ -114,17 +128,50 @@ DdebugLog *ddebug_log_open(const char *path, uint64_t size,
                            GError **error);
 
 /**
+ * ddebug_log_begin: the part of ddebug_log_open() that takes a few small reads
+ * and writes: open and lock the file, and refuse what is known to be impossible
+ * (no permission, in use, not a log, out of range, no space).
+ *
+ * Returns: the log, for ddebug_log_finish(), ddebug_log_planned_size(),
+ * ddebug_log_shm_size(), ddebug_log_map_shm() and ddebug_log_close() only
+ */
+DdebugLog *ddebug_log_begin(const char *path, uint64_t size,
+                            const DdebugLogInfo *info, unsigned flags,
+                            GError **error);
+
+/**
+ * ddebug_log_finish: the rest: allocate, read what is there, resize.
+ *
+ * Returns: false with @error set; then the log can only be closed, which
+ * removes the file if it was created
+ */
+bool ddebug_log_finish(DdebugLog *log, GError **error);
+
+/* Bytes of the file once ddebug_log_finish() has returned. */
+uint64_t ddebug_log_planned_size(const DdebugLog *log);
+
+/**
  * ddebug_log_close: unlock and free the log; NULL is allowed.  Appending the
  * CLOSE event is up to the caller.
  */
 void ddebug_log_close(DdebugLog *log);
 
+/*
+ * Identifies the log, in 64 bits of its uuid; never 0.  Another file has another
+ * one.
+ */
+uint64_t ddebug_log_id(const DdebugLog *log);
 /* Bytes of the file now. */
 uint64_t ddebug_log_size(const DdebugLog *log);
 /* Bytes for shared rings, a part of the file; 0: none. */
 uint64_t ddebug_log_shm_size(const DdebugLog *log);
 /* The absolute path of the file. */
 const char *ddebug_log_path(const DdebugLog *log);
+/*
+ * A name of the file for inotify, to be freed with g_free(); @follow: whether it
+ * is a link.
+ */
+char *ddebug_log_watch_path(const DdebugLog *log, bool *follow);
 /* The newest epoch; 0 if no driver ever attached. */
 uint32_t ddebug_log_epoch(const DdebugLog *log);
 /* The highest pass found in the log when it was opened; 0: none. */
@@ -164,7 +211,7 @@ int ddebug_log_append_data(DdebugLog *log, const DdebugLogData *data,
 /**
  * ddebug_log_append_attach: start an epoch with the driver's attach record, 1
  * to DDEBUG_LOG_PAYLOAD_MAX bytes.  The epoch has started (ddebug_log_epoch())
- * even if an error is returned.  Without room, the record is retained and
+ * even if an error is returned, except -EOVERFLOW: the last one was UINT32_MAX.  Without room, the record is retained and
  * written before the first data of the epoch for which there is room.
  */
 int ddebug_log_append_attach(DdebugLog *log, const void *payload, size_t len);
@@ -221,14 +268,22 @@ typedef struct DdebugShm {
 } DdebugShm;
 
 /**
- * ddebug_log_map_shm: map the shared rings, wipe what an earlier guest left
- * there (call ddebug_log_recover() first), and check that stores reach the
- * file.
+ * ddebug_log_map_shm: map the shared rings, and check that stores reach the
+ * file.  What is in them stays: before a guest sees them, call
+ * ddebug_log_recover(), then ddebug_log_wipe_shm().
  *
  * Returns: the rings, to be released with ddebug_shm_unref(), which outlive the
  * log; or NULL with @error set (SHM, IO)
  */
 DdebugShm *ddebug_log_map_shm(DdebugLog *log, GError **error);
+
+/**
+ * ddebug_log_wipe_shm: remove what an earlier guest left in the shared rings,
+ * and take all the space that they need.
+ *
+ * Returns: true, or false with @error set (IO)
+ */
+bool ddebug_log_wipe_shm(DdebugLog *log, GError **error);
 DdebugShm *ddebug_shm_ref(DdebugShm *shm);
 void ddebug_shm_unref(DdebugShm *shm);
 
@@ -268,6 +323,60 @@ void ddebug_log_serve_request(DdebugLog *log, const DdebugLogRequest *request);
  * complete in the log.  Returns 0 or a negative errno.
  */
 int ddebug_log_write_state(DdebugLog *log, uint64_t settled_pass);
+
+/*
+ * Getting the log to the disk.  The writer never waits for this, except when
+ * the log is made smaller.
+ */
+typedef struct DdebugLogSync DdebugLogSync;
+
+/* Seconds after which what was written is synced, at the latest. */
+#define DDEBUG_LOG_SYNC_INTERVAL_MAX 3600u
+
+typedef struct DdebugLogSyncCounters {
+    uint64_t syncs;             /* since the log was opened */
+    uint64_t errors;            /* of these, that failed */
+} DdebugLogSyncCounters;
+
+/**
+ * ddebug_log_sync_new: have the log synced; once for each log
+ * @interval_s: 1 to DDEBUG_LOG_SYNC_INTERVAL_MAX
+ *
+ * Nothing is synced until a thread calls ddebug_log_sync_run().
+ *
+ * Returns: to be released with ddebug_log_sync_unref(); may outlive the log
+ */
+DdebugLogSync *ddebug_log_sync_new(DdebugLog *log, uint32_t interval_s);
+DdebugLogSync *ddebug_log_sync_ref(DdebugLogSync *sync);
+void ddebug_log_sync_unref(DdebugLogSync *sync);
+
+/**
+ * ddebug_log_sync_run: sync the log when a segment is full, and @interval_s
+ * after the first change since the last sync.  Sleeps while nothing changes.
+ *
+ * Returns once the log is closed and synced.
+ */
+void ddebug_log_sync_run(DdebugLogSync *sync);
+
+/* Returns whether ddebug_log_sync_run() returned within @timeout_ms. */
+bool ddebug_log_sync_wait(DdebugLogSync *sync, int timeout_ms);
+
+/*
+ * Write to @eventfd, which is duplicated, after each failure, for the writer to
+ * call ddebug_log_sync_error().
+ */
+void ddebug_log_sync_notify(DdebugLogSync *sync, int eventfd);
+
+void ddebug_log_sync_counters(DdebugLogSync *sync,
+                              DdebugLogSyncCounters *counters);
+
+/**
+ * ddebug_log_sync_error: append a SYNC_LOST event for syncs that have failed;
+ * the append functions do so as well.
+ *
+ * Returns: the errno of the last failure since the last call; 0: there was none
+ */
+int ddebug_log_sync_error(DdebugLog *log);
 
 /**
  * ddebug_log_check: check whether another program cut short or removed the

@@ -21,13 +21,14 @@
 #endif
 
 #include "hw/qdev-properties.h"
-#include "migration/blocker.h"
 #include "qapi/error.h"
 #if DDEBUG_QEMU_AT_LEAST(10, 0)
+#include "system/replay.h"
 #include "system/reset.h"
 #include "system/runstate.h"
 #include "system/system.h"
 #else
+#include "sysemu/replay.h"
 #include "sysemu/reset.h"
 #include "sysemu/runstate.h"
 #include "sysemu/sysemu.h"
@@ -70,32 +71,6 @@ static inline int virtio_pci_add_shm_cap(VirtIOPCIProxy *proxy, uint8_t bar,
            sizeof(cap) - PCI_CAP_FLAGS);
     return at;
 }
-#endif
-
-#if !DDEBUG_QEMU_AT_LEAST(8, 2)
-/* The caller owned the reason; now QEMU takes, frees and clears it. */
-static inline int ddebug_add_blocker(Error **reason, Error **errp)
-{
-    int r = migrate_add_blocker(*reason, errp);
-
-    if (r < 0) {
-        error_free(*reason);
-        *reason = NULL;
-    }
-    return r;
-}
-
-static inline void ddebug_del_blocker(Error **reason)
-{
-    if (*reason) {
-        migrate_del_blocker(*reason);
-        error_free(*reason);
-        *reason = NULL;
-    }
-}
-
-#define migrate_add_blocker ddebug_add_blocker
-#define migrate_del_blocker ddebug_del_blocker
 #endif
 
 #endif /* HW_VIRTIO_DDEBUG_COMPAT_H */

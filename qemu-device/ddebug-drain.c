@@ -8,14 +8,24 @@
  * ddebug-drain.h, which the device calls with the BQL held.
  *
  *                     BQL side                     thread
- *   guest memory      with d->lock, see            with d->lock, not paused
- *                     may_stage()                  (may_touch())
+ *   guest memory      with d->lock, may_touch()    with d->lock, may_touch()
  *   the log, disk     never                        never with d->lock
  *   streams, jobs     with d->lock                 with d->lock
  *
- * d->lock is held for one copy of at most a sub-buffer, for a walk over the
- * streams' words, or, by the BQL side for an event, a stop, a reset or a
- * RETIRE, to copy what is left in the rings (DDEBUG_STAGING_MAX at most).
+ * The thread holds d->lock for one copy of at most a sub-buffer, or for a walk
+ * over the streams' words.  How long the BQL side holds it, and the BQL, is
+ * bounded by what it copies:
+ *
+ *   reset of the device, DRIVER_OK or      what is left in the rings; but
+ *   bus mastering withdrawn, unplug,       DDEBUG_STAGING_MAX at most, together
+ *   exit, reset of the machine, shutdown   with what was staged before
+ *   reset of a queue                       likewise, of the rings of that queue
+ *   everything else (stop, RETIRE, kick,   nothing
+ *   requests, properties, ...)
+ *
+ * Where it copies, the memory may be gone when it returns.  A VM that is stopped
+ * keeps its memory, and a ring that is being retired is the device's until the
+ * answer, so the thread copies these.
  *
  * Sleeping
  * --------
@@ -36,7 +46,6 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/inotify.h>
-#include "hw/virtio/virtio.h"
 #include "qapi/error.h"
 #include "qemu/atomic.h"
 #include "qemu/error-report.h"
@@ -45,18 +54,13 @@
 #include "qemu/thread.h"
 #include "trace.h"
 #include "ddebug-drain.h"
+#include "ddebug-open.h"
 
 /* Bytes that may wait for the disk: payloads of staged chunks and requests. */
 #define DDEBUG_STAGING_MAX (32u << 20)
 
 /* Likewise jobs, since some have hardly any payload. */
 #define DDEBUG_JOBS_MAX 65536
-
-/*
- * A full queue of RETIREs, and that of the previous driver: there can be more
- * in flight only if a driver resets queues in order to send more.
- */
-#define DDEBUG_RETIRED_MAX (2 * VIRTQUEUE_MAX_SIZE)
 
 #define DDEBUG_WATCH_PERIOD_MS 1000
 
@@ -72,6 +76,9 @@
 /* So that a guest that keeps breaking the rules cannot flood our stderr. */
 #define DDEBUG_COMPLAINTS_MAX 16
 
+/* A kind of error, besides those of DdebugLogLoss. */
+#define DDEBUG_SYNC_ERROR DDEBUG_LOG_NR_LOSSES
+
 static const int backoff_ms[] = { 1, 2, 4, 8, 16, 16 };
 
 typedef enum DdebugJobType {
@@ -81,7 +88,6 @@ typedef enum DdebugJobType {
     DDEBUG_JOB_SIZE,
     DDEBUG_JOB_EVENT,
     DDEBUG_JOB_LOST,
-    DDEBUG_JOB_RETIRED,
 } DdebugJobType;
 
 /*
@@ -94,11 +100,12 @@ typedef struct DdebugMark {
 } DdebugMark;
 
 typedef struct DdebugJob {
-    QSIMPLEQ_ENTRY(DdebugJob) next;
+    QTAILQ_ENTRY(DdebugJob) next;
     DdebugJobType type;
-    uint64_t id;                /* ATTACH, DICT, SIZE, RETIRED: the request's */
-    uint64_t session;           /* ATTACH, DICT, SIZE: it arrived in */
+    uint64_t id;                /* ATTACH, DICT, SIZE: the request's */
+    uint64_t session;           /* likewise: it arrived in */
     uint32_t event;
+    bool scan_first;            /* EVENT: it follows what is in the rings */
     uint64_t args[2];           /* EVENT: its arguments; LOST: bytes, gaps */
     DdebugLogData data;
     DdebugMark mark;            /* DATA */
@@ -115,22 +122,25 @@ struct DdebugDrain {
     unsigned refs;              /* of the device and of the thread; atomic */
     QemuMutex lock;
     QemuCond ended_cond;
-    QemuThread thread;
+    QemuCond opened_cond;
     int kick_fd;
-    int inotify_fd;             /* -1: requests are polled at each wakeup */
+    int inotify_fd;             /* -1: requests are polled */
     void (*notify)(void *opaque);
     void *opaque;
     DdebugShm *shm;             /* memory that marks point to, or NULL */
+    DdebugLogSync *sync;        /* of the log, or NULL; BQL side */
 
     /* protected by lock */
+    DdebugFileState file_state;
+    char *file_error;           /* FAILED: why */
     GPtrArray *streams;
-    QSIMPLEQ_HEAD(, DdebugJob) jobs;
+    QTAILQ_HEAD(, DdebugJob) jobs;
+    DdebugJob *scan_job;        /* the first that had scan_first, or NULL */
     QSIMPLEQ_HEAD(, DdebugDone) done;
     unsigned nr_jobs;
-    unsigned nr_retired;        /* RETIRED jobs among them */
     size_t staged;              /* bytes of the jobs' payloads */
-    bool paused;
-    bool out_of_reach;          /* not even the BQL side may touch the rings */
+    bool out_of_reach;          /* nobody may touch the rings */
+    bool vm_stopped;
     bool quit;
     bool ended;
     bool abandoned;             /* notify() must not be called any more */
@@ -169,7 +179,7 @@ struct DdebugDrain {
     struct {
         bool reported;
         int64_t last_ms;        /* of the last error */
-    } errors[DDEBUG_LOG_NR_LOSSES];
+    } errors[DDEBUG_LOG_NR_LOSSES + 1];
 };
 
 static int64_t now_ms(void)
@@ -191,8 +201,8 @@ static void drain_unref(DdebugDrain *d)
     if (qatomic_fetch_dec(&d->refs) != 1) {
         return;
     }
-    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
-        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        QTAILQ_REMOVE(&d->jobs, job, next);
         job_free(job);
     }
     while ((done = QSIMPLEQ_FIRST(&d->done))) {
@@ -205,7 +215,9 @@ static void drain_unref(DdebugDrain *d)
     close(d->kick_fd);
     g_ptr_array_unref(d->streams);
     qemu_cond_destroy(&d->ended_cond);
+    qemu_cond_destroy(&d->opened_cond);
     qemu_mutex_destroy(&d->lock);
+    g_free(d->file_error);
     g_free(d->complaint);
     g_free(d->resize_status);
     g_free(d->stage);
@@ -302,14 +314,7 @@ static DdebugStream *stream_at(const DdebugDrain *d, guint i)
     return g_ptr_array_index(d->streams, i);
 }
 
-/* May the thread touch guest memory? */
 static bool may_touch(const DdebugDrain *d)
-{
-    return !d->paused && d->attached;
-}
-
-/* May the BQL side?  It may also while the VM is stopped. */
-static bool may_stage(const DdebugDrain *d)
 {
     return !d->out_of_reach && d->attached;
 }
@@ -372,21 +377,32 @@ static bool has_room(const DdebugDrain *d, size_t len)
 
 static void push_job(DdebugDrain *d, DdebugJob *job)
 {
-    QSIMPLEQ_INSERT_TAIL(&d->jobs, job, next);
+    QTAILQ_INSERT_TAIL(&d->jobs, job, next);
     d->staged += job->len;
     d->nr_jobs++;
 }
 
-static void push_words(DdebugDrain *d, DdebugJobType type, uint32_t event,
-                       uint64_t arg0, uint64_t arg1)
+/* For what was found in the rings: before an event that follows them. */
+static void push_found(DdebugDrain *d, DdebugJob *job)
+{
+    if (!d->scan_job) {
+        push_job(d, job);
+        return;
+    }
+    QTAILQ_INSERT_BEFORE(d->scan_job, job, next);
+    d->staged += job->len;
+    d->nr_jobs++;
+}
+
+static DdebugJob *new_event(uint32_t event, uint64_t arg0, uint64_t arg1)
 {
     DdebugJob *job = g_new0(DdebugJob, 1);
 
-    job->type = type;
+    job->type = DDEBUG_JOB_EVENT;
     job->event = event;
     job->args[0] = arg0;
     job->args[1] = arg1;
-    push_job(d, job);
+    return job;
 }
 
 static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
@@ -394,7 +410,7 @@ static void push_event(DdebugDrain *d, uint32_t event, uint64_t arg0,
 {
     /* without CLOSE the log would look as if QEMU had been killed */
     if (d->nr_jobs < DDEBUG_JOBS_MAX || event == DDEBUG_LOG_EVENT_CLOSE) {
-        push_words(d, DDEBUG_JOB_EVENT, event, arg0, arg1);
+        push_job(d, new_event(event, arg0, arg1));
     }
 }
 
@@ -408,50 +424,20 @@ static void take_notice(DdebugDrain *d, DdebugStream *st, uint32_t notice)
     if (notice != st->notice) {
         st->notice = notice;
         trace_virtio_ddebug_drain_notice(d, st->id, notice);
-        push_event(d, DDEBUG_LOG_EVENT_NOTICE,
-                   notice & VIRTIO_DDEBUG_NOTICE_KIND, st->cpu);
-    }
-}
-
-/*
- * Copy what is in the rings into jobs, as far as has_room() allows.  Completes
- * a scan of the thread that is in progress.
- */
-static void stage_all(DdebugDrain *d)
-{
-    DdebugLogData data;
-    size_t len;
-    guint i;
-
-    d->bql_scans++;
-    if (may_stage(d)) {
-        for (i = 0; i < d->streams->len; i++) {
-            DdebugStream *st = stream_at(d, i);
-            const uint32_t notice = ddebug_stream_notice(st);
-
-            while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
-                   (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
-                DdebugJob *job = g_new0(DdebugJob, 1);
-
-                job->type = DDEBUG_JOB_DATA;
-                job->data = data;
-                job->mark = mark_after(st);
-                job->len = len;
-                job->payload = g_memdup2(d->stage, len);
-                push_job(d, job);
-            }
-            take_notice(d, st, notice);
+        if (d->nr_jobs < DDEBUG_JOBS_MAX) {
+            push_found(d, new_event(DDEBUG_LOG_EVENT_NOTICE,
+                                    notice & VIRTIO_DDEBUG_NOTICE_KIND,
+                                    st->cpu));
         }
     }
-    end_scan(d);
 }
 
-/* Bytes left in the ring of @st, for which there was no room. */
-static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
+/* Bytes left in the ring of @st. */
+static uint64_t unread(const DdebugDrain *d, const DdebugStream *st)
 {
-    const uint64_t head = ddebug_stream_head(st);
+    const uint64_t head = may_touch(d) ? ddebug_stream_head(st) : 0;
 
-    if (!may_stage(d) || st->stopped || head <= st->consumed) {
+    if (st->stopped || head <= st->consumed) {
         return 0;
     }
     return MIN(head - st->consumed, st->ring_size);
@@ -463,7 +449,10 @@ static uint64_t unstaged(const DdebugDrain *d, const DdebugStream *st)
  */
 static void push_lost(DdebugDrain *d, uint64_t bytes)
 {
-    DdebugJob *last = QSIMPLEQ_LAST(&d->jobs, DdebugJob, next);
+    DdebugJob *last = d->scan_job ?
+                      QTAILQ_PREV(d->scan_job, next) :
+                      QTAILQ_LAST(&d->jobs);
+    DdebugJob *job;
 
     if (!bytes) {
         return;
@@ -472,14 +461,58 @@ static void push_lost(DdebugDrain *d, uint64_t bytes)
     if (last && last->type == DDEBUG_JOB_LOST) {
         last->args[0] += bytes;
         last->args[1]++;
-    } else {
-        push_words(d, DDEBUG_JOB_LOST, 0, bytes, 1);
+        return;
     }
+    job = g_new0(DdebugJob, 1);
+    job->type = DDEBUG_JOB_LOST;
+    job->args[0] = bytes;
+    job->args[1] = 1;
+    push_found(d, job);
+}
+
+static void stage(DdebugDrain *d, DdebugStream *st)
+{
+    const uint32_t notice = ddebug_stream_notice(st);
+    DdebugLogData data;
+    DdebugJob *job;
+    size_t len;
+
+    while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
+           (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
+        job = g_new0(DdebugJob, 1);
+        job->type = DDEBUG_JOB_DATA;
+        job->data = data;
+        job->mark = mark_after(st);
+        job->len = len;
+        job->payload = g_memdup2(d->stage, len);
+        push_found(d, job);
+        d->counters.bql_bytes += len;
+    }
+    take_notice(d, st, notice);
 }
 
 static bool is_of_queue(const DdebugStream *st, unsigned queue)
 {
     return queue == DDEBUG_DRAIN_ALL || st->queue == queue;
+}
+
+/*
+ * Copy what is in the rings of @queue into jobs, as far as has_room() allows.
+ * If that is all of them, it completes a scan of the thread that is in progress.
+ */
+static void stage_all(DdebugDrain *d, unsigned queue)
+{
+    guint i;
+
+    d->bql_scans++;
+    for (i = 0; may_touch(d) && i < d->streams->len; i++) {
+        if (is_of_queue(stream_at(d, i), queue)) {
+            stage(d, stream_at(d, i));
+        }
+    }
+    if (queue == DDEBUG_DRAIN_ALL) {
+        end_scan(d);
+    }
 }
 
 /* Count what is left in the rings of @queue as lost. */
@@ -490,10 +523,22 @@ static void count_unstaged(DdebugDrain *d, unsigned queue)
 
     for (i = 0; i < d->streams->len; i++) {
         if (is_of_queue(stream_at(d, i), queue)) {
-            bytes += unstaged(d, stream_at(d, i));
+            bytes += unread(d, stream_at(d, i));
         }
     }
     push_lost(d, bytes);
+}
+
+/* Take the stream out of the list, keeping the thread's place in it. */
+static DdebugStream *remove_stream(DdebugDrain *d, guint i)
+{
+    DdebugStream *st = g_ptr_array_remove_index(d->streams, i);
+
+    if (i < d->scan_next) {
+        d->scan_next--;
+    }
+    d->counters.streams = d->streams->len;
+    return st;
 }
 
 /* Called with d->lock held; releases it, then reports what went wrong. */
@@ -540,28 +585,65 @@ bool ddebug_drain_add(DdebugDrain *d, DdebugStream *st)
     return is_new;
 }
 
-void ddebug_drain_pause(DdebugDrain *d, bool out_of_reach)
+void ddebug_drain_withdraw(DdebugDrain *d)
 {
     qemu_mutex_lock(&d->lock);
-    stage_all(d);
-    d->paused = true;
-    trace_virtio_ddebug_drain_pause(d, out_of_reach, d->staged);
-    if (out_of_reach) {
-        count_unstaged(d, DDEBUG_DRAIN_ALL);
-        d->out_of_reach = true;
-    }
+    stage_all(d, DDEBUG_DRAIN_ALL);
+    count_unstaged(d, DDEBUG_DRAIN_ALL);
+    d->out_of_reach = true;
+    trace_virtio_ddebug_drain_withdraw(d, d->staged);
     unlock_and_complain(d);
     wake(d);
 }
 
-void ddebug_drain_resume(DdebugDrain *d)
+void ddebug_drain_permit(DdebugDrain *d)
 {
-    trace_virtio_ddebug_drain_resume(d);
+    trace_virtio_ddebug_drain_permit(d);
     qemu_mutex_lock(&d->lock);
-    d->paused = false;
     d->out_of_reach = false;
     qemu_mutex_unlock(&d->lock);
     wake(d);
+}
+
+void ddebug_drain_vm_stopped(DdebugDrain *d, uint64_t why)
+{
+    DdebugJob *job;
+
+    qemu_mutex_lock(&d->lock);
+    d->vm_stopped = true;
+    if (d->nr_jobs < DDEBUG_JOBS_MAX) {
+        job = new_event(DDEBUG_LOG_EVENT_STOP, why, 0);
+        job->scan_first = true;
+        push_job(d, job);
+        if (!d->scan_job) {
+            d->scan_job = job;
+        }
+    }
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+void ddebug_drain_vm_runs(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    if (d->vm_stopped) {
+        push_event(d, DDEBUG_LOG_EVENT_CONT, 0, 0);
+        d->vm_stopped = false;
+    }
+    qemu_mutex_unlock(&d->lock);
+    wake(d);
+}
+
+/* Take the streams of @queue out of the answers that were not fetched. */
+static void forget_answers(DdebugDrain *d, unsigned queue, GPtrArray *gone)
+{
+    DdebugDone *done;
+
+    QSIMPLEQ_FOREACH(done, &d->done, next) {
+        if (done->answer.stream && is_of_queue(done->answer.stream, queue)) {
+            g_ptr_array_add(gone, g_steal_pointer(&done->answer.stream));
+        }
+    }
 }
 
 GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
@@ -570,61 +652,58 @@ GPtrArray *ddebug_drain_forget(DdebugDrain *d, unsigned queue)
     guint i;
 
     qemu_mutex_lock(&d->lock);
-    stage_all(d);
+    stage_all(d, queue);
     count_unstaged(d, queue);
     for (i = d->streams->len; i-- > 0; ) {
         if (is_of_queue(stream_at(d, i), queue)) {
-            g_ptr_array_add(gone, g_ptr_array_remove_index(d->streams, i));
+            g_ptr_array_add(gone, remove_stream(d, i));
         }
     }
-    d->counters.streams = d->streams->len;
+    forget_answers(d, queue, gone);
     unlock_and_complain(d);
     wake(d);
     return gone;
 }
 
-bool ddebug_drain_may_retire(DdebugDrain *d)
+GPtrArray *ddebug_drain_forget_retiring(DdebugDrain *d)
 {
-    bool may;
-
-    qemu_mutex_lock(&d->lock);
-    may = d->nr_retired < DDEBUG_RETIRED_MAX;
-    qemu_mutex_unlock(&d->lock);
-    return may;
-}
-
-DdebugStream *ddebug_drain_retire(DdebugDrain *d, uint32_t id,
-                                  uint32_t generation, uint64_t request)
-{
-    DdebugJob *job;
-    DdebugStream *st = NULL;
+    GPtrArray *gone = g_ptr_array_new();
     guint i;
 
     qemu_mutex_lock(&d->lock);
-    for (i = 0; i < d->streams->len; i++) {
-        st = stream_at(d, i);
-        if (st->id == id && st->generation == generation) {
-            break;
+    /* the thread may be writing what it has copied from one of them */
+    d->bql_scans++;
+    for (i = d->streams->len; i-- > 0; ) {
+        if (stream_at(d, i)->retiring) {
+            g_ptr_array_add(gone, remove_stream(d, i));
         }
     }
-    if (i < d->streams->len) {
-        stage_all(d);
-        push_lost(d, unstaged(d, st));
-        g_ptr_array_remove_index(d->streams, i);
-        d->counters.streams = d->streams->len;
-        if (st->shm_status) {
-            job = g_new0(DdebugJob, 1);
-            job->type = DDEBUG_JOB_RETIRED;
-            job->id = request;
-            d->nr_retired++;
-            push_job(d, job);
+    forget_answers(d, DDEBUG_DRAIN_ALL, gone);
+    qemu_mutex_unlock(&d->lock);
+    return gone;
+}
+
+bool ddebug_drain_retire(DdebugDrain *d, uint32_t id, uint32_t generation,
+                         uint64_t request)
+{
+    bool found = false;
+    guint i;
+
+    qemu_mutex_lock(&d->lock);
+    for (i = 0; i < d->streams->len && !found; i++) {
+        DdebugStream *st = stream_at(d, i);
+
+        if (st->id == id && st->generation == generation && !st->retiring) {
+            st->retiring = found = true;
+            st->request = request;
+            st->retire_status = VIRTIO_DDEBUG_S_OK;
         }
-    } else {
-        st = NULL;
     }
-    unlock_and_complain(d);
-    wake(d);
-    return st;
+    qemu_mutex_unlock(&d->lock);
+    if (found) {
+        wake(d);
+    }
+    return found;
 }
 
 void ddebug_drain_end_session(DdebugDrain *d)
@@ -738,10 +817,32 @@ void ddebug_drain_event(DdebugDrain *d, uint32_t event, uint64_t arg)
      * thread has not scanned for it yet: a kernel that panics may reset the
      * machine, and so end the VM, right after its notice.
      */
-    stage_all(d);
+    stage_all(d, DDEBUG_DRAIN_ALL);
     push_event(d, event, arg, 0);
     unlock_and_complain(d);
     wake(d);
+}
+
+DdebugFileState ddebug_drain_file_state(DdebugDrain *d, char **why)
+{
+    DdebugFileState state;
+
+    qemu_mutex_lock(&d->lock);
+    state = d->file_state;
+    if (why) {
+        *why = g_strdup(d->file_error);
+    }
+    qemu_mutex_unlock(&d->lock);
+    return state;
+}
+
+void ddebug_drain_wait_open(DdebugDrain *d)
+{
+    qemu_mutex_lock(&d->lock);
+    while (d->file_state == DDEBUG_FILE_OPENING) {
+        qemu_cond_wait(&d->opened_cond, &d->lock);
+    }
+    qemu_mutex_unlock(&d->lock);
 }
 
 void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
@@ -749,12 +850,25 @@ void ddebug_drain_counters(DdebugDrain *d, DdebugCounters *counters)
     qemu_mutex_lock(&d->lock);
     *counters = d->counters;
     qemu_mutex_unlock(&d->lock);
+    if (d->sync) {
+        DdebugLogSyncCounters of_sync;
+
+        ddebug_log_sync_counters(d->sync, &of_sync);
+        counters->syncs = of_sync.syncs;
+        counters->sync_errors = of_sync.errors;
+    }
+}
+
+void ddebug_drain_watch_sync(DdebugDrain *d, DdebugLogSync *sync)
+{
+    d->sync = sync;
+    ddebug_log_sync_notify(sync, d->kick_fd);
 }
 
 /* The thread */
 
 /* Note an error; return true if it is to be reported. */
-static bool note_error(DdebugDrain *d, DdebugLogLoss why)
+static bool note_error(DdebugDrain *d, unsigned why)
 {
     const int64_t now = now_ms();
     const bool report = !d->errors[why].reported ||
@@ -783,6 +897,12 @@ static void check_io(DdebugDrain *d, int r, int64_t start_ms)
 {
     if (r == -EXFULL) {
         /* a dictionary, whose request is answered, or data: check_data() */
+    } else if (r == -EOVERFLOW) {
+        if (note_error(d, DDEBUG_LOG_LOSS_IO)) {
+            warn_report("virtio-ddebug: '%s' has had all the epochs that a log "
+                        "can have, so that drivers cannot attach: use another "
+                        "file (reported once)", ddebug_log_path(d->log));
+        }
     } else if (r < 0) {
         trace_virtio_ddebug_drain_io_error(
             d, -r, ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_IO));
@@ -812,6 +932,19 @@ static void check_data(DdebugDrain *d, int r, uint64_t full_lost)
     }
 }
 
+/* Called with d->lock held, after the log may have changed its size or file. */
+static void note_log(DdebugDrain *d)
+{
+    const uint64_t size = ddebug_log_size(d->log), id = ddebug_log_id(d->log);
+
+    if ((size != d->counters.log_size || id != d->counters.log_id) &&
+        !d->abandoned) {
+        d->notify(d->opaque);
+    }
+    d->counters.log_size = size;
+    d->counters.log_id = id;
+}
+
 /* Called without d->lock, after work on the log; takes it. */
 static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
 {
@@ -823,13 +956,16 @@ static void relock_and_count(DdebugDrain *d, uint64_t chunks, uint64_t bytes)
     d->counters.io_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_IO);
     d->counters.full_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_FULL);
     d->counters.rate_lost = ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE);
-    d->counters.log_size = ddebug_log_size(log);
+    note_log(d);
     d->counters.passes = d->pass - d->first_pass;
 }
 
-/* Called with d->lock held; drops it for the write and retakes it. */
-static void write_data(DdebugDrain *d, const DdebugLogData *data,
-                       DdebugMark mark, const void *buf, size_t len)
+/*
+ * Return 0 or a negative errno.  Called with d->lock held; drops it for the
+ * write and retakes it.
+ */
+static int write_data(DdebugDrain *d, const DdebugLogData *data,
+                      DdebugMark mark, const void *buf, size_t len)
 {
     const uint64_t full_lost = ddebug_log_lost(d->log, DDEBUG_LOG_LOSS_FULL);
     const uint64_t gaps = d->skipped_gaps, skipped = d->skipped_bytes;
@@ -854,6 +990,7 @@ static void write_data(DdebugDrain *d, const DdebugLogData *data,
         qatomic_set((uint64_t *)mark.drained, cpu_to_le64(mark.end));
     }
     relock_and_count(d, r ? 0 : 1, r ? 0 : len);
+    return r;
 }
 
 static uint32_t status_of(int r)
@@ -910,19 +1047,6 @@ static void write_request(DdebugDrain *d, DdebugJob *job)
     push_done(d, done);
 }
 
-/* Called with d->lock held.  Earlier jobs have written what the ring held. */
-static void answer_retired(DdebugDrain *d, const DdebugJob *job)
-{
-    DdebugDone *done = g_new0(DdebugDone, 1);
-
-    done->answer = (DdebugAnswer) {
-        .id = job->id,
-        .status = VIRTIO_DDEBUG_S_OK,
-    };
-    d->nr_retired--;
-    push_done(d, done);
-}
-
 /*
  * Does the job say that the guest died?  A death without a driver does not
  * count: the log has nothing of it, so that freezing would protect other
@@ -975,17 +1099,6 @@ static void freeze_if_dead(DdebugDrain *d, const DdebugJob *job)
     }
 }
 
-/* Called with d->lock held, after the size of the log may have changed. */
-static void note_size(DdebugDrain *d)
-{
-    const uint64_t size = ddebug_log_size(d->log);
-
-    if (size != d->counters.log_size && !d->abandoned) {
-        d->notify(d->opaque);
-    }
-    d->counters.log_size = size;
-}
-
 /*
  * Resize the log for the guest.  Only the guest learns of errors: it may ask as
  * often as it likes, and must not flood our stderr.  The minimum is checked
@@ -1014,7 +1127,7 @@ static void change_size(DdebugDrain *d, DdebugJob *job)
     }
     done->answer.value = ddebug_log_size(d->log);
     relock_and_count(d, 0, 0);
-    note_size(d);
+    note_log(d);
     push_done(d, done);
 }
 
@@ -1050,23 +1163,14 @@ static void do_job(DdebugDrain *d, DdebugJob *job)
                                job->args[0]);
         relock_and_count(d, 0, 0);
         break;
-    case DDEBUG_JOB_RETIRED:
-        answer_retired(d, job);
-        break;
     }
 }
 
-/* Called with d->lock held; drops it for each write and retakes it. */
-static void do_jobs(DdebugDrain *d)
+/* @r: the result of a write from @st.  RETIRE is answered with the last error. */
+static void note_retired(DdebugStream *st, int r)
 {
-    DdebugJob *job;
-
-    while ((job = QSIMPLEQ_FIRST(&d->jobs))) {
-        QSIMPLEQ_REMOVE_HEAD(&d->jobs, next);
-        do_job(d, job);
-        d->staged -= job->len;
-        d->nr_jobs--;
-        job_free(job);
+    if (st->retiring && r) {
+        st->retire_status = status_of(r);
     }
 }
 
@@ -1075,9 +1179,9 @@ static void do_jobs(DdebugDrain *d)
  * new.  Return true if anything was found.  Abandoned if the BQL side scans, or
  * removes, streams meanwhile.
  *
- * Suspended when the rate limit is reached: the next call continues there, due
- * after *wait_ms, and both are one pass.  Until then the rings overwrite their
- * oldest messages and keep the newest.
+ * Unless @wait_ms is NULL, suspended when the rate limit is reached: the next
+ * call continues there, due after *wait_ms, and both are one pass.  Until then
+ * the rings overwrite their oldest messages and keep the newest.
  *
  * Called with d->lock held; drops it for each write and retakes it.
  */
@@ -1087,6 +1191,7 @@ static bool scan(DdebugDrain *d, int *wait_ms)
     bool found = false;
     DdebugLogData data;
     size_t len;
+    int r;
 
     for (; may_touch(d) && d->scan_next < d->streams->len; d->scan_next++) {
         DdebugStream *st = stream_at(d, d->scan_next);
@@ -1094,8 +1199,7 @@ static bool scan(DdebugDrain *d, int *wait_ms)
         const uint64_t limit = ddebug_stream_head(st);
 
         for (;;) {
-            *wait_ms = ddebug_log_rate_wait(d->log);
-            if (*wait_ms) {
+            if (wait_ms && (*wait_ms = ddebug_log_rate_wait(d->log))) {
                 d->rate_limited = true;
                 return true;
             }
@@ -1104,15 +1208,132 @@ static bool scan(DdebugDrain *d, int *wait_ms)
                 break;
             }
             found = true;
-            write_data(d, &data, mark_after(st), d->bounce, len);
+            r = write_data(d, &data, mark_after(st), d->bounce, len);
             if (d->bql_scans != bql_scans) {
                 return true;
             }
+            note_retired(st, r);
         }
         take_notice(d, st, notice);
     }
     end_scan(d);
     return found;
+}
+
+/*
+ * Write what the rings hold, before @job, which is the first.  What the BQL side
+ * has queued of it meanwhile, and notices, are before it now.
+ *
+ * Called with d->lock held; drops it for each write and retakes it.
+ */
+static void scan_before(DdebugDrain *d, DdebugJob *job)
+{
+    const uint64_t bql_scans = d->bql_scans;
+
+    /* once more from the first stream: still the same pass */
+    d->scan_next = 0;
+    scan(d, NULL);
+    job->scan_first = d->bql_scans != bql_scans;
+}
+
+static void find_scan_job(DdebugDrain *d)
+{
+    DdebugJob *job;
+
+    QTAILQ_FOREACH(job, &d->jobs, next) {
+        if (job->scan_first) {
+            break;
+        }
+    }
+    d->scan_job = job;
+}
+
+/* Called with d->lock held; drops it for each write and retakes it. */
+static void do_jobs(DdebugDrain *d)
+{
+    DdebugJob *job;
+
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        if (job->scan_first) {
+            scan_before(d, job);
+            continue;
+        }
+        QTAILQ_REMOVE(&d->jobs, job, next);
+        if (job == d->scan_job) {
+            find_scan_job(d);
+        }
+        do_job(d, job);
+        d->staged -= job->len;
+        d->nr_jobs--;
+        job_free(job);
+    }
+}
+
+/* Is @st still posted, and retired by @request?  It may have been freed. */
+static bool is_retiring(DdebugDrain *d, const DdebugStream *st,
+                        uint64_t request, guint *i)
+{
+    return g_ptr_array_find(d->streams, st, i) && st->retiring &&
+           st->request == request;
+}
+
+/*
+ * Write what the ring of @st holds, then answer.  Nothing is written to it any
+ * more, unless the driver breaks the rules; what is written later is ignored.
+ *
+ * Called with d->lock held; drops it for each write and retakes it.
+ */
+static void retire(DdebugDrain *d, DdebugStream *st)
+{
+    const uint64_t request = st->request;
+    const uint32_t notice = ddebug_stream_notice(st);
+    const uint64_t limit = ddebug_stream_head(st);
+    DdebugLogData data;
+    DdebugDone *done;
+    size_t len;
+    guint i;
+    int r;
+
+    for (;;) {
+        len = copy_span(d, st, limit, d->bounce, &data);
+        if (!len) {
+            break;
+        }
+        r = write_data(d, &data, mark_after(st), d->bounce, len);
+        if (!may_touch(d) || !is_retiring(d, st, request, &i)) {
+            return;
+        }
+        note_retired(st, r);
+    }
+    take_notice(d, st, notice);
+    if (st->stopped || st->consumed < limit) {
+        /* the driver has broken the rules */
+        push_lost(d, unread(d, st));
+        st->retire_status = VIRTIO_DDEBUG_S_IOERR;
+    }
+    is_retiring(d, st, request, &i);
+    done = g_new0(DdebugDone, 1);
+    done->answer = (DdebugAnswer) {
+        .id = request,
+        .status = st->retire_status,
+        .stream = remove_stream(d, i),
+    };
+    push_done(d, done);
+}
+
+/* Called with d->lock held; drops it for each write and retakes it. */
+static void retire_all(DdebugDrain *d)
+{
+    guint i = 0;
+
+    while (may_touch(d) && i < d->streams->len) {
+        if (stream_at(d, i)->retiring) {
+            retire(d, stream_at(d, i));
+            i = 0;
+        } else {
+            i++;
+        }
+    }
 }
 
 static uint64_t all_lost(const DdebugCounters *c)
@@ -1131,7 +1352,7 @@ static void settle(DdebugDrain *d)
     const uint64_t pass = d->pass, lost = all_lost(&d->counters);
     int64_t start_ms;
 
-    if (!QSIMPLEQ_EMPTY(&d->jobs) ||
+    if (!QTAILQ_EMPTY(&d->jobs) ||
         (pass == d->settled_pass && lost == d->settled_lost)) {
         return;
     }
@@ -1155,7 +1376,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
             want_no_kicks(d);
         }
     }
-    if (!QSIMPLEQ_EMPTY(&d->jobs) || d->quit) {
+    if (!QTAILQ_EMPTY(&d->jobs) || d->quit) {
         return 0;
     }
     if (d->backoff < ARRAY_SIZE(backoff_ms)) {
@@ -1165,7 +1386,7 @@ static int plan_sleep(DdebugDrain *d, bool found)
         d->backoff = 0;
         return 0;
     }
-    if (may_touch(d) && any_active(d)) {
+    if (!d->vm_stopped && may_touch(d) && any_active(d)) {
         return DDEBUG_WATCH_PERIOD_MS;
     }
     return -1;
@@ -1177,22 +1398,24 @@ static int plan_sleep(DdebugDrain *d, bool found)
  */
 static void watch_log(DdebugDrain *d)
 {
-    const char *path = ddebug_log_path(d->log);
+    bool follow;
+    g_autofree char *path = ddebug_log_watch_path(d->log, &follow);
 
     if (d->inotify_fd < 0) {
         d->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     }
     if (d->inotify_fd >= 0 &&
-        inotify_add_watch(d->inotify_fd, path,
-                          IN_CLOSE_WRITE | IN_DONT_FOLLOW) < 0) {
+        inotify_add_watch(d->inotify_fd, path, IN_CLOSE_WRITE |
+                          (follow ? 0 : IN_DONT_FOLLOW)) < 0) {
         close(d->inotify_fd);
         d->inotify_fd = -1;
     }
     if (d->inotify_fd < 0) {
-        warn_report("virtio-ddebug: cannot watch '%s': %s; requests of "
-                    "ddebug-host (resize, clear) are delayed until the guest "
-                    "logs something; consider increasing the sysctl "
-                    "fs.inotify.max_user_instances", path, strerror(errno));
+        warn_report("virtio-ddebug: cannot watch '%s': %s; it is looked at "
+                    "every second for requests of ddebug-host (resize, clear); "
+                    "if there are too many watches, increase the sysctl "
+                    "fs.inotify.max_user_instances", ddebug_log_path(d->log),
+                    strerror(errno));
     }
 }
 
@@ -1213,6 +1436,19 @@ static void check_log(DdebugDrain *d, bool before_sleep)
 }
 
 /* Called without d->lock. */
+static void check_sync(DdebugDrain *d)
+{
+    const int error = ddebug_log_sync_error(d->log);
+
+    if (error && note_error(d, DDEBUG_SYNC_ERROR)) {
+        warn_report("virtio-ddebug: cannot sync '%s': %s; messages in it may "
+                    "be missing later, and the log says which chunks they are "
+                    "in (reported once)", ddebug_log_path(d->log),
+                    strerror(error));
+    }
+}
+
+/* Called without d->lock. */
 static void serve_requests(DdebugDrain *d)
 {
     DdebugLogRequest request;
@@ -1221,7 +1457,7 @@ static void serve_requests(DdebugDrain *d)
         ddebug_log_serve_request(d->log, &request);
     }
     qemu_mutex_lock(&d->lock);
-    note_size(d);
+    note_log(d);
     qemu_mutex_unlock(&d->lock);
 }
 
@@ -1245,7 +1481,7 @@ static void resize(DdebugDrain *d)
         status = g_strdup_printf("failed: %s", error->message);
     }
     qemu_mutex_lock(&d->lock);
-    note_size(d);
+    note_log(d);
     if (!d->resize_to) {
         set_resize_status(d, status);
     }
@@ -1291,21 +1527,137 @@ static void sleep_until_woken(DdebugDrain *d, int timeout_ms)
     }
 }
 
-static void *drain_thread(void *opaque)
+/*
+ * Finish opening the log, which may take as long as the disk likes.  The guest
+ * sees the shared memory after that, so nobody has touched it yet.
+ *
+ * Called without d->lock.
+ */
+static bool open_log(DdebugDrain *d, GError **error)
 {
-    DdebugDrain *d = opaque;
+    if (!ddebug_log_finish(d->log, error)) {
+        return false;
+    }
+    ddebug_log_recover(d->log);
+    if (d->shm && !ddebug_log_wipe_shm(d->log, error)) {
+        return false;
+    }
+    watch_log(d);
+    serve_requests(d);
+    return true;
+}
+
+/* Called with d->lock held. */
+static void set_file_state(DdebugDrain *d, DdebugFileState state,
+                           const char *why)
+{
+    d->file_state = state;
+    d->file_error = g_strdup(why);
+    trace_virtio_ddebug_drain_opened(d, state == DDEBUG_FILE_OPEN);
+    qemu_cond_signal(&d->opened_cond);
+    if (!d->abandoned) {
+        d->notify(d->opaque);
+    }
+}
+
+/* Called with d->lock held: give back the rings that are retired, unread. */
+static void refuse_retired(DdebugDrain *d)
+{
+    DdebugDone *done;
+    DdebugStream *st;
+    guint i = 0;
+
+    while (i < d->streams->len) {
+        st = stream_at(d, i);
+        if (!st->retiring) {
+            i++;
+            continue;
+        }
+        remove_stream(d, i);
+        done = g_new0(DdebugDone, 1);
+        done->answer = (DdebugAnswer) {
+            .id = st->request,
+            .status = VIRTIO_DDEBUG_S_IOERR,
+            .stream = st,
+        };
+        push_done(d, done);
+    }
+}
+
+/* Called with d->lock held: there is no log.  Drop the jobs; answer requests. */
+static void refuse_jobs(DdebugDrain *d)
+{
+    DdebugJob *job;
+    DdebugDone *done;
+
+    refuse_retired(d);
+    while ((job = QTAILQ_FIRST(&d->jobs))) {
+        QTAILQ_REMOVE(&d->jobs, job, next);
+        switch (job->type) {
+        case DDEBUG_JOB_ATTACH:
+        case DDEBUG_JOB_DICT:
+        case DDEBUG_JOB_SIZE:
+            done = g_new0(DdebugDone, 1);
+            done->answer = (DdebugAnswer) {
+                .id = job->id,
+                .status = VIRTIO_DDEBUG_S_IOERR,
+            };
+            push_done(d, done);
+            break;
+        case DDEBUG_JOB_DATA:
+        case DDEBUG_JOB_EVENT:
+        case DDEBUG_JOB_LOST:
+            break;
+        }
+        d->staged -= job->len;
+        d->nr_jobs--;
+        job_free(job);
+    }
+    d->scan_job = NULL;
+    if (d->resize_to) {
+        d->resize_to = 0;
+        set_resize_status(d, "failed: the log could not be opened");
+    }
+}
+
+/*
+ * The log could not be opened after all.  The driver is told when it attaches,
+ * and the device waits to be unplugged.
+ *
+ * Called with d->lock held; drops it to sleep and retakes it.
+ */
+static void serve_without_log(DdebugDrain *d)
+{
+    struct pollfd fd = { .fd = d->kick_fd, .events = POLLIN };
+    uint64_t count;
+
+    for (;;) {
+        refuse_jobs(d);
+        if (d->quit) {
+            return;
+        }
+        qemu_mutex_unlock(&d->lock);
+        if (poll(&fd, 1, -1) > 0 &&
+            read(d->kick_fd, &count, sizeof(count)) < 0) {
+            /* EAGAIN at most: the counter was zero */
+        }
+        qemu_mutex_lock(&d->lock);
+    }
+}
+
+/* Called with d->lock held; drops it for the writes and retakes it. */
+static void drain(DdebugDrain *d)
+{
     int timeout, wait_ms;
     bool found;
 
-    rcu_register_thread();
-    serve_requests(d);
-    qemu_mutex_lock(&d->lock);
     for (;;) {
         apply_settings(d);
         do_jobs(d);
-        if (d->quit && QSIMPLEQ_EMPTY(&d->jobs)) {
+        if (d->quit && QTAILQ_EMPTY(&d->jobs)) {
             break;
         }
+        retire_all(d);
         wait_ms = 0;
         found = scan(d, &wait_ms);
         if (!found) {
@@ -1315,8 +1667,12 @@ static void *drain_thread(void *opaque)
         if (timeout > 0) {
             timeout = MAX(timeout, MIN(wait_ms, DDEBUG_CHECK_PERIOD_MS));
         }
+        if (timeout < 0 && d->inotify_fd < 0) {
+            timeout = DDEBUG_WATCH_PERIOD_MS;
+        }
         unlock_and_complain(d);
         check_log(d, timeout < 0);
+        check_sync(d);
         if (timeout) {
             trace_virtio_ddebug_drain_sleep(d, timeout);
             sleep_until_woken(d, timeout);
@@ -1325,6 +1681,28 @@ static void *drain_thread(void *opaque)
         d->counters.wakeups += timeout != 0;
     }
     settle(d);
+}
+
+static void *drain_thread(void *opaque)
+{
+    DdebugDrain *d = opaque;
+    g_autoptr(GError) error = NULL;
+    bool ok;
+
+    rcu_register_thread();
+    ok = open_log(d, &error);
+    qemu_mutex_lock(&d->lock);
+    if (ok) {
+        d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(d->log);
+        set_file_state(d, DDEBUG_FILE_OPEN, NULL);
+        drain(d);
+    } else {
+        qemu_mutex_unlock(&d->lock);
+        ddebug_log_close(g_steal_pointer(&d->log));
+        qemu_mutex_lock(&d->lock);
+        set_file_state(d, DDEBUG_FILE_FAILED, error->message);
+        serve_without_log(d);
+    }
     qemu_mutex_unlock(&d->lock);
     ddebug_log_close(d->log);
 
@@ -1344,6 +1722,7 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
 {
     const int kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     DdebugDrain *d;
+    int err;
 
     if (kick_fd < 0) {
         error_setg_errno(errp, errno, "virtio-ddebug: cannot create an "
@@ -1355,26 +1734,31 @@ DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
     d->kick_fd = kick_fd;
     qemu_mutex_init(&d->lock);
     qemu_cond_init(&d->ended_cond);
+    qemu_cond_init(&d->opened_cond);
     d->inotify_fd = -1;
     d->notify = notify;
     d->opaque = opaque;
     d->streams = g_ptr_array_new();
-    QSIMPLEQ_INIT(&d->jobs);
+    QTAILQ_INIT(&d->jobs);
     QSIMPLEQ_INIT(&d->done);
-    d->paused = true;
-    d->pass = d->first_pass = d->settled_pass = ddebug_log_last_pass(log);
+    d->out_of_reach = true;
     d->stage = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->bounce = g_malloc(DDEBUG_STREAM_SPAN_MAX);
     d->log = log;
     d->shm = shm ? ddebug_shm_ref(shm) : NULL;
     d->freeze_on_panic = freeze_on_panic;
     d->resize_status = g_strdup("none");
-    watch_log(d);
-    d->counters.log_size = d->guest_size_min = ddebug_log_size(log);
+    d->counters.log_size = d->guest_size_min = ddebug_log_planned_size(log);
+    d->counters.log_id = ddebug_log_id(log);
     push_event(d, DDEBUG_LOG_EVENT_OPEN, getpid(), 0);
-    trace_virtio_ddebug_drain_start(d, d->first_pass);
-    qemu_thread_create(&d->thread, "ddebug-drain", drain_thread, d,
-                       QEMU_THREAD_DETACHED);
+    trace_virtio_ddebug_drain_start(d);
+    err = ddebug_thread_create("ddebug-drain", drain_thread, d);
+    if (err) {
+        error_setg_errno(errp, err, "virtio-ddebug: cannot create a thread");
+        drain_unref(d);
+        drain_unref(d);
+        return NULL;
+    }
     return d;
 }
 

@@ -3,8 +3,9 @@
  * The drain: a thread that writes to the log what the guest puts into its
  * rings, and what the device hands to it.
  *
- * Unless noted otherwise functions are called with the BQL held, and return at
- * once: they may wait for one copy of at most a sub-buffer, never for the disk.
+ * Unless noted otherwise functions are called with the BQL held, and never wait
+ * for the disk.  They may wait for one copy of at most a sub-buffer; what those
+ * copy that copy rings is bounded in ddebug-drain.c.
  */
 #ifndef DDEBUG_DRAIN_H
 #define DDEBUG_DRAIN_H
@@ -19,6 +20,7 @@ typedef struct DdebugAnswer {
     uint64_t id;
     uint32_t status;            /* VIRTIO_DDEBUG_S_* */
     uint64_t value;
+    DdebugStream *stream;       /* RETIRE: the caller's from now on; or NULL */
 } DdebugAnswer;
 
 /* Counted since ddebug_drain_start(). */
@@ -30,23 +32,54 @@ typedef struct DdebugCounters {
     uint64_t io_lost;           /* bytes that could not be written */
     uint64_t full_lost;         /* bytes dropped because the log was full */
     uint64_t rate_lost;         /* bytes lost because of the rate limit */
+    uint64_t syncs;             /* of the log */
+    uint64_t sync_errors;       /* of these, that failed */
+    uint64_t bql_bytes;         /* bytes of rings copied with the BQL held */
     uint64_t streams;           /* currently posted */
     uint64_t log_size;          /* bytes of the file now */
+    uint64_t log_id;            /* ddebug_log_id() of the file now */
 } DdebugCounters;
 
 /**
- * ddebug_drain_start: start the thread, paused
- * @log: owned by the thread from now on, unless NULL is returned
+ * ddebug_drain_start: start the thread, which opens the log first; guest memory
+ * is out of its reach
+ * @log: from ddebug_log_begin(); owned by the thread from now on, unless NULL is
+ *       returned
  * @shm: memory that streams may be in, or NULL; the drain takes a reference
  * @freeze_on_panic: protect what led to a panic (ddebug_log_freeze())
  * @notify: called by the thread with the drain's lock held, when there is an
- *          answer to fetch or the size of the log has changed; must not call
- *          the drain, only schedule that
+ *          answer to fetch, or the size or id of the log or the state of the
+ *          file has changed; must not call the drain, only schedule that
  */
 DdebugDrain *ddebug_drain_start(DdebugLog *log, DdebugShm *shm,
                                 bool freeze_on_panic,
                                 void (*notify)(void *opaque), void *opaque,
                                 Error **errp);
+
+/* How far the thread has come with opening the log. */
+typedef enum DdebugFileState {
+    DDEBUG_FILE_OPENING,        /* requests wait */
+    DDEBUG_FILE_OPEN,
+    DDEBUG_FILE_FAILED,         /* requests are answered with an error */
+} DdebugFileState;
+
+/**
+ * ddebug_drain_file_state:
+ * @why: NULL, or the reason is returned there if it FAILED; to be freed with
+ *       g_free()
+ */
+DdebugFileState ddebug_drain_file_state(DdebugDrain *drain, char **why);
+
+/*
+ * Wait for the disk, without limit, until the log is no longer OPENING; for a VM
+ * that does not run yet.
+ */
+void ddebug_drain_wait_open(DdebugDrain *drain);
+
+/**
+ * ddebug_drain_watch_sync: report failures of @sync, which outlives the drain
+ */
+void ddebug_drain_watch_sync(DdebugDrain *drain, DdebugLogSync *sync);
 
 /**
  * ddebug_drain_stop: let the thread write what is queued and the CLOSE event,
@@ -71,13 +104,23 @@ void ddebug_drain_kick(DdebugDrain *drain);
 bool ddebug_drain_add(DdebugDrain *drain, DdebugStream *st);
 
 /**
- * ddebug_drain_pause: copy what is in the rings, as far as there is room, and
- * keep the thread off the guest's memory until ddebug_drain_resume()
- * @out_of_reach: also keep the other functions off it, and count what is left
- *                in the rings as lost
+ * ddebug_drain_withdraw: copy what is in the rings, as far as there is room, and
+ * touch the guest's memory no more until ddebug_drain_permit()
+ *
+ * What there was no room for is counted as lost.
  */
-void ddebug_drain_pause(DdebugDrain *drain, bool out_of_reach);
-void ddebug_drain_resume(DdebugDrain *drain);
+void ddebug_drain_withdraw(DdebugDrain *drain);
+void ddebug_drain_permit(DdebugDrain *drain);
+
+/**
+ * ddebug_drain_vm_stopped: log the event STOP, after what the guest has committed
+ * @why: DDEBUG_LOG_STOP_*
+ *
+ * Copies nothing: the thread does, also while the VM is stopped.
+ */
+void ddebug_drain_vm_stopped(DdebugDrain *drain, uint64_t why);
+/* Log the event CONT if a STOP preceded. */
+void ddebug_drain_vm_runs(DdebugDrain *drain);
 
 /**
  * ddebug_drain_forget: copy what is in the rings and remove the streams of
@@ -90,22 +133,19 @@ void ddebug_drain_resume(DdebugDrain *drain);
 #define DDEBUG_DRAIN_ALL UINT_MAX
 GPtrArray *ddebug_drain_forget(DdebugDrain *drain, unsigned queue);
 
-/* False if too many retired streams wait for the disk already. */
-bool ddebug_drain_may_retire(DdebugDrain *drain);
+/* Remove the streams that are being retired; as ddebug_drain_forget(). */
+GPtrArray *ddebug_drain_forget_retiring(DdebugDrain *drain);
 
 /**
- * ddebug_drain_retire: copy what is in the rings and remove the stream of that
- * @id and @generation
- * @request: for a stream in shared memory: id of the answer that will come once
- *           all that was copied is in the log.  Until then the ring must not be
- *           reused, since it is the only copy that survives QEMU.
+ * ddebug_drain_retire: have the thread write what is left in the ring of that @id
+ * and @generation, and remove the stream
+ * @request: id of the answer that will come then, with the stream, unless it is
+ *           forgotten before.  The status is OK if all of it is in the log.
  *
- * What there was no room for is counted as lost.
- *
- * Returns: the stream, to be freed by the caller; NULL if there is none
+ * Returns: false if there is no such stream, or it is being retired already
  */
-DdebugStream *ddebug_drain_retire(DdebugDrain *drain, uint32_t id,
-                                  uint32_t generation, uint64_t request);
+bool ddebug_drain_retire(DdebugDrain *drain, uint32_t id, uint32_t generation,
+                         uint64_t request);
 
 /**
  * ddebug_drain_end_session: the driver is gone
@@ -147,7 +187,7 @@ char *ddebug_drain_resize_status(DdebugDrain *drain);
 
 /*
  * Log an event with its first argument, after what the guest has committed so
- * far.
+ * far, which is copied as by ddebug_drain_withdraw().
  */
 void ddebug_drain_event(DdebugDrain *drain, uint32_t event, uint64_t arg);
 

@@ -96,6 +96,12 @@ void ddebug_stream_want_kick(DdebugStream *st, bool want)
     st->status_written = true;
 }
 
+void ddebug_stream_write_last_status(DdebugStream *st)
+{
+    store_consumed(st);
+    qatomic_set((uint32_t *)&st->status->want_kick, 0);
+}
+
 bool ddebug_streams_ask_for_kicks(DdebugStream *const *streams, size_t count)
 {
     size_t i;

@@ -49,6 +49,9 @@ typedef struct DdebugStream {
     struct MemoryRegion *status_mr; /* contains status, to mark it dirty */
     uint64_t status_off;
     unsigned queue;             /* that it was posted on */
+    bool retiring;
+    uint64_t request;           /* that retires it: its id, and the answer */
+    uint32_t retire_status;
     void *element;
 } DdebugStream;
 
@@ -93,6 +96,12 @@ uint32_t ddebug_stream_notice(const DdebugStream *st);
  * to ask for them use ddebug_streams_ask_for_kicks().
  */
 void ddebug_stream_want_kick(DdebugStream *st, bool want);
+
+/*
+ * Before the element of a stream that is no longer read goes back to the guest:
+ * write consumed and want_kick, which is 0, even if they are unchanged.
+ */
+void ddebug_stream_write_last_status(DdebugStream *st);
 
 /**
  * ddebug_streams_ask_for_kicks: tell the guest to kick for any of @streams

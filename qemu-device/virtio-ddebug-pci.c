@@ -40,6 +40,13 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
                    "the same BAR: remove one of them");
         return;
     }
+    /* the default of machine types of QEMU 2.6 and older */
+    if (vpci_dev->disable_modern) {
+        error_setg(errp, "virtio-ddebug: the device has no legacy interface: "
+                   "remove disable-modern=on, or use a machine type of QEMU "
+                   "2.7 or later");
+        return;
+    }
     virtio_pci_force_virtio_1(vpci_dev);
     if (!qdev_realize(DEVICE(&dev->vdev), BUS(&vpci_dev->bus), errp)) {
         return;
@@ -47,7 +54,7 @@ static void virtio_ddebug_pci_realize(VirtIOPCIProxy *vpci_dev, Error **errp)
     if (dev->vdev.shm) {
         pci_register_bar(&vpci_dev->pci_dev, DDEBUG_SHM_BAR,
                          PCI_BASE_ADDRESS_MEM_PREFETCH |
-                         PCI_BASE_ADDRESS_MEM_TYPE_64, &dev->vdev.shm_mr);
+                         PCI_BASE_ADDRESS_MEM_TYPE_64, &dev->vdev.shm_bar);
         virtio_pci_add_shm_cap(vpci_dev, DDEBUG_SHM_BAR, 0,
                                dev->vdev.shm->size, VIRTIO_DDEBUG_SHM_REGION);
     }

@@ -11,13 +11,30 @@
 #include "qemu/cutils.h"
 #include "qemu/uuid.h"
 #include "ddebug-compat.h"
+#include "ddebug-open.h"
 #include "ddebug_version.h"
 #include "virtio-ddebug-props.h"
 
 /* The size property was not set.  Out of range, as is what -1 becomes. */
 #define SIZE_UNSET ((1ull << 63) + 1)
 
+/* Likewise sync-interval */
+#define SYNC_INTERVAL_UNSET UINT32_MAX
+
+/*
+ * Seconds: as long as Linux lets pass between its own looks for pages to write
+ * back (dirty_writeback_centisecs).
+ */
+#define SYNC_INTERVAL_DEFAULT 5
+
 /* Opening the log */
+
+/*
+ * How long a VM that runs is held up for a disk that hangs.  It is small beside
+ * the time after which a guest complains about a CPU that stands still (20 s),
+ * and large beside the time that a busy disk needs for a few blocks.
+ */
+#define HOTPLUG_TIMEOUT_MS 2000
 
 /* The owner must have these, */
 #define FILE_MODE_OWNER 0600
@@ -84,6 +101,24 @@ static uint64_t virtio_ddebug_shm_size(const VirtIODDebug *s, Error **errp)
                DDEBUG_LOG_SHM_SIZE_MAX);
 }
 
+/*
+ * Shared rings are part of the file, so that a sync would write them as well,
+ * and a vCPU might wait for that when it stores to them: off by default.
+ */
+static bool virtio_ddebug_choose_sync(VirtIODDebug *s, Error **errp)
+{
+    if (s->sync_interval == SYNC_INTERVAL_UNSET) {
+        s->sync_interval = s->shm_on ? 0 : SYNC_INTERVAL_DEFAULT;
+    }
+    if (s->sync_interval > DDEBUG_LOG_SYNC_INTERVAL_MAX) {
+        error_setg(errp, "virtio-ddebug: invalid sync-interval=%" PRIu32 ": "
+                   "use 1 to %u seconds, or 0 to leave syncing to the host's "
+                   "kernel", s->sync_interval, DDEBUG_LOG_SYNC_INTERVAL_MAX);
+        return false;
+    }
+    return true;
+}
+
 DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
 {
     ERRP_GUARD();
@@ -113,6 +148,9 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
                    "1M");
         return NULL;
     }
+    if (!virtio_ddebug_choose_sync(s, errp)) {
+        return NULL;
+    }
     if ((s->file_mode &&
          !virtio_ddebug_parse_mode(s->file_mode, &info.file_mode, errp)) ||
         (s->file_group &&
@@ -124,33 +162,30 @@ DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp)
         error_setg(errp, "virtio-ddebug: guest-size-max: %s", error->message);
         return NULL;
     }
-    log = ddebug_log_open(s->file, size, &info,
-                          DDEBUG_LOG_OPEN_CREATE | DDEBUG_LOG_OPEN_OWNED,
-                          &error);
-    if (!log) {
-        error_setg(errp, "virtio-ddebug: file: %s", error->message);
-        return NULL;
-    }
-    if (s->guest_size_max && s->guest_size_max < ddebug_log_size(log)) {
+    /* before the file is touched */
+    if (s->guest_size_max && s->guest_size_max < size) {
         error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
                    "the log's size, %" PRIu64 ", which the guest cannot "
                    "reduce: increase guest-size-max, or set a smaller size",
-                   s->guest_size_max, ddebug_log_size(log));
+                   s->guest_size_max, size);
+        return NULL;
+    }
+    log = ddebug_open(s->file, size, &info, s->shm_on ? &s->shm : NULL,
+                      DEVICE(s)->hotplugged ? HOTPLUG_TIMEOUT_MS : -1, errp);
+    if (!log) {
+        return NULL;
+    }
+    if (s->guest_size_max && s->guest_size_max < ddebug_log_planned_size(log)) {
+        error_setg(errp, "virtio-ddebug: guest-size-max=%" PRIu64 " is below "
+                   "the log's size, %" PRIu64 ", which the guest cannot "
+                   "reduce: increase guest-size-max, or set a smaller size",
+                   s->guest_size_max, ddebug_log_planned_size(log));
         ddebug_log_close(log);
+        g_clear_pointer(&s->shm, ddebug_shm_unref);
         return NULL;
     }
     ddebug_log_set_mode(log, s->mode);
-    ddebug_log_recover(log);
-    ddebug_log_set_rate(log, s->rate_limit);
-    if (s->shm_on) {
-        s->shm = ddebug_log_map_shm(log, &error);
-        if (!s->shm) {
-            error_setg(errp, "virtio-ddebug: shm: %s", error->message);
-            ddebug_log_close(log);
-            return NULL;
-        }
-    }
-    s->size = ddebug_log_size(log);
+    s->size = ddebug_log_planned_size(log);
     return log;
 }
 
@@ -164,7 +199,12 @@ static const Property virtio_ddebug_qdev_properties[] = {
     DEFINE_PROP_STRING("file-mode", VirtIODDebug, file_mode),
     DEFINE_PROP_STRING("file-group", VirtIODDebug, file_group),
     DEFINE_PROP_BOOL("kmsg", VirtIODDebug, kmsg, false),
+    DEFINE_PROP_BOOL("notice", VirtIODDebug, notice, true),
+    DEFINE_PROP_BOOL("log-id", VirtIODDebug, log_id, true),
     DEFINE_PROP_BOOL("freeze-on-panic", VirtIODDebug, freeze_on_panic, true),
+    /* the default depends on shm */
+    DEFINE_PROP_UNSIGNED_NODEFAULT("sync-interval", VirtIODDebug,
+                                   sync_interval, qdev_prop_uint32, uint32_t),
     DEFINE_PROP_BOOL("shm", VirtIODDebug, shm_on, false),
     DEFINE_PROP_SIZE("shm-size", VirtIODDebug, shm_size, 0),
     DEFINE_PROP_SIZE("guest-size-max", VirtIODDebug, guest_size_max, 0),
@@ -189,6 +229,15 @@ static const struct {
     { "kmsg",
       "record the guest's kernel log as well, in order with the messages "
       "(default: off)" },
+    { "sync-interval",
+      "seconds within which what was written to the log is synced to the disk, "
+      "1 to 3600; 0: it is left to the host's kernel (default: 5; 0 with "
+      "shm=on)" },
+    { "notice",
+      "let the guest report an oops or a panic at once (default: on)" },
+    { "log-id",
+      "let the guest know which log it writes to, so that it does not record its "
+      "kernel log twice (default: on)" },
     { "shm",
       "place the guest's rings in the log file, so that nothing is lost even "
       "if QEMU is killed (default: off)" },
@@ -325,6 +374,31 @@ static void virtio_ddebug_get_resize_status(Object *obj, Visitor *v,
     visit_type_str(v, name, &status, errp);
 }
 
+static void virtio_ddebug_get_file_status(Object *obj, Visitor *v,
+                                          const char *name, void *opaque,
+                                          Error **errp)
+{
+    VirtIODDebug *s = VIRTIO_DDEBUG(obj);
+    g_autofree char *why = NULL, *status = NULL;
+
+    if (!s->drain) {
+        status = g_strdup("none");
+    } else {
+        switch (ddebug_drain_file_state(s->drain, &why)) {
+        case DDEBUG_FILE_OPENING:
+            status = g_strdup("opening");
+            break;
+        case DDEBUG_FILE_OPEN:
+            status = g_strdup("open");
+            break;
+        case DDEBUG_FILE_FAILED:
+            status = g_strdup_printf("failed: %s", why);
+            break;
+        }
+    }
+    visit_type_str(v, name, &status, errp);
+}
+
 static void virtio_ddebug_get_kicks(Object *obj, Visitor *v, const char *name,
                                     void *opaque, Error **errp)
 {
@@ -375,6 +449,8 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     { "resize-status", "string", virtio_ddebug_get_resize_status, NULL, 0,
       "read-only: result of setting log-size: none, pending, done or "
       "failed: REASON" },
+    { "file-status", "string", virtio_ddebug_get_file_status, NULL, 0,
+      "read-only: none, opening, open, or failed: REASON" },
     { "kicks", "uint64", virtio_ddebug_get_kicks, NULL, 0,
       "read-only: notifications from the driver for its streams" },
     COUNTER("wakeups", wakeups, "wakeups of the drain thread"),
@@ -385,12 +461,18 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
     COUNTER("full-lost", full_lost,
             "bytes dropped because the log was full (mode=drop)"),
     COUNTER("rate-lost", rate_lost, "bytes lost because of rate-limit"),
+    COUNTER("syncs", syncs, "syncs of the log to the disk"),
+    COUNTER("sync-errors", sync_errors,
+            "syncs that failed: the log says which chunks may be missing"),
+    COUNTER("bql-bytes", bql_bytes,
+            "bytes of rings copied with QEMU's big lock held"),
     COUNTER("streams", streams, "streams currently posted by the driver"),
 };
 
 void virtio_ddebug_init_properties(VirtIODDebug *s)
 {
     s->size = SIZE_UNSET;
+    s->sync_interval = SYNC_INTERVAL_UNSET;
 }
 
 void virtio_ddebug_add_properties(ObjectClass *klass)

@@ -20,11 +20,11 @@ void virtio_ddebug_add_properties(ObjectClass *klass);
 void virtio_ddebug_alias_properties(Object *proxy, VirtIODDebug *s);
 
 /**
- * virtio_ddebug_open_log: check the properties and open the log by them
+ * virtio_ddebug_open_log: check the properties and begin to open the log by them
  *
- * Sets @s->size to the size of the log, and with shm=on @s->shm.
+ * Sets @s->size to the size that the log will have, and with shm=on @s->shm.
  *
- * Returns: the log, to be closed by the caller; or NULL with @errp set
+ * Returns: the log, for ddebug_drain_start(); or NULL with @errp set
  */
 DdebugLog *virtio_ddebug_open_log(VirtIODDebug *s, Error **errp);
 

@@ -115,7 +115,8 @@ typedef struct
   const DdebugEpoch *epoch; /* of the boot that is reported */
   GPtrArray *cpus;          /* by CPU: GQueue of char *, or NULL */
   GPtrArray *debug;         /* the same without lines of the kernel log */
-  GString *tail;            /* end of the kernel log */
+  GString *lines;           /* end of the kernel log, as it was printed */
+  GString *tail;            /* the same, as it was copied at the guest's death */
   guint32 tail_flags;       /* DDEBUG_KMSG_F_OOPS or _PANIC */
   gboolean in_tail;         /* the last item was part of it */
   guint64 unchecked;        /* messages of the boot without a checksum */
@@ -133,11 +134,26 @@ forget_words (Words *words, const DdebugEpoch *epoch)
 {
   g_ptr_array_set_size (words->cpus, 0);
   g_ptr_array_set_size (words->debug, 0);
+  g_string_truncate (words->lines, 0);
   g_string_truncate (words->tail, 0);
   words->tail_flags = 0;
   words->in_tail = FALSE;
   words->unchecked = 0;
   words->epoch = epoch;
+}
+
+/* Append a line of the kernel log, and retain its end. */
+static void
+retain_log (Words *words, const DdebugItem *item, GString *log)
+{
+  ddebug_format_item (&words->format, item, log);
+  if (log->len > 2 * TAIL_BYTES)
+    {
+      const char *begin = log->str, *from = begin + log->len - TAIL_BYTES;
+      const char *line = strchr (from, '\n');
+
+      g_string_erase (log, 0, (line ? line + 1 : from) - begin);
+    }
 }
 
 /* Retain the end of the kernel log at the panic, or at the last oops. */
@@ -150,14 +166,7 @@ retain_tail (Words *words, const DdebugItem *item)
     g_string_truncate (words->tail, 0);
   words->in_tail = TRUE;
   words->tail_flags = flags;
-  ddebug_format_item (&words->format, item, words->tail);
-  if (words->tail->len > 2 * TAIL_BYTES)
-    {
-      const char *begin = words->tail->str, *from = begin + words->tail->len - TAIL_BYTES;
-      const char *line = strchr (from, '\n');
-
-      g_string_erase (words->tail, 0, (line ? line + 1 : from) - begin);
-    }
+  retain_log (words, item, words->tail);
 }
 
 static void
@@ -191,7 +200,9 @@ retain_message (Words *words, const DdebugItem *item)
       g_string_append (g_string_truncate (line, len), "...\n");
     }
   retain_line (words->cpus, cpu, line->str);
-  if (!item->message.is_kmsg)
+  if (item->message.is_kmsg)
+    retain_log (words, item, words->lines);
+  else
     retain_line (words->debug, cpu, line->str);
   words->in_tail = FALSE;
 }
@@ -251,7 +262,9 @@ add_present (DdebugView *view, DdebugWriter writer, GString *out)
   else if (ddebug_view_is_closed (view))
     g_string_append (out, "QEMU:    exited\n");
   else if (writer == DDEBUG_WRITER_UNKNOWN)
-    g_string_append (out, "QEMU:    running or dead: the file system has no locks to tell\n");
+    g_string_append (out, "QEMU:    running or dead: a file system hides it; look on the VM's host\n");
+  else if (writer == DDEBUG_WRITER_COPY)
+    g_string_append (out, "QEMU:    unknown: this is a copy of its log, which does not say\n");
   else if (event || ddebug_view_totals (view)->received)
     g_string_append (out, "QEMU:    died without closing the log\n");
   else
@@ -290,9 +303,9 @@ add_end (DdebugView *view, DdebugWriter writer, const DdebugBoot *boot, gboolean
 
 /* Append the last messages of each CPU; without lines of the kernel log if that is printed separately. */
 static void
-add_cpus (const Words *words, GString *out)
+add_cpus (const Words *words, gboolean with_log, GString *out)
 {
-  GPtrArray *cpus = words->tail->len ? words->debug : words->cpus;
+  GPtrArray *cpus = with_log ? words->debug : words->cpus;
 
   for (guint i = 0; i < cpus->len; i++)
     {
@@ -314,6 +327,7 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
   DdebugEscape flags = options->utf8 ? DDEBUG_ESCAPE_UTF8 : 0;
   g_autoptr (GArray) boots = ddebug_boots_find (ddebug_view_dict (view));
   const DdebugBoot *boot = NULL;
+  gboolean panicked, with_log;
   gboolean was_chosen = options->filter && ddebug_filter_has_boot (options->filter);
 
   if (was_chosen)
@@ -343,12 +357,20 @@ add_words (const DdebugOptions *options, DdebugView *view, DdebugWriter writer, 
   if (words->unchecked)
     g_string_append_printf (out, "rings:   %" G_GUINT64_FORMAT " of the messages were still in the rings "
                             "and have no checksum\n", words->unchecked);
-  add_cpus (words, out);
+  /* lines that were recorded as they were printed are not copied again at the end */
+  panicked = boot && boot->notice > VIRTIO_DDEBUG_NOTICE_OOPS;
+  with_log = words->tail->len || (panicked && words->lines->len);
+  add_cpus (words, with_log, out);
   if (words->tail->len)
     {
       g_string_append_printf (out, "\nend of the kernel's log, at %s\n",
                               words->tail_flags & DDEBUG_KMSG_F_PANIC ? "the panic" : "an oops");
       g_string_append_len (out, words->tail->str, words->tail->len);
+    }
+  else if (with_log)
+    {
+      g_string_append (out, "\nend of the kernel's log, at the panic\n");
+      g_string_append_len (out, words->lines->str, words->lines->len);
     }
 }
 
@@ -366,6 +388,7 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
     .format = { .utf8 = options->utf8, .callsite = options->callsite, .quiet = TRUE },
     .cpus = g_ptr_array_new_with_free_func (free_queue),
     .debug = g_ptr_array_new_with_free_func (free_queue),
+    .lines = g_string_new (NULL),
     .tail = g_string_new (NULL),
     .filter = options->filter,
   };
@@ -377,7 +400,7 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
     {
       view = ddebug_view_new (reader);
       writer = ddebug_reader_writer (reader);
-      live = writer != DDEBUG_WRITER_GONE;
+      live = writer == DDEBUG_WRITER_ALIVE || writer == DDEBUG_WRITER_UNKNOWN;
       ddebug_merger_set_window (ddebug_view_merger (view), DDEBUG_WINDOW_TRACE);
       if ((options->filter
            && !ddebug_filter_start (options->filter, reader, live, DDEBUG_FILTER_BOOT_ALONE, path,
@@ -394,6 +417,7 @@ report (const DdebugOptions *options, DdebugWait *wait, gboolean last_words)
     status = ddebug_host_print (wait, text);
   g_ptr_array_unref (words.cpus);
   g_ptr_array_unref (words.debug);
+  g_string_free (words.lines, TRUE);
   g_string_free (words.tail, TRUE);
   if (ddebug_wait_signal ())
     ddebug_wait_die_by_signal ();

@@ -47,6 +47,7 @@ exit_of_log (DdebugLogError code)
     case DDEBUG_LOG_ERROR_SIZE:
     case DDEBUG_LOG_ERROR_SHM:
     case DDEBUG_LOG_ERROR_SPACE:
+    case DDEBUG_LOG_ERROR_LIMIT:
     case DDEBUG_LOG_ERROR_IO:
     default:
       return DDEBUG_EXIT_IO;
@@ -140,15 +141,23 @@ ddebug_host_is_cut (DdebugReader *reader, guint64 *there)
 }
 
 static void
-warn_if_cut (const char *path, DdebugReader *reader)
+warn_if_cut (const char *path, DdebugReader *reader, const char *what)
 {
   guint64 size = ddebug_reader_super (reader)->size;
   guint64 there;
 
   if (ddebug_host_is_cut (reader, &there))
-    ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT
-                     " bytes are left; reading those",
-                     path, there, size);
+    ddebug_host_say ("%s: was cut short: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " bytes are left; %s",
+                     path, there, size, what);
+}
+
+void
+ddebug_host_warn_before_change (const char *path)
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (path, NULL);
+
+  if (reader)
+    warn_if_cut (path, reader, "what is missing is replaced by empty segments");
 }
 
 /*
@@ -165,10 +174,28 @@ watch_file (const char *path, DdebugWait *wait, DdebugWatch **file, GError **err
   return FALSE;
 }
 
-/* Open the file that @path names once the watch is in place; NULL with @error set. */
-static DdebugReader *
-open_watched (const char *path, DdebugWait *wait, DdebugWatch **file, GError **error)
+/* The descriptor of the copy that is to be read instead of @path; -1: none. */
+static int
+find_copy (const DdebugOptions *options, const char *path)
 {
+  for (guint i = 0; options->copies && i < options->n_paths; i++)
+    if (options->copies[i] >= 0 && strcmp (options->paths[i], path) == 0)
+      return options->copies[i];
+  return -1;
+}
+
+/*
+ * Open the file that @path names once the watch is in place; NULL with @error set.  A copy never changes and
+ * is not watched.
+ */
+static DdebugReader *
+open_watched (const DdebugOptions *options, const char *path, DdebugWait *wait, DdebugWatch **file,
+              GError **error)
+{
+  int copy = find_copy (options, path);
+
+  if (copy >= 0)
+    return ddebug_reader_open_copy (copy, path, error);
   for (;;)
     {
       g_autoptr (DdebugReader) reader = ddebug_reader_open (path, error);
@@ -191,12 +218,12 @@ ddebug_host_try_open (const DdebugOptions *options, const char *path, DdebugWait
   for (;;)
     {
       g_autoptr (GError) error = NULL;
-      DdebugReader *reader = open_watched (path, wait, file, &error);
+      DdebugReader *reader = open_watched (options, path, wait, file, &error);
 
       if (reader)
         {
           g_clear_pointer (directory, ddebug_watch_free);
-          warn_if_cut (path, reader);
+          warn_if_cut (path, reader, "reading those");
           return reader;
         }
       if (may_come (options, error))

@@ -33,6 +33,7 @@ typedef struct
 {
   char **paths;             /* n_paths, at least one unless all is set */
   char **names;             /* for each path its domain's name; NULL: given as a file */
+  const int *copies;        /* for each path the descriptor of a copy to be read instead; -1: none; NULL: all -1 */
   guint n_paths;
   gboolean all;             /* all libvirt domains */
   const char *uri;          /* libvirt URI; NULL: libvirt's default */
@@ -78,6 +79,9 @@ guint ddebug_host_wait (DdebugWait *wait, int timeout_ms);
 gboolean ddebug_host_is_live (DdebugReader *reader, gboolean closed);
 /* Whether the file is shorter than its log and will stay so; @there: (out): its bytes. */
 gboolean ddebug_host_is_cut (DdebugReader *reader, guint64 *there);
+
+/* If the log was cut short, say so: its contents are about to be changed. */
+void ddebug_host_warn_before_change (const char *path);
 
 /* A DdebugItemFunc that continues until a signal arrives; @data is not used. */
 gboolean ddebug_host_read_on (const DdebugItem *item, gpointer data);

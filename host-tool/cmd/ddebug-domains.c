@@ -34,7 +34,7 @@ add_source (DdebugLogPaths *sources, const char *path, const char *name)
 static gboolean
 may_be_domain (const char *source)
 {
-  return !strchr (source, '/') && !g_file_test (source, G_FILE_TEST_EXISTS)
+  return !strchr (source, '/') && strcmp (source, "-") != 0 && !g_file_test (source, G_FILE_TEST_EXISTS)
          && !g_file_test (source, G_FILE_TEST_IS_SYMLINK);
 }
 

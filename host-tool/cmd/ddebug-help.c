@@ -99,8 +99,9 @@ ddebug_help_append (GString *out)
                         "Print the dynamic debug log of a virtual machine: the pr_debug() and dev_dbg()\n"
                         "messages of a guest whose callsites have the dynamic debug flag 'r', as the QEMU\n"
                         "device virtio-ddebug logs them.  SOURCE is the log file, or a libvirt domain (name,\n"
-                        "id or UUID); write domain:NAME if a file has the same name.  Several SOURCEs are\n"
-                        "merged, each line prefixed with its SOURCE.\n");
+                        "id or UUID); write domain:NAME if a file has the same name.  A log to be read can also\n"
+                        "be a pipe, standard input (-), or compressed by gzip.  Several SOURCEs are merged,\n"
+                        "each line prefixed with its SOURCE.\n");
   add_help (out, "Commands", help_commands, G_N_ELEMENTS (help_commands), 21);
   add_help (out, "libvirt domains", help_domains, G_N_ELEMENTS (help_domains), 25);
   add_help (out, "Filters for --trace, --follow and --pipe", help_filters, G_N_ELEMENTS (help_filters), 25);

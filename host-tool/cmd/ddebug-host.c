@@ -11,6 +11,7 @@
 #include "ddebug-format.h"
 #include "ddebug-help.h"
 #include "ddebug-info.h"
+#include "ddebug-input.h"
 #include "ddebug-options.h"
 #include "ddebug-request.h"
 #include "ddebug-show.h"
@@ -66,6 +67,7 @@ set_size (const DdebugOptions *options, DdebugWait *wait, guint64 size)
   g_autoptr (GError) error = NULL;
   guint64 now;
 
+  ddebug_host_warn_before_change (options->paths[0]);
   if (!ddebug_request_size (wait, options->paths[0], size, &now, &error))
     return finish_request (FALSE, error);
   return print_size (wait, now);
@@ -75,8 +77,10 @@ static int
 clear_log (const DdebugOptions *options, DdebugWait *wait)
 {
   g_autoptr (GError) error = NULL;
-  gboolean was_done = ddebug_request_clear (wait, options->paths[0], &error);
+  gboolean was_done;
 
+  ddebug_host_warn_before_change (options->paths[0]);
+  was_done = ddebug_request_clear (wait, options->paths[0], &error);
   return finish_request (was_done, error);
 }
 
@@ -100,7 +104,8 @@ change_domain (const DdebugArguments *a, DdebugWait *wait, guint64 size)
 static int
 run (const DdebugArguments *a, DdebugWait *wait, guint64 size, const DdebugFilter *filter)
 {
-  g_auto (DdebugLogPaths) sources = { NULL };
+  g_auto (DdebugLogPaths) sources = { 0 };
+  g_autoptr (GArray) copies = NULL;
   DdebugOptions options = {
     .all = a->all,
     .uri = a->connect,
@@ -121,6 +126,12 @@ run (const DdebugArguments *a, DdebugWait *wait, guint64 size, const DdebugFilte
   status = ddebug_host_resolve (a->connect, a->wait, a->files, &sources);
   if (status != DDEBUG_EXIT_OK)
     return status;
+  /* What changes a log, or stores a position beside it, takes the log itself. */
+  if (!a->pipe && !a->size && !a->clear)
+    status = ddebug_host_prepare (&sources, &copies);
+  if (status != DDEBUG_EXIT_OK)
+    return status;
+  options.copies = copies ? (const int *) copies->data : NULL;
   options.paths = (char **) sources.paths->pdata;
   options.names = (char **) sources.names->pdata;
   options.n_paths = sources.paths->len;

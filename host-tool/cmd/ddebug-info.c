@@ -96,6 +96,7 @@ static void
 add_writer (const Info *info)
 {
   const DdebugSuper *super = ddebug_reader_super (info->reader);
+  const char *hidden;
 
   add_name (info->text, "writer:");
   switch (info->writer)
@@ -106,13 +107,39 @@ add_writer (const Info *info)
     case DDEBUG_WRITER_GONE:
       g_string_append (info->text, "gone, ");
       break;
+    case DDEBUG_WRITER_COPY:
+      g_string_append_printf (info->text, "unknown (this is a copy), last pid %u, ", super->writer_pid);
+      break;
     case DDEBUG_WRITER_UNKNOWN:
     default:
-      g_string_append_printf (info->text, "unknown (this file system has no locks), last pid %u, ",
-                              super->writer_pid);
+      hidden = ddebug_reader_hidden_by (info->reader);
+      g_string_append_printf (info->text, "unknown (a file system hides it: %s), last pid %u, ",
+                              hidden ? hidden : "no longer", super->writer_pid);
       break;
     }
   add_word (info, super->writer[0] ? super->writer : "(no name)");
+  g_string_append_c (info->text, '\n');
+}
+
+/* What the disk is known to have. */
+static void
+add_sync (const Info *info)
+{
+  DdebugSync sync;
+
+  if (!ddebug_reader_sync (info->reader, &sync))
+    return;
+  add_name (info->text, "synced:");
+  g_string_append_printf (info->text, "chunk %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT, sync.synced,
+                          MAX (sync.written, ddebug_reader_chunk_seq (info->reader)));
+  if (sync.realtime)
+    {
+      g_string_append (info->text, ", ");
+      ddebug_format_time (info->text, sync.realtime);
+    }
+  g_string_append_printf (info->text, ", every %u s", sync.interval);
+  if (sync.failed)
+    g_string_append_printf (info->text, ", failed %" G_GUINT64_FORMAT " times", sync.failed);
   g_string_append_c (info->text, '\n');
 }
 
@@ -136,6 +163,7 @@ add_file (const Info *info)
   add_name (info->text, "opened:");
   ddebug_format_time (info->text, super->opened);
   g_string_append_c (info->text, '\n');
+  add_sync (info);
 }
 
 /* ---- the contents ---- */
@@ -153,7 +181,7 @@ add_totals (const Info *info)
     {
       add_name (info->text, "in rings:");
       g_string_append_printf (info->text,
-                              "%" G_GUINT64_FORMAT " of those received, without a checksum: QEMU died\n",
+                              "%" G_GUINT64_FORMAT " of those received, without a checksum: not copied by QEMU\n",
                               totals->unchecked);
     }
 }
@@ -173,6 +201,8 @@ add_damage (const Info *info)
     { totals->unknown_chunks, "chunks not understood" },
     { totals->unknown_records, "records not understood" },
     { totals->io_errors, "chunks that the host could not write" },
+    { totals->unsynced, "chunks that the host's disk may not have taken" },
+    { totals->missing, "chunks missing that were written" },
   };
   const char *separator = "";
 

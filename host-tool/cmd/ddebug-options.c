@@ -311,6 +311,8 @@ ddebug_arguments_check (const DdebugArguments *a, guint64 *size)
     return status;
   if (!a->files && !a->all && !a->list)
     return fail_usage ("no SOURCE; give the log file (the device's file= property) or a libvirt domain");
+  if ((a->pipe || a->size || a->clear) && a->files && g_strv_contains ((const char *const *) a->files, "-"))
+    return fail_usage ("-: --pipe, --size= and --clear need the log itself, not standard input");
   if (a->files && a->files[1] && !shows && !a->info)
     return fail_usage ("%s: --list-boots, --last-words, --size and --clear take one SOURCE%s", a->files[1],
                        a->show_size ? "; to set the size, write --size=32M" : "");

@@ -252,6 +252,7 @@ static gboolean
 open_log (DdebugSource *source)
 {
   DdebugMerger *merger;
+  DdebugAccess access;
   int status;
 
   source->reader = ddebug_host_try_open (source->options, source->path, source->wait, &source->directory,
@@ -285,8 +286,8 @@ open_log (DdebugSource *source)
     ddebug_reader_set_snapshot (source->reader);
   if (source->show == DDEBUG_SHOW_PIPE)
     {
-      source->cursor = ddebug_cursor_new (source->path, ddebug_reader_super (source->reader)->uuid,
-                                          ddebug_reader_owner (source->reader));
+      ddebug_reader_access (source->reader, &access);
+      source->cursor = ddebug_cursor_new (source->path, ddebug_reader_super (source->reader)->uuid, &access);
       ddebug_merger_set_stream_func (merger, take_place, source);
     }
   return TRUE;

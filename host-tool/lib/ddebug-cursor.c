@@ -41,7 +41,7 @@ struct DdebugCursor
 {
   char *path;
   char *uuid;
-  uid_t log_owner;
+  DdebugAccess log;
   int fd;                   /* -1: not open */
   gboolean ours;            /* the file was once our log's: it must not become another log's */
   gboolean dirty;
@@ -62,7 +62,7 @@ group_free (gpointer data)
 }
 
 DdebugCursor *
-ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner)
+ddebug_cursor_new (const char *log_path, const guint8 uuid[16], const DdebugAccess *log)
 {
   DdebugCursor *cursor = g_new0 (DdebugCursor, 1);
   GString *text = g_string_new (NULL);
@@ -70,7 +70,7 @@ ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner)
   ddebug_format_uuid (text, uuid);
   cursor->uuid = g_string_free (text, FALSE);
   cursor->path = g_strconcat (log_path, ".cursor", NULL);
-  cursor->log_owner = log_owner;
+  cursor->log = *log;
   cursor->fd = -1;
   cursor->groups = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, group_free);
   return cursor;
@@ -248,8 +248,8 @@ load_places (DdebugCursor *cursor, guint64 crc, GError **error)
 static gboolean
 load_head (DdebugCursor *cursor, guint64 file_size, GError **error)
 {
-  gboolean ours;
-  guint64 crc;
+  gboolean ours = FALSE;
+  guint64 crc = 0;
 
   if (!parse_head (cursor, file_size, &ours, &crc, error))
     return FALSE;
@@ -277,7 +277,7 @@ check_file (DdebugCursor *cursor, const struct stat *st, GError **error)
                    cursor->path, CURSOR_MAX >> 20);
       return FALSE;
     }
-  if (st->st_uid == geteuid () || st->st_uid == cursor->log_owner || st->st_uid == 0)
+  if (st->st_uid == geteuid () || st->st_uid == cursor->log.owner || st->st_uid == 0)
     return TRUE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
                "%s: belongs to user %u, not to you, the log's owner or root; move it away",
@@ -314,19 +314,53 @@ load (DdebugCursor *cursor, GError **error)
 
 /* ---- locking ---- */
 
+/*
+ * Let those who may use the log use the new cursor: a --pipe of root must not lock the log's owner out.  If
+ * we may not give it away it stays ours alone.  The file is empty, new and open, so nobody can divert this.
+ */
+static void
+give_away (DdebugCursor *cursor)
+{
+  if (fchown (cursor->fd, cursor->log.owner, cursor->log.group) == 0)
+    fchmod (cursor->fd, (cursor->log.mode & 0666) | 0600);
+}
+
+/* Open the cursor, creating it if it does not exist; FALSE with errno set. */
+static gboolean
+open_or_create (DdebugCursor *cursor)
+{
+  const int how = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+
+  do
+    {
+      cursor->fd = open (cursor->path, how);
+      if (cursor->fd >= 0 || errno != ENOENT)
+        return cursor->fd >= 0;
+      cursor->fd = open (cursor->path, how | O_CREAT | O_EXCL, 0600);
+    }
+  while (cursor->fd < 0 && errno == EEXIST);
+  if (cursor->fd < 0)
+    return FALSE;
+  give_away (cursor);
+  return TRUE;
+}
+
 static gboolean
 open_cursor (DdebugCursor *cursor, GError **error)
 {
   int code;
 
-  cursor->fd = open (cursor->path, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, 0600);
-  if (cursor->fd >= 0)
+  if (open_or_create (cursor))
     return TRUE;
   code = errno;
   if (code == ELOOP || code == EISDIR || code == ENXIO)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_NOT_A_FILE,
                  "%s: is not a cursor (a regular file with one name); move it away", cursor->path);
-  else if (code == EACCES || code == EPERM || code == EROFS)
+  else if (code == EROFS)
+    g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
+                 "%s: its file system is read-only; --pipe stores its position in this file; "
+                 "use --follow, which stores none", cursor->path);
+  else if (code == EACCES || code == EPERM)
     g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_ACCESS,
                  "%s: %s; --pipe stores its position in this file; make it or its directory writable, "
                  "or use --follow, which stores none",

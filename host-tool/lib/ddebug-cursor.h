@@ -10,6 +10,7 @@
 #include <sys/types.h>
 
 #include "ddebug-merge.h"
+#include "ddebug-reader.h"
 
 /* The position in one stream. */
 typedef struct
@@ -22,10 +23,11 @@ typedef struct
 typedef struct DdebugCursor DdebugCursor;
 
 /*
- * @uuid, @log_owner: of the log @log_path.  Nothing is opened yet.  Only a cursor that belongs to the
- * log's owner, the user of this process or root is accepted.
+ * @uuid, @log: of the log @log_path.  Nothing is opened yet.  Only a cursor that belongs to the log's owner,
+ * the user of this process or root is accepted.  A new one gets the log's owner, group and mode, as far as
+ * this process may give them.
  */
-DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16], uid_t log_owner);
+DdebugCursor *ddebug_cursor_new (const char *log_path, const guint8 uuid[16], const DdebugAccess *log);
 void ddebug_cursor_free (DdebugCursor *cursor);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (DdebugCursor, ddebug_cursor_free)
 

@@ -130,14 +130,14 @@ passes_boot (DdebugFilterPlace *place, const DdebugItem *item)
 
 /* ---- the time ---- */
 
-/* @rest: ns to add to the last us.  Times beyond 64 bits of ns become the minimum or maximum. */
+/* @last: for --until; it includes all of its last us, and of a time that comes twice the second.  Times beyond 64 bits of ns become the minimum or maximum. */
 static gboolean
-parse_time (const char *option, const char *text, gint64 now, guint64 rest, guint64 *ns, GError **error)
+parse_time (const char *option, const char *text, gint64 now, gboolean last, guint64 *ns, GError **error)
 {
   g_autoptr (GTimeZone) local = g_time_zone_new_local ();
   gint64 us;
 
-  if (!ddebug_time_parse (text, now, local, &us))
+  if (!ddebug_time_parse (text, now, local, last, &us))
     {
       g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                    "%s=%s: invalid time; use \"2026-11-24 10:00\", 10:00:05.123, yesterday, today, now, -1h, "
@@ -149,20 +149,20 @@ parse_time (const char *option, const char *text, gint64 now, guint64 rest, guin
   else if ((guint64) us >= G_MAXUINT64 / 1000)
     *ns = G_MAXUINT64;
   else
-    *ns = (guint64) us * 1000 + rest;
+    *ns = (guint64) us * 1000 + (last ? 999 : 0);
   return TRUE;
 }
 
 gboolean
 ddebug_filter_set_since (DdebugFilter *filter, const char *text, gint64 now, GError **error)
 {
-  return parse_time ("--since", text, now, 0, &filter->since, error);
+  return parse_time ("--since", text, now, FALSE, &filter->since, error);
 }
 
 gboolean
 ddebug_filter_set_until (DdebugFilter *filter, const char *text, gint64 now, GError **error)
 {
-  return parse_time ("--until", text, now, 999, &filter->until, error);
+  return parse_time ("--until", text, now, TRUE, &filter->until, error);
 }
 
 gboolean
@@ -354,7 +354,8 @@ passes_query (const DdebugFilter *filter, const DdebugItem *item)
 gboolean
 ddebug_filter_passes (const DdebugFilter *filter, DdebugFilterPlace *place, const DdebugItem *item)
 {
-  if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST)
+  if (item->type == DDEBUG_ITEM_BAD_CHUNK || item->type == DDEBUG_ITEM_IO_LOST
+      || item->type == DDEBUG_ITEM_UNSYNCED)
     return TRUE;
   if ((filter->boot_text && !passes_boot (place, item)) || !passes_time (filter, item)
       || !passes_cpu (filter, item))

@@ -189,7 +189,7 @@ ddebug_format_reason (DdebugLostReason reason)
     [DDEBUG_LOST_RATE] = "the log's rate limit was exceeded",
     [DDEBUG_LOST_RING] = "overwritten in the guest before the host read them",
     [DDEBUG_LOST_RECORDS] = "in unreadable records",
-    [DDEBUG_LOST_TAIL] = "never written: QEMU ended first",
+    [DDEBUG_LOST_TAIL] = "not written by the end of the log",
   };
 
   return reasons[reason];
@@ -426,7 +426,7 @@ start_unchecked (DdebugFormat *format, GString *out)
   if (format->unchecked)
     return;
   format->unchecked = TRUE;
-  g_string_append (out, "-- QEMU died; the following was still in the guest's rings and has no checksum --\n");
+  g_string_append (out, "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum --\n");
 }
 
 static const char *
@@ -528,6 +528,17 @@ ddebug_format_event (GString *out, guint32 event, const guint64 args[2])
 }
 
 static void
+append_unsynced (const DdebugItem *item, GString *out)
+{
+  append_count (out, item->count, "chunk");
+  if (item->error)
+    g_string_append_printf (out, " before this may not be on the host's disk: %s",
+                            g_strerror (item->error));
+  else
+    g_string_append (out, " missing, which were written: the host lost power, or its disk failed");
+}
+
+static void
 append_notice (const DdebugItem *item, GString *out)
 {
   g_string_append (out, "-- ");
@@ -563,6 +574,9 @@ append_notice (const DdebugItem *item, GString *out)
       g_string_append_printf (out, " (%" G_GUINT64_FORMAT " bytes) discarded: %s", item->bytes,
                               item->reason == DDEBUG_LOST_FULL || item->reason == DDEBUG_LOST_RATE
                                   ? ddebug_format_reason (item->reason) : "the host could not write the log");
+      break;
+    case DDEBUG_ITEM_UNSYNCED:
+      append_unsynced (item, out);
       break;
     case DDEBUG_ITEM_BAD_CHUNK:
     default:

@@ -337,6 +337,13 @@ add_details (JsonBuilder *builder, const DdebugItem *item)
       ddebug_json_add_number (builder, "bytes", item->bytes);
       add_reason (builder, item->reason);
       break;
+    case DDEBUG_ITEM_UNSYNCED:
+      ddebug_json_add_number (builder, "count", item->count);
+      ddebug_json_add_number (builder, "first", item->args[0]);
+      ddebug_json_add_number (builder, "last", item->args[1]);
+      if (item->error)
+        ddebug_json_add_string (builder, "error", g_strerror (item->error));
+      break;
     case DDEBUG_ITEM_BAD_CHUNK:
       ddebug_json_add_number (builder, "bytes", item->count);
       ddebug_json_add_string (builder, "text", item->text);
@@ -360,6 +367,7 @@ type_word (const DdebugItem *item)
     [DDEBUG_ITEM_BAD_CHUNK] = "damage",
     [DDEBUG_ITEM_EVENT] = "event",
     [DDEBUG_ITEM_IO_LOST] = "given-up",
+    [DDEBUG_ITEM_UNSYNCED] = "unsynced",
   };
 
   return item->type == DDEBUG_ITEM_MESSAGE && item->message.is_kmsg ? "kernel-log" : words[item->type];

@@ -140,8 +140,6 @@ heap_pop (GPtrArray *heap)
 static void
 span_set_due (DdebugMerger *merger, Span *span)
 {
-  if (span->due)
-    return;
   span->due = TRUE;
   g_queue_delete_link (&merger->held, span->held);
   merger->n_due++;

@@ -43,6 +43,7 @@ typedef enum
   DDEBUG_ITEM_BAD_CHUNK,    /* a chunk or count bytes of the file are damaged; text: where */
   DDEBUG_ITEM_EVENT,        /* something happened to the VM; see event; stream is NULL */
   DDEBUG_ITEM_IO_LOST,      /* the device discarded count chunks of bytes bytes; reason: IO, FULL or RATE */
+  DDEBUG_ITEM_UNSYNCED,     /* count chunks of the file, args[0] to args[1], may not be on disk; see error */
 } DdebugItemType;
 
 typedef enum
@@ -61,7 +62,7 @@ typedef enum
 typedef struct
 {
   DdebugItemType type;
-  DdebugMergerStream *stream; /* NULL for BAD_CHUNK and IO_LOST */
+  DdebugMergerStream *stream; /* NULL for BAD_CHUNK, IO_LOST and UNSYNCED */
   DdebugEpoch *epoch;       /* likewise */
   DdebugMessage message;    /* its text is valid until the merger is used again */
   gboolean unchecked;       /* from the shared ring of a QEMU that died: without a checksum */
@@ -74,6 +75,7 @@ typedef struct
   guint64 recursed;
   guint64 torn;
   DdebugLostReason reason;
+  int error;                /* errno of the sync that failed; 0: the chunks are missing from the file */
   const char *text;
 } DdebugItem;
 

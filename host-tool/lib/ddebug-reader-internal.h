@@ -11,6 +11,7 @@
 
 #include "ddebug-log-format.h"
 #include "ddebug-log-shm.h"
+#include "ddebug-origin.h"
 #include "ddebug-reader.h"
 
 /* Bytes.  A copy starts small, since most waits end with one short chunk, and grows with success. */
@@ -29,6 +30,7 @@ typedef struct
   guint64 slot;
   guint32 type;
   guint32 epoch;
+  guint32 tag;              /* of its chunks; 0: any */
   gboolean headless;        /* its header is damaged: identified by a chunk */
   guint32 sum;              /* checksum of the header if that is damaged; otherwise 0 */
 } DdebugSegment;
@@ -40,6 +42,7 @@ typedef struct
 {
   guint32 type;             /* DDEBUG_LOG_SEG_* */
   guint64 seq;              /* current segment; 0: between two */
+  guint32 tag;              /* of its chunks; 0: any */
   guint32 sum;              /* checksum of its header if that is damaged; otherwise 0 */
   guint64 last_seq;         /* segment that was entered last */
   guint64 slot;
@@ -78,6 +81,7 @@ struct DdebugReader
 {
   int fd;
   char *path;
+  gboolean is_spooled;      /* a copy that this process has made, without a name */
   DdebugSuper super;
   GArray *tables[N_TABLES]; /* of DdebugSegment, sorted by seq, each seq once */
   guint64 nr_slots;         /* with their header within the file */
@@ -99,7 +103,10 @@ struct DdebugReader
 
 /* ---- ddebug-slots.c, which also has ddebug_reader_file_size() and ddebug_reader_writer() ---- */
 
-/* Read the superblock that counts; @super is set as by ddebug_log_choose_super(). */
+/*
+ * Read the superblock that counts; @super is set as by ddebug_log_choose_super(), and errno to 0, or to why a
+ * copy could not be read.
+ */
 DdebugSuperState ddebug_slots_read_super (int fd, DdebugSuper *super);
 /* The offset of @slot in the file. */
 guint64 ddebug_slots_offset (DdebugReader *reader, guint64 slot);

@@ -78,8 +78,14 @@ open_log (const char *path, GError **error)
 /* ---- superblock ---- */
 
 static void
-set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super)
+set_super_error (GError **error, const char *path, DdebugSuperState state, const DdebugSuper *super, int code)
 {
+  if (code)
+    {
+      g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be read: %s", path,
+                   g_strerror (code));
+      return;
+    }
   switch (state)
     {
     case DDEBUG_SUPER_NOTHING:
@@ -159,6 +165,7 @@ static gboolean
 start_rings (DdebugReader *reader)
 {
   DdebugRings *rings = &reader->rings;
+  DdebugWriter writer;
   guint64 generation;
 
   if (reader->live || reader->super.shm_size == 0)
@@ -168,8 +175,10 @@ start_rings (DdebugReader *reader)
    * reading of the chunks started, it has moved what was in the rings to chunks.
    */
   generation = generation_now (reader);
-  if (generation == 0 || generation != reader->generation
-      || ddebug_reader_writer (reader) != DDEBUG_WRITER_GONE)
+  if (generation == 0 || generation != reader->generation)
+    return FALSE;
+  writer = ddebug_reader_writer (reader);
+  if (writer != DDEBUG_WRITER_GONE && writer != DDEBUG_WRITER_COPY)
     return FALSE;
   if (generation != rings->generation)
     {
@@ -252,7 +261,7 @@ reader_new (int fd, const char *path, GError **error)
   state = ddebug_slots_read_super (reader->fd, &reader->super);
   if (state != DDEBUG_SUPER_GOOD)
     {
-      set_super_error (error, path, state, &reader->super);
+      set_super_error (error, path, state, &reader->super, errno);
       return NULL;
     }
   reader->live = TRUE;
@@ -269,6 +278,16 @@ reader_new (int fd, const char *path, GError **error)
   return g_steal_pointer (&reader);
 }
 
+/* Called at once after the error. */
+static DdebugReader *
+fail_reopen (const char *path, GError **error)
+{
+  int code = errno;
+
+  g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot reopen: %s", path, g_strerror (code));
+  return NULL;
+}
+
 DdebugReader *
 ddebug_reader_open (const char *path, GError **error)
 {
@@ -277,18 +296,27 @@ ddebug_reader_open (const char *path, GError **error)
   return fd < 0 ? NULL : reader_new (fd, path, error);
 }
 
+DdebugReader *
+ddebug_reader_open_copy (int fd, const char *path, GError **error)
+{
+  int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
+  DdebugReader *reader = copy < 0 ? fail_reopen (path, error) : reader_new (copy, path, error);
+
+  if (reader)
+    reader->is_spooled = TRUE;
+  return reader;
+}
+
 /* Sharing the open file description is safe: all reads are pread(). */
 DdebugReader *
 ddebug_reader_again (DdebugReader *reader, GError **error)
 {
   int fd = fcntl (reader->fd, F_DUPFD_CLOEXEC, 0);
-  int code = errno;
+  DdebugReader *again = fd < 0 ? fail_reopen (reader->path, error) : reader_new (fd, reader->path, error);
 
-  if (fd >= 0)
-    return reader_new (fd, reader->path, error);
-  g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot reopen: %s", reader->path,
-               g_strerror (code));
-  return NULL;
+  if (again)
+    again->is_spooled = reader->is_spooled;
+  return again;
 }
 
 void
@@ -407,6 +435,21 @@ ddebug_reader_state (DdebugReader *reader, DdebugState *state)
          && ddebug_log_parse_state (&disk, state);
 }
 
+gboolean
+ddebug_reader_sync (DdebugReader *reader, DdebugSync *sync)
+{
+  struct ddebug_log_sync disk;
+
+  return pread (reader->fd, &disk, sizeof disk, DDEBUG_LOG_SYNC_OFF) == sizeof disk
+         && ddebug_log_parse_sync (&disk, sync);
+}
+
+guint64
+ddebug_reader_chunk_seq (DdebugReader *reader)
+{
+  return reader->chunk_seq;
+}
+
 void
 ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage)
 {
@@ -439,7 +482,8 @@ ddebug_reader_is_at (DdebugReader *reader, const char *path)
 {
   struct stat mine, there;
 
-  return fstat (reader->fd, &mine) == 0 && lstat (path, &there) == 0 && is_same_file (&mine, &there);
+  return reader->is_spooled
+         || (fstat (reader->fd, &mine) == 0 && lstat (path, &there) == 0 && is_same_file (&mine, &there));
 }
 
 gboolean
@@ -451,11 +495,12 @@ ddebug_reader_is_sole_file (DdebugReader *reader, int fd)
          && other.st_nlink <= 1;
 }
 
-uid_t
-ddebug_reader_owner (DdebugReader *reader)
+void
+ddebug_reader_access (DdebugReader *reader, DdebugAccess *access)
 {
   struct stat st;
 
-  /* fstat() cannot fail on an open file; 0, that is root, is trusted anyway. */
-  return fstat (reader->fd, &st) == 0 ? st.st_uid : 0;
+  /* fstat() cannot fail on an open file; root is trusted anyway. */
+  *access = fstat (reader->fd, &st) == 0 ? (DdebugAccess){ st.st_uid, st.st_gid, st.st_mode & 07777 }
+                                         : (DdebugAccess){ .mode = 0600 };
 }

@@ -30,7 +30,8 @@ typedef enum
 {
   DDEBUG_WRITER_GONE,
   DDEBUG_WRITER_ALIVE,
-  DDEBUG_WRITER_UNKNOWN,    /* the file system does not support the locks */
+  DDEBUG_WRITER_COPY,       /* nobody writes this file, a copy: how the writer of the other ended is unknown */
+  DDEBUG_WRITER_UNKNOWN,    /* there may be one whose lock is not seen: ddebug_reader_hidden_by() */
 } DdebugWriter;
 
 /* Number of slots by use. */
@@ -42,6 +43,14 @@ typedef struct
   guint64 unused;
   guint64 missing;          /* beyond the end of a truncated file */
 } DdebugUsage;
+
+/* Who may use a file. */
+typedef struct
+{
+  uid_t owner;
+  gid_t group;
+  mode_t mode;              /* the permission bits */
+} DdebugAccess;
 
 typedef struct DdebugReader DdebugReader;
 
@@ -56,6 +65,11 @@ typedef struct DdebugReader DdebugReader;
  * (%DDEBUG_LOG_ERROR)
  */
 DdebugReader *ddebug_reader_open (const char *path, GError **error);
+/*
+ * Open a copy of the log @path that this process has made, of which @fd is a descriptor that stays the
+ * caller's.  It has no writer.
+ */
+DdebugReader *ddebug_reader_open_copy (int fd, const char *path, GError **error);
 /**
  * ddebug_reader_again:
  *
@@ -99,18 +113,26 @@ void ddebug_reader_set_snapshot (DdebugReader *reader);
 
 const DdebugSuper *ddebug_reader_super (DdebugReader *reader);
 DdebugWriter ddebug_reader_writer (DdebugReader *reader);
+/*
+ * The file system because of which locks and requests may not reach a writer of this log on the other side:
+ * do not change the log.  %NULL: they do.
+ */
+const char *ddebug_reader_hidden_by (DdebugReader *reader);
 /* FALSE if there is no valid state. */
 gboolean ddebug_reader_state (DdebugReader *reader, DdebugState *state);
+/* FALSE if no writer ever synced the log. */
+gboolean ddebug_reader_sync (DdebugReader *reader, DdebugSync *sync);
+/* Number of the newest chunk returned; 0: none yet. */
+guint64 ddebug_reader_chunk_seq (DdebugReader *reader);
 void ddebug_reader_usage (DdebugReader *reader, DdebugUsage *usage);
 /* The oldest epoch of which chunks are left; 0 if unknown. */
 guint32 ddebug_reader_oldest_epoch (DdebugReader *reader);
 /* Current size of the file in bytes. */
 guint64 ddebug_reader_file_size (DdebugReader *reader);
-/* Whether @path names the open file. */
+/* Whether @path names the open file; a copy of ddebug_reader_open_copy() needs no name. */
 gboolean ddebug_reader_is_at (DdebugReader *reader, const char *path);
 /* Whether @fd is open on the same file and that has no other name. */
 gboolean ddebug_reader_is_sole_file (DdebugReader *reader, int fd);
-/* The user that owns the file. */
-uid_t ddebug_reader_owner (DdebugReader *reader);
+void ddebug_reader_access (DdebugReader *reader, DdebugAccess *access);
 
 #endif

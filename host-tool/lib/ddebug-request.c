@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "ddebug-error.h"
@@ -40,10 +41,25 @@ typedef enum
   AGAIN,                    /* the writer came or went: try again */
 } Outcome;
 
+/* Those who may not write there are told EACCES, not EROFS. */
+static gboolean
+is_read_only (const char *path)
+{
+  struct statvfs fs;
+
+  return statvfs (path, &fs) == 0 && (fs.f_flag & ST_RDONLY) != 0;
+}
+
 static Outcome
 fail_errno (const Request *request, int code, GError **error)
 {
-  if (code == EACCES || code == EPERM || code == EROFS)
+  gboolean is_denied = code == EACCES || code == EPERM;
+
+  if (code == EROFS || (is_denied && is_read_only (request->path)))
+    g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
+                 "%s: cannot be changed: its file system is read-only; remount it for writing, "
+                 "or change a copy of the log", request->path);
+  else if (is_denied)
     g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_PERMISSION,
                  "%s: cannot be changed: %s; run as the user that owns the log, or as root", request->path,
                  g_strerror (code));
@@ -55,6 +71,23 @@ fail_errno (const Request *request, int code, GError **error)
     g_set_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO, "%s: cannot be changed: %s", request->path,
                  g_strerror (code));
   return FAILED;
+}
+
+/*
+ * Whether our lock and our request reach a VM that may be using the log; otherwise @error is set.  Without
+ * that, we would change the log under it.
+ */
+static gboolean
+is_within_reach (const Request *request, GError **error)
+{
+  const char *hidden = ddebug_reader_hidden_by (request->reader);
+
+  if (!hidden)
+    return TRUE;
+  g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED,
+               "%s: not changed: a VM may be using it, which a file system (%s) hides; "
+               "run this on the VM's host, with the path that the VM uses", request->path, hidden);
+  return FALSE;
 }
 
 /*
@@ -188,7 +221,8 @@ take_reply (Request *request, const DdebugLogReply *reply, GError **error)
     return DONE;
   g_set_error (error, DDEBUG_ERROR, DDEBUG_ERROR_REFUSED, "%s: the device refused: %s%s", request->path,
                g_strerror (code),
-               code == ENOSPC ? "; free disk space or use a smaller --size" : "");
+               code == ENOSPC ? "; free disk space or use a smaller --size" :
+               code == EFBIG ? "; raise QEMU's limit on the size of files (RLIMIT_FSIZE) or use a smaller --size" : "");
   return FAILED;
 }
 
@@ -202,7 +236,7 @@ wait_for_reply (Request *request, int fd, guint64 id, gint64 end, GError **error
       int left = MAX ((end - g_get_monotonic_time ()) / 1000, 0);
       guint wake;
 
-      if (ddebug_reader_writer (request->reader) == DDEBUG_WRITER_GONE)
+      if (ddebug_reader_writer (request->reader) != DDEBUG_WRITER_ALIVE)
         return read_reply (fd, id, &reply) ? take_reply (request, &reply, error) : AGAIN;
       if (left == 0)
         {
@@ -254,10 +288,12 @@ carry_out (Request *request, GError **error)
   if (!watch)
     return fail_errno (request, errno, error) == DONE;
   do
-    if (ddebug_reader_writer (reader) == DDEBUG_WRITER_GONE)
-      outcome = change_log (request, error);
-    else
+    if (!is_within_reach (request, error))
+      outcome = FAILED;
+    else if (ddebug_reader_writer (reader) == DDEBUG_WRITER_ALIVE)
       outcome = ask (request, error);
+    else
+      outcome = change_log (request, error);
   while (outcome == AGAIN && !ddebug_wait_signal ());
   return outcome == DONE;
 }

@@ -20,7 +20,7 @@ ddebug_slots_read_super (int fd, DdebugSuper *super)
 {
   struct ddebug_log_super copies[2] = { 0 };
   gsize len = 0;
-  int copy;
+  int copy, code = 0;
 
   /* One by one: an I/O error in one copy must not hide the other. */
   for (int i = 0; i < 2; i++)
@@ -29,7 +29,11 @@ ddebug_slots_read_super (int fd, DdebugSuper *super)
 
       if (n > 0)
         len = DDEBUG_LOG_SUPER_OFF (i) + n;
+      else if (n < 0)
+        code = errno;
     }
+  /* For a caller to whom no copy is good. */
+  errno = code;
   return ddebug_log_choose_super (copies, len, super, &copy);
 }
 
@@ -91,8 +95,9 @@ read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
   DdebugLogSeg seg;
 
   *segment = (DdebugSegment){ .slot = slot };
+  errno = 0;
   if (!read_segment_header (reader, slot, &disk))
-    return SLOT_UNUSED;
+    return errno ? SLOT_LOST : SLOT_UNUSED;
   state = ddebug_log_parse_seg (&disk, &seg);
   if (state == DDEBUG_SEG_UNUSED)
     return SLOT_UNUSED;
@@ -108,6 +113,7 @@ read_slot (DdebugReader *reader, guint64 slot, DdebugSegment *segment)
   segment->seq = seg.seq;
   segment->type = seg.type;
   segment->epoch = seg.epoch;
+  segment->tag = seg.tag;
   segment->headless = seg.headless;
   return SLOT_SEGMENT;
 }
@@ -279,8 +285,9 @@ ddebug_reader_file_size (DdebugReader *reader)
   return fstat (reader->fd, &st) == 0 ? (guint64) st.st_size : 0;
 }
 
-DdebugWriter
-ddebug_reader_writer (DdebugReader *reader)
+/* Whether somebody holds the writer's lock; FALSE with @error set to an errno if that cannot be asked. */
+static gboolean
+is_locked (DdebugReader *reader, int *error)
 {
   struct flock lock = {
     .l_type = F_WRLCK,
@@ -289,7 +296,58 @@ ddebug_reader_writer (DdebugReader *reader)
     .l_len = 1,
   };
 
-  if (fcntl (reader->fd, F_OFD_GETLK, &lock) != 0)
+  *error = fcntl (reader->fd, F_OFD_GETLK, &lock) == 0 ? 0 : errno;
+  return *error == 0 && lock.l_type != F_UNLCK;
+}
+
+/*
+ * The superblock that says which file the writer has: a writer that opened the log since the geometry was
+ * read may be another one.
+ */
+static DdebugOrigin
+compare_origin (DdebugReader *reader, const char **hidden)
+{
+  DdebugSuper super;
+
+  if (ddebug_slots_read_super (reader->fd, &super) != DDEBUG_SUPER_GOOD)
+    super = reader->super;
+  return ddebug_origin_compare (&super, reader->fd, hidden);
+}
+
+DdebugWriter
+ddebug_reader_writer (DdebugReader *reader)
+{
+  int error;
+
+  if (reader->is_spooled)
+    return DDEBUG_WRITER_COPY;
+  if (is_locked (reader, &error))
+    return DDEBUG_WRITER_ALIVE;
+  if (error)
     return DDEBUG_WRITER_UNKNOWN;
-  return lock.l_type == F_UNLCK ? DDEBUG_WRITER_GONE : DDEBUG_WRITER_ALIVE;
+  switch (compare_origin (reader, NULL))
+    {
+    case DDEBUG_ORIGIN_SAME:
+      return DDEBUG_WRITER_GONE;
+    case DDEBUG_ORIGIN_COPY:
+      return DDEBUG_WRITER_COPY;
+    case DDEBUG_ORIGIN_UNKNOWN:
+    default:
+      return DDEBUG_WRITER_UNKNOWN;
+    }
+}
+
+const char *
+ddebug_reader_hidden_by (DdebugReader *reader)
+{
+  const char *hidden = NULL;
+  gboolean locked;
+  int error;
+
+  locked = is_locked (reader, &error);
+  if (error)
+    return "one without locks";
+  compare_origin (reader, &hidden);
+  /* The lock is seen, and an older writer does not say which file it has: believe the lock. */
+  return locked && !reader->super.is_named ? NULL : hidden;
 }

@@ -120,9 +120,72 @@ parse_relative (const char *text, gint64 now, gint64 *us)
   return TRUE;
 }
 
+/* ---- what clocks show ---- */
+
+#define DAY 86400
+
+static gint
+interval_at (GTimeZone *zone, gint64 s)
+{
+  return g_time_zone_find_interval (zone, G_TIME_TYPE_UNIVERSAL, s);
+}
+
+static gint64
+offset_at (GTimeZone *zone, gint64 s)
+{
+  return g_time_zone_get_offset (zone, interval_at (zone, s));
+}
+
+static gboolean
+has_abbreviation (GTimeZone *zone, gint64 s, const char *abbreviation)
+{
+  return !abbreviation
+         || strcmp (abbreviation, g_time_zone_get_abbreviation (zone, interval_at (zone, s))) == 0;
+}
+
+/* The moment within a day of @wall from which on the offset is no longer @before. */
+static gint64
+find_change (GTimeZone *zone, gint64 wall, gint64 before)
+{
+  gint64 low = wall - DAY, high = wall + DAY;
+
+  while (high - low > 1)
+    {
+      gint64 middle = low + (high - low) / 2;
+
+      if (offset_at (zone, middle) == before)
+        low = middle;
+      else
+        high = middle;
+    }
+  return high;
+}
+
+/*
+ * When the clocks of @zone show @wall, which is in seconds as if they showed UTC; see ddebug_time_parse().
+ * Offsets are less than a day, and change once in two.
+ */
+static gboolean
+find_moment (GTimeZone *zone, gint64 wall, const char *abbreviation, gboolean last, gint64 *us)
+{
+  gint64 before = offset_at (zone, wall - DAY), after = offset_at (zone, wall + DAY);
+  const gint64 moments[] = { wall - MAX (before, after), wall - MIN (before, after) };
+  gboolean found = FALSE;
+
+  for (guint i = 0; i < G_N_ELEMENTS (moments) && (!found || last); i++)
+    if (moments[i] + offset_at (zone, moments[i]) == wall && has_abbreviation (zone, moments[i], abbreviation))
+      {
+        *us = moments[i] * G_USEC_PER_SEC;
+        found = TRUE;
+      }
+  if (!found && !abbreviation)
+    *us = find_change (zone, wall, before) * G_USEC_PER_SEC;
+  return found || !abbreviation;
+}
+
 /* Midnight @days days after the day of @now. */
 static gboolean
-midnight (gint64 now, GTimeZone *zone, int days, gint64 *us)
+midnight (gint64 now, GTimeZone *zone, int days, gboolean last, gint64 *us)
 {
   g_autoptr (GDateTime) utc = g_date_time_new_from_unix_utc (now / G_USEC_PER_SEC);
   g_autoptr (GDateTime) local = utc ? g_date_time_to_timezone (utc, zone) : NULL;
@@ -130,16 +193,13 @@ midnight (gint64 now, GTimeZone *zone, int days, gint64 *us)
   g_autoptr (GDateTime) begin = NULL;
 
   if (day)
-    begin = g_date_time_new (zone, g_date_time_get_year (day), g_date_time_get_month (day),
-                             g_date_time_get_day_of_month (day), 0, 0, 0);
-  if (!begin)
-    return FALSE;
-  *us = g_date_time_to_unix (begin) * G_USEC_PER_SEC;
-  return TRUE;
+    begin = g_date_time_new_utc (g_date_time_get_year (day), g_date_time_get_month (day),
+                                 g_date_time_get_day_of_month (day), 0, 0, 0);
+  return begin && find_moment (zone, g_date_time_to_unix (begin), NULL, last, us);
 }
 
 static gboolean
-parse_word (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+parse_word (const char *text, gint64 now, GTimeZone *zone, gboolean last, gint64 *us)
 {
   static const char *const days[] = { "yesterday", "today", "tomorrow" };
 
@@ -150,7 +210,7 @@ parse_word (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
     }
   for (int i = 0; i < (int) G_N_ELEMENTS (days); i++)
     if (strcmp (text, days[i]) == 0)
-      return midnight (now, zone, i - 1, us);
+      return midnight (now, zone, i - 1, last, us);
   return FALSE;
 }
 
@@ -172,14 +232,13 @@ fetch (GMatchInfo *match, const char *name)
   return text && *text ? g_steal_pointer (&text) : NULL;
 }
 
-/* Whether @when has the day of the week and the zone's abbreviation that were given, if any. */
+/* Whether @when has the day of the week that was given, if any. */
 static gboolean
-is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
+is_on (GDateTime *when, const char *weekday)
 {
   static const char days[] = "MonTueWedThuFriSatSun";
 
-  return (!weekday || (strstr (days, weekday) - days) / 3 + 1 == g_date_time_get_day_of_week (when))
-         && (!abbreviation || strcmp (abbreviation, g_date_time_get_timezone_abbreviation (when)) == 0);
+  return !weekday || (strstr (days, weekday) - days) / 3 + 1 == g_date_time_get_day_of_week (when);
 }
 
 /*
@@ -187,7 +246,7 @@ is_as_named (GDateTime *when, const char *weekday, const char *abbreviation)
  * of seconds as floating point, so these are parsed here.
  */
 static gboolean
-parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+parse_date (const char *text, gint64 now, GTimeZone *zone, gboolean last, gint64 *us)
 {
   g_autoptr (GRegex) form
       = g_regex_new ("^(?:(?:(?<weekday>Mon|Tue|Wed|Thu|Fri|Sat|Sun)[ \\t]+)?(?<date>\\d{4}-\\d\\d-\\d\\d)(?:T(?=\\d)|[ \\t]+|$))?"
@@ -195,7 +254,7 @@ parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
                      "[ \\t]*(?:(?<zone>Z|UTC|[+-]\\d\\d(?::?\\d\\d)?|[A-Z]\\w*(?:/[\\w+-]+)+)|(?<abbreviation>[A-Z]{3,5}))?$",
                      G_REGEX_RAW | G_REGEX_DOLLAR_ENDONLY, 0, NULL);
   g_autoptr (GMatchInfo) match = NULL;
-  g_autoptr (GTimeZone) own = NULL;
+  g_autoptr (GTimeZone) own = NULL, utc = g_time_zone_new_utc ();
   g_autoptr (GDateTime) whole = NULL;
   g_autofree char *weekday = NULL, *date = NULL, *time = NULL, *second = NULL, *fraction = NULL, *name = NULL;
   g_autofree char *abbreviation = NULL, *iso = NULL;
@@ -216,20 +275,21 @@ parse_date (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
   if (!date)
     date = today (now, own);
   iso = g_strconcat (date ? date : "", "T", time ? time : "00:00", second ? second : ":00", NULL);
-  whole = g_date_time_new_from_iso8601 (iso, own);
-  if (!whole || !is_as_named (whole, weekday, abbreviation))
+  whole = g_date_time_new_from_iso8601 (iso, utc);
+  if (!whole || !is_on (whole, weekday)
+      || !find_moment (own, g_date_time_to_unix (whole), abbreviation, last, us))
     return FALSE;
   for (gint64 i = 1, tenth = G_USEC_PER_SEC / 10; fraction && fraction[i]; i++, tenth /= 10)
     us_of_second += (fraction[i] - '0') * tenth;
-  *us = g_date_time_to_unix (whole) * G_USEC_PER_SEC + us_of_second;
+  *us += us_of_second;
   return TRUE;
 }
 
 gboolean
-ddebug_time_parse (const char *text, gint64 now, GTimeZone *zone, gint64 *us)
+ddebug_time_parse (const char *text, gint64 now, GTimeZone *zone, gboolean last, gint64 *us)
 {
   g_autofree char *stripped = g_strstrip (g_strdup (text));
 
-  return parse_word (stripped, now, zone, us) || parse_relative (stripped, now, us)
-         || parse_date (stripped, now, zone, us);
+  return parse_word (stripped, now, zone, last, us) || parse_relative (stripped, now, us)
+         || parse_date (stripped, now, zone, last, us);
 }

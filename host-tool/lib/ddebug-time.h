@@ -9,6 +9,7 @@
  * ddebug_time_parse:
  * @now: us since 1970
  * @zone: time zone of times without one
+ * @last: what a time that clocks show twice stands for: the second time, otherwise the first
  * @us: (out): us since 1970, negative before
  *
  * Accepts
@@ -21,10 +22,12 @@
  *                                         midnight.  A zone is Z, UTC, an offset, a name such as
  *                                         Europe/Berlin, or the abbreviation of @zone at that time,
  *                                         such as CET.
- * Fractions of seconds are truncated to us.
+ * Fractions of seconds are truncated to us.  Where the clocks of a zone are put back, the abbreviation tells
+ * which of the two times is meant, otherwise @last does.  A time that they skip is the moment at which they
+ * are put forward, unless an abbreviation is given, which then cannot be right.
  *
  * Returns: %FALSE if @text is none of these
  */
-gboolean ddebug_time_parse (const char *text, gint64 now, GTimeZone *zone, gint64 *us);
+gboolean ddebug_time_parse (const char *text, gint64 now, GTimeZone *zone, gboolean last, gint64 *us);
 
 #endif

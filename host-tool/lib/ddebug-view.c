@@ -30,6 +30,8 @@ struct DdebugView
   DdebugChunk waiting;      /* of the next epoch */
   gboolean is_waiting;
   gboolean released;        /* read no more */
+  guint64 written;          /* number of the last chunk that the writer says it wrote; 0: unknown */
+  gboolean finished;        /* all of the log was read, if written is not 0 then without a writer */
   gboolean closed;
   guint opens;
   guint64 settled_pass;
@@ -68,9 +70,12 @@ void
 ddebug_view_start (DdebugView *view, gboolean live)
 {
   DdebugState state;
+  DdebugSync sync;
 
   ddebug_reader_set_live (view->reader, live);
   view->settled_pass = ddebug_reader_state (view->reader, &state) ? state.settled_pass : 0;
+  view->written = ddebug_reader_sync (view->reader, &sync) ? sync.written : 0;
+  view->finished = FALSE;
 }
 
 static gboolean
@@ -116,6 +121,42 @@ take_lost (const struct ddebug_log_event *event, DdebugItem *item, DdebugLostRea
   return TRUE;
 }
 
+static void
+make_unsynced (DdebugView *view, DdebugItem *item, guint64 first, guint64 last, int error)
+{
+  view->marks.io_errors++;
+  memset (item, 0, sizeof *item);
+  item->type = DDEBUG_ITEM_UNSYNCED;
+  item->args[0] = first;
+  item->args[1] = last;
+  item->count = last >= first ? last - first + 1 : 0;
+  item->error = error;
+  *(error ? &view->totals.unsynced : &view->totals.missing) += item->count;
+}
+
+static gboolean
+take_unsynced (DdebugView *view, const struct ddebug_log_event *event, DdebugItem *item)
+{
+  const guint64 error = GUINT64_FROM_LE (event->arg[2]);
+
+  make_unsynced (view, item, GUINT64_FROM_LE (event->arg[0]), GUINT64_FROM_LE (event->arg[1]),
+                 MIN (error, G_MAXINT));
+  return TRUE;
+}
+
+/* The log was read to its end, and nobody writes it: TRUE if it lacks chunks that were written. */
+static gboolean
+find_missing (DdebugView *view, DdebugItem *item)
+{
+  const guint64 last = ddebug_reader_chunk_seq (view->reader);
+
+  if (!view->finished || view->written <= last)
+    return FALSE;
+  make_unsynced (view, item, last + 1, view->written, 0);
+  view->written = 0;
+  return TRUE;
+}
+
 /* Whether an event is shown among the messages. */
 static gboolean
 is_notable (const DdebugItem *item)
@@ -139,6 +180,7 @@ is_of_vm (guint32 event)
     case DDEBUG_LOG_EVENT_FULL_LOST:
     case DDEBUG_LOG_EVENT_RATE_LOST:
     case DDEBUG_LOG_EVENT_RECOVERED:
+    case DDEBUG_LOG_EVENT_SYNC_LOST:
     case DDEBUG_LOG_EVENT_CLOSE:
       return FALSE;
     default:
@@ -255,6 +297,8 @@ take_event (DdebugView *view, const DdebugChunk *chunk, DdebugItem *item)
       return take_lost (&event, item, DDEBUG_LOST_IO, &view->marks.io_errors, &view->totals.io_errors);
     case DDEBUG_LOG_EVENT_FULL_LOST:
       return take_lost (&event, item, DDEBUG_LOST_FULL, &view->marks.fulls, &view->totals.fulls);
+    case DDEBUG_LOG_EVENT_SYNC_LOST:
+      return take_unsynced (view, &event, item);
     case DDEBUG_LOG_EVENT_RATE_LOST:
       return take_lost (&event, item, DDEBUG_LOST_RATE, &view->marks.rates, &view->totals.rates);
     default:
@@ -415,6 +459,8 @@ ddebug_view_next (DdebugView *view, DdebugItem *item, GError **error)
           return_event (view, item);
           return DDEBUG_VIEW_ITEM;
         }
+      if (result == DDEBUG_VIEW_END && find_missing (view, item))
+        return DDEBUG_VIEW_ITEM;
       if (result != DDEBUG_VIEW_ITEM)
         return result;
       if (read_on (view, item, &result, error))
@@ -449,6 +495,7 @@ ddebug_view_finish (DdebugView *view)
 {
   ddebug_merger_release (view->merger, G_MAXUINT64);
   ddebug_merger_end_instance (view->merger);
+  view->finished = TRUE;
 }
 
 /* Read to the end of a round; *@more: set to FALSE if @func stopped it. */

@@ -24,6 +24,8 @@ typedef struct
   guint64 laps;
   guint64 io_errors;        /* chunks that the device could not write */
   guint64 fulls;            /* chunks discarded because the log was full */
+  guint64 unsynced;         /* chunks that the disk may not have taken */
+  guint64 missing;          /* chunks that were written, and are not in the file */
   guint64 rates;            /* gaps because the guest exceeded the rate limit */
   guint64 received;
   guint64 lost;

@@ -19,6 +19,7 @@
 #include <unistd.h>
 
 #include "ddebug-error.h"
+#include "ddebug-origin.h"
 
 /* IN_ATTRIB reports a change of the link count, that is, removal. */
 #define FILE_MASK (IN_DONT_FOLLOW | IN_MODIFY | IN_CLOSE_WRITE | IN_ATTRIB | IN_MOVE_SELF | IN_DELETE_SELF)
@@ -32,6 +33,7 @@ struct DdebugWatch
   DdebugWait *wait;
   DdebugWatchKind kind;
   int wd;                   /* shared by all watches of the same inode; NOT_WATCHED, GONE */
+  gboolean polled;          /* also, or because it is not watched */
   guint wake;               /* DDEBUG_WAKE_* not taken yet */
 };
 
@@ -199,11 +201,12 @@ ddebug_wait_watch (DdebugWait *wait, DdebugWatchKind kind, const char *path)
   watch->wait = wait;
   watch->kind = kind;
   watch->wd = wd;
+  /* inotify does not report what another host, or another mount, does. */
+  watch->polled = wd == NOT_WATCHED || ddebug_origin_hides (path);
+  if (watch->polled)
+    g_ptr_array_add (wait->polled, watch);
   if (wd == NOT_WATCHED)
-    {
-      g_ptr_array_add (wait->polled, watch);
-      return watch;
-    }
+    return watch;
   all = g_hash_table_lookup (wait->watches, GINT_TO_POINTER (wd));
   if (!all)
     g_hash_table_insert (wait->watches, GINT_TO_POINTER (wd), all = g_ptr_array_new ());
@@ -218,9 +221,9 @@ ddebug_watch_free (DdebugWatch *watch)
 
   if (!watch)
     return;
-  if (watch->wd == NOT_WATCHED)
+  if (watch->polled)
     g_ptr_array_remove_fast (watch->wait->polled, watch);
-  else if (watch->wd != GONE)
+  if (watch->wd >= 0)
     {
       all = g_hash_table_lookup (watch->wait->watches, GINT_TO_POINTER (watch->wd));
       g_ptr_array_remove_fast (all, watch);

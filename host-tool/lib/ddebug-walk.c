@@ -28,7 +28,8 @@ static gboolean
 parse_header (DdebugReader *reader, DdebugWalk *walk, const guint8 *p, guint32 avail, guint32 off,
               DdebugChunk *chunk, guint32 *payload_crc)
 {
-  return ddebug_log_parse_chunk_at (p, avail, reader->super.seg_size, walk->seq, off, chunk, payload_crc);
+  return ddebug_log_parse_chunk_at (p, avail, reader->super.seg_size, walk->seq, walk->tag, off, chunk,
+                                    payload_crc);
 }
 
 typedef enum
@@ -95,6 +96,7 @@ static void
 enter_segment (DdebugReader *reader, DdebugWalk *walk, const DdebugSegment *segment)
 {
   walk->seq = walk->last_seq = segment->seq;
+  walk->tag = segment->tag;
   walk->slot = segment->slot;
   walk->sum = segment->sum;
   walk->off = segment->headless ? OFF_HEADLESS : SEGMENT_HEADER;
@@ -253,9 +255,9 @@ search_behind (DdebugReader *reader, DdebugWalk *walk, GError **error)
  * damage but the end, -1 with @error set.
  *
  * The length in a damaged header may itself be damaged, so it is not used: skip to the first valid
- * header.  However, a guest could have put a forged chunk into a payload (it would have to know segment
- * and offset beforehand, and could falsify only its own log).  So if the length leads beyond that header
- * and the payload's checksum confirms it, use it after all.
+ * header.  However, in a segment without a tag, a guest could have put a forged chunk into a payload (it
+ * would have to know segment and offset beforehand).  So if the length leads beyond that header and the
+ * payload's checksum confirms it, use it after all.
  */
 static gint64
 damaged_span (DdebugReader *reader, DdebugWalk *walk, GError **error)
@@ -380,6 +382,7 @@ step_at_end (DdebugReader *reader, DdebugWalk *walk, Parse parse, GError **error
       walk->copy_want = COPY_MIN;
       return report (walk, DDEBUG_READ_END);
     }
+  walk->tag = segment->tag;
   walk->slot = segment->slot;
   walk->sum = segment->sum;
   walk->fresh = FALSE;

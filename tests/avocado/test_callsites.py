@@ -23,6 +23,7 @@ MODULES = """btrfs carl9170 ib_srp irdma wil6210 usbtmc at76c50x_usb nfit pn533_
              dlm stmmac usb_storage usbhid xhci_pci ehci_pci sctp squashfs ubifs e1000e nfsd
              snd_hda_intel cifs""".split()
 
+TROUBLE = r"BUG:|WARNING:|Oops|general protection|stall|Call Trace"
 WARNING = re.compile(r"ddebug_rb: (\d+) of the callsites given 'r' cannot be recorded, "
                      r"their messages go to the kernel log: (\S+?:\d+)(, \.\.\.)?;")
 MISSED = "ddebug_rb: 2 print calls from within a kprobe handler could not be recorded"
@@ -133,10 +134,10 @@ class Callsites(DdebugTest):
             "odd_own_way it prints through functions that do not know its descriptor"])
         self.assertIn(said.group(2), [line.split(" ")[0] for line in listed])
 
+        # once for each set of them
         last = guest.kmsg()[-1].seq
         guest.control("module ddebug_odd func odd_own_way =_; module ddebug_odd func odd_own_way +rp")
-        said, = self.warnings(guest, last)
-        self.assertEqual((said.group(1), said.group(3)), ("1", None))
+        self.assertFalse(self.warnings(guest, last))
 
         # with r they print as with p, and no other dump is attributed to them
         texts = {}
@@ -150,8 +151,67 @@ class Callsites(DdebugTest):
 
         last = guest.kmsg()[-1].seq
         guest.must("rmmod ddebug_odd; modprobe ddebug_odd dyndbg=+r")
+        self.assertFalse(self.warnings(guest, last))
+        self.assertEqual(guest.stats()["callsites_r_uncaptured"], 3)
+
+    def test_a_module_that_is_loaded_with_r_says_who_cannot_be_recorded(self):
+        guest = self.boot()
+        last = guest.kmsg()[-1].seq
+        guest.must("modprobe ddebug_odd dyndbg=+r")
         said, = self.warnings(guest, last)
         self.assertEqual(said.group(1), "3")
+
+    def test_a_format_that_is_gone_is_not_read(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        status, output = guest.write(ODD, "gone")
+        self.assertEqual(status, 0, output)
+        guest.control("module ddebug_odd func odd_gone +r")
+        guest.control("format gone +r; format dumps +r")
+        self.assertEqual(guest.stats()["callsites_known"], 3)
+        guest.control("-r")
+        guest.must("rmmod ddebug_odd")
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
+
+    def test_how_much_a_rate_limit_suppresses_is_recorded(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        logged, printed = self.odd(guest, "limited", "r")
+        suppressed = [b"odd_limited: 9 callbacks suppressed"]
+        self.assertEqual([m.text for m in logged],
+                         [b"ddebug_odd: limited 0", *suppressed, b"ddebug_odd: limited 10"])
+        self.assertFalse(printed)
+        self.assertEqual([r.text for r in guest.kmsg() if b"suppressed" in r.text], suppressed)
+        # nothing is watched without r
+        self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
+        before = guest.committed()
+        guest.write(ODD, "limited")
+        self.assertEqual(guest.committed(), before)
+
+    def test_probes_of_others_at_the_same_function_are_hit_as_well(self):
+        guest = self.boot(modules=("ddebug_odd", "ddebug_test"))
+        hits, expected = "/sys/module/ddebug_odd/parameters/hits", 0
+        # theirs is there before ours
+        self.assertEqual(guest.write(ODD, "probe")[0], 0)
+        guest.must("modprobe virtio_ddebug")
+        # to print what is recorded as well, the function is called once more
+        for flags, calls in (("r", 1), ("pr", 2), ("p", 1)):
+            guest.control(f"module ddebug_test ={flags}")
+            guest.load("threads=1 count=10")
+            expected += 10 * calls
+            self.assertEqual(int(guest.read(hits)), expected, flags)
+        # theirs comes after ours, and stays
+        guest.control("module ddebug_test =r")
+        for _ in range(2):
+            self.assertEqual(guest.write(ODD, "probe")[0], 0)
+        guest.load("threads=1 count=10")
+        self.assertEqual(int(guest.read(hits)), expected + 10)
+        self.assertEqual(len(guest.log().settled().messages), 30)
+        guest.must("rmmod virtio_ddebug ddebug_rb")
+        guest.control("module ddebug_test =p")
+        guest.load("threads=1 count=10")
+        self.assertEqual(int(guest.read(hits)), expected + 20)
+        self.assertNotRegex(guest.dmesg(), TROUBLE)
 
     def test_a_message_from_within_a_kprobe_is_printed_and_counted(self):
         guest = self.boot()

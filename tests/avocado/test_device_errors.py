@@ -11,7 +11,7 @@ import tempfile
 
 from ddebug.case import DdebugTest
 from ddebug.guest import (PATIENCE, Log, child_dies_with_us, chosen_qemu, config, device_source, loadable,
-                          plugin, qemu_command, qemu_environment)
+                          one_thread, plugin, qemu_command, qemu_environment)
 from ddebug.logfile import crc32c
 
 
@@ -32,7 +32,7 @@ def drop_capabilities(*capabilities):
 class DeviceErrors(DdebugTest):
     timeout = 300
 
-    def qemu(self, *options, plugin_file=None, modes_hold=False, timeout=PATIENCE):
+    def qemu(self, *options, plugin_file=None, modes_hold=False, accel=None, timeout=PATIENCE):
         """Start a QEMU that exits at once if it is not refused: (status, output).
 
         modes_hold  file modes apply to root as well
@@ -43,7 +43,7 @@ class DeviceErrors(DdebugTest):
                 drop_capabilities(CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH)
 
         done = subprocess.run(
-            [*qemu_command(), "-S", "-monitor", "stdio", *device_source(plugin_file), *options],
+            [*qemu_command(accel), "-S", "-monitor", "stdio", *device_source(plugin_file), *options],
             input=b"quit\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False,
             env=qemu_environment(), timeout=timeout, preexec_fn=prepare)
         words = done.stderr.decode(errors="replace")
@@ -265,6 +265,48 @@ class DeviceErrors(DdebugTest):
         before = self.contents(good)
         self.assertEqual(self.device(good, ",size=1K")[0], 1)
         self.assertEqual(self.contents(good), before)
+
+    def test_machines_that_it_does_not_work_in(self):
+        """
+        :avocado: tags=smoke
+        """
+        log = self.scratch("log")
+        pci = f"virtio-ddebug-pci,file={log}"
+        cases = [
+            (("-device", f"{pci},iommu_platform=on"), ("iommu_platform=on", "unmapped", "remove it")),
+            # no memory is encrypted without KVM, but the machine says that it is
+            (("-object", "sev-guest,id=sev,cbitpos=47,reduced-phys-bits=1",
+              "-machine", "confidential-guest-support=sev", "-device", pci),
+             ("confidential guest", "remove the device")),
+            (("-device", f"{pci},disable-modern=on"), ("no legacy interface", "remove disable-modern=on")),
+            (("-machine", "microvm", "-device", f"virtio-ddebug-device,file={log}"),
+             ("virtio-mmio-bus", "virtio-ddebug-pci")),
+            (("-device", f"{pci},in_order=on"), ("in_order",)),
+            (("-icount", f"shift=3,rr=record,rrfile={self.scratch('rr')}", "-device", pci),
+             ("recorded or replayed", "rr")),
+            (("-only-migratable", "-device", pci), ("not migratable", "only-migratable")),
+        ]
+        for options, words in cases:
+            status, said = self.qemu(*options, accel=one_thread())
+            self.assertEqual(status, 1, said)
+            for word in words:
+                self.assertIn(word, said)
+            self.assertFalse(os.path.exists(log), options)
+        # on PCI, in the same machine
+        self.assertEqual(self.qemu("-machine", "microvm,pcie=on", "-device", pci), (0, ""))
+
+    def test_a_guest_that_may_have_less_than_there_is(self):
+        """The log is left as it was."""
+        good = self.good_log()
+        before = self.contents(good)
+        words = ("guest-size-max=3145728 is below the log's size, 8388608", "set a smaller size")
+        for path in (good, self.scratch("new")):
+            status, said = self.device(path, ",size=8M,guest-size-max=3M")
+            self.assertEqual(status, 1)
+            for word in words:
+                self.assertIn(word, said)
+        self.assertEqual(self.contents(good), before)
+        self.assertFalse(os.path.exists(self.scratch("new")))
 
     def test_shared_rings_that_cannot_be(self):
         good = self.good_log()

@@ -8,7 +8,7 @@ from ddebug.guest import GuestError
 from ddebug.hostile import ALL_ONES, MIB, Hostile, split
 from ddebug.logfile import VERSION
 from ddebug.qtest import (BARS, FILL, HEAP, INDIRECT, NEXT, NOWHERE, RAM, RING_OFF, ROM, STREAM_F_SHM,
-                          S_INVAL, S_OK, WRITE, Driver, Stream)
+                          S_INVAL, S_OK, STATUS_USED, WRITE, Driver, Stream)
 
 
 class Elements(Hostile):
@@ -176,7 +176,7 @@ class Elements(Hostile):
                 driver = self.attached(machine)
                 stream = Stream(driver, number).post(queue=driver.queues[2 + right])
                 self.assertEqual(driver.retire(number), S_OK)
-                self.assertEqual(driver.queues[2 + right].returned(), [(stream.descriptor, 64)])
+                self.assertEqual(driver.queues[2 + right].returned(), [(stream.descriptor, STATUS_USED)])
                 Stream(driver, number).post(queue=driver.queues[2 + wrong])
                 self.broken(driver)
                 self.good(machine)

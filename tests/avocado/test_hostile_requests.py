@@ -7,11 +7,11 @@ import random
 import struct
 
 from ddebug.hostile import ALL_ONES, MIB, SEED, Hostile, hdr, split
-from ddebug.logfile import ATTACH, VERSION
-from ddebug.qtest import (FEATURES, FILL, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG, F_LOG_SIZE, F_NOTICE,
-                          F_QUERY, F_SHM, F_VERSION_1, HEAP, NEXT, REQ_ATTACH, REQ_CLOCK, REQ_DICT, REQ_HDR,
-                          REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, S_INVAL, S_NOSPC, S_OK, S_UNSUPP, WRITE,
-                          Driver, Stream, callsite)
+from ddebug.logfile import ATTACH, SUPER_SIZE, VERSION
+from ddebug.qtest import (FEATURES, FILL, F_CLOCK, F_COPY, F_INDIRECT_DESC, F_KMSG, F_LOG_ID, F_LOG_SIZE,
+                          F_NOTICE, F_QUERY, F_SHM, F_VERSION_1, HEAP, NEXT, REQ_ATTACH, REQ_CLOCK, REQ_DICT,
+                          REQ_HDR, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, S_INVAL, S_NOSPC, S_OK, S_UNSUPP,
+                          WRITE, Driver, Stream, callsite)
 
 
 class Requests(Hostile):
@@ -29,8 +29,13 @@ class Requests(Hostile):
         self.assertEqual(driver.log_size, os.stat(machine.log_file).st_size)
         for bit in (F_SHM, F_QUERY, F_CLOCK, F_COPY, F_LOG_SIZE, F_KMSG):
             self.assertFalse(driver.offers >> bit & 1, bit)
-        for bit in (F_NOTICE, F_VERSION_1, F_INDIRECT_DESC):
+        for bit in (F_NOTICE, F_LOG_ID, F_VERSION_1, F_INDIRECT_DESC):
             self.assertTrue(driver.offers >> bit & 1, bit)
+        # from the log's uuid, in either copy of the superblock
+        with open(machine.log_file, "rb") as file:
+            supers = file.read(2 * SUPER_SIZE)
+        uuids = [struct.unpack_from("<QQ", supers, at + 32) for at in (0, SUPER_SIZE)]
+        self.assertIn(driver.log_id, [(low ^ high) | 1 for low, high in uuids if low])
         self.good(machine)
         # a driver cannot write to the configuration
         before = driver.device_config()

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Proves that a panicking kernel's messages are complete before its capture kernel takes over the
 machine, that the capture kernel, with a driver of its own, does not overwrite them, and that a
-kernel which hands over by kexec takes its rings back first.  Both kernels are the stock one."""
+kernel which hands over by kexec sends its messages to the end and takes its rings back before the other
+kernel runs.  Both kernels are the stock one."""
 
 import re
 
-from ddebug.death import DIE, DeathTest
+from ddebug.death import DEVICE_SHUTDOWN, DIE, DeathTest
 from ddebug.guest import Log, chosen_kernel, initrd
 from ddebug.logfile import KMSG_PANIC
 from ddebug.memory import Memory
@@ -18,10 +19,10 @@ TROUBLE = r"BUG:|WARNING:|Oops|general protection"
 class Kexec(DeathTest):
     timeout = 500
 
-    def boot_with_another(self, append=""):
+    def boot_with_another(self, append="", props="", **options):
         """A guest that has a kernel and an image to load as files, and their kernel parameters."""
         guest = self.guest_in_file(
-            memory=1024, append=append, props=f"size={SIZE}",
+            memory=1024, append=append, props=f"size={SIZE}{props}", **options,
             args=[word for file in (chosen_kernel()["image"], initrd())
                   for word in ("-drive", f"file={file},format=raw,if=virtio,readonly=on")])
         # the full-sized kernel log does not fit the reserved memory
@@ -77,14 +78,19 @@ class Kexec(DeathTest):
                          [found.epochs[epoch]["boot_id"] for epoch in (1, 2)])
 
     def test_a_kernel_that_hands_over_takes_its_rings_back(self):
-        guest, files = self.boot_with_another()
+        # bound before the driver: the kernel starts with the devices that were bound last
+        guest, files = self.boot_with_another(props=",kmsg=on", modules=("ddebug_die", "virtio_ddebug"))
         log = Log(guest.log_file)
         self.start_load(guest, "log-slowly")
+        self.request(guest, "tell-shutdown")
         guest.send(f"kexec now {files}")
         guest.wait_ready()
         found = log.read()
         self.assertEqual(found.events[-1][0], "reset")
-        for cpu, numbers in self.load_of(found.messages).items():
+        self.assertEqual(len([m for m in found.messages if m.text == DEVICE_SHUTDOWN]), 1)
+        self.assertEqual(len([m for m in found.messages if b"Starting new kernel" in m.text]), 1)
+        load = [m for m in found.messages if m.kmsg is not None or b" of a load" in m.text]
+        for cpu, numbers in self.load_of(load).items():
             self.assertEqual(numbers, list(range(len(numbers))), f"CPU {cpu}")
         before = len(found.messages)
         guest.load_modules()

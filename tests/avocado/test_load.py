@@ -81,6 +81,21 @@ class Load(DdebugTest):
         self.assertEqual(sum(notices), info["lost"] + info["dropped"])
         self.assertEqual(len([line for line in lines if line.stamp]), info["received"])
 
+    def test_messages_of_the_transport_itself_are_counted_where_the_host_sees_it(self):
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"))
+        log = guest.log()
+        guest.control("module virtio_ring +r")
+        # each makes the driver send a request, by functions that log
+        guest.control("module virtio_pci +r")
+        guest.control("module ddebug_test +r")
+        guest.control("-r")
+        own = guest.stats()["own"]
+        self.assertGreater(own, 0)
+        self.assertEqual(guest.dropped(), own)
+        self.until("the log has the counts", lambda: log.info()["dropped"] == own)
+        self.assertRegex(log.tool("--trace").stdout, rb"messages? dropped on cpu \d+, task: in the guest, "
+                                                     rb"\d+ produced while logging --")
+
     def test_a_million_messages_flat_out_are_received_or_reported_lost(self):
         guest = self.boot(smp=2, modules=("virtio_ddebug", "ddebug_test"))
         log = guest.log()

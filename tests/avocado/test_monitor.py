@@ -29,7 +29,11 @@ PROPERTIES = {
     "rate-limit": ("size", "bytes per second"),
     "resize-status": ("string", "result of setting log-size"),
     "full-lost": ("uint64", "mode=drop"),
+    "sync-interval": ("uint32", "synced to the disk"),
+    "syncs": ("uint64", "syncs of the log"),
+    "sync-errors": ("uint64", "syncs that failed"),
     "rate-lost": ("uint64", "because of rate-limit"),
+    "bql-bytes": ("uint64", "big lock"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")
 
@@ -103,8 +107,9 @@ class Monitor(DdebugTest):
             self.assertTrue([word for word in status[side]["transports"] if "VIRTIO_F_VERSION_1:" in word])
             # bits 0 to 23 are the device's; 7.2 does not know all of the others
             unknown = status[side].get("unknown-dev-features", 0) & 0xffffff
-            self.assertEqual((status[side]["dev-features"], unknown), ([], 1 << 5) if plugin() else (
-                ["VIRTIO_DDEBUG_F_NOTICE: Notices of oopses and panics supported"], 0))
+            self.assertEqual((status[side]["dev-features"], unknown), ([], 1 << 5 | 1 << 7) if plugin() else (
+                ["VIRTIO_DDEBUG_F_LOG_ID: Log identified",
+                 "VIRTIO_DDEBUG_F_NOTICE: Notices of oopses and panics supported"], 0))
         if not plugin():
             self.assertEqual(status["device-id"], 60)
         self.assertEqual(guest.must("cat /sys/bus/virtio/devices/virtio*/device").split(), ["0x003c"])
@@ -151,8 +156,8 @@ class Monitor(DdebugTest):
             events = re.findall(r"^virtio_(ddebug_\w+) (.*)$", file.read(), re.M)
         names = {name for name, _ in events}
         for name in ("realize", "request", "respond", "stream_post", "kick", "streams_forget",
-                     "set_running", "reset", "log_size", "drain_start", "drain_span", "drain_pass",
-                     "drain_settled", "drain_sleep", "drain_pause", "drain_resume", "drain_stop"):
+                     "set_driver_ok", "reset", "log_size", "drain_start", "drain_span", "drain_pass",
+                     "drain_settled", "drain_sleep", "drain_withdraw", "drain_permit", "drain_stop"):
             self.assertIn(f"ddebug_{name}", names)
         for name in ("stream_refuse", "drain_broken", "drain_unstaged", "drain_io_error"):
             self.assertNotIn(f"ddebug_{name}", names)

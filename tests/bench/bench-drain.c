@@ -251,7 +251,7 @@ static DdebugDrain *session_begin(const char *path, uint64_t size)
         g_error("%s", error->message);
     }
     d = ddebug_drain_start(log, NULL, false, notified, NULL, NULL);
-    ddebug_drain_resume(d);
+    ddebug_drain_permit(d);
     request(d, VIRTIO_DDEBUG_REQ_ATTACH, &attach, sizeof(attach));
     site->len = cpu_to_le32(sizeof(entry));
     site->id = cpu_to_le32(CALLSITE);
@@ -269,7 +269,7 @@ static void session_end(DdebugDrain *d)
 {
     GPtrArray *gone;
 
-    ddebug_drain_pause(d, false);
+    ddebug_drain_withdraw(d);
     gone = ddebug_drain_forget(d, DDEBUG_DRAIN_ALL);
     g_ptr_array_unref(gone);
     ddebug_drain_stop(d, 60000);

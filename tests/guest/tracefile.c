@@ -8,6 +8,7 @@
  *   tracefile drain FILE [N]         until EAGAIN, which must come, N bytes per read(); the
  *                                    file must not be seekable
  *   tracefile wait FILE HOW MS       "readable" or "timeout": HOW is poll, select or epoll
+ *   tracefile splice FILE [N]        to its end, or EAGAIN, N bytes per splice()
  *   tracefile fault FILE             EFAULT for memory that is not mapped, then as drain
  *   tracefile signal FILE            a blocking read() ends with EINTR
  *   tracefile threads FILE N         N threads read one descriptor, one of them byte by
@@ -15,6 +16,7 @@
  *
  * Texts go to stdout.  Exit status 1, with the reason on stderr, if anything differs.
  */
+#define _GNU_SOURCE	/* splice() */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -78,6 +80,25 @@ static void drain(int fd, size_t size)
 		put(piece, n);
 	if (n != -1 || errno != EAGAIN)
 		fail("read() returned %zd instead of EAGAIN", n);
+}
+
+static void splice_all(int fd, size_t size)
+{
+	ssize_t n, got;
+	int ends[2];
+
+	if (pipe(ends))
+		fail("pipe");
+	while ((n = splice(fd, NULL, ends[1], NULL, size, SPLICE_F_NONBLOCK)) > 0) {
+		for (; n; n -= got) {
+			got = read(ends[0], piece, n);
+			if (got <= 0)
+				fail("read() from the pipe");
+			put(piece, got);
+		}
+	}
+	if (n && errno != EAGAIN)
+		fail("splice() returned %zd", n);
 }
 
 static void seek(int fd, size_t step)
@@ -222,6 +243,8 @@ int main(int argc, char **argv)
 		seek(open_file(argv[2], 0), n);
 	else if (!strcmp(what, "drain"))
 		drain(open_file(argv[2], O_NONBLOCK), n);
+	else if (!strcmp(what, "splice"))
+		splice_all(open_file(argv[2], 0), n);
 	else if (!strcmp(what, "wait") && argc == 5)
 		wait_for(open_file(argv[2], 0), argv[3], atoi(argv[4]));
 	else if (!strcmp(what, "fault"))

@@ -118,11 +118,11 @@ static void G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN fail(const char *format, ...)
 ssize_t __real_pwrite(int fd, const void *buf, size_t len, off_t off);
 ssize_t __real_pwritev(int fd, const struct iovec *iov, int n, off_t off);
 int __real_ftruncate(int fd, off_t len);
-int __real_posix_fallocate(int fd, off_t off, off_t len);
+int __real_fallocate(int fd, int mode, off_t off, off_t len);
 ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off);
 ssize_t __wrap_pwritev(int fd, const struct iovec *iov, int n, off_t off);
 int __wrap_ftruncate(int fd, off_t len);
-int __wrap_posix_fallocate(int fd, off_t off, off_t len);
+int __wrap_fallocate(int fd, int mode, off_t off, off_t len);
 
 static bool in_child(void)
 {
@@ -456,16 +456,16 @@ int __wrap_ftruncate(int fd, off_t len)
     return r;
 }
 
-int __wrap_posix_fallocate(int fd, off_t off, off_t len)
+int __wrap_fallocate(int fd, int mode, off_t off, off_t len)
 {
     const How how = next_call();
     int r;
 
     if (how == TORN) {
-        __real_posix_fallocate(fd, off, torn_len(len));
+        __real_fallocate(fd, mode, off, torn_len(len));
         die();
     }
-    r = __real_posix_fallocate(fd, off, len);
+    r = __real_fallocate(fd, mode, off, len);
     call_done(how);
     return r;
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Functions of kernel.h, and stubs for the module's other files. */
+#include <limits.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <time.h>
 #include "../../guest-driver/ddebug_dict.h"
@@ -7,6 +10,7 @@
 #include "../../guest-driver/ddebug_kmsg.h"
 
 unsigned int sim_nr_cpus = 1;
+bool sim_online[SIM_CPUS];
 char *sim_percpu[SIM_CPUS];
 __thread struct sim_cpu sim_cpu;
 
@@ -22,7 +26,104 @@ void sim_init(unsigned int nr_cpus)
 							  64));
 		memcpy(sim_percpu[cpu], __start_sim_template,
 		       __stop_sim_template - __start_sim_template);
+		sim_online[cpu] = true;
 	}
+}
+
+/* What the CPU has been told to call. */
+static struct {
+	pthread_mutex_t lock;
+	pthread_t thread;
+	bool runs, signals;
+	void (*f)(void *info);
+	void *info;
+	bool pending;
+} sim_calls[SIM_CPUS] = {
+	[0 ... SIM_CPUS - 1] = { .lock = PTHREAD_MUTEX_INITIALIZER },
+};
+
+/* Runs on a CPU while that is idle. */
+static struct task_struct sim_idle_task;
+
+void sim_take_calls(void)
+{
+	u8 level = sim_cpu.level;
+
+	if (!sim_cpu.runs || level >= VIRTIO_DDEBUG_CTX_HARDIRQ ||
+	    !__atomic_load_n(&sim_calls[sim_cpu.cpu].pending, __ATOMIC_ACQUIRE))
+		return;
+	sim_cpu.level = VIRTIO_DDEBUG_CTX_HARDIRQ;
+	sim_compiler_barrier();
+	/* another interrupt may have come first */
+	if (__atomic_load_n(&sim_calls[sim_cpu.cpu].pending, __ATOMIC_ACQUIRE)) {
+		sim_idle();
+		sim_calls[sim_cpu.cpu].f(sim_calls[sim_cpu.cpu].info);
+		sim_idle();
+		__atomic_store_n(&sim_calls[sim_cpu.cpu].pending, false, __ATOMIC_RELEASE);
+	}
+	sim_compiler_barrier();
+	sim_cpu.level = level;
+}
+
+void sim_cpu_run(bool signals)
+{
+	pthread_mutex_lock(&sim_calls[sim_cpu.cpu].lock);
+	sim_calls[sim_cpu.cpu].thread = pthread_self();
+	sim_calls[sim_cpu.cpu].signals = signals;
+	sim_calls[sim_cpu.cpu].runs = true;
+	sim_cpu.runs = true;
+	pthread_mutex_unlock(&sim_calls[sim_cpu.cpu].lock);
+}
+
+void sim_cpu_stop(void)
+{
+	/* who holds the lock waits for this CPU */
+	while (pthread_mutex_trylock(&sim_calls[sim_cpu.cpu].lock))
+		sim_take_calls();
+	sim_calls[sim_cpu.cpu].runs = false;
+	sim_cpu.runs = false;
+	pthread_mutex_unlock(&sim_calls[sim_cpu.cpu].lock);
+}
+
+void sim_call(unsigned int cpu, void (*f)(void *info), void *info)
+{
+	const struct sim_cpu was = sim_cpu;
+
+	if (was.runs && was.cpu == cpu) {
+		sim_cpu.level = VIRTIO_DDEBUG_CTX_HARDIRQ;
+		f(info);
+		sim_cpu.level = was.level;
+		return;
+	}
+	pthread_mutex_lock(&sim_calls[cpu].lock);
+	if (!sim_calls[cpu].runs) {
+		/* our own CPU, without a thread, runs our task */
+		if (was.cpu != cpu)
+			sim_cpu.task = &sim_idle_task;
+		sim_cpu.cpu = cpu;
+		sim_cpu.level = VIRTIO_DDEBUG_CTX_HARDIRQ;
+		f(info);
+		sim_cpu = was;
+	} else {
+		sim_calls[cpu].f = f;
+		sim_calls[cpu].info = info;
+		__atomic_store_n(&sim_calls[cpu].pending, true, __ATOMIC_RELEASE);
+		if (sim_calls[cpu].signals)
+			pthread_kill(sim_calls[cpu].thread, SIGRTMIN + VIRTIO_DDEBUG_NR_CTX);
+		while (__atomic_load_n(&sim_calls[cpu].pending, __ATOMIC_ACQUIRE))
+			sched_yield();
+	}
+	pthread_mutex_unlock(&sim_calls[cpu].lock);
+}
+
+void (*sim_sleep_hook)(void);
+
+void sim_sleep(unsigned int usecs)
+{
+	if (sim_sleep_hook)
+		sim_sleep_hook();
+	else
+		usleep(usecs);
 }
 
 void sim_cpu_begin(unsigned int cpu, struct task_struct *task)
@@ -65,6 +166,7 @@ void sim_leave(u8 level)
 	sim_cpu.level = level;
 	if (level < VIRTIO_DDEBUG_CTX_HARDIRQ)
 		sim_run(&this_cpu_ptr(&ddebug_cpu)->now);
+	sim_take_calls();
 }
 
 bool irq_work_queue(struct irq_work *work)
@@ -89,6 +191,13 @@ void sim_tick(void)
 	} while (sim_plain_read(c->lazy.pending) || sim_plain_read(c->now.pending));
 }
 
+static struct {
+	int (*startup)(unsigned int cpu);
+	int (*teardown)(unsigned int cpu);
+} sim_states[2];
+
+int sim_cpuhp_error;
+
 int cpuhp_setup_state(enum cpuhp_state state, const char *name,
 		      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu))
 {
@@ -96,10 +205,65 @@ int cpuhp_setup_state(enum cpuhp_state state, const char *name,
 	int err = 0;
 
 	(void)name;
-	(void)teardown;
 	for (cpu = 0; cpu < sim_nr_cpus && !err; cpu++)
-		err = startup(cpu);
-	return err ? err : (int)state + 1;
+		if (sim_online[cpu])
+			err = startup(cpu);
+	if (err)
+		return err;
+	sim_states[state].startup = startup;
+	sim_states[state].teardown = teardown;
+	return state + 1;
+}
+
+int cpuhp_setup_state_nocalls(enum cpuhp_state state, const char *name,
+			      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu))
+{
+	int err = sim_cpuhp_error;
+
+	(void)name;
+	sim_cpuhp_error = 0;
+	if (err)
+		return err;
+	sim_states[state].startup = startup;
+	sim_states[state].teardown = teardown;
+	return state + 1;
+}
+
+void cpuhp_remove_state_nocalls(enum cpuhp_state state)
+{
+	sim_states[state - 1].startup = sim_states[state - 1].teardown = NULL;
+}
+
+static void sim_on(unsigned int cpu, int (*f)(unsigned int cpu))
+{
+	const struct sim_cpu was = sim_cpu;
+
+	sim_cpu.cpu = cpu;
+	sim_cpu.task = &sim_idle_task;
+	if (f)
+		f(cpu);
+	sim_cpu = was;
+}
+
+int sim_cpu_up(unsigned int cpu)
+{
+	int err = 0;
+
+	if (sim_states[CPUHP_BP_PREPARE_DYN].startup)
+		err = sim_states[CPUHP_BP_PREPARE_DYN].startup(cpu);
+	if (err)
+		return err;
+	sim_online[cpu] = true;
+	sim_on(cpu, sim_states[CPUHP_AP_ONLINE_DYN].startup);
+	return 0;
+}
+
+void sim_cpu_down(unsigned int cpu)
+{
+	sim_on(cpu, sim_states[CPUHP_AP_ONLINE_DYN].teardown);
+	sim_online[cpu] = false;
+	if (sim_states[CPUHP_BP_PREPARE_DYN].teardown)
+		sim_states[CPUHP_BP_PREPARE_DYN].teardown(cpu);
 }
 
 void on_each_cpu(void (*f)(void *info), void *info, int wait)
@@ -108,9 +272,13 @@ void on_each_cpu(void (*f)(void *info), void *info, int wait)
 
 	(void)wait;
 	for_each_possible_cpu(sim_cpu.cpu)
-		f(info);
+		if (sim_online[sim_cpu.cpu])
+			f(info);
 	sim_cpu = was;
 }
+
+u64 sim_clock_step = 1;
+u64 sim_now;
 
 /* With SIM_POINTS it steps back occasionally. */
 u64 local_clock(void)
@@ -118,13 +286,57 @@ u64 local_clock(void)
 	struct timespec ts;
 	u64 now;
 
+	if (sim_now)
+		return sim_now;
+
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	now = ts.tv_sec * 1000000000ull + ts.tv_nsec;
 #ifdef SIM_POINTS
 	if (now % 1021 == 0)
 		now -= 100000;
 #endif
-	return now;
+	return now - now % sim_clock_step;
+}
+
+/* -- RCU --------------------------------------------------------------------------- */
+
+/* How deep each thread is in readers, and how many of its outermost ones have ended. */
+static struct sim_reader {
+	unsigned int depth, ended;
+	char others[56];
+} sim_readers[64];
+
+static unsigned int sim_nr_readers;
+static __thread struct sim_reader *sim_reader;
+
+/* May interrupt itself. */
+void sim_rcu_begin(void)
+{
+	if (!sim_reader)
+		sim_reader = &sim_readers[__atomic_fetch_add(&sim_nr_readers, 1, __ATOMIC_RELAXED)];
+	__atomic_fetch_add(&sim_reader->depth, 1, __ATOMIC_SEQ_CST);
+}
+
+void sim_rcu_end(void)
+{
+	if (sim_reader->depth == 1)
+		__atomic_fetch_add(&sim_reader->ended, 1, __ATOMIC_SEQ_CST);
+	__atomic_fetch_sub(&sim_reader->depth, 1, __ATOMIC_SEQ_CST);
+}
+
+void sim_rcu_wait(void)
+{
+	unsigned int i;
+
+	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	for (i = 0; i < ARRAY_SIZE(sim_readers); i++) {
+		const unsigned int ended = __atomic_load_n(&sim_readers[i].ended, __ATOMIC_SEQ_CST);
+
+		/* one that begins meanwhile need not be waited for */
+		while (__atomic_load_n(&sim_readers[i].depth, __ATOMIC_SEQ_CST) &&
+		       __atomic_load_n(&sim_readers[i].ended, __ATOMIC_SEQ_CST) == ended)
+			sched_yield();
+	}
 }
 
 /* -- points ------------------------------------------------------------------------ */
@@ -137,6 +349,7 @@ void sim_point(void)
 {
 	if (sim_point_hook)
 		sim_point_hook();
+	sim_take_calls();
 }
 
 void sim_format_point(void)
@@ -248,7 +461,7 @@ void sim_head_before_data(u64 *p, u64 value)
 
 /* -- pages -------------------------------------------------------------------------------- */
 
-#define SIM_PAGES	65536u
+#define SIM_PAGES	(1u << 20)
 
 /* Pages that are not in use are inaccessible. */
 static struct page sim_pages[SIM_PAGES];
@@ -258,6 +471,42 @@ static unsigned int sim_nr_pages;
 void *page_address(const struct page *page)
 {
 	return sim_arena + (page - sim_pages) * PAGE_SIZE;
+}
+
+bool sim_quiet;
+unsigned int sim_printed;
+long sim_allocated;
+bool sim_fragmented = true;
+unsigned long sim_fail_after = ULONG_MAX;
+
+/* Has another allocation failed? */
+static bool sim_fails(void)
+{
+	if (sim_fail_after == ULONG_MAX || sim_fail_after--)
+		return false;
+	/* that one alone */
+	sim_fail_after = ULONG_MAX;
+	return true;
+}
+
+static void sim_count(long n)
+{
+	__atomic_fetch_add(&sim_allocated, n, __ATOMIC_RELAXED);
+}
+
+/* All of it is zero: what must not be read before it is written is seen by valgrind alone. */
+void *sim_alloc(size_t size)
+{
+	void *p = sim_fails() ? NULL : calloc(1, size);
+
+	sim_count(p != NULL);
+	return p;
+}
+
+void sim_free(const void *p)
+{
+	sim_count(-(p != NULL));
+	free((void *)p);
 }
 
 /* Fails occasionally for large orders, so that small pieces are used as well. */
@@ -271,20 +520,23 @@ struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order)
 	if (!sim_arena)
 		sim_arena = mmap(NULL, SIM_PAGES * PAGE_SIZE, PROT_NONE,
 				 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-	if (sim_arena == MAP_FAILED || sim_nr_pages + (1u << order) > SIM_PAGES ||
-	    (order && ++calls % 4 == 0))
+	if (sim_fails() || sim_arena == MAP_FAILED || sim_nr_pages + (1u << order) > SIM_PAGES ||
+	    (order && sim_fragmented && ++calls % 4 == 0))
 		return NULL;
 	page = &sim_pages[sim_nr_pages];
 	sim_nr_pages += 1u << order;
 	if (mprotect(page_address(page), PAGE_SIZE << order, PROT_READ | PROT_WRITE))
 		return NULL;
+	sim_count(1u << order);
 	return page;
 }
 
 /* Never reused, so that later accesses are detected. */
 void __free_page(struct page *page)
 {
+	madvise(page_address(page), PAGE_SIZE, MADV_DONTNEED);
 	mprotect(page_address(page), PAGE_SIZE, PROT_NONE);
+	sim_count(-1);
 }
 
 void sim_free_address(unsigned long address)
@@ -300,11 +552,19 @@ void *vmap(struct page **pages, unsigned int count, unsigned long flags, int pro
 
 	(void)flags;
 	(void)prot;
+	if (sim_fails())
+		return NULL;
 	for (i = 1; i < count; i++)
 		if (pages[i] != pages[0] + i)
 			return NULL;
 	sim_nr_pages++;
+	sim_count(1);
 	return page_address(pages[0]);
+}
+
+void vunmap(const void *address)
+{
+	sim_count(-(address != NULL));
 }
 
 /* -- stubs for the module's other files ---------------------------------------------------- */
@@ -321,9 +581,10 @@ void ddebug_dict_unannounce(void)
 {
 }
 
-void ddebug_kmsg_for_host(bool wanted)
+void ddebug_kmsg_for_host(bool wanted, u64 log_id)
 {
 	(void)wanted;
+	(void)log_id;
 }
 
 int ddebug_dict_announce_all(struct ddebug_transport *t)

@@ -7,7 +7,7 @@
  * A CPU is a thread that has called sim_cpu_begin().  Its interrupts are calls of
  * sim_enter() and sim_leave(), in signal handlers or at points (sim_point()): the
  * barriers and marked accesses of the code under test are points.
- * What the kernel does on all CPUs, or waits for, is done while no CPU runs.
+ * A call on all CPUs is made while no CPU runs; one on a single CPU interrupts it.
  *
  * SIM_POINTS  enable points; without it nothing is added to the code under test
  * SIM_WEAK    stores to the header shared with the device may become visible late, as
@@ -20,6 +20,7 @@
  * SIM_BREAK_PRODUCER_B  head is visible before data that was stored before it
  * SIM_BREAK_RELEASE     head is stored without release, detected by ThreadSanitizer
  * SIM_BREAK_CLAIM       the claim of a stream is never visible
+ * SIM_BREAK_CMPXCHG     this_cpu_cmpxchg() can be interrupted between its load and its store
  */
 #ifndef SIM_KERNEL_H
 #define SIM_KERNEL_H
@@ -94,9 +95,15 @@ _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "so the conversions ar
 					extern int sim_nothing
 #define MODULE_PARM_DESC(name, text)	extern int sim_nothing
 
-#define pr_err(...)		fprintf(stderr, __VA_ARGS__)
-#define pr_warn(...)		fprintf(stderr, __VA_ARGS__)
-#define pr_warn_once(...)	fprintf(stderr, __VA_ARGS__)
+/* The kernel's log. */
+extern bool sim_quiet;
+extern unsigned int sim_printed;	/* messages */
+#define sim_print(...)	\
+	do { sim_printed++; if (!sim_quiet) fprintf(stderr, __VA_ARGS__); } while (0)
+#define pr_err(...)		sim_print(__VA_ARGS__)
+#define pr_warn(...)		sim_print(__VA_ARGS__)
+#define pr_warn_once(...)	\
+	do { static bool _said; if (!_said) sim_print(__VA_ARGS__); _said = true; } while (0)
 
 /* -- interrupts between accesses ----------------------------------------------- */
 
@@ -194,6 +201,7 @@ void AnnotateIgnoreReadsEnd(const char *file, int line);
 #define SIM_CPUS	8	/* possible ones */
 
 extern unsigned int sim_nr_cpus;	/* present ones; below SIM_CPUS */
+extern bool sim_online[SIM_CPUS];
 
 /*
  * As in the kernel: the variable is a template in a section of its own, of which each
@@ -209,6 +217,22 @@ extern char *sim_percpu[SIM_CPUS];
 #define per_cpu(name, cpu)	(*per_cpu_ptr(&(name), cpu))
 #define this_cpu_ptr(p)		per_cpu_ptr(p, raw_smp_processor_id())
 #define this_cpu_inc(name)	((*this_cpu_ptr(&(name)))++)
+#define this_cpu_read(name)	sim_plain_read(*this_cpu_ptr(&(name)))
+#define this_cpu_add(name, n)	\
+	((void)__atomic_fetch_add(this_cpu_ptr(&(name)), n, __ATOMIC_RELAXED))
+#define this_cpu_xchg(name, v)	__atomic_exchange_n(this_cpu_ptr(&(name)), v, __ATOMIC_RELAXED)
+/* One instruction: an interrupt comes before or after it. */
+#ifdef SIM_BREAK_CMPXCHG
+#define this_cpu_cmpxchg(name, old, new)						\
+	({ typeof(&(name)) _p = this_cpu_ptr(&(name)); typeof(name) _was = *_p;		\
+	   if (_was == (old)) { barrier(); *_p = (new); } _was; })
+#else
+#define this_cpu_cmpxchg(name, old, new)						\
+	({ typeof(name) _old = (old);							\
+	   __atomic_compare_exchange_n(this_cpu_ptr(&(name)), &_old, (new), false,	\
+				       __ATOMIC_RELAXED, __ATOMIC_RELAXED);		\
+	   _old; })
+#endif
 #define raw_cpu_ptr(p)		this_cpu_ptr(p)
 #define get_cpu_ptr(p)		this_cpu_ptr(p)
 #define put_cpu_ptr(p)		((void)(p))
@@ -217,10 +241,10 @@ extern char *sim_percpu[SIM_CPUS];
 #define nr_cpu_ids		sim_nr_cpus
 #define cpu_possible(cpu)	((cpu) < sim_nr_cpus)
 #define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < sim_nr_cpus; (cpu)++)
-#define cpu_online(cpu)		true
+#define cpu_online(cpu)		(sim_online[cpu])
 #define cpus_read_lock()
 #define cpus_read_unlock()
-#define usleep_range(min, max)	usleep(min)
+#define usleep_range(min, max)	sim_sleep(min)
 #define cpu_to_node(cpu)	((int)(cpu))
 
 #define PF_EXITING	0x00000004
@@ -235,6 +259,7 @@ struct sim_cpu {
 	unsigned int cpu;
 	u8 level;			/* VIRTIO_DDEBUG_CTX_* */
 	u8 working;			/* inside an irq_work */
+	bool runs;			/* between sim_cpu_run() and sim_cpu_stop() */
 	struct task_struct *task;
 };
 
@@ -265,6 +290,28 @@ void sim_tick(void);
 /* Make all stores of this CPU visible. */
 void sim_idle(void);
 
+/* What the clock advances by, in ns; 1 unless set. */
+extern u64 sim_clock_step;
+/*
+ * From sim_cpu_run() to sim_cpu_stop() the calling thread is its CPU, and what others call
+ * on that CPU interrupts it: at points, and with @signals at any instruction.  At other
+ * times it is done by who calls it, as if that CPU were idle.
+ */
+void sim_cpu_run(bool signals);
+void sim_cpu_stop(void);
+void sim_call(unsigned int cpu, void (*f)(void *info), void *info);
+/* Do what others have called on this CPU. */
+void sim_take_calls(void);
+/* A CPU comes and goes; it has no thread. */
+int sim_cpu_up(unsigned int cpu);
+void sim_cpu_down(unsigned int cpu);
+
+/* Called instead of sleeping, if set. */
+extern void (*sim_sleep_hook)(void);
+void sim_sleep(unsigned int usecs);
+
+/* If not 0, it is that late. */
+extern u64 sim_now;
 u64 local_clock(void);
 #define get_random_u64()	1ull
 
@@ -275,10 +322,12 @@ enum cpuhp_state {
 
 int cpuhp_setup_state(enum cpuhp_state state, const char *name,
 		      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu));
-#define cpuhp_setup_state_nocalls(state, name, startup, teardown)	\
-	((void)(startup), (void)(teardown), 2)
-#define cpuhp_remove_state_nocalls(state)	((void)(state))
-#define smp_call_function_single(cpu, f, info, wait)	((void)(cpu), f(info))
+int cpuhp_setup_state_nocalls(enum cpuhp_state state, const char *name,
+			      int (*startup)(unsigned int cpu), int (*teardown)(unsigned int cpu));
+void cpuhp_remove_state_nocalls(enum cpuhp_state state);
+/* The next call of cpuhp_setup_state_nocalls() returns this. */
+extern int sim_cpuhp_error;
+#define smp_call_function_single(cpu, f, info, wait)	sim_call(cpu, f, info)
 void on_each_cpu(void (*f)(void *info), void *info, int wait);
 
 #define IRQ_WORK_LAZY		1
@@ -296,7 +345,7 @@ struct irq_work {
 bool irq_work_queue(struct irq_work *work);
 #define irq_work_sync(work)	((void)(work))
 
-/* -- locks: taken while no CPU runs ----------------------------------------------- */
+/* -- locks ----------------------------------------------------------------------- */
 
 struct mutex {
 	pthread_mutex_t lock;
@@ -306,9 +355,13 @@ struct mutex {
 #define mutex_lock(m)		pthread_mutex_lock(&(m)->lock)
 #define mutex_unlock(m)		pthread_mutex_unlock(&(m)->lock)
 #define lockdep_is_held(m)	true
-#define rcu_read_lock()
-#define rcu_read_unlock()
-#define synchronize_rcu()
+void sim_rcu_begin(void);
+void sim_rcu_end(void);
+void sim_rcu_wait(void);
+#define rcu_read_lock()		sim_rcu_begin()
+#define rcu_read_unlock()	sim_rcu_end()
+#define synchronize_rcu()	sim_rcu_wait()
+#define stop_machine(f, data, cpus)	((void)(f), sim_rcu_wait())
 #define rcu_dereference(p)	__atomic_load_n(&(p), __ATOMIC_ACQUIRE)
 #define rcu_dereference_protected(p, held)	sim_plain_read(p)
 #define rcu_access_pointer(p)	sim_plain_read(p)
@@ -373,20 +426,30 @@ struct page *alloc_pages_node(int node, gfp_t gfp, unsigned int order);
 void __free_page(struct page *page);
 void *page_address(const struct page *page);
 void *vmap(struct page **pages, unsigned int count, unsigned long flags, int prot);
-#define vunmap(p)		((void)(p))
+void vunmap(const void *address);
 #define nth_page(page, n)	((page) + (n))
 #define split_page(page, order)	((void)(page))
 #define free_page(address)	sim_free_address(address)
 void sim_free_address(unsigned long address);
 
-#define kzalloc(size, gfp)			calloc(1, size)
-#define kcalloc_node(n, size, gfp, node)	((void)(node), calloc(n, size))
-#define kvzalloc(size, gfp)			calloc(1, size)
-#define kzalloc_node(size, gfp, node)		((void)(node), calloc(1, size))
-#define kvmalloc_array(n, size, gfp)		calloc(n, size)
-#define kvmalloc_node(size, gfp, node)		((void)(node), malloc(size))
-#define kfree(p)	free(p)
-#define kvfree(p)	free(p)
+/*
+ * Allocations of any kind: how many are in use, and how many will succeed before one
+ * fails; the default is all, but, while memory is fragmented, a quarter of large orders.
+ */
+extern long sim_allocated;
+extern bool sim_fragmented;
+extern unsigned long sim_fail_after;
+void *sim_alloc(size_t size);
+void sim_free(const void *p);
+
+#define kzalloc(size, gfp)			sim_alloc(size)
+#define kcalloc_node(n, size, gfp, node)	((void)(node), sim_alloc(array_size(n, size)))
+#define kvzalloc(size, gfp)			sim_alloc(size)
+#define kzalloc_node(size, gfp, node)		((void)(node), sim_alloc(size))
+#define kvmalloc_array(n, size, gfp)		sim_alloc(array_size(n, size))
+#define kvmalloc_node(size, gfp, node)		((void)(node), sim_alloc(size))
+#define kfree(p)	sim_free(p)
+#define kvfree(p)	sim_free(p)
 
 /* -- needed by ddebug_compat.h --------------------------------------------------------- */
 

@@ -31,6 +31,7 @@ static const char *const names[READERS] = { "sleeper", "laggard", "racer", "edge
 typedef struct Track {
     DdebugStream stream;
     struct virtio_ddebug_status status;     /* not used for the sleeper */
+    uint64_t start;         /* of this ring */
     uint64_t next;          /* number of the next message */
     uint64_t index;         /* the guest's index of the last one, plus one */
     uint64_t time;
@@ -42,6 +43,7 @@ typedef struct Track {
 typedef struct Reader {
     unsigned kind;
     pthread_t thread;
+    pthread_mutex_t lock;       /* of the streams, while they are read or swapped */
     uint64_t random;
     unsigned count;
     Track tracks[STRESS_STREAMS_MAX];
@@ -176,6 +178,19 @@ void reader_notify(void)
     signal_fd(kick_fd);
 }
 
+/* Nobody is notified of a record without a message (ddebug_ring_drop()). */
+static void check_no_message(Reader *r, Track *t)
+{
+    const uint64_t head = ddebug_stream_head(&t->stream);
+    const uint64_t next = t->next;
+
+    while (read_span(r, t, head)) {
+    }
+    if (t->next != next) {
+        fail(r, t, "asleep, and not notified of committed messages", head, next);
+    }
+}
+
 static void *sleeper(void *opaque)
 {
     Reader *r = opaque;
@@ -190,13 +205,19 @@ static void *sleeper(void *opaque)
         streams[i] = &r->tracks[i].stream;
     }
     for (;;) {
-        if (read_all(r)) {
+        bool awake;
+
+        pthread_mutex_lock(&r->lock);
+        awake = read_all(r);
+        if (awake) {
             for (i = 0; i < r->count; i++) {
                 ddebug_stream_want_kick(streams[i], false);
             }
-            continue;
+        } else {
+            awake = !ddebug_streams_ask_for_kicks(streams, r->count);
         }
-        if (!ddebug_streams_ask_for_kicks(streams, r->count)) {
+        pthread_mutex_unlock(&r->lock);
+        if (awake) {
             continue;
         }
         while (poll(fds, 2, -1) < 0 && errno == EINTR) {
@@ -206,12 +227,11 @@ static void *sleeper(void *opaque)
             continue;
         }
         take_fd(check_fd);
+        pthread_mutex_lock(&r->lock);
         for (i = 0; i < r->count; i++) {
-            if (ddebug_stream_head(streams[i]) != streams[i]->consumed) {
-                fail(r, &r->tracks[i], "asleep, and not notified of committed messages",
-                     ddebug_stream_head(streams[i]), 0);
-            }
+            check_no_message(r, &r->tracks[i]);
         }
+        pthread_mutex_unlock(&r->lock);
         /* as it was when the question was asked */
         end = __atomic_load_n(&stop, __ATOMIC_ACQUIRE);
         signal_fd(rested_fd);
@@ -236,8 +256,10 @@ static void *laggard(void *opaque)
         Track *t = &r->tracks[stress_random(&r->random) % r->count];
         unsigned spans = stress_random(&r->random) % 8;
 
+        pthread_mutex_lock(&r->lock);
         while (spans-- && read_span(r, t, UINT64_MAX)) {
         }
+        pthread_mutex_unlock(&r->lock);
         usleep(stress_random(&r->random) % 5000);
     }
     read_all(r);
@@ -249,7 +271,9 @@ static void *racer(void *opaque)
     Reader *r = opaque;
 
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
+        pthread_mutex_lock(&r->lock);
         read_all(r);
+        pthread_mutex_unlock(&r->lock);
     }
     read_all(r);
     return NULL;
@@ -262,15 +286,57 @@ static void *edger(void *opaque)
     while (!__atomic_load_n(&stop, __ATOMIC_ACQUIRE)) {
         Track *t = &r->tracks[stress_random(&r->random) % r->count];
         DdebugStream *st = &t->stream;
-        const uint64_t head = ddebug_stream_head(st);
+        uint64_t head;
 
-        if (head <= st->ring_size) {
-            continue;
+        pthread_mutex_lock(&r->lock);
+        head = ddebug_stream_head(st);
+        if (head > t->start + st->ring_size) {
+            st->consumed = (head - st->ring_size) >> st->subbuf_shift << st->subbuf_shift;
+            read_span(r, t, UINT64_MAX);
         }
-        st->consumed = (head - st->ring_size) >> st->subbuf_shift << st->subbuf_shift;
-        read_span(r, t, UINT64_MAX);
+        pthread_mutex_unlock(&r->lock);
     }
     return NULL;
+}
+
+static DdebugStream stream_of(const StressStream *s, Reader *r, Track *t)
+{
+    return (DdebugStream) {
+        .id = s->id,
+        .cpu = s->cpu,
+        .context = s->context,
+        .subbuf_shift = s->subbuf_shift,
+        .ring_size = s->ring_size,
+        .hdr = s->hdr,
+        .status = r->kind == SLEEPER ? s->status : &t->status,
+        .ring = s->ring,
+        .nr_pieces = s->nr_pieces,
+    };
+}
+
+void reader_swap(const StressStream *s, uint64_t start)
+{
+    unsigned i, k;
+
+    for (k = 0; k < READERS; k++) {
+        Reader *r = &readers[k];
+
+        pthread_mutex_lock(&r->lock);
+        for (i = 0; i < r->count; i++) {
+            Track *t = &r->tracks[i];
+
+            if (t->stream.id != s->id) {
+                continue;
+            }
+            while (read_span(r, t, ddebug_stream_head(&t->stream))) {
+            }
+            t->stream = stream_of(s, r, t);
+            t->stream.consumed = t->start = start;
+        }
+        pthread_mutex_unlock(&r->lock);
+    }
+    /* as the device is when a ring comes: awake */
+    reader_notify();
 }
 
 void reader_init(const StressStream *streams, unsigned count, uint64_t seed)
@@ -285,20 +351,11 @@ void reader_init(const StressStream *streams, unsigned count, uint64_t seed)
         Reader *r = &readers[k];
 
         r->kind = k;
+        pthread_mutex_init(&r->lock, NULL);
         r->random = seed * READERS + k + 1;
         r->count = count;
         for (i = 0; i < count; i++) {
-            r->tracks[i].stream = (DdebugStream) {
-                .id = streams[i].id,
-                .cpu = streams[i].cpu,
-                .context = streams[i].context,
-                .subbuf_shift = streams[i].subbuf_shift,
-                .ring_size = streams[i].ring_size,
-                .hdr = streams[i].hdr,
-                .status = k == SLEEPER ? streams[i].status : &r->tracks[i].status,
-                .ring = streams[i].ring,
-                .nr_pieces = streams[i].nr_pieces,
-            };
+            r->tracks[i].stream = stream_of(&streams[i], r, &r->tracks[i]);
         }
         if (pthread_create(&r->thread, NULL, threads[k], r)) {
             stress_fail("no thread for a reader");

@@ -9,8 +9,8 @@ set -euo pipefail
 
 length=$1
 case $length in
-short) bursts=20 seeds=1 ;;
-long) bursts=500 seeds=8 ;;
+short) bursts=20 seeds=1 resizes=40 ;;
+long) bursts=500 seeds=8 resizes=300 ;;
 *) echo "run.sh: '$length' is not known: short or long" >&2; exit 2 ;;
 esac
 
@@ -55,6 +55,15 @@ finds() {
     result "$name" "$good"
 }
 
+# lives NAME PROGRAM: each of its cases holds
+lives() {
+    if $limit "$O/life-$2" >"$log" 2>&1; then
+        result "$1" yes
+    else
+        result "$1" no
+    fi
+}
+
 # Rings that are never lapped: nothing races, so nothing needs to be exempt.
 unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 
@@ -62,11 +71,20 @@ unlapped=(--no-interrupts --bursts=2 --messages=2000 --rb-size-kb=2048)
 export TSAN_OPTIONS='halt_on_error=1 exitcode=66 history_size=7'
 export ASAN_OPTIONS='detect_leaks=0'
 
-echo '1..12'
+# Many messages of a CPU fall into one step.
+coarse=(--clock-step=4000000 --no-signals)
+
+echo '1..18'
+lives 'rings: made, left, swapped, retired, freed, and short of memory' points
+lives 'rings: the same with ASan and UBSan' asan
 holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
 holds 'rings: recursion, deaths, contexts within contexts' points --bursts="$bursts" --cpus=3
-holds 'rings: the same with ASan and UBSan' asan --bursts="$bursts"
-holds 'rings: the same with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
+holds 'rings: order within a CPU, by a clock of 4 ms' points --bursts="$bursts" --cpus=3 "${coarse[@]}"
+holds 'rings: recursion, deaths, contexts with ASan and UBSan' asan --bursts="$bursts"
+holds 'rings: recursion, deaths, contexts with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4))
+holds 'rings: of other sizes, while they are written and read' points --bursts="$bursts" --resizes="$resizes"
+holds 'rings: of other sizes, at any instruction' plain --bursts="$bursts" --resizes="$resizes"
+holds 'rings: of other sizes, with ThreadSanitizer' tsan --no-signals --bursts=$((bursts / 4)) --resizes="$resizes"
 holds 'rings: stores that are seen late and out of order' weak --no-signals --bursts="$bursts"
 holds 'rings: without a lap ThreadSanitizer needs no exemption' checked-copy "${unlapped[@]}"
 finds 'rings: with laps the copy races, and ThreadSanitizer would say so' \
@@ -77,4 +95,6 @@ finds 'rings: data behind head are found' 'FAILED: .*a record without a type\|FA
 finds 'rings: without producer:A torn messages are found' 'FAILED: ' no-wmb --no-signals --bursts=200
 finds 'rings: without kick:A a message left behind is found' 'FAILED: .*asleep' no-mb --no-signals
 finds 'rings: without the claim overwritten messages are found' 'FAILED: ' no-claim --no-signals
+finds 'rings: without an atomic time stamp the order of contexts is lost' 'FAILED: .*it was over' no-cmpxchg \
+    "${coarse[@]}" --bursts=200
 exit "$bad"

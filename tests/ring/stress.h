@@ -26,8 +26,10 @@ typedef struct StressOptions {
     unsigned messages;      /* per burst and CPU, by its task */
     unsigned rb_size_kb;
     uint64_t seed;
+    uint64_t clock_step;    /* ns: what the guest's clock advances by */
     bool interrupts;        /* other contexts interrupt */
     bool signals;           /* even at any instruction */
+    unsigned resizes;       /* while all of this goes on */
 } StressOptions;
 
 /* A stream as the device sees it. */
@@ -63,6 +65,8 @@ void stress_fail(const char *fmt, ...)
 
 /* writer.c.  notify is called by CPUs, in any context but NMI. */
 void writer_init(const StressOptions *options, void (*notify)(void));
+/* Give all tasks' rings another size, by a thread that is no CPU. */
+void writer_resize(unsigned kb);
 /* Fill in @streams, with room for STRESS_STREAMS_MAX; return their number. */
 unsigned writer_streams(StressStream *streams);
 /* The calling thread becomes this CPU. */
@@ -72,6 +76,11 @@ void writer_burst(void);
 /* After all CPUs have ended, for each of them: one more message on each stream. */
 void writer_end(unsigned cpu);
 StressCount writer_count(unsigned cpu, unsigned level);
+/*
+ * When this message was said, on a scale of its CPU's own: set *begin and *end, to
+ * UINT64_MAX if it has not ended.  Returns false if that is not known any more.
+ */
+bool writer_when(unsigned cpu, unsigned level, uint64_t index, uint64_t *begin, uint64_t *end);
 /* Messages of all CPUs: by interrupts, nested, never finished, by the transport itself. */
 void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own);
 
@@ -82,6 +91,11 @@ void viewer_end(void);
 
 /* reader.c.  The device's readers; count streams. */
 void reader_init(const StressStream *streams, unsigned count, uint64_t seed);
+/*
+ * The readers read the ring of a stream to its end and go on in another one, from
+ * position @start.  Afterwards they know the old one no more.
+ */
+void reader_swap(const StressStream *stream, uint64_t start);
 /* Wake the sleeper; called in any context. */
 void reader_notify(void);
 /*

@@ -2,7 +2,8 @@
 /*
  * The readers in the guest of the stress test, by guest-driver/ddebug_{view,unpack}.c.  Each
  * message must match its stream byte for byte, in order, once; a view must be sorted by
- * time; and what is missing must be exactly what is reported as lost.
+ * time, and the messages of a CPU in the order in which they were said, whatever its clock
+ * does; and what is missing must be exactly what is reported as lost.
  *
  *   consumer  keeps reading, like trace_pipe
  *   onlooker  starts again each time with what is there, like trace
@@ -29,6 +30,7 @@ struct viewer {
 	struct ddebug_view *view;
 	struct ddebug_view *begin;	/* an empty view */
 	u64 time;			/* of the last message of this view */
+	u64 began[STRESS_CPUS_MAX];	/* when it was said that last, of each CPU */
 	u64 views;
 	u64 received, lost;		/* of all views */
 	u64 packed;			/* of those received */
@@ -90,6 +92,7 @@ static void check_message(struct viewer *v, const struct ddebug_message *m)
 	u32 callsite;
 	size_t len;
 	u64 index;
+	uint64_t begin, end;
 
 	t->lost += m->lost;
 	t->dropped += m->dropped;
@@ -109,6 +112,11 @@ static void check_message(struct viewer *v, const struct ddebug_message *m)
 		fail(v, m, "time goes back within a stream");
 	if (m->time < v->time)
 		fail(v, m, "time goes back within a view");
+	if (writer_when(m->cpu, m->context, index, &begin, &end)) {
+		if (end < v->began[m->cpu])
+			fail(v, m, "it was over when the one before it began");
+		v->began[m->cpu] = begin;
+	}
 	t->index = index + 1;
 	t->time = m->time;
 	t->received++;
@@ -121,6 +129,7 @@ static void look(struct viewer *v)
 
 	ddebug_view_to_now(v->view);
 	v->time = 0;
+	memset(v->began, 0, sizeof(v->began));
 	while (ddebug_view_next(v->view, &m))
 		check_message(v, &m);
 	v->views++;

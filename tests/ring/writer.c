@@ -20,6 +20,7 @@
 #include "../../guest-driver/ddebug_emit.h"
 #include "../../guest-driver/ddebug_kick.h"
 #include "../../guest-driver/ddebug_pack.h"
+#include "../../guest-driver/ddebug_ring_mem.h"
 #include "../../guest-driver/ddebug_ring_swap.h"
 #include "../../guest-driver/ddebug_transport.h"
 #include "stress.h"
@@ -34,7 +35,7 @@ struct writer {
 	uint64_t random;
 	u64 said;
 	u64 sent[STRESS_LEVELS];
-	u64 own;
+	u64 own[STRESS_LEVELS];
 	u64 nested, recursions, deaths;
 	unsigned int inside;		/* messages being written */
 	unsigned int depth;		/* of the task's stack */
@@ -50,8 +51,20 @@ static void (*notify_device)(void);
 static struct writer writers[STRESS_CPUS_MAX];
 static __thread struct writer *w;
 
+/* When each CPU has said its last messages of each level. */
+#define SAID_KEPT	4096
+
+static struct said {
+	u64 index;
+	u64 begin, end;
+} said[STRESS_CPUS_MAX][STRESS_LEVELS][SAID_KEPT];
+
+static u64 moments[STRESS_CPUS_MAX];
+
 static struct ddebug_stream *posted[STRESS_STREAMS_MAX];
 static unsigned int nr_posted;
+/* One that is to take the place of another stream's ring. */
+static struct ddebug_stream *fresh;
 
 static const struct _ddebug callsites[STRESS_LEVELS] = {
 	{ .lineno = STRESS_CALLSITE(0) }, { .lineno = STRESS_CALLSITE(1) },
@@ -105,15 +118,42 @@ static __printf(2, 3) void emit(const struct _ddebug *d, const char *fmt, ...)
 	va_end(args);
 }
 
+static void note(u64 *to, u64 value)
+{
+	__atomic_store_n(to, value, __ATOMIC_SEQ_CST);
+}
+
+static u64 moment(void)
+{
+	return __atomic_add_fetch(&moments[w->cpu], 1, __ATOMIC_SEQ_CST);
+}
+
 static noinline void say(void)
 {
 	u8 level = interrupt_context_level();
+	u64 index = w->sent[level]++;
+	struct said *s = &said[w->cpu][level][index % SAID_KEPT];
 	char text[STRESS_TEXT_MAX];
 
-	stress_text(text, w->cpu, level, w->sent[level]++);
+	stress_text(text, w->cpu, level, index);
+	note(&s->index, UINT64_MAX);
+	note(&s->end, UINT64_MAX);
+	note(&s->begin, moment());
+	note(&s->index, index);
 	w->inside++;
 	emit(&callsites[level], STRESS_FORMAT, text);
 	w->inside--;
+	note(&s->end, moment());
+}
+
+bool writer_when(unsigned cpu, unsigned level, uint64_t index, uint64_t *begin, uint64_t *end)
+{
+	const struct said *s = &said[cpu][level][index % SAID_KEPT];
+	const u64 was = __atomic_load_n(&s->index, __ATOMIC_SEQ_CST);
+
+	*begin = __atomic_load_n(&s->begin, __ATOMIC_SEQ_CST);
+	*end = __atomic_load_n(&s->end, __ATOMIC_SEQ_CST);
+	return was == index && __atomic_load_n(&s->index, __ATOMIC_SEQ_CST) == index;
 }
 
 /* Like say(), with more on the stack. */
@@ -226,20 +266,67 @@ static void on_signal(int number)
 	errno = error;
 }
 
+/* What another CPU has called on this one. */
+static void on_call(int number)
+{
+	int error = errno;
+
+	sim_take_calls();
+	errno = error;
+}
+
 /* -- the transport ------------------------------------------------------------- */
 
 static int post(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	s->queue = s->id / VIRTIO_DDEBUG_NR_CTX;
-	posted[nr_posted++] = s;
+	if (nr_posted == options.cpus * STRESS_LEVELS)
+		fresh = s;
+	else
+		posted[nr_posted++] = s;
 	return 0;
 }
 
-/* The transport itself logs while it works: such messages are dropped. */
+static StressStream describe(const struct ddebug_stream *s)
+{
+	const struct virtio_ddebug_stream_desc *desc = &s->shared->desc;
+	StressStream stream = {
+		.hdr = &s->shared->hdr,
+		.status = s->status,
+		.ring = calloc(s->nr_pieces, sizeof(struct iovec)),
+		.nr_pieces = s->nr_pieces,
+		.id = desc->stream,
+		.cpu = desc->cpu,
+		.context = desc->context,
+		.subbuf_shift = desc->subbuf_shift,
+		.ring_size = desc->ring_size,
+	};
+	unsigned int k;
+
+	for (k = 0; k < s->nr_pieces; k++) {
+		stream.ring[k].iov_base = page_address(s->pieces[k].page);
+		stream.ring[k].iov_len = s->pieces[k].len;
+	}
+	return stream;
+}
+
+static int retire(struct ddebug_transport *t, struct ddebug_stream *s)
+{
+	StressStream stream;
+
+	if (!fresh || fresh->id != s->id)
+		stress_fail("stream %u is retired, and there is no other", s->id);
+	stream = describe(fresh);
+	reader_swap(&stream, le64_to_cpu(fresh->shared->desc.start));
+	fresh = NULL;
+	return 0;
+}
+
+/* The transport itself logs while it works: such messages are dropped, and counted. */
 static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 {
 	if (w && one_in(8)) {
-		count(&w->own);
+		count(&w->own[interrupt_context_level()]);
 		emit(&callsites[0], "a message about a message");
 	}
 	notify_device();
@@ -247,6 +334,7 @@ static void notify(struct ddebug_transport *t, struct ddebug_stream *s)
 
 static const struct ddebug_transport_ops transport_ops = {
 	.post = post,
+	.retire = retire,
 	.notify = notify,
 };
 
@@ -261,9 +349,12 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 	u8 level;
 
 	options = *o;
+	sim_clock_step = options.clock_step;
 	notify_device = notify_fn;
 	for (level = 1; level < STRESS_LEVELS && options.signals; level++)
 		sigaction(SIGNAL(level), &action, NULL);
+	action.sa_handler = on_call;
+	sigaction(SIGNAL(VIRTIO_DDEBUG_NR_CTX), &action, NULL);
 	make_programs();
 	sim_find_program = find_program;
 	sim_init(options.cpus);
@@ -276,28 +367,22 @@ void writer_init(const StressOptions *o, void (*notify_fn)(void))
 
 unsigned writer_streams(StressStream *streams)
 {
-	unsigned int i, k;
+	unsigned int i;
 
-	for (i = 0; i < nr_posted; i++) {
-		const struct virtio_ddebug_stream_desc *desc = &posted[i]->shared->desc;
-
-		streams[i] = (StressStream) {
-			.hdr = &posted[i]->shared->hdr,
-			.status = posted[i]->status,
-			.ring = calloc(posted[i]->nr_pieces, sizeof(struct iovec)),
-			.nr_pieces = posted[i]->nr_pieces,
-			.id = desc->stream,
-			.cpu = desc->cpu,
-			.context = desc->context,
-			.subbuf_shift = desc->subbuf_shift,
-			.ring_size = desc->ring_size,
-		};
-		for (k = 0; k < posted[i]->nr_pieces; k++) {
-			streams[i].ring[k].iov_base = page_address(posted[i]->pieces[k].page);
-			streams[i].ring[k].iov_len = posted[i]->pieces[k].len;
-		}
-	}
+	for (i = 0; i < nr_posted; i++)
+		streams[i] = describe(posted[i]);
 	return nr_posted;
+}
+
+void writer_resize(unsigned kb)
+{
+	static struct task_struct task = { .start_time = 1, .pid = 3 };
+	int err;
+
+	sim_cpu_begin(0, &task);
+	err = ddebug_ring_resize(kb);
+	if (err || ddebug_ring_size_kb() != kb)
+		stress_fail("rings of %u KiB: error %d", kb, err);
 }
 
 void writer_begin(unsigned cpu)
@@ -321,6 +406,7 @@ void writer_burst(void)
 {
 	const u64 target = w->said + options.messages;
 
+	sim_cpu_run(options.signals);
 	if (sigsetjmp(w->alive, 0)) {
 		/* last messages, from a frame above the one that died */
 		w->may_die = false;
@@ -343,6 +429,7 @@ void writer_burst(void)
 	w->may_die = false;
 	sim_tick();
 	sim_idle();
+	sim_cpu_stop();
 }
 
 void writer_end(unsigned cpu)
@@ -368,7 +455,7 @@ StressCount writer_count(unsigned cpu, unsigned level)
 	const struct virtio_ddebug_stream_hdr *hdr = per_cpu(ddebug_cpu, cpu).ring[level]->hdr;
 
 	return (StressCount) {
-		.sent = writers[cpu].sent[level],
+		.sent = writers[cpu].sent[level] + writers[cpu].own[level],
 		.committed = hdr->seq,
 		.recursed = hdr->recursed,
 		.torn = hdr->torn,
@@ -378,7 +465,8 @@ StressCount writer_count(unsigned cpu, unsigned level)
 
 void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uint64_t *own)
 {
-	unsigned int cpu;
+	unsigned int cpu, level;
+	u64 dropped;
 
 	*nested = *recursions = *deaths = *own = 0;
 	for_each_possible_cpu(cpu) {
@@ -387,10 +475,14 @@ void writer_totals(uint64_t *nested, uint64_t *recursions, uint64_t *deaths, uin
 		*nested += writers[cpu].nested;
 		*recursions += writers[cpu].recursions;
 		*deaths += writers[cpu].deaths;
-		*own += writers[cpu].own;
-		if (c->own != writers[cpu].own || c->nostream)
-			stress_fail("CPU %u: %lu messages of the transport were dropped, %lu for want of a "
-				    "stream; it was %llu and 0", cpu, c->own, c->nostream,
-				    writers[cpu].own);
+		if (c->own_dropped || c->nostream)
+			stress_fail("CPU %u: %lu messages of the transport are not counted, and %lu were "
+				    "dropped for want of a stream", cpu, c->own_dropped, c->nostream);
+		for (level = 0, dropped = 0; level < STRESS_LEVELS; level++)
+			dropped += writers[cpu].own[level];
+		if (c->own != dropped)
+			stress_fail("CPU %u: the transport has dropped %lu messages, not %llu", cpu,
+				    c->own, dropped);
+		*own += dropped;
 	}
 }

@@ -75,7 +75,7 @@ FOLDERS = {
             ("virtio-ddebug-props", "virtio-ddebug-streams"),
             ("virtio-ddebug-state",),
             ("ddebug-drain",),
-            ("ddebug-stream",),
+            ("ddebug-open", "ddebug-stream", "ddebug-sync"),
             ("ddebug-compat", "trace"),
         ),
         # QEMU's own

@@ -15,6 +15,7 @@ import unittest
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(os.path.dirname(HERE), "tools")]
 
+import barriers     # noqa: E402
 import layers       # noqa: E402
 import prose        # noqa: E402
 import tap          # noqa: E402
@@ -304,6 +305,53 @@ class Prose(Small):
             self.assertEqual(list(self.page(f"`{text}`\n")), [check], text)
 
 
+class Barriers(Small):
+    """A pair of barriers, with one fault each."""
+
+    DEVICE = """\
+/*
+ *   label     what                       pairs with, in the guest
+ *   device:A  full barrier between two   kick:A, full barrier
+ *             stores
+ *
+ */
+    /* device:A pairs with kick:A: one before the other */
+    smp_mb();
+"""
+    GUEST = DEVICE.replace("device:A", "kick:A  ").replace("kick:A, ", "device:A, ").replace(
+        "/* kick:A   pairs with kick:A", "/* kick:A pairs with device:A").replace("    smp", "\tvirt")
+    MODELS = 'CASES = ["without device:A", "without kick:A"]'
+
+    def broken(self, device=DEVICE, guest=GUEST, models=MODELS):
+        self.write("qemu-device/device.c", device)
+        self.write("guest-driver/guest.c", guest)
+        self.write(barriers.LITMUS, models)
+        return self.complaints(barriers, ("qemu-device/device.c", "guest-driver/guest.c"))
+
+    def test_a_pair(self):
+        self.assertEqual(self.broken(), {})
+
+    def test_barriers_that_are_missing(self):
+        check = "barriers of the tables are in the source, and in the models"
+        lost = "device:A is in a table, but there is no such barrier in qemu-device"
+        for device in (self.DEVICE.replace("    smp_mb();\n", ""),
+                       self.DEVICE.replace("smp_mb", "smp_rmb"), self.DEVICE.replace(" full", " rmb,", 1)):
+            self.assertEqual(self.broken(device), {check: [lost]}, device)
+        self.assertEqual(list(self.broken(guest=self.GUEST.replace("\tvirt_mb();\n", ""))), [check])
+        self.assertEqual(self.broken(models=self.MODELS.replace("device:A", "device:B")), {
+            check: ["device:A is in a table, but tests/litmus/litmus.py does not do without it"]})
+
+    def test_barriers_that_do_not_pair(self):
+        self.assertEqual(self.broken(self.DEVICE.replace("with kick:A:", "with kick:B:")), {
+            "barriers pair as the tables say":
+                ["qemu-device/device.c:7: no table pairs device:A with kick:B"]})
+
+    def test_barriers_without_a_label(self):
+        self.assertEqual(self.broken(self.DEVICE + "\n\n\n    smp_rmb();\n"), {
+            "barriers beside the tables have a label":
+                ["qemu-device/device.c:12: a barrier without a label"]})
+
+
 class Documented(unittest.TestCase):
     """docs/architecture.md, "Layers", says the same as the table of layers.py."""
 
@@ -332,4 +380,4 @@ class Documented(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    sys.exit(max(map(tap.main, (Layers, Documented, Prose))))
+    sys.exit(max(map(tap.main, (Layers, Documented, Prose, Barriers))))

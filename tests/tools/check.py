@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """check.py TARGET [TEST...]: run test suites and count the results
 
-check         style, unit, install and overlay tests, branch coverage of the codec, each fuzz target
-              for seconds, readers of a flooded log for seconds, models of the memory barriers, the
+check         style, unit, install and overlay tests, warnings, branch coverage of the codec, each fuzz
+              target for seconds, readers of a flooded log for seconds, models of the memory barriers, the
               rings under stress for seconds, the log writer killed some hundred times, the guest
               tests on the chosen variant except the long ones, smoke tests on all other variants
 check-style   the source text, and which file may depend on which
-check-unit    the unit tests, the corpus of the fuzz targets, a log damaged in some places
+check-unit    the unit tests, warnings of the compilers, the corpus of the fuzz targets, a log damaged
+              in some places
 check-install the tests of make install
 check-overlay the tests of adding the device to the QEMU source
 check-libvirt the tests with domains of a private libvirt, or TEST...
@@ -15,6 +16,7 @@ check-stress  the models, and the rings under stress for minutes, also in a gues
 check-readers readers of a flooded log, and killed consumers, for minutes
 check-debug-kernel  the guest's modules in kernels that detect faults themselves
 check-damage  a log damaged in every place
+check-mutants sources broken at random, which the tests of their areas must notice; resumes
 check-log-crash  the log writer killed more than 10,000 times
 check-faults  guests whose log cannot be written, or whose disk hangs for a minute
 check-crash-guests  guests, QEMUs and tools that die DDEBUG_DEATHS times (200) for each cause; an
@@ -58,6 +60,7 @@ sys.path[:0] = [AVOCADO, STYLE]
 
 import ddebug.guest     # noqa: E402
 import ddebug.tally     # noqa: E402
+import barriers         # noqa: E402
 import layers           # noqa: E402
 import prose            # noqa: E402
 
@@ -159,7 +162,7 @@ def style(built=False):
             broken += result.stdout.splitlines()
     count.check("the shell scripts parse", broken)
     checks, without = layers.check()
-    for name, problems in [*prose.check(), *checks]:
+    for name, problems in [*prose.check(), *barriers.check(), *checks]:
         count.check(name, problems)
     if without and not built:
         count.skipped.append(f"symbols of {len(without)} files that are not built: make build")
@@ -380,7 +383,8 @@ def suites(target, wanted):
     def debug_kernel(variant):
         return f"guest: {name(*variant)}", lambda: guest(*variant, wanted=wanted, folder=DEBUG_KERNEL)
 
-    unit = [("unit", made("unit", "check")), ("corpus", made("fuzz", "check")),
+    unit = [("unit", made("unit", "check")), ("warnings", made("warnings", "check")),
+            ("corpus", made("fuzz", "check")),
             ("damage", made("fuzz", "damage-short"))]
     readers = [("readers", made("readers", "check"))]
     variants = [(qemu, kernel) for qemu in QEMUS for kernel in KERNELS]
@@ -398,6 +402,8 @@ def suites(target, wanted):
         "check-stress": [("litmus", litmus), ("rings", made("ring", "check-long")), stress()],
         "check-debug-kernel": [debug_kernel((PARALLEL_QEMU, kernel)) for kernel in DEBUG_KERNELS],
         "check-damage": [("damage", made("fuzz", "damage"))],
+        "check-mutants": [("mutants", lambda: tap("tests/mutants", sys.executable,
+                                                  "tests/mutants/mutants.py"))],
         "fuzz": [("fuzz", made("fuzz", "fuzz"))],
         "fuzz-long": [("fuzz", made("fuzz", "fuzz-long"))],
         "coverage": [("coverage", made("unit", "coverage"))],

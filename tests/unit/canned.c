@@ -283,6 +283,7 @@ canned_segment (Canned *c, guint64 slot, guint32 type, guint32 epoch)
     .type = GUINT32_TO_LE (type),
     .seq = GUINT64_TO_LE (++c->seg_seq),
     .epoch = GUINT32_TO_LE (epoch),
+    .tag = GUINT32_TO_LE (c->tag),
   };
 
   seg.crc = GUINT32_TO_LE (canned_crc (&seg, offsetof (struct ddebug_log_seg, crc)));
@@ -307,6 +308,7 @@ canned_chunk (Canned *c, struct ddebug_log_chunk chunk, const void *payload, gsi
   chunk.off = GUINT32_TO_LE (c->off[kind]);
   chunk.len = GUINT32_TO_LE (len);
   chunk.chunk_seq = GUINT64_TO_LE (++c->chunk_seq);
+  chunk.tag = GUINT32_TO_LE (c->tag);
   chunk.realtime = GUINT64_TO_LE (c->realtime);
   chunk.monotonic = GUINT64_TO_LE (c->monotonic);
   chunk.payload_crc = GUINT32_TO_LE (canned_crc (payload, len));
@@ -390,6 +392,34 @@ canned_state (Canned *c, guint64 settled_pass)
 
   state.crc = GUINT32_TO_LE (canned_crc (&state, offsetof (struct ddebug_log_state, crc)));
   memcpy (c->bytes + DDEBUG_LOG_STATE_OFF, &state, sizeof state);
+}
+
+void
+canned_sync_lost (Canned *c, guint32 epoch, guint64 first, guint64 last, guint64 error)
+{
+  struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_EVENT), .epoch = GUINT32_TO_LE (epoch) };
+  struct ddebug_log_event event = {
+    .event = GUINT32_TO_LE (DDEBUG_LOG_EVENT_SYNC_LOST),
+    .arg = { GUINT64_TO_LE (first), GUINT64_TO_LE (last), GUINT64_TO_LE (error) },
+  };
+
+  canned_chunk (c, chunk, &event, sizeof event);
+}
+
+void
+canned_sync (Canned *c, guint64 written, guint64 synced, guint64 failed)
+{
+  struct ddebug_log_sync sync = {
+    .magic = GUINT32_TO_LE (DDEBUG_LOG_SYNC_MAGIC),
+    .interval = GUINT32_TO_LE (5),
+    .written = GUINT64_TO_LE (written),
+    .synced = GUINT64_TO_LE (synced),
+    .realtime = GUINT64_TO_LE (synced ? c->realtime : 0),
+    .failed = GUINT64_TO_LE (failed),
+  };
+
+  sync.crc = GUINT32_TO_LE (canned_crc (&sync, offsetof (struct ddebug_log_sync, crc)));
+  memcpy (c->bytes + DDEBUG_LOG_SYNC_OFF, &sync, sizeof sync);
 }
 
 gsize

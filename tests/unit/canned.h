@@ -59,6 +59,7 @@ typedef struct
   guint64 shm_size;         /* of the shared rings */
   struct ddebug_log_super super;
   guint64 seg_seq;          /* last one started */
+  guint32 tag;              /* of the next segments and chunks; 0: none */
   guint64 chunk_seq;        /* last one written */
   guint64 slot[3];          /* by type of segment: offset of its next chunk */
   guint32 off[3];
@@ -85,6 +86,9 @@ void canned_event (Canned *c, guint32 epoch, guint32 event, guint64 arg0, guint6
 /* Append all that @p has for the device, as found in @pass. */
 void canned_take (Canned *c, Producer *p, guint32 epoch, guint64 pass);
 void canned_state (Canned *c, guint64 settled_pass);
+/* A SYNC_LOST event; and the record of what was synced, of chunk numbers. */
+void canned_sync_lost (Canned *c, guint32 epoch, guint64 first, guint64 last, guint64 error);
+void canned_sync (Canned *c, guint64 written, guint64 synced, guint64 failed);
 /* Offset of the last chunk in the file. */
 gsize canned_last (Canned *c);
 

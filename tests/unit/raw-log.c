@@ -92,7 +92,7 @@ static uint32_t view_chunks(View *v, const Seg *seg, const uint8_t *base)
 
         memcpy(&c.h, base + off, 128);
         if (c.h.magic != DDEBUG_LOG_CHUNK_MAGIC || c.h.seg_seq != seg->seq ||
-            c.h.off != off || c.h.crc != crc(&c.h, 124)) {
+            c.h.off != off || c.h.tag != seg->tag || c.h.crc != crc(&c.h, 124)) {
             break;
         }
         g_assert_cmpuint(off + 128 + (uint64_t)c.h.len, <=, v->super.seg_size);
@@ -193,7 +193,10 @@ View *view_load(const char *path, bool live)
             continue;
         }
         g_assert_cmpuint(s.seq, >, 0);
-        seg = (Seg) { s.seq, s.type, s.epoch, slot, 0 };
+        g_assert_cmpuint(s.tag, !=, 0);
+        seg = (Seg) {
+            .seq = s.seq, .type = s.type, .epoch = s.epoch, .tag = s.tag, .slot = slot,
+        };
         g_array_append_val(v->all, seg);
     }
     g_array_sort(v->all, seg_cmp);

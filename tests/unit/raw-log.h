@@ -24,6 +24,7 @@ typedef struct Seg {
     uint64_t seq;
     uint32_t type;
     uint32_t epoch;
+    uint32_t tag;
     uint64_t slot;
     uint32_t end;               /* of its last chunk; 0 if the chunks were not read */
 } Seg;

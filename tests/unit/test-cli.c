@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* What ddebug-host prints for given logs, to the byte, and how it refuses what it cannot do. */
 #define _GNU_SOURCE
+#include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
@@ -203,6 +204,60 @@ test_info (Fixture *f, gconstpointer data)
   assert_prints (tool_run ("--info", f->path, NULL), expected);
 }
 
+/* What may not be, or is not, on the disk. */
+static void
+test_synced (Fixture *f, gconstpointer data)
+{
+  static const struct
+  {
+    guint64 written, synced, failed;
+    const char *info, *damage, *notice;
+  } cases[] = {
+    { 0, 0, 0, "\nsynced:    chunk 0 of 5, every 5 s\n", "none", NULL },
+    { 5, 4, 0, "\nsynced:    chunk 4 of 5, 2023-11-14 22:16:40 +0000, every 5 s\n", "none", NULL },
+    { 5, 4, 2, "\nsynced:    chunk 4 of 5, 2023-11-14 22:16:40 +0000, every 5 s, failed 2 times\n", "none", NULL },
+    { 8, 4, 0, "\nsynced:    chunk 4 of 8, 2023-11-14 22:16:40 +0000, every 5 s\n", "3 chunks missing that were written",
+      "-- 3 chunks missing, which were written: the host lost power, or its disk failed --\n" },
+  };
+
+  (void) data;
+  for (guint i = 0; i <= G_N_ELEMENTS (cases); i++)
+    {
+      gboolean none = i == G_N_ELEMENTS (cases);
+      g_autoptr (Canned) c = canned_new (4);
+      g_autoptr (Producer) p = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+      g_autofree char *trace = NULL, *damage = NULL;
+      Result info;
+
+      canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+      canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+      canned_attach (c, 1, 0x1111, 0x11);
+      canned_dict (c, 1, 1, 42, "xhci_hcd", "xhci_irq");
+      producer_say (p, SECOND, 1, "text", 4);
+      canned_take (c, p, 1, 1);
+      canned_sync_lost (c, 1, 2, 3, ENOSPC);
+      producer_say (p, SECOND, 1, "more", 4);
+      canned_take (c, p, 1, 1);
+      if (!none)
+        canned_sync (c, cases[i].written, cases[i].synced, cases[i].failed);
+      canned_write (c, f->path);
+      trace = g_strdup_printf ("-- 2 chunks before this may not be on the host's disk: No space left on device --\n"
+                               "[    1.000000] text\n[    1.000000] more\n%s",
+                               !none && cases[i].notice ? cases[i].notice : "");
+      assert_prints (tool_run (f->path, NULL), trace);
+      info = tool_run ("--info", f->path, NULL);
+      damage = g_strdup_printf ("\ndamage:    2 chunks that the host's disk may not have taken%s%s\n",
+                                !none && cases[i].notice ? ", " : "",
+                                !none && cases[i].notice ? cases[i].damage : "");
+      g_assert_nonnull (strstr (info.out, damage));
+      if (none)
+        g_assert_null (strstr (info.out, "synced:"));
+      else
+        g_assert_nonnull (strstr (info.out, cases[i].info));
+      result_clear (&info);
+    }
+}
+
 static void
 test_empty_log (Fixture *f, gconstpointer data)
 {
@@ -340,6 +395,19 @@ test_cut_short (Fixture *f, gconstpointer data)
       result_clear (&r);
     }
   result_clear (&whole);
+  /* whoever changes what is left is told */
+  for (guint i = 0; i < 2; i++)
+    {
+      Result r;
+
+      write_golden (f->path);
+      g_assert_cmpint (truncate (f->path, 150000), ==, 0);
+      r = tool_run (i ? "--clear" : "--size=2M", f->path, NULL);
+      g_assert_nonnull (strstr (r.err, "was cut short: 150000 of "));
+      g_assert_nonnull (strstr (r.err, "bytes are left; what is missing is replaced by empty segments\n"));
+      g_assert_cmpint (r.status, ==, 0);
+      result_clear (&r);
+    }
 }
 
 /* ---- refusals ---- */
@@ -400,6 +468,7 @@ static void
 test_bad_files (Fixture *f, gconstpointer data)
 {
   static const char *const commands[] = { "--trace", "--follow", "--pipe", "--info", "--size", "--size=2M", "--clear" };
+  static const gboolean is_writing[] = { FALSE, FALSE, TRUE, FALSE, FALSE, TRUE, TRUE };
   g_autofree char *link = g_build_filename (f->dir, "link", NULL);
   g_autofree char *fifo = g_build_filename (f->dir, "fifo", NULL);
   g_autofree char *text = g_build_filename (f->dir, "text", NULL);
@@ -423,8 +492,14 @@ test_bad_files (Fixture *f, gconstpointer data)
     {
       assert_fails (tool_run (commands[i], none, NULL), 4, "no such file");
       assert_fails (tool_run (commands[i], f->dir, NULL), 4, "is a directory");
-      assert_fails (tool_run (commands[i], link, NULL), 4, "symbolic link");
-      assert_fails (tool_run (commands[i], fifo, NULL), 4, "not a regular file");
+      /* what reads follows links, and reads pipes */
+      if (is_writing[i])
+        {
+          assert_fails (tool_run (commands[i], link, NULL), 4, "symbolic link");
+          assert_fails (tool_run (commands[i], fifo, NULL), 4, "not a regular file");
+        }
+      else
+        assert_fails (tool_run (commands[i], link, NULL), 3, "not a virtio-ddebug log");
       assert_fails (tool_run (commands[i], "/dev/null", NULL), 4, "not a regular file");
       assert_fails (tool_run (commands[i], text, NULL), 3, "not a virtio-ddebug log");
       assert_fails (tool_run (commands[i], empty, NULL), 3, "is empty");
@@ -440,6 +515,162 @@ test_bad_files (Fixture *f, gconstpointer data)
     g_assert_true (g_file_get_contents (text, &after, NULL, NULL));
     g_assert_cmpstr (after, ==, "A text.\n");
   }
+}
+
+/* A shell runs @format, in which $T is the tool. */
+static Result G_GNUC_PRINTF (1, 2)
+shell (const char *format, ...)
+{
+  char *argv[] = { (char *) "sh", (char *) "-c", NULL, NULL };
+  g_autofree char *script = NULL;
+  Result r = { 0 };
+  va_list args;
+  int status;
+
+  va_start (args, format);
+  script = g_strdup_vprintf (format, args);
+  va_end (args);
+  argv[2] = g_strconcat ("T=$DDEBUG_HOST; ", script, NULL);
+  g_assert_true (g_spawn_sync (NULL, argv, NULL, G_SPAWN_SEARCH_PATH, NULL, NULL, &r.out, &r.err, &status, NULL));
+  r.status = WEXITSTATUS (status);
+  g_free (argv[2]);
+  return r;
+}
+
+static void
+test_links (Fixture *f, gconstpointer data)
+{
+  const char *commands[] = { "--trace", "--follow", "--size", "--last-words", "--list-boots" };
+  g_autofree char *link = g_build_filename (f->dir, "link", NULL);
+  g_autofree char *link2 = g_build_filename (f->dir, "link2", NULL);
+  g_autofree char *later = g_build_filename (f->dir, "later", NULL);
+  g_autofree char *cursor = g_strconcat (link, ".cursor", NULL);
+  g_autofree char *name = g_path_get_basename (f->path);
+  Tool *tool;
+
+  (void) data;
+  write_golden (f->path);
+  g_assert_cmpint (symlink (name, link), ==, 0);
+  g_assert_cmpint (symlink (link, link2), ==, 0);
+  for (guint i = 0; i < G_N_ELEMENTS (commands); i++)
+    {
+      Result direct = tool_run (commands[i], f->path, NULL);
+
+      assert_prints (tool_run (commands[i], link2, NULL), direct.out);
+      result_clear (&direct);
+    }
+  assert_fails (tool_run ("--pipe", link, NULL), 4, "symbolic link");
+  assert_fails (tool_run ("--size=2M", link, NULL), 4, "symbolic link");
+  assert_fails (tool_run ("--clear", link, NULL), 4, "symbolic link");
+  g_assert_false (g_file_test (cursor, G_FILE_TEST_EXISTS));
+  /* the log that a link leads to is waited for where it will be */
+  g_assert_cmpint (unlink (link), ==, 0);
+  g_assert_cmpint (symlink (later, link), ==, 0);
+  assert_fails (tool_run ("--trace", link, NULL), 4, "no such file");
+  tool = tool_start ("--trace", "--wait", link, NULL);
+  tool_wait_asleep (tool);
+  g_assert_cmpint (g_rename (f->path, later), ==, 0);
+  g_assert_cmpint (tool_finish (tool), ==, 0);
+  g_assert_nonnull (strstr (tool->text->str, "epoch 2"));
+  tool_free (tool);
+  /* a circle */
+  g_assert_cmpint (unlink (link), ==, 0);
+  g_assert_cmpint (symlink (link2, link), ==, 0);
+  assert_fails (tool_run ("--trace", link, NULL), 4, "symbolic link");
+}
+
+/* A log that is not a file: each way in which it can be given, and each command that reads. */
+static void
+test_pipes (Fixture *f, gconstpointer data)
+{
+  const char *commands[] = { "--trace", "--follow", "--size", "--list-boots", "-o json" };
+  const char *ways[] = {
+    "cat %s | $T %s -", "$T %2$s - < %1$s", "cat %s | $T %s /dev/stdin", "mkfifo pipe; cat %s > pipe & $T %s pipe; rm pipe",
+    "cp %s gone; { rm gone; $T %s -; } < gone", "gzip -c %s | $T %s -", "gzip -c %s > a.gz; $T %s a.gz",
+    "{ head -c 10000 %1$s | gzip -c; tail -c +10001 %1$s | gzip -c; } | $T %2$s -",
+    "{ cat %s; head -c 100000 /dev/zero; echo more; } | $T %s -",
+  };
+
+  (void) data;
+  write_golden (f->path);
+  for (guint i = 0; i < G_N_ELEMENTS (ways); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (commands); j++)
+      {
+        g_autofree char *plain = g_strdup_printf ("$T %s %s", commands[j], f->path);
+        g_autofree char *way = NULL, *here = NULL;
+        Result direct = shell ("%s", plain), r;
+
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+        way = g_strdup_printf (ways[i], f->path, commands[j]);
+#pragma GCC diagnostic pop
+        r = shell ("cd %s; export TMPDIR=%s; %s", f->dir, f->dir, way);
+        g_test_message ("%s", way);
+        g_assert_cmpstr (r.err, ==, "");
+        g_assert_cmpint (r.status, ==, 0);
+        if (j == G_N_ELEMENTS (commands) - 1)
+          {
+            /* a copy is not told by another name */
+            g_auto (GStrv) lines = g_strsplit (direct.out, "\n", -1), others = g_strsplit (r.out, "\n", -1);
+
+            g_assert_cmpuint (g_strv_length (lines), ==, g_strv_length (others));
+          }
+        else
+          g_assert_cmpstr (r.out, ==, direct.out);
+        result_clear (&direct);
+        result_clear (&r);
+      }
+  /* nothing stays behind but the log and a.gz */
+  assert_prints (shell ("ls %s | wc -l", f->dir), "2\n");
+}
+
+static void
+test_bad_pipes (Fixture *f, gconstpointer data)
+{
+  const struct
+  {
+    const char *script;
+    int status;
+    const char *text;
+  } cases[] = {
+    { "true | $T -", 3, "-: is empty" },
+    { "echo text | $T -", 3, "-: is not a virtio-ddebug log" },
+    { "cat /dev/zero | $T -", 3, "-: is empty" },
+    { "$T - < /dev/zero", 3, "-: is empty" },
+    { "yes | gzip -c | $T -", 3, "-: is not a virtio-ddebug log" },
+    { "cat log | TMPDIR=/nowhere $T -", 1, "-: no temporary copy in /nowhere: No such file" },
+    { "cat log | (ulimit -f 1; $T -)", 1, "File too large; set TMPDIR" },
+    { "printf '\\050\\265\\057\\375xxxx' > z; $T z", 3, "z: is compressed with zstd; use: zstd -dc FILE | ddebug-host -" },
+    { "printf '\\3757zXZ\\000x' | $T -", 3, "-: is compressed with xz; use: xz -dc" },
+    { "printf 'BZh9' | $T -", 3, "is compressed with bzip2" },
+    { "printf '\\004\\042\\115\\030' | $T -", 3, "is compressed with lz4" },
+    { "cat log | $T --pipe -", 2, "-: --pipe, --size= and --clear need the log itself" },
+    { "cat log | $T --clear -", 2, "need the log itself" },
+    { "cat log | $T --size=2M -", 2, "need the log itself" },
+  };
+  g_autofree char *log = g_build_filename (f->dir, "log", NULL);
+  Result r;
+
+  (void) data;
+  write_golden (log);
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      r = shell ("cd %s; %s", f->dir, cases[i].script);
+      g_test_message ("%s: %s", cases[i].script, r.err);
+      g_assert_cmpstr (r.out, ==, "");
+      assert_says (r, cases[i].status, cases[i].text);
+    }
+  /* what there is of a log that was cut is read, compressed or not; it is a copy */
+  r = shell ("cd %s; head -c 150000 log | $T --info -", f->dir);
+  g_assert_nonnull (strstr (r.err, "-: was cut short: 150000 of "));
+  g_assert_nonnull (strstr (r.out, "unknown (this is a copy)"));
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
+  r = shell ("cd %s; gzip -c log > log.gz; head -c $(($(stat -c %%s log.gz) - 20)) log.gz | $T --info -", f->dir);
+  g_assert_nonnull (strstr (r.err, "-: cannot be decompressed to its end"));
+  g_assert_nonnull (strstr (r.out, "file:      -\n"));
+  g_assert_cmpint (r.status, ==, 0);
+  result_clear (&r);
 }
 
 /* Reading is allowed, writing is not: neither beside the log nor to it. */
@@ -919,6 +1150,39 @@ test_last_words (Fixture *f, gconstpointer data)
                               "QEMU:    died without closing the log\n");
 }
 
+/* A kernel whose log was recorded as it was printed does not copy its end again. */
+static void
+test_last_words_as_they_were_printed (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (8);
+  g_autoptr (Producer) cpu0 = producer_new (0, 0, VIRTIO_DDEBUG_CTX_TASK);
+  Result r;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DICT, 1);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 2);
+  canned_attach (c, 1, 0x2222, 0x22);
+  producer_kmsg (cpu0, SECOND, DDEBUG_KMSG_F_PAST, "[    0.500000] before");
+  for (guint i = 0; i < 12; i++)
+    producer_kmsg (cpu0, 2 * SECOND, 0, "line");
+  producer_printf (cpu0, 2 * SECOND, "message");
+  producer_kmsg (cpu0, 3 * SECOND, 0, "Kernel panic - not syncing");
+  canned_take (c, cpu0, 1, 1);
+  canned_event (c, 1, DDEBUG_LOG_EVENT_NOTICE, VIRTIO_DDEBUG_NOTICE_PANIC, 0);
+  canned_write (c, f->path);
+  r = tool_run ("--last-words", f->path, NULL);
+  if (!g_str_has_suffix (r.out, "\nlast messages of cpu 0\n"
+                                "[    2.000000] message\n"
+                                "\nend of the kernel's log, at the panic\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    2.000000] line\n[    2.000000] line\n[    2.000000] line\n"
+                                "[    3.000000] Kernel panic - not syncing\n"))
+    g_error ("%s", r.out);
+  result_clear (&r);
+}
+
 /* An oops of a CPU that logs no more is reported while the others continue. */
 static void
 test_silent_cpu (Fixture *f, gconstpointer data)
@@ -990,9 +1254,11 @@ main (int argc, char **argv)
   ADD ("--quiet and --callsite", test_quiet_and_callsite);
   ADD ("--pipe consumes", test_pipe);
   ADD ("--info", test_info);
+  ADD ("what the disk has", test_synced);
   ADD ("events are told where they belong", test_events);
   ADD ("--list-boots", test_list_boots);
   ADD ("--last-words", test_last_words);
+  ADD ("--last-words of a kernel's log as it was printed", test_last_words_as_they_were_printed);
   ADD ("an oops of a CPU that says nothing more", test_silent_cpu);
   ADD ("--last-words of a boot of two epochs", test_last_words_of_a_boot_of_two_epochs);
   ADD ("a log with nothing in it", test_empty_log);
@@ -1002,6 +1268,9 @@ main (int argc, char **argv)
   ADD ("a log that was cut short", test_cut_short);
   ADD ("wrong usage", test_usage);
   ADD ("files that are no logs", test_bad_files);
+  ADD ("links are followed by what reads", test_links);
+  ADD ("logs from pipes, standard input and gzip", test_pipes);
+  ADD ("pipes that have no log", test_bad_pipes);
   ADD ("a log and a folder that are read-only", test_read_only);
   ADD ("a full disk behind standard output", test_full_disk);
   ADD ("an output that takes a part", test_cut_output);

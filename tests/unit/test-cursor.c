@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The cursor keeps places exactly, for one consumer at a time, and for its own log only. */
+#include <errno.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
@@ -34,6 +36,25 @@ set_up (Fixture *f, gconstpointer data)
   f->stream.id = 5;
 }
 
+static DdebugAccess mine;   /* of a log of the user who runs the tests */
+
+/* An errno with which pread() and pwrite() fail; 0: they do not. */
+static int failing_read, failing_write;
+
+ssize_t
+pread (int fd, void *bytes, size_t n, off_t at)
+{
+  errno = failing_read;
+  return failing_read ? -1 : syscall (SYS_pread64, fd, bytes, n, at);
+}
+
+ssize_t
+pwrite (int fd, const void *bytes, size_t n, off_t at)
+{
+  errno = failing_write;
+  return failing_write ? -1 : syscall (SYS_pwrite64, fd, bytes, n, at);
+}
+
 static void
 tear_down (Fixture *f, gconstpointer data)
 {
@@ -47,7 +68,7 @@ static DdebugCursor *
 lock_new (Fixture *f)
 {
   g_autoptr (GError) error = NULL;
-  DdebugCursor *cursor = ddebug_cursor_new (f->log, f->uuid, getuid ());
+  DdebugCursor *cursor = ddebug_cursor_new (f->log, f->uuid, &mine);
   DdebugCursorResult result = ddebug_cursor_lock (cursor, &error);
 
   g_assert_no_error (error);
@@ -223,7 +244,7 @@ static void
 test_shared (Fixture *f, gconstpointer data)
 {
   g_autoptr (DdebugCursor) a = lock_new (f);
-  g_autoptr (DdebugCursor) b = ddebug_cursor_new (f->log, f->uuid, getuid ());
+  g_autoptr (DdebugCursor) b = ddebug_cursor_new (f->log, f->uuid, &mine);
 
   (void) data;
   g_assert_cmpint (ddebug_cursor_lock (b, NULL), ==, DDEBUG_CURSOR_BUSY);
@@ -307,7 +328,7 @@ test_forgets (Fixture *f, gconstpointer data)
 static void
 assert_refused (Fixture *f, DdebugError code)
 {
-  g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, getuid ());
+  g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, &mine);
   g_autoptr (GError) error = NULL;
 
   g_assert_cmpint (ddebug_cursor_lock (cursor, &error), ==, DDEBUG_CURSOR_ERROR);
@@ -448,7 +469,8 @@ test_owners (Fixture *f, gconstpointer data)
     }
   for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
     {
-      g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, cases[i].log);
+      const DdebugAccess log = { cases[i].log, 0, 0600 };
+      g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, &log);
       g_autoptr (GError) error = NULL;
 
       g_assert_true (g_file_set_contents (f->path, "", 0, NULL));
@@ -465,12 +487,85 @@ test_owners (Fixture *f, gconstpointer data)
     }
 }
 
+/* What the kernel says is said, with the cursor's name. */
+static void
+test_io_errors (Fixture *f, gconstpointer data)
+{
+  DdebugCursor *cursor = lock_new (f);
+  const DdebugPlace place = { 1, 0, 0 };
+  g_autofree char *full = g_strconcat (f->path, ": No space left on device", NULL);
+  g_autofree char *broken = g_strconcat (f->path, ": Input/output error", NULL);
+  g_autoptr (GError) error = NULL;
+
+  (void) data;
+  ddebug_cursor_set (cursor, &f->stream, &place);
+  failing_write = ENOSPC;
+  g_assert_false (ddebug_cursor_save (cursor, &error));
+  failing_write = 0;
+  g_assert_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO);
+  g_assert_cmpstr (error->message, ==, full);
+  g_clear_error (&error);
+  unlock (cursor, 0);
+  ddebug_cursor_free (cursor);
+  cursor = ddebug_cursor_new (f->log, f->uuid, &mine);
+  failing_read = EIO;
+  g_assert_cmpint (ddebug_cursor_lock (cursor, &error), ==, DDEBUG_CURSOR_ERROR);
+  failing_read = 0;
+  g_assert_error (error, DDEBUG_ERROR, DDEBUG_ERROR_IO);
+  g_assert_cmpstr (error->message, ==, broken);
+  ddebug_cursor_free (cursor);
+}
+
+/* A cursor that root creates is for those who may use the log. */
+static void
+test_given_away (Fixture *f, gconstpointer data)
+{
+  const struct
+  {
+    mode_t log, cursor;
+  } cases[] = { { 0600, 0600 }, { 0640, 0640 }, { 0664, 0664 }, { 04755, 0644 }, { 0440, 0640 } };
+  struct stat st;
+
+  (void) data;
+  if (geteuid () != 0)
+    {
+      g_test_skip ("only root can give files to others");
+      return;
+    }
+  for (guint i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      const DdebugAccess log = { 1000, 1001, cases[i].log };
+      g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, &log);
+
+      g_assert_cmpint (ddebug_cursor_lock (cursor, NULL), ==, DDEBUG_CURSOR_LOCKED);
+      unlock (cursor, 0);
+      g_assert_cmpint (stat (f->path, &st), ==, 0);
+      g_assert_cmpint (st.st_uid, ==, 1000);
+      g_assert_cmpint (st.st_gid, ==, 1001);
+      g_assert_cmphex (st.st_mode & 07777, ==, cases[i].cursor);
+      g_unlink (f->path);
+    }
+  /* one that is there is left as it is */
+  g_assert_true (g_file_set_contents (f->path, "", 0, NULL));
+  g_assert_cmpint (chmod (f->path, 0600), ==, 0);
+  {
+    const DdebugAccess log = { 1000, 1001, 0644 };
+    g_autoptr (DdebugCursor) cursor = ddebug_cursor_new (f->log, f->uuid, &log);
+
+    g_assert_cmpint (ddebug_cursor_lock (cursor, NULL), ==, DDEBUG_CURSOR_LOCKED);
+    unlock (cursor, 0);
+    g_assert_cmpint (stat (f->path, &st), ==, 0);
+    g_assert_cmpint (st.st_uid, ==, 0);
+    g_assert_cmphex (st.st_mode & 07777, ==, 0600);
+  }
+}
+
 /* "Remove it to consume the log from its oldest message": also while others wait for it. */
 static void
 test_removed (Fixture *f, gconstpointer data)
 {
   g_autoptr (DdebugCursor) a = lock_new (f);
-  g_autoptr (DdebugCursor) b = ddebug_cursor_new (f->log, f->uuid, getuid ());
+  g_autoptr (DdebugCursor) b = ddebug_cursor_new (f->log, f->uuid, &mine);
 
   (void) data;
   g_assert_cmpint (ddebug_cursor_lock (b, NULL), ==, DDEBUG_CURSOR_BUSY);
@@ -486,6 +581,9 @@ int
 main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
+  mine = (DdebugAccess){ getuid (), getgid (), 0600 };
+  ADD ("errors of the kernel are told", test_io_errors);
+  ADD ("a cursor that root creates belongs to the log's owner", test_given_away);
   ADD ("places are kept", test_keeps);
   ADD ("the file is as documented", test_format);
   ADD ("a write that is cut by a kill leaves the old places or the new", test_killed_in_write);

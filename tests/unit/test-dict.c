@@ -222,8 +222,10 @@ test_instances (void)
   g_assert_true (attach (dict, 2, 77, sizeof (struct virtio_ddebug_attach)));
   instance = ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 2));
   g_assert_cmpstr (instance->name, ==, "instance 000000000000004d");
+  g_assert_cmpuint (instance->epoch, ==, 2);
   g_assert_true (attach (dict, 3, 77, sizeof (struct virtio_ddebug_attach)));
   g_assert_true (ddebug_dict_instance (dict, ddebug_dict_epoch (dict, 3)) == instance);
+  g_assert_cmpuint (instance->epoch, ==, 3);
   g_assert_cmpuint (instance->epoch, ==, 3);
   /* an earlier epoch of the same rings does not take the instance back */
   g_assert_true (attach (dict, 1, 77, sizeof (struct virtio_ddebug_attach)));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* No byte of a guest reaches the output as a control character, and what was there can be told from the output. */
+#include <errno.h>
 #include <string.h>
 
 #include "canned.h"
@@ -326,7 +327,7 @@ test_late (void)
 static void
 test_unchecked (void)
 {
-  static const char notice[] = "-- QEMU died; the following was still in the guest's rings and has no checksum "
+  static const char notice[] = "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum "
                                "--\n[    0.000000] x\n";
   DdebugEpoch first = { .number = 1 }, second = { .number = 2 };
   DdebugItem checked = { .type = DDEBUG_ITEM_MESSAGE, .epoch = &first, .message = { .text = (void *) "x", .len = 1 } };
@@ -379,6 +380,10 @@ test_all_notices (void)
                "-- records discarded on cpu 7, nmi: why --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 2, .bytes = 300 },
                "-- 2 chunks (300 bytes) discarded: the host could not write the log --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 1, .error = ENOSPC },
+               "-- 1 chunk before this may not be on the host's disk: No space left on device --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 3 },
+               "-- 3 chunks missing, which were written: the host lost power, or its disk failed --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .text = "where" }, "-- log damaged: where --\n");
 }
 

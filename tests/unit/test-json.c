@@ -3,6 +3,7 @@
  * --output=json: each line is an object that a parser takes, with no byte in it that a
  * terminal obeys; nothing of a text is lost; members are what docs/json-output.md says, and no others.
  */
+#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -258,6 +259,52 @@ assert_item (DdebugItem item, const char *type, const char *reason)
   g_assert_cmpstr (out->str, ==, "");
 }
 
+/* The object before the first of an epoch; of one whose attach record is not in the log, its number only. */
+static void
+test_epochs (void)
+{
+  DdebugEpoch one = {
+    .number = 7, .attached = TRUE, .realtime = 5 * SECOND + 1, .nr_cpus = 3, .release = "6.1", .driver = "0.2",
+  };
+  DdebugEpoch two = { .number = 8, .release = "unset", .driver = "unset" };
+  DdebugItem item = { .type = DDEBUG_ITEM_BAD_CHUNK, .count = 5, .text = "where", .epoch = &one };
+  DdebugJson json = { .log = "l" };
+  g_autoptr (GString) out = g_string_new (NULL);
+  g_auto (GStrv) lines = NULL;
+  g_autoptr (JsonParser) parser = json_parser_new ();
+  JsonObject *object;
+
+  memset (one.boot_id, 0x22, sizeof one.boot_id);
+  ddebug_json_item (&json, &super, &item, out);
+  ddebug_json_item (&json, &super, &item, out);
+  item.epoch = NULL;
+  ddebug_json_item (&json, &super, &item, out);
+  item.epoch = &one;
+  ddebug_json_item (&json, &super, &item, out);
+  item.epoch = &two;
+  ddebug_json_item (&json, &super, &item, out);
+  lines = g_strsplit (out->str, "\n", -1);
+  g_assert_cmpuint (g_strv_length (lines), ==, 8);
+  for (guint i = 0; i < 7; i++)
+    g_assert_cmpint (strstr (lines[i], "\"type\":\"epoch\"") != NULL, ==, i == 0 || i == 5);
+  g_assert_true (json_parser_load_from_data (parser, lines[0], -1, NULL));
+  object = json_node_get_object (json_parser_get_root (parser));
+  g_assert_cmpint (json_object_get_int_member (object, "epoch"), ==, 7);
+  g_assert_cmpstr (string_of (object, "boot"), ==, "22222222-2222-2222-2222-222222222222");
+  g_assert_cmpstr (string_of (object, "host_time"), ==, "5.000000001");
+  g_assert_cmpstr (string_of (object, "driver"), ==, "0.2");
+  g_assert_cmpstr (string_of (object, "kernel"), ==, "6.1");
+  g_assert_cmpint (json_object_get_int_member (object, "cpus"), ==, 3);
+  g_assert_true (json_parser_load_from_data (parser, lines[5], -1, NULL));
+  object = json_node_get_object (json_parser_get_root (parser));
+  g_assert_cmpint (json_object_get_int_member (object, "epoch"), ==, 8);
+  g_assert_false (json_object_has_member (object, "boot"));
+  g_assert_false (json_object_has_member (object, "kernel"));
+  g_assert_false (json_object_has_member (object, "driver"));
+  g_assert_false (json_object_has_member (object, "cpus"));
+  g_assert_false (json_object_has_member (object, "host_time"));
+}
+
 static void
 test_gaps (void)
 {
@@ -281,6 +328,8 @@ test_gaps (void)
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .count = 5, .text = "where" }, "damage", NULL);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_IO_LOST, .count = 5, .bytes = 9, .reason = DDEBUG_LOST_RATE }, "given-up",
                "rate");
+  assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 5, .args = { 3, 7 }, .error = ENOSPC }, "unsynced", NULL);
+  assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNSYNCED, .count = 5, .args = { 3, 7 } }, "unsynced", NULL);
 }
 
 /* ---- the tool ---- */
@@ -355,6 +404,14 @@ test_trace (Fixture *f, gconstpointer data)
       g_assert_cmpstr (string_of (objects->pdata[i], "vm_uuid"), ==, "abababab-abab-abab-abab-abababababab");
       g_assert_cmpstr (string_of (objects->pdata[i], "log"), ==, f->path);
     }
+  object = objects->pdata[0];
+  g_assert_cmpint (json_object_get_int_member (object, "epoch"), ==, 1);
+  g_assert_cmpstr (string_of (object, "boot"), ==, "11111111-1111-1111-1111-111111111111");
+  g_assert_cmpstr (string_of (object, "kernel"), ==, "6.1.0-56-amd64");
+  g_assert_cmpstr (string_of (object, "driver"), ==, "0.1");
+  g_assert_cmpint (json_object_get_int_member (object, "cpus"), ==, 2);
+  g_assert_nonnull (string_of (object, "host_time"));
+  g_assert_false (json_object_has_member (object, "cpu"));
   object = objects->pdata[1];
   g_assert_cmpstr (string_of (object, "guest_time"), ==, "5.000000001");
   g_assert_cmpstr (string_of (object, "boot"), ==, "11111111-1111-1111-1111-111111111111");
@@ -456,6 +513,7 @@ main (int argc, char **argv)
   g_test_add_func ("/json/wild numbers and times", test_numbers);
   g_test_add_func ("/json/the kernel's log", test_kernel_log);
   g_test_add_func ("/json/each gap and event is an object of its kind", test_gaps);
+  g_test_add_func ("/json/epochs", test_epochs);
 #define TOOL_TEST(name, func) g_test_add (name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
   TOOL_TEST ("/json/tool/what a log has", test_trace);
   TOOL_TEST ("/json/tool/--follow, --pipe, several logs, filters", test_other_commands);

@@ -15,11 +15,13 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "ddebug-log-writer.h"
+#include "ddebug-log-internal.h"
 #include "raw-log.h"
 
 #define MIB (1ull << 20)
@@ -145,6 +147,88 @@ static void test_crc(void)
 {
     g_assert_cmphex(crc_slow("123456789", 9), ==, 0xe3069283);
     g_assert_cmphex(crc("123456789", 9), ==, 0xe3069283);
+}
+
+/* RFC 4122: a random UUID says that it is one; all other bits are random. */
+static void test_uuid(void)
+{
+    uint8_t ones[16] = { 0 }, zeros[16] = { 0 };
+
+    for (guint i = 0; i < 64; i++) {
+        g_autofree char *path = tmp_path("uuid");
+        DdebugLog *log = must_open(path, MIB);
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmphex(v->super.uuid[6] >> 4, ==, 4);
+        g_assert_cmphex(v->super.uuid[8] >> 6, ==, 2);
+        for (guint j = 0; j < 16; j++) {
+            ones[j] |= v->super.uuid[j];
+            zeros[j] |= ~v->super.uuid[j];
+        }
+        ddebug_log_close(log);
+        unlink(path);
+    }
+    for (guint j = 0; j < 16; j++) {
+        g_assert_cmphex(ones[j], ==, j == 6 ? 0x4f : j == 8 ? 0xbf : 0xff);
+        g_assert_cmphex(zeros[j], ==, j == 6 ? 0xbf : j == 8 ? 0x7f : 0xff);
+    }
+}
+
+/* What a reader compares its file with; a tool that has a log is no writer. */
+static void test_names_its_file(void)
+{
+    g_autofree char *path = tmp_path("named");
+    g_autofree char *copy = tmp_path("named-copy");
+    g_autofree char *command = g_strdup_printf("cp '%s' '%s'", path, copy);
+    const uint8_t unknown[16] = { 0 };
+    g_autofree char *boot = NULL;
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t opened;
+    struct stat st;
+
+    ddebug_log_close(log);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    {
+        g_autoptr(View) v = view(path);
+        g_autoptr(GString) text = g_string_new(NULL);
+
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_dev, ==, st.st_dev);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+        g_assert_cmphex(v->super.file_fs, !=, 0);
+        g_assert_cmpint(memcmp(v->super.host_boot, unknown, 16), !=, 0);
+        g_assert_true(g_file_get_contents("/proc/sys/kernel/random/boot_id",
+                                          &boot, NULL, NULL));
+        for (guint i = 0; i < 16; i++) {
+            g_string_append_printf(text, "%s%02x",
+                                   i >= 4 && i <= 10 && i % 2 == 0 ? "-" : "",
+                                   v->super.host_boot[i]);
+        }
+        g_assert_cmpstr(text->str, ==, g_strstrip(boot));
+        opened = v->super.opened;
+    }
+    g_assert_cmpint(system(command), ==, 0);
+    log = ddebug_log_open(copy, 0, NULL, 0, NULL);
+    g_assert_nonnull(log);
+    ddebug_log_close(log);
+    {
+        g_autoptr(View) v = view(copy);
+
+        g_assert_cmpuint(v->super.opened, >, opened);
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+    }
+    log = must_open(copy, 0);
+    ddebug_log_close(log);
+    g_assert_cmpint(stat(copy, &st), ==, 0);
+    {
+        g_autoptr(View) v = view(copy);
+
+        g_assert_cmpuint(v->super.named_at, ==, v->super.opened);
+        g_assert_cmpuint(v->super.file_ino, ==, st.st_ino);
+    }
+    unlink(path);
+    unlink(copy);
 }
 
 static void test_format(void)
@@ -432,6 +516,32 @@ static void test_many_epochs(void)
     g_assert_cmpuint(check_numbers(v, &first, &last), ==, 100);
     g_assert_cmpuint(epochs_with_data(v, &oldest), ==, 100);
     ddebug_log_close(log);
+}
+
+/* Epochs do not wrap: after the last one no driver is accepted, in this run or a later one. */
+static void test_last_epoch(void)
+{
+    g_autofree char *path = tmp_path("last-epoch");
+    DdebugLog *log = must_open(path, MIB);
+    g_autoptr(View) v = NULL;
+    char intro[160] = "";
+
+    log->epoch = UINT32_MAX - 1;
+    attach(log);
+    g_assert_cmpuint(ddebug_log_epoch(log), ==, UINT32_MAX);
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    put_range(log, 0, 10);
+    for (int i = 0; i < 3; i++) {
+        g_assert_cmpint(ddebug_log_append_attach(log, intro, sizeof(intro)), ==, -EOVERFLOW);
+        g_assert_cmpuint(ddebug_log_epoch(log), ==, UINT32_MAX);
+        g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EINVAL);
+        ddebug_log_close(log);
+        log = must_open(path, MIB);
+    }
+    ddebug_log_close(log);
+    v = view(path);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+    g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, 1);
 }
 
 static void test_dict_full(void)
@@ -869,6 +979,18 @@ static void test_freeze_bad_range(void)
         set_frozen(path, ranges[i].first, ranges[i].last, 0, UINT32_MAX);
         log = must_open(path, 2 * MIB);
         g_assert_cmpuint(frozen_bytes(path), ==, ranges[i].kept * 131072);
+        if (!ranges[i].kept) {
+            g_autofree char *bytes = NULL;
+            const struct ddebug_log_super *s;
+            gsize len;
+
+            /* nothing is frozen: both ends are zero */
+            g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+            for (int copy = 0; copy < 2; copy++) {
+                s = (const void *)(bytes + DDEBUG_LOG_SUPER_OFF(copy));
+                g_assert_cmpuint(s->frozen_last ? 0 : s->frozen_first, ==, 0);
+            }
+        }
         /* more boots than there may be dictionary segments */
         for (uint64_t boot = 1; boot < 20; boot++) {
             attach(log);
@@ -1362,11 +1484,29 @@ static void test_bad_sizes(void)
     g_assert_cmpint(access(path, F_OK), <, 0);
 }
 
+/* ---- the disk ---- */
+
+/* What fallocate() says; 0: it works; -1: it claims so. */
+static int allocate_error;
+/* Bytes that it has allocated, and at most at once. */
+static uint64_t allocated, allocated_at_once;
+
+/* In place of libc's. */
+int fallocate(int fd, int mode, off_t from, off_t len)
+{
+    if (allocate_error > 0) {
+        errno = allocate_error;
+        return -1;
+    }
+    allocated += len;
+    allocated_at_once = MAX(allocated_at_once, (uint64_t)len);
+    return allocate_error ? 0 : syscall(SYS_fallocate, fd, mode, from, len);
+}
+
 static void limit_files(rlim_t bytes)
 {
     struct rlimit r;
 
-    signal(SIGXFSZ, SIG_IGN);
     g_assert_cmpint(getrlimit(RLIMIT_FSIZE, &r), ==, 0);
     r.rlim_cur = MIN(bytes, r.rlim_max);
     g_assert_cmpint(setrlimit(RLIMIT_FSIZE, &r), ==, 0);
@@ -1374,35 +1514,221 @@ static void limit_files(rlim_t bytes)
 
 static void test_no_space(void)
 {
-    g_autofree char *path = tmp_path("space");
-    g_autoptr(GError) error = NULL;
-    DdebugLog *log;
+    static const int errors[] = { ENOSPC, EDQUOT };
     struct stat st;
     uint64_t size, first, last;
-    g_autoptr(View) v = NULL;
 
-    /* a limit on the process stands for a disk that is full */
+    for (size_t i = 0; i < G_N_ELEMENTS(errors); i++) {
+        g_autofree char *path = tmp_path("space");
+        g_autoptr(GError) error = NULL;
+        g_autoptr(View) v = NULL;
+        DdebugLog *log;
+
+        allocate_error = errors[i];
+        must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+        g_assert_cmpint(access(path, F_OK), <, 0);
+        g_assert_true(g_file_set_contents(path, "", 0, NULL));
+        must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, g_strerror(errors[i]));
+        g_assert_cmpint(stat(path, &st), ==, 0);
+        g_assert_cmpint(st.st_size, ==, 0);
+
+        allocate_error = 0;
+        log = must_open(path, MIB);
+        size = ddebug_log_size(log);
+        attach(log);
+        put_range(log, 0, 50);
+        allocate_error = errors[i];
+        g_assert_false(ddebug_log_resize(log, 2 * MIB, &error));
+        g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE);
+        g_assert_cmpuint(ddebug_log_size(log), ==, size);
+        put_range(log, 50, 60);
+        ddebug_log_close(log);
+        must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+        allocate_error = 0;
+        v = view(path);
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 60);
+    }
+}
+
+/*
+ * What exceeds the process's limit on the size of files is refused for that
+ * reason, and not even tried: SIGXFSZ would end this process.
+ */
+static void test_size_limit(void)
+{
+    g_autofree char *path = tmp_path("limit");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(View) v = NULL;
+    uint64_t size, first, last;
+    DdebugLog *log;
+
+    signal(SIGXFSZ, SIG_DFL);
     limit_files(3 * MIB / 2);
-    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_LIMIT, "RLIMIT_FSIZE");
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_LIMIT, "at most 1572864 bytes");
     g_assert_cmpint(access(path, F_OK), <, 0);
-    g_assert_true(g_file_set_contents(path, "", 0, NULL));
-    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
-    g_assert_cmpint(stat(path, &st), ==, 0);
-    g_assert_cmpint(st.st_size, ==, 0);
 
     log = must_open(path, MIB);
     size = ddebug_log_size(log);
     attach(log);
     put_range(log, 0, 50);
     g_assert_false(ddebug_log_resize(log, 2 * MIB, &error));
-    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE);
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_LIMIT);
     g_assert_cmpuint(ddebug_log_size(log), ==, size);
+    serve(log, path, DDEBUG_LOG_REQUEST_SIZE, 1, 2 * MIB, EFBIG, size);
     put_range(log, 50, 60);
     ddebug_log_close(log);
-    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_SPACE, "no room");
+    must_fail(path, 2 * MIB, DDEBUG_LOG_ERROR_LIMIT, "RLIMIT_FSIZE");
+
+    /* a log that exceeds it already, even to make it smaller; or was cut short */
     limit_files(RLIM_INFINITY);
+    ddebug_log_close(must_open(path, 2 * MIB));
+    limit_files(3 * MIB / 2);
+    must_fail(path, 0, DDEBUG_LOG_ERROR_LIMIT, "RLIMIT_FSIZE");
+    must_fail(path, MIB, DDEBUG_LOG_ERROR_LIMIT, "RLIMIT_FSIZE");
+    g_assert_cmpint(truncate(path, size), ==, 0);
+    must_fail(path, 0, DDEBUG_LOG_ERROR_LIMIT, "RLIMIT_FSIZE");
+    limit_files(RLIM_INFINITY);
+    /* a file system has limits as well */
+    allocate_error = EFBIG;
+    must_fail(path, 0, DDEBUG_LOG_ERROR_LIMIT, "file system");
+    allocate_error = 0;
+    ddebug_log_close(must_open(path, 0));
     v = view(path);
     g_assert_cmpuint(check_numbers(v, &first, &last), ==, 60);
+}
+
+/*
+ * Rule 9: a write that is cut short leaves bytes of a guest behind the next chunk.
+ * Here they are a chunk of that place, which says that the guest's kernel panicked;
+ * only the tag of the segment is not known.
+ */
+static void test_short_write(void)
+{
+    g_autofree char *path = tmp_path("short-write");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    static uint8_t big[16384], small[64];
+    struct ddebug_log_chunk *forged;
+    struct ddebug_log_event *event;
+    DdebugLogData d = { .epoch = 1, .subbuf_shift = 14, .pass = 1000 };
+    g_autoptr(View) v = NULL;
+    /* the event IO_LOST, and a small chunk */
+    const size_t at = 128 + 32 + 128 + sizeof(small);
+    uint64_t slot_off;
+    Seg seg;
+
+    attach(log);
+    put_range(log, 0, 5);
+    v = view(path);
+    seg = g_array_index(v->segs, Seg, v->segs->len - 1);
+    g_assert_cmpuint(seg.type, ==, DDEBUG_LOG_SEG_DATA);
+    slot_off = 65536 + seg.slot * v->super.seg_size;
+
+    forged = (void *)(big + at - 128);
+    event = (void *)(forged + 1);
+    *event = (struct ddebug_log_event) {
+        .event = DDEBUG_LOG_EVENT_NOTICE, .arg = { 2 },
+    };
+    *forged = (struct ddebug_log_chunk) {
+        .magic = DDEBUG_LOG_CHUNK_MAGIC, .type = DDEBUG_LOG_CHUNK_EVENT,
+        .seg_seq = seg.seq, .off = seg.end + at, .len = sizeof(*event),
+        .chunk_seq = 1000, .epoch = 1,
+        .payload_crc = crc(event, sizeof(*event)),
+    };
+    forged->crc = crc(forged, 124);
+
+    limit_files(slot_off + seg.end + 4096);
+    g_assert_cmpint(ddebug_log_append_data(log, &d, big, sizeof(big)), ==,
+                    -ENOSPC);
+    limit_files(RLIM_INFINITY);
+    g_assert_cmpint(ddebug_log_append_data(log, &d, small, sizeof(small)), ==,
+                    0);
+    ddebug_log_close(log);
+    view_free(v);
+    v = view(path);
+    g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).end, ==,
+                     seg.end + at);
+    view_check_rest(v);
+    g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_IO_LOST);
+}
+
+/* A signal that interrupts an allocation sets it back by a step, no more. */
+static void test_allocation_in_steps(void)
+{
+    g_autofree char *path = tmp_path("steps");
+
+    allocated = allocated_at_once = 0;
+    allocate_error = -1;
+    ddebug_log_close(must_open(path, 300 * MIB));
+    allocate_error = 0;
+    g_assert_cmpuint(allocated, >, 299 * MIB);
+    g_assert_cmpuint(allocated_at_once, ==, 256 * MIB);
+    unlink(path);
+}
+
+/*
+ * The two parts of opening: what can be known at once is refused by the first,
+ * which allocates nothing.
+ */
+static void test_begin_and_finish(void)
+{
+    const DdebugLogInfo info = { .shm_size = MIB };
+    g_autofree char *path = tmp_path("begin");
+    g_autoptr(GError) error = NULL;
+    g_autoptr(View) v = NULL;
+    uint64_t first, last;
+    struct stat st;
+    DdebugShm *shm;
+    DdebugLog *log;
+
+    /* a new one, which is removed if it is given up */
+    for (int finished = 0; finished < 2; finished++) {
+        allocated = 0;
+        log = ddebug_log_begin(path, 4 * MIB, &info, DDEBUG_LOG_OPEN_CREATE,
+                               &error);
+        g_assert_no_error(error);
+        g_assert_cmpuint(allocated, ==, 0);
+        g_assert_cmpuint(ddebug_log_planned_size(log), >, 3 * MIB);
+        must_fail(path, MIB, DDEBUG_LOG_ERROR_BUSY, "in use");
+        shm = ddebug_log_map_shm(log, &error);
+        g_assert_no_error(error);
+        ddebug_shm_unref(shm);
+        if (finished) {
+            g_assert_true(ddebug_log_finish(log, &error));
+            g_assert_cmpuint(allocated, ==, ddebug_log_size(log));
+            g_assert_cmpuint(allocated, ==, ddebug_log_planned_size(log));
+        }
+        ddebug_log_close(log);
+        g_assert_cmpint(access(path, F_OK) == 0, ==, finished);
+    }
+    unlink(path);
+    log = must_open(path, 4 * MIB);
+    attach(log);
+    put_range(log, 0, 50);
+    ddebug_log_close(log);
+
+    /* one that is there is as it was, and one that was cut short stays so */
+    g_assert_cmpint(truncate(path, 3 * MIB), ==, 0);
+    allocated = 0;
+    log = ddebug_log_begin(path, 8 * MIB, NULL, 0, &error);
+    g_assert_no_error(error);
+    g_assert_cmpuint(ddebug_log_planned_size(log), >, 7 * MIB);
+    ddebug_log_close(log);
+    g_assert_cmpuint(allocated, ==, 0);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_size, ==, 3 * MIB);
+    log = ddebug_log_begin(path, 8 * MIB, NULL, 0, &error);
+    g_assert_no_error(error);
+    allocate_error = ENOSPC;
+    g_assert_false(ddebug_log_finish(log, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SPACE);
+    allocate_error = 0;
+    ddebug_log_close(log);
+    g_assert_cmpint(stat(path, &st), ==, 0);
+    g_assert_cmpuint(st.st_size, ==, 3 * MIB);
+    ddebug_log_close(must_open(path, 0));
+    v = view(path);
+    g_assert_cmpuint(check_numbers(v, &first, &last), ==, 50);
 }
 
 /* Rule 9 */
@@ -1416,6 +1742,8 @@ static void test_io_error(void)
 
     attach(log);
     put_range(log, 0, 10);
+    /* as the device's thread has it */
+    signal(SIGXFSZ, SIG_IGN);
     limit_files(65536);
     for (uint64_t n = 10; n < 15; n++) {
         g_assert_cmpint(put(log, n), ==, -EFBIG);
@@ -1451,6 +1779,7 @@ static void test_io_error_at_segment(void)
 
     attach(log);
     put_range(log, 0, 400);
+    signal(SIGXFSZ, SIG_IGN);
     limit_files(65536);
     for (int i = 0; i < 30; i++) {
         g_assert_cmpint(ddebug_log_append_data(log, &d, buf,
@@ -1481,6 +1810,7 @@ static void test_dict_goes_before_its_heir(void)
 
     attach(log);
     put_range(log, 0, 50);
+    signal(SIGXFSZ, SIG_IGN);
     limit_files(65536);
     g_assert_cmpint(ddebug_log_append_attach(log, intro, sizeof(intro)), <, 0);
     limit_files(RLIM_INFINITY);
@@ -1649,6 +1979,8 @@ static void test_drop_introduction(void)
     ddebug_log_close(log);
     log = must_open(path, 0);
     ddebug_log_set_mode(log, DDEBUG_LOG_DROP);
+    /* an event for which there is no room either keeps nothing from being tried */
+    ddebug_log_append_lost(log, DDEBUG_LOG_LOSS_RATE, 2, 77);
     attach(log);
     g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EXFULL);
     g_assert_cmpint(put(log, 1000), ==, -EXFULL);
@@ -1659,39 +1991,97 @@ static void test_drop_introduction(void)
 
         g_assert_cmpuint(check_numbers(v, &first, &last), ==, 10);
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 2);
+        for (guint i = 0, n = 0; i < v->chunks->len; i++) {
+            Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+            if (c->h.type == DDEBUG_LOG_CHUNK_ATTACH) {
+                g_assert_cmpuint(c->h.len, ==, 160);
+                g_assert_cmpint(c->payload[0], ==, 'a' + n);
+                g_assert_cmpint(c->payload[159], ==, 'a' + n++);
+            }
+        }
     }
     ddebug_log_close(log);
 }
 
+/* Both superblocks name the VM and the program. */
+static void test_names(void)
+{
+    g_autofree char *path = tmp_path("names");
+    g_autofree char *bytes = NULL;
+    DdebugLog *log = must_open(path, MIB);
+    DdebugSuper super;
+    gsize len;
+    int copy;
+
+    attach(log);
+    g_assert_true(g_file_get_contents(path, &bytes, &len, NULL));
+    g_assert_cmpint(ddebug_log_choose_super(bytes, DDEBUG_LOG_SUPERS_SIZE, &super, &copy), ==,
+                    DDEBUG_SUPER_GOOD);
+    g_assert_cmpstr((char *)super.vm_name, ==, "vm");
+    g_assert_cmpmem(super.vm_uuid, 16, "0123456789abcde", 16);
+    g_assert_cmpstr((char *)super.writer, ==, "test 1.0");
+    g_assert_cmpuint(super.writer_pid, ==, getpid());
+    /* of a random UUID, version 4 */
+    g_assert_cmpuint(super.uuid[6] >> 4, ==, 4);
+    g_assert_cmpuint(super.uuid[8] >> 6, ==, 2);
+    ddebug_log_close(log);
+}
+
+/* Two of magic, segment and place are enough to be the remains of a chunk; a sealed header is none. */
+static void test_remains(void)
+{
+    const struct ddebug_log_chunk whole = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_CHUNK_MAGIC), .seg_seq = GUINT64_TO_LE(7), .off = GUINT32_TO_LE(128),
+    };
+    struct ddebug_log_chunk c = whole;
+
+    g_assert_true(ddebug_log_are_remains(&c, 7, 128));
+    g_assert_true(ddebug_log_are_remains(&c, 8, 128));
+    g_assert_true(ddebug_log_are_remains(&c, 7, 136));
+    g_assert_false(ddebug_log_are_remains(&c, 8, 136));
+    c.magic++;
+    g_assert_true(ddebug_log_are_remains(&c, 7, 128));
+    g_assert_false(ddebug_log_are_remains(&c, 8, 128));
+    g_assert_false(ddebug_log_are_remains(&c, 7, 136));
+    c = whole;
+    ddebug_log_seal(&c, sizeof(c));
+    g_assert_false(ddebug_log_are_remains(&c, 7, 128));
+}
+
+/*
+ * One that is so slow that the time which a test takes adds nothing: what is
+ * written before data have to wait is one burst, and what the last chunk took.
+ */
 static void test_rate(void)
 {
     g_autofree char *path = tmp_path("rate");
     DdebugLog *log = must_open(path, 4 * MIB);
+    const uint64_t segment = 128 << 10, per_segment = segment / 30128;
     g_autofree uint8_t *buf = g_malloc0(DDEBUG_LOG_PAYLOAD_MAX);
     DdebugLogData d = { .epoch = 1 };
-    uint64_t written = 0, lost = 0;
+    uint64_t chunks = 0, credit = 0, lost = 0;
     int wait;
 
     attach(log);
     g_assert_cmpint(ddebug_log_rate_wait(log), ==, 0);
-    /* so slow that the time which this takes adds nothing: one burst, and a chunk */
     ddebug_log_set_rate(log, 1);
     while (ddebug_log_rate_wait(log) == 0) {
         g_assert_cmpint(ddebug_log_append_data(log, &d, buf, 30000), ==, 0);
-        written += 30128;
+        chunks++;
     }
-    g_assert_cmpuint(written, >=, DDEBUG_LOG_BURST_MIN);
-    g_assert_cmpuint(written, <, DDEBUG_LOG_BURST_MIN + 30128);
-    /* half a burst, a byte a second */
+    /* a segment is zeroed before it is used: half a burst, and the first one */
+    g_assert_cmpuint(chunks, ==, 2 * per_segment - 3);
+    /* half a burst, and what was taken too much, a byte a second */
     wait = ddebug_log_rate_wait(log);
     g_assert_cmpint(wait, >=, (int)DDEBUG_LOG_BURST_MIN / 2 * 1000 - 60000);
-    /* what cannot wait is written on credit, and given up beyond it */
+    /* what cannot wait is written on credit, zeros not counted, and given up beyond it */
     while (ddebug_log_append_data(log, &d, buf, 30000) == 0) {
-        written += 30128;
+        credit += 30128;
     }
     lost = 30000;
-    g_assert_cmpuint(written, >, DDEBUG_LOG_BURST_MIN + DDEBUG_LOG_DEBT_MAX - 30128);
-    g_assert_cmpuint(written, <, DDEBUG_LOG_BURST_MIN + DDEBUG_LOG_DEBT_MAX + 2 * 30128);
+    g_assert_cmpuint(credit, >, DDEBUG_LOG_DEBT_MAX - 2 * 30128);
+    g_assert_cmpuint(credit, <, DDEBUG_LOG_DEBT_MAX + segment + 2 * 30128);
     g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, -EXFULL);
     g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_STOP, 0, 0, 0), ==, -EXFULL);
     g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE), ==, lost);
@@ -1709,6 +2099,48 @@ static void test_rate(void)
     /* the greatest rate does not overflow */
     ddebug_log_set_rate(log, DDEBUG_LOG_RATE_MAX);
     g_assert_cmpint(ddebug_log_rate_wait(log), ==, 0);
+    ddebug_log_close(log);
+}
+
+/* Bytes that data have to wait for, a byte a second, apart from half a burst. */
+static int64_t debt(DdebugLog *log)
+{
+    return ((int64_t)ddebug_log_rate_wait(log) + 999) / 1000 -
+           (int64_t)DDEBUG_LOG_BURST_MIN / 2;
+}
+
+/*
+ * Data wait for what resizes write: zeros where the file system does not
+ * allocate by itself, and segments that move.  Events do not.
+ */
+static void test_rate_resize(void)
+{
+    g_autofree char *path = tmp_path("rate-resize");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    int64_t grown;
+
+    attach(log);
+    ddebug_log_set_rate(log, 1);
+    g_assert_true(ddebug_log_resize(log, 4 * MIB, NULL));
+    g_assert_cmpint(ddebug_log_rate_wait(log), ==, 0);
+    allocate_error = EOPNOTSUPP;
+    g_assert_true(ddebug_log_resize(log, 5 * MIB, NULL));
+    allocate_error = 0;
+    grown = debt(log);
+    g_assert_cmpint(grown, >, (int64_t)(MIB - DDEBUG_LOG_BURST_MIN));
+    g_assert_cmpint(grown, <, (int64_t)(MIB + DDEBUG_LOG_BURST_MIN));
+    g_assert_cmpint(ddebug_log_append_dict(log, "d", 1), ==, 0);
+    g_assert_cmpint(ddebug_log_append_event(log, DDEBUG_LOG_EVENT_STOP, 0, 0, 0), ==, 0);
+    g_assert_cmpuint(ddebug_log_lost(log, DDEBUG_LOG_LOSS_RATE), ==, 0);
+
+    /* all of it used, so that the newest segments lie at its end */
+    ddebug_log_set_rate(log, 0);
+    for (uint64_t n = 0; n < 3000; n++) {
+        g_assert_cmpint(put(log, n), ==, 0);
+    }
+    ddebug_log_set_rate(log, 1);
+    g_assert_true(ddebug_log_resize(log, 3 * MIB, NULL));
+    g_assert_cmpint(debt(log), >, 0);
     ddebug_log_close(log);
 }
 
@@ -1831,6 +2263,195 @@ static void test_begun_anew_larger(void)
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DICT), ==, entries);
     }
     ddebug_log_close(log);
+}
+
+/* ---- files that were passed ---- */
+
+/* The descriptor passed as "/passed/1"; -1: none. */
+static int passed = -1;
+/* Those that were lent and not yet given back. */
+static int lent;
+
+static bool is_passed(const char *path)
+{
+    return g_str_has_prefix(path, "/passed/");
+}
+
+static int open_passed(const char *path, int flags)
+{
+    int fd;
+
+    g_assert_cmpint(flags & O_ACCMODE, ==, O_RDWR);
+    if (passed < 0 || strcmp(path, "/passed/1")) {
+        errno = ENOENT;
+        return -1;
+    }
+    if ((fcntl(passed, F_GETFL) & O_ACCMODE) != O_RDWR) {
+        errno = EACCES;
+        return -1;
+    }
+    fd = fcntl(passed, F_DUPFD_CLOEXEC, 0);
+    g_assert_cmpint(fd, >=, 0);
+    lent++;
+    return fd;
+}
+
+static void close_passed(int fd)
+{
+    g_assert_cmpint(close(fd), ==, 0);
+    lent--;
+}
+
+static const DdebugLogOpener opener = { is_passed, open_passed, close_passed };
+static const DdebugLogInfo info_passed = { .opener = &opener };
+
+static DdebugLog *must_open_passed(uint64_t size)
+{
+    g_autoptr(GError) error = NULL;
+    DdebugLog *log = ddebug_log_open("/passed/1", size, &info_passed,
+                                     DDEBUG_LOG_OPEN_OWNED, &error);
+
+    g_assert_no_error(error);
+    return log;
+}
+
+static void must_fail_passed(int fd, int code, const char *words)
+{
+    g_autoptr(GError) error = NULL;
+
+    passed = fd;
+    g_assert_null(ddebug_log_open("/passed/1", MIB, &info_passed, 0, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, code);
+    if (!strstr(error->message, words) || !strstr(error->message, "/passed/1")) {
+        g_error("'%s' does not say '%s' or the name", error->message, words);
+    }
+    g_assert_cmpint(lent, ==, 0);
+}
+
+static int pass(const char *path, int flags)
+{
+    passed = open(path, flags | O_CLOEXEC | O_CREAT, 0600);
+    g_assert_cmpint(passed, >=, 0);
+    return passed;
+}
+
+static void test_passed(void)
+{
+    g_autofree char *path = tmp_path("passed"), *other = tmp_path("other");
+    g_autoptr(GError) error = NULL;
+    int fds[2], fd = pass(path, O_RDWR | O_APPEND);
+    DdebugLog *log = must_open_passed(MIB);
+    DdebugLogRequest q;
+    uint64_t first, last;
+
+    /* opened anew, so that it is locked on its own account, and O_APPEND is not in the way */
+    g_assert_cmpint(lent, ==, 0);
+    attach(log);
+    put_range(log, 0, 20);
+    must_fail(path, 0, DDEBUG_LOG_ERROR_BUSY, "in use");
+    must_fail_passed(fd, DDEBUG_LOG_ERROR_BUSY, "in use");
+    request(path, DDEBUG_LOG_REQUEST_CLEAR, 1, 0, 0);
+    g_assert_true(ddebug_log_poll_request(log, &q));
+    ddebug_log_serve_request(log, &q);
+    g_assert_cmpuint(reply_of(path).error, ==, 0);
+    put_range(log, 0, 20);
+    ddebug_log_close(log);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 20);
+    }
+    log = must_open_passed(0);
+    attach(log);
+    put_range(log, 20, 30);
+
+    /* removed: it goes on in an empty file that is passed, and in no other */
+    unlink(path);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "'/passed/1' was removed; messages are lost until"));
+    g_assert_nonnull(strstr(error->message, "pass one of another file"));
+    g_assert_true(ddebug_log_check(log, NULL));     /* said once */
+    close(fd);
+    ddebug_log_close(must_open(other, MIB));
+    fd = pass(other, O_RDWR);
+    g_assert_true(ddebug_log_check(log, NULL));
+    put_range(log, 30, 35);
+    {
+        g_autoptr(View) v = view(other);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
+    }
+    g_assert_cmpint(ftruncate(fd, 0), ==, 0);
+    g_clear_error(&error);
+    g_assert_false(ddebug_log_check(log, &error));
+    g_assert_nonnull(strstr(error->message, "a new log was created"));
+    put_range(log, 35, 40);
+    ddebug_log_close(log);
+    {
+        g_autoptr(View) v = view(other);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 5);
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_ATTACH), ==, 1);
+    }
+    close(fd);
+
+    /* what cannot be a log */
+    must_fail_passed(-1, DDEBUG_LOG_ERROR_NOT_FOUND, "pass a file descriptor");
+    fd = pass(other, O_RDONLY);
+    must_fail_passed(fd, DDEBUG_LOG_ERROR_PERMISSION, "reading and writing");
+    close(fd);
+    g_assert_cmpint(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), ==, 0);
+    must_fail_passed(fds[0], DDEBUG_LOG_ERROR_NOT_A_FILE, "a socket");
+    close(fds[0]);
+    close(fds[1]);
+    fd = pass(other, O_RDWR);
+    unlink(other);
+    must_fail_passed(fd, DDEBUG_LOG_ERROR_NOT_FOUND, "was removed");
+    close(fd);
+}
+
+/* Where a file cannot be opened anew, the descriptor is used as it is. */
+static void test_passed_by_another_user(void)
+{
+    g_autofree char *path = tmp_path("lent");
+    uint64_t first, last;
+    DdebugLog *log;
+    int fd;
+
+    if (geteuid() != 0) {
+        g_test_skip("needs root");
+        return;
+    }
+    fd = pass(path, O_RDWR);
+    g_assert_cmpint(seteuid(65534), ==, 0);
+    log = must_open_passed(MIB);
+    g_assert_cmpint(lent, ==, 1);
+    attach(log);
+    put_range(log, 0, 20);
+    /* one lock for all who have the description, so ours are told apart */
+    {
+        g_autoptr(GError) error = NULL;
+
+        g_assert_null(ddebug_log_open("/passed/1", 0, &info_passed, 0, &error));
+        g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_BUSY);
+        g_assert_cmpint(lent, ==, 1);
+    }
+    g_assert_cmpint(seteuid(0), ==, 0);
+    must_fail(path, 0, DDEBUG_LOG_ERROR_BUSY, "in use");
+    ddebug_log_close(log);
+    g_assert_cmpint(lent, ==, 0);
+    ddebug_log_close(must_open(path, 0));
+    g_assert_cmpint(seteuid(65534), ==, 0);
+    ddebug_log_close(must_open_passed(0));
+    g_assert_cmpint(fcntl(fd, F_SETFL, O_APPEND), ==, 0);
+    must_fail_passed(fd, DDEBUG_LOG_ERROR_PERMISSION, "O_APPEND");
+    g_assert_cmpint(seteuid(0), ==, 0);
+    close(fd);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(check_numbers(v, &first, &last), ==, 20);
+    }
 }
 
 /* A segment that is there twice counts once, and once only is left. */
@@ -2004,15 +2625,22 @@ int main(int argc, char **argv)
 #define TEST(path, fn) g_test_add_func("/log-writer/" path, fn)
     TEST("crc", test_crc);
     TEST("format", test_format);
+    TEST("uuid", test_uuid);
+    TEST("names-its-file", test_names_its_file);
     TEST("format/empty-file", test_empty_file_is_formatted);
     TEST("append", test_append);
     TEST("append/largest-chunk", test_largest_chunk);
+    TEST("begin-and-finish", test_begin_and_finish);
+    TEST("allocation-in-steps", test_allocation_in_steps);
+    TEST("passed", test_passed);
+    TEST("passed/by-another-user", test_passed_by_another_user);
     TEST("wrap", test_wrap);
     TEST("reopen", test_reopen);
     TEST("reopen/bare-segments", test_reopen_after_bare_segments);
     TEST("dict/life", test_dict_life);
     TEST("dict/many-short-boots", test_many_short_boots);
     TEST("dict/many-epochs", test_many_epochs);
+    TEST("dict/last-epoch", test_last_epoch);
     TEST("dict/full", test_dict_full);
     TEST("dict/goes-before-its-heir", test_dict_goes_before_its_heir);
     TEST("resize", test_resize);
@@ -2039,6 +2667,8 @@ int main(int argc, char **argv)
     TEST("bad/in-use", test_in_use);
     TEST("bad/sizes", test_bad_sizes);
     TEST("bad/no-space", test_no_space);
+    TEST("bad/short-write", test_short_write);
+    TEST("bad/size-limit", test_size_limit);
     TEST("bad/io-error", test_io_error);
     TEST("bad/io-error-at-segment", test_io_error_at_segment);
     TEST("bad/cut-short", test_cut_short);
@@ -2047,7 +2677,10 @@ int main(int argc, char **argv)
     TEST("bad/segment-twice", test_segment_twice);
     TEST("drop", test_drop);
     TEST("drop/introduction", test_drop_introduction);
+    TEST("names", test_names);
+    TEST("remains", test_remains);
     TEST("rate", test_rate);
+    TEST("rate/resize", test_rate_resize);
     TEST("access", test_access);
     TEST("bad/other-owner", test_other_owner);
     TEST("bad/begun-anew", test_begun_anew);

@@ -113,6 +113,59 @@ assert_all (Fixture *f, const char *expected)
   g_assert_false (ddebug_merger_is_holding (f->merger));
 }
 
+/* The next item that is due, which is of @type and @stream. */
+static void
+assert_next (Fixture *f, guint type, guint stream, DdebugItem *item)
+{
+  g_assert_true (ddebug_merger_next (f->merger, item));
+  g_assert_cmpint (item->type, ==, type);
+  g_assert_cmpuint (item->stream->id, ==, stream);
+  g_assert_true (item->epoch == f->epoch);
+}
+
+/* Records that make no sense are reported where they were, and what they were is counted behind them. */
+static void
+test_bad_span (Fixture *f, gconstpointer data)
+{
+  const struct ddebug_rec_hdr unknown = { .type_len = GUINT16_TO_LE (9 << DDEBUG_REC_TYPE_SHIFT | 8) };
+  const struct ddebug_rec_hdr bad = { .type_len = GUINT16_TO_LE (DDEBUG_REC_NONE << DDEBUG_REC_TYPE_SHIFT | 8) };
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+  DdebugItem item;
+
+  (void) data;
+  producer_printf (a, 10, "a10");
+  producer_record (a, &unknown, sizeof unknown);
+  producer_record (a, &bad, sizeof bad);
+  producer_printf (a, 15, "a15");
+  push (f, a, 1);
+  producer_printf (b, 5, "b5");
+  producer_printf (b, 20, "b20");
+  push (f, b, 1);
+  producer_printf (a, 30, "a30");
+  a->recursed = 2;
+  push (f, a, 2);
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 4, &item);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 0, &item);
+  g_assert_cmpuint (item.message.time, ==, 10);
+  assert_next (f, DDEBUG_ITEM_BAD_SPAN, 0, &item);
+  g_assert_nonnull (item.text);
+  g_assert_cmpstr (item.text, !=, "");
+  assert_next (f, DDEBUG_ITEM_UNKNOWN, 0, &item);
+  g_assert_cmpuint (item.count, ==, 1);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 4, &item);
+  g_assert_cmpuint (item.message.time, ==, 20);
+  assert_next (f, DDEBUG_ITEM_LOST, 0, &item);
+  g_assert_cmpuint (item.count, ==, 1);
+  g_assert_cmpint (item.reason, ==, DDEBUG_LOST_RECORDS);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 0, &item);
+  g_assert_cmpuint (item.message.time, ==, 30);
+  assert_next (f, DDEBUG_ITEM_DROPPED, 0, &item);
+  g_assert_false (ddebug_merger_next (f->merger, &item));
+  g_assert_false (ddebug_merger_is_holding (f->merger));
+}
+
 /* Older messages may be found one pass later, not two. */
 static void
 test_passes (Fixture *f, gconstpointer data)
@@ -724,6 +777,27 @@ test_memory (Fixture *f, gconstpointer data)
   g_assert_cmpuint (due, >, 0);
 }
 
+/* What has been given out is held no more: after any number of spans the next one waits as the first did. */
+static void
+test_held_is_what_waits (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+
+  (void) data;
+  ddebug_merger_set_held_max (f->merger, 8192);
+  for (guint i = 0; i < 200; i++)
+    {
+      g_autofree char *text = g_strdup_printf ("a%u", i);
+      g_autofree char *due = g_strdup_printf ("a%u ", i);
+
+      producer_printf (a, i, "%s", text);
+      push (f, a, i);
+      assert_due (f, "");
+      g_assert_true (ddebug_merger_is_holding (f->merger));
+      assert_all (f, due);
+    }
+}
+
 #define ADD(name, func) g_test_add ("/merge/" name, Fixture, NULL, set_up, func, tear_down)
 
 int
@@ -731,6 +805,7 @@ main (int argc, char **argv)
 {
   g_test_init (&argc, &argv, NULL);
   ADD ("what is found a pass later is put in order", test_passes);
+  ADD ("records that make no sense are reported in their place", test_bad_span);
   ADD ("within the window, later passes are put in order", test_window);
   ADD ("settled passes wait no longer", test_settled);
   ADD ("older than what was given out is late, by a nanosecond", test_late_border);
@@ -752,5 +827,6 @@ main (int argc, char **argv)
   ADD ("what is there twice is shown once", test_repeats);
   ADD ("received, lost and dropped are what was produced", test_account);
   ADD ("a pass without end does not fill the memory", test_memory);
+  ADD ("what was given out is not held", test_held_is_what_waits);
   return g_test_run ();
 }

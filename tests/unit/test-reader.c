@@ -663,6 +663,98 @@ test_damaged_live (Fixture *f, gconstpointer data)
       }
 }
 
+/* A chunk of this place of the segment, which says that it is number 99, in a payload. */
+static void
+forge (Canned *c, guint8 *payload, guint32 at)
+{
+  const guint64 number = GUINT64_TO_LE (99);
+  struct ddebug_log_chunk chunk = {
+    .magic = GUINT32_TO_LE (DDEBUG_LOG_CHUNK_MAGIC),
+    .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DATA),
+    .seg_seq = GUINT64_TO_LE (c->seq[DDEBUG_LOG_SEG_DATA]),
+    .off = GUINT32_TO_LE (c->off[DDEBUG_LOG_SEG_DATA] + sizeof chunk + at),
+    .len = GUINT32_TO_LE (sizeof number),
+    .pos = number,
+    .payload_crc = GUINT32_TO_LE (canned_crc (&number, sizeof number)),
+  };
+
+  chunk.crc = GUINT32_TO_LE (canned_crc (&chunk, offsetof (struct ddebug_log_chunk, crc)));
+  memcpy (payload + at, &chunk, sizeof chunk);
+  memcpy (payload + at + sizeof chunk, &number, sizeof number);
+}
+
+/*
+ * A damaged header, and behind it a payload that is whole and has a forged chunk in it: skipped as a whole,
+ * however large it is.
+ */
+static void
+test_forged_in_payload (Fixture *f, gconstpointer data)
+{
+  /* a copy of 8 KiB ends with the second; the last one ends with the segment */
+  enum { HEADER = sizeof (struct ddebug_log_chunk), COPY = 8192, LONG = 65536 };
+  static const guint lens[] = { 1000, COPY - HEADER, COPY - HEADER + 8, 16384 - HEADER, 40000, LONG };
+  static const guint forged[] = { 16, 600, 2 * COPY };
+
+  (void) data;
+  for (guint i = 0; i < G_N_ELEMENTS (lens); i++)
+    for (guint j = 0; j < G_N_ELEMENTS (forged); j++)
+      for (guint to_end = 0; to_end < 2; to_end++)
+        {
+          struct ddebug_log_chunk chunk = { .type = GUINT16_TO_LE (DDEBUG_LOG_CHUNK_DATA) };
+          g_autoptr (Canned) c = canned_new (4);
+          g_autofree guint8 *payload = g_malloc0 (lens[i]);
+          g_autoptr (GString) expected = g_string_new ("1 ");
+          guint32 room;
+
+          if (forged[j] + HEADER + 8 > lens[i])
+            continue;
+          canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+          add_data (c, 1, 1);
+          /* so that nothing but the segment's end follows it */
+          while (to_end && (room = c->seg_size - c->off[DDEBUG_LOG_SEG_DATA] - HEADER - lens[i]) > 0)
+            {
+              add_data (c, 1, ((room > 60000 ? 40000 : room) - HEADER) / 8);
+              g_string_append (expected, "1 ");
+            }
+          forge (c, payload, forged[j]);
+          canned_chunk (c, chunk, payload, lens[i]);
+          c->bytes[canned_last (c) + offsetof (struct ddebug_log_chunk, cpu)] ^= 1;
+          if (!to_end)
+            add_data (c, 2, 3);
+          g_string_append (expected, to_end ? "x 3 " : "x 2 3 ");
+          canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+          add_data (c, 3, 3);
+          g_test_message ("%u bytes, at %u, %u", lens[i], forged[j], to_end);
+          assert_file_reads (c, f->path, FALSE, expected->str);
+          assert_file_reads (c, f->path, TRUE, expected->str);
+        }
+}
+
+/* What the kernel says is said, with the file. */
+static void
+test_io_error (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  g_autoptr (GError) error = NULL;
+  g_autofree char *text = g_strconcat (f->path, ": cannot be read: Input/output error", NULL);
+  DdebugChunk chunk;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 3);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 3);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  bad_byte = canned_last (c);
+  g_assert_cmpint (ddebug_reader_next (reader, &chunk, &error), ==, DDEBUG_READ_CHUNK);
+  g_assert_cmpint (ddebug_reader_next (reader, &chunk, &error), ==, DDEBUG_READ_ERROR);
+  bad_byte = -1;
+  g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO);
+  g_assert_cmpstr (error->message, ==, text);
+}
+
 /* A damaged length leads nowhere: not past whole chunks, nor out of the segment; live or not. */
 static void
 test_damaged_length (Fixture *f, gconstpointer data)
@@ -824,8 +916,8 @@ test_damaged_begin (Fixture *f, gconstpointer data)
       add_data (c, 1, 3);
       canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
       add_data (c, 2, 3);
-      /* from the end of the number to the end of the chunk's header */
-      memset (slot + 16, 0xee, sizeof (struct ddebug_log_seg) - 16 + sizeof (struct ddebug_log_chunk));
+      /* from the end of the tag to the end of the chunk's header */
+      memset (slot + 24, 0xee, sizeof (struct ddebug_log_seg) - 24 + sizeof (struct ddebug_log_chunk));
       assert_file_reads (c, f->path, FALSE, "x x 1 2 ");
       assert_file_reads (c, f->path, TRUE, "x x 1 2 ");
       /* what an earlier use of the slot has left is none of it */
@@ -1228,6 +1320,7 @@ test_writer (Fixture *f, gconstpointer data)
   g_autoptr (Canned) c = canned_new (4);
   g_autoptr (DdebugReader) reader = NULL;
   DdebugState state;
+  DdebugSync sync;
   int fd;
 
   (void) data;
@@ -1243,6 +1336,16 @@ test_writer (Fixture *f, gconstpointer data)
   put (f->path, DDEBUG_LOG_STATE_OFF, c->bytes + DDEBUG_LOG_STATE_OFF, sizeof (struct ddebug_log_state));
   g_assert_true (ddebug_reader_state (reader, &state));
   g_assert_cmpuint (state.settled_pass, ==, 77);
+  g_assert_false (ddebug_reader_sync (reader, &sync));
+  canned_sync (c, 77, 66, 5);
+  put (f->path, DDEBUG_LOG_SYNC_OFF, c->bytes + DDEBUG_LOG_SYNC_OFF, sizeof (struct ddebug_log_sync));
+  g_assert_true (ddebug_reader_sync (reader, &sync));
+  g_assert_cmpuint (sync.written, ==, 77);
+  g_assert_cmpuint (sync.synced, ==, 66);
+  g_assert_cmpuint (sync.failed, ==, 5);
+  /* a damaged one says nothing */
+  put (f->path, DDEBUG_LOG_SYNC_OFF + 8, "x", 1);
+  g_assert_false (ddebug_reader_sync (reader, &sync));
 }
 
 /*
@@ -1383,6 +1486,8 @@ main (int argc, char **argv)
   ADD ("segments of other types are passed over", test_unknown_segment);
   ADD ("damage in a segment that is written costs what it hits", test_damaged_live);
   ADD ("a damaged length does not lead past whole chunks", test_damaged_length);
+  ADD ("a forged chunk in a payload whose header is damaged", test_forged_in_payload);
+  ADD ("an I/O error is told", test_io_error);
   ADD ("the likeness of a chunk in a payload is none", test_likeness);
   ADD ("damage of many chunks at once costs these", test_damaged_run);
   ADD ("a segment without header and first chunk is known by the next", test_damaged_begin);

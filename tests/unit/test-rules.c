@@ -128,6 +128,7 @@ refusal (const GError *error)
     case DDEBUG_LOG_ERROR_DAMAGED:
       return "damaged";
     case DDEBUG_LOG_ERROR_SPACE:
+    case DDEBUG_LOG_ERROR_LIMIT:
       return "space";
     default:
       return error->message;
@@ -889,6 +890,111 @@ likeness_in_doubt (Log *log)
   POKE (log, at, ddebug_log_chunk, payload_crc, 1);
 }
 
+/* ---- tags ---- */
+
+#define TAG 0x5eed7a6u
+
+/* As if all of it had been written by a writer that tags its segments. */
+static void
+tagged (Log *log)
+{
+  for (guint slot = 0; slot <= 2; slot++)
+    {
+      gsize seg = slot_at (log, slot);
+      struct ddebug_log_chunk chunk;
+
+      POKE (log, seg, ddebug_log_seg, tag, TAG);
+      RESEAL (log, seg, ddebug_log_seg);
+      for (gsize at = seg + sizeof (struct ddebug_log_seg);;
+           at += sizeof chunk + ((GUINT32_FROM_LE (chunk.len) + 7) & ~7u))
+        {
+          memcpy (&chunk, log->c->bytes + at, sizeof chunk);
+          if (GUINT32_FROM_LE (chunk.magic) != DDEBUG_LOG_CHUNK_MAGIC)
+            break;
+          POKE (log, at, ddebug_log_chunk, tag, TAG);
+          RESEAL (log, at, ddebug_log_chunk);
+        }
+    }
+  log->c->tag = TAG;
+}
+
+static void
+set_tag (Log *log, gsize at, guint32 tag)
+{
+  POKE (log, at, ddebug_log_chunk, tag, tag);
+  RESEAL (log, at, ddebug_log_chunk);
+}
+
+/* What test "the likeness of a chunk in a damaged payload" takes, but the guest does not know the tag. */
+static void
+tagged_likeness (Log *log)
+{
+  gsize at;
+
+  tagged (log);
+  at = put_likeness (log);
+  set_tag (log, at + sizeof (struct ddebug_log_chunk), 0);
+  POKE (log, at, ddebug_log_chunk, cpu, 98);
+  POKE (log, at, ddebug_log_chunk, payload_crc, 1);
+}
+
+/* A guest's bytes where the next chunk would be. */
+static void
+put_remains (Log *log, guint32 tag)
+{
+  struct ddebug_log_chunk chunk;
+  gsize from = log->at[3], at;
+
+  memcpy (&chunk, log->c->bytes + from, sizeof chunk);
+  canned_chunk (log->c, chunk, log->c->bytes + from + sizeof chunk, payload_len (log, 3));
+  at = canned_last (log->c);
+  POKE (log, at, ddebug_log_chunk, stream, 9);
+  set_tag (log, at, tag);
+}
+
+static void
+remains (Log *log)
+{
+  put_remains (log, 0);
+}
+
+static void
+tagged_remains (Log *log)
+{
+  tagged (log);
+  put_remains (log, 0);
+}
+
+static void
+tagged_remains_of_another (Log *log)
+{
+  tagged (log);
+  put_remains (log, TAG + 1);
+}
+
+static void
+tagged_headless (Log *log)
+{
+  tagged (log);
+  seg_crc (log);
+}
+
+/* Neither header nor first chunk: a later one tells, if it has the header's tag. */
+static void
+tagged_headless_later (Log *log)
+{
+  tagged_headless (log);
+  log->c->bytes[log->at[3] + 100] ^= 1;
+}
+
+static void
+tagged_headless_forged (Log *log)
+{
+  tagged_headless_later (log);
+  set_tag (log, log->at[4], 0);
+  set_tag (log, log->at[5], 0);
+}
+
 /* ---- state ---- */
 
 static void
@@ -985,6 +1091,14 @@ static const Case chunks[] = {
   { "a record of an unknown type", unknown_record, "0 1 2 3 5", "0 1 2 3 5 new@4" },
   { "the likeness of a chunk in a payload", likeness, ALL, ALL_NEW },
   { "the likeness of a chunk in a damaged payload", likeness_in_doubt, ALL " 3", ALL " 3 new@4" },
+  { "with a tag", tagged, ALL, ALL_NEW },
+  { "with a tag, the likeness of a chunk in a damaged payload", tagged_likeness, ALL, ALL_NEW },
+  { "a guest's bytes behind the last chunk", remains, ALL " 3", ALL " 3 new@4" },
+  { "with a tag, a guest's bytes behind the last chunk", tagged_remains, ALL, ALL_NEW },
+  { "with a tag, behind the last chunk one of another tag", tagged_remains_of_another, ALL, ALL_NEW },
+  { "with a tag, without its header", tagged_headless, ALL, ALL_NEW },
+  { "with a tag, without header and first chunk", tagged_headless_later, "0 1 2 4 5", "0 1 2 4 5 new@4" },
+  { "without header and first chunk, what is behind is a guest's", tagged_headless_forged, "0 1 2", "0 1 2 new@3" },
 };
 
 static const Case states[] = {
@@ -1280,9 +1394,9 @@ test_doubts (void)
   guint32 off = at - seg, len = GUINT32_FROM_LE (*(guint32 *) (log->c->bytes + at + 20));
   guint32 doubts = len;
 
-  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, off, &doubts), ==, off + 128 + len);
+  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, 0, off, &doubts), ==, off + 128 + len);
   g_assert_cmpuint (doubts, ==, 0);
-  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, off, &doubts), ==, off + 128);
+  g_assert_cmpuint (ddebug_log_skip_damage (log->c->bytes + seg, log->c->seg_size, 3, 0, off, &doubts), ==, off + 128);
 }
 
 static void

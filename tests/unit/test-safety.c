@@ -402,7 +402,7 @@ check_path (Fixture *f, const char *name)
   check_shown ("--size=2M", missing, 4, ": ");
   g_assert_cmpint (unlink (path), ==, 0);
   g_assert_cmpint (symlink ("\x1b[2J", path), ==, 0);
-  check_shown ("--trace", path, 4, "is a symbolic link");
+  check_shown ("--trace", path, 4, "no such file");
   g_assert_cmpint (unlink (path), ==, 0);
   g_assert_cmpint (unlink (cursor), ==, 0);
 }

@@ -10,6 +10,7 @@
 
 #include "canned.h"
 #include "ddebug-boots.h"
+#include "ddebug-filter.h"
 #include "ddebug-log-writer.h"
 #include "ddebug-time.h"
 #include "run-tool.h"
@@ -487,7 +488,7 @@ assert_time (const char *text, GTimeZone *zone, gint64 expected)
   gint64 us;
 
   g_test_message ("%s", text);
-  g_assert_true (ddebug_time_parse (text, NOW, zone, &us));
+  g_assert_true (ddebug_time_parse (text, NOW, zone, FALSE, &us));
   g_assert_cmpint (us, ==, expected);
 }
 
@@ -538,7 +539,7 @@ test_times (void)
       g_autofree char *printable = g_strescape (bad[i], NULL);
 
       g_test_message ("%s", printable);
-      g_assert_false (ddebug_time_parse (bad[i], NOW, utc, &us));
+      g_assert_false (ddebug_time_parse (bad[i], NOW, utc, FALSE, &us));
     }
   /* the days and times of another zone, also where its day is another */
   g_assert_nonnull (berlin);
@@ -549,8 +550,77 @@ test_times (void)
   assert_time ("2026-07-01", berlin, 1782856800 * US);
   assert_time ("Tue 2026-11-24 10:00 CET", berlin, TODAY + 32400 * US);
   assert_time ("2026-07-01 00:00 CEST", berlin, 1782856800 * US);
-  g_assert_false (ddebug_time_parse ("2026-07-01 00:00 CET", NOW, berlin, &us));
-  g_assert_false (ddebug_time_parse ("2026-11-24 10:00 EST", NOW, berlin, &us));
+  g_assert_false (ddebug_time_parse ("2026-07-01 00:00 CET", NOW, berlin, FALSE, &us));
+  g_assert_false (ddebug_time_parse ("2026-11-24 10:00 EST", NOW, berlin, FALSE, &us));
+}
+
+/* Where the clocks are put back and forward. */
+static void
+test_clock_changes (void)
+{
+  static const struct
+  {
+    const char *text;
+    gint64 first, last;     /* s; 0: refused */
+  } cases[] = {
+    /* 02:00 to 03:00 twice, at 00:00Z and at 01:00Z */
+    { "2026-10-25 01:59:59", 1792886399, 1792886399 }, { "2026-10-25 02:00", 1792886400, 1792890000 },
+    { "2026-10-25 02:30", 1792888200, 1792891800 }, { "2026-10-25 02:30 CEST", 1792888200, 1792888200 },
+    { "2026-10-25 02:30 CET", 1792891800, 1792891800 }, { "2026-10-25 02:59:59", 1792889999, 1792893599 },
+    { "2026-10-25 03:00", 1792893600, 1792893600 }, { "2026-10-25 03:00 CEST", 0, 0 },
+    { "2026-10-25 02:30 Europe/Berlin", 1792888200, 1792891800 }, { "2026-10-25 02:30 +02:00", 1792888200, 1792888200 },
+    { "2026-10-25 00:30 UTC", 1792888200, 1792888200 }, { "Sun 2026-10-25 02:30 CET", 1792891800, 1792891800 },
+    { "2026-10-25", 1792879200, 1792879200 }, { "2026-10-26", 1792969200, 1792969200 },
+    /* from 02:00 to 03:00 at 01:00Z */
+    { "2026-03-29 01:59:59", 1774745999, 1774745999 }, { "2026-03-29 02:00", 1774746000, 1774746000 },
+    { "2026-03-29 02:30", 1774746000, 1774746000 }, { "2026-03-29 02:59:59", 1774746000, 1774746000 },
+    { "2026-03-29 03:00", 1774746000, 1774746000 }, { "2026-03-29 03:30", 1774747800, 1774747800 },
+    { "2026-03-29 02:30 CET", 0, 0 }, { "2026-03-29 02:30 CEST", 0, 0 },
+    /* half an hour; midnight skipped, and twice; a day that is skipped, by an offset across the date line */
+    { "2026-04-05 01:45 Australia/Lord_Howe", 1775313900, 1775315700 },
+    { "2017-10-15 America/Sao_Paulo", 1508036400, 1508036400 }, { "2018-02-17 23:30 America/Sao_Paulo", 1518917400, 1518921000 },
+  };
+  g_autoptr (GTimeZone) berlin = g_time_zone_new_identifier ("Europe/Berlin");
+  gint64 us;
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    for (gboolean last = FALSE; last <= TRUE; last++)
+      {
+        gint64 expected = last ? cases[i].last : cases[i].first;
+
+        g_test_message ("%s %d", cases[i].text, last);
+        g_assert_cmpint (ddebug_time_parse (cases[i].text, NOW, berlin, last, &us), ==, expected != 0);
+        if (expected)
+          g_assert_cmpint (us, ==, expected * US);
+      }
+}
+
+/* The end of time, in 64 bits of ns. */
+static void
+test_end_of_time (void)
+{
+  static const struct
+  {
+    const char *text;
+    guint64 until;
+  } cases[] = {
+    { "@0", 999 }, { "@18446744073.709550", G_GUINT64_CONSTANT (18446744073709550999) },
+    { "@18446744073.709551", G_MAXUINT64 }, { "@18446744073.709552", G_MAXUINT64 }, { "@18446744074", G_MAXUINT64 },
+    { "1969-12-31 23:59:59Z", 0 },
+  };
+
+  for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
+    {
+      g_autoptr (DdebugFilter) filter = ddebug_filter_new ();
+
+      g_test_message ("%s", cases[i].text);
+      g_assert_true (ddebug_filter_set_until (filter, cases[i].text, NOW, NULL));
+      g_assert_cmpuint (ddebug_filter_until (filter), ==, cases[i].until);
+      /* what is written at the very end is shown up to the end only */
+      g_assert_cmpint (ddebug_filter_overlaps (filter, G_MAXUINT64, G_MAXUINT64), ==, cases[i].until == G_MAXUINT64);
+      g_assert_true (ddebug_filter_set_since (filter, cases[i].text, NOW, NULL));
+      g_assert_true (ddebug_filter_is_possible (filter));
+    }
 }
 
 /* Whatever comes is refused or a time. */
@@ -570,7 +640,7 @@ test_random_times (void)
 
       for (int n = g_rand_int_range (rand, 0, 8); n; n--)
         g_string_append (text, words[g_rand_int_range (rand, 0, G_N_ELEMENTS (words))]);
-      if (ddebug_time_parse (text->str, NOW, utc, &us))
+      if (ddebug_time_parse (text->str, NOW, utc, FALSE, &us))
         g_assert_cmpint (us, <, G_MAXINT64 / 2);
     }
 }
@@ -956,6 +1026,8 @@ main (int argc, char **argv)
   ADD ("--follow and boots that come", test_follow_boots);
   g_test_add_func ("/select/times", test_times);
   g_test_add_func ("/select/times: anything", test_random_times);
+  g_test_add_func ("/select/times that come twice or never", test_clock_changes);
+  g_test_add_func ("/select/the end of time", test_end_of_time);
   ADD ("--since and --until", test_since_until);
   ADD ("gaps and times", test_gaps_and_times);
   ADD ("--list-boots of a time", test_list_boots_of_a_time);

@@ -8,6 +8,8 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -602,7 +604,7 @@ test_time_is_not_known (Fixture *f, gconstpointer data)
   result_clear (&r);
 }
 
-#define NOTICE "-- QEMU died; the following was still in the guest's rings and has no checksum --\n"
+#define NOTICE "-- the following was still in the guest's rings, not copied by QEMU, and has no checksum --\n"
 
 /* Once, before the first that is shown, whatever is left out. */
 static void
@@ -761,6 +763,52 @@ test_format (Fixture *f, gconstpointer data)
   g_assert_cmpint (access (f->folder.path, F_OK), ==, -1);
 }
 
+/* Whether the kernel keeps the pages of the mapping at @base in memory. */
+static gboolean
+is_locked (const void *base)
+{
+  g_autofree char *maps = NULL, *begin = g_strdup_printf ("\n%" G_GINTPTR_MODIFIER "x-", (guintptr) base);
+  const char *flags;
+
+  g_assert_true (g_file_get_contents ("/proc/self/smaps", &maps, NULL, NULL));
+  flags = strstr (maps, begin);
+  g_assert_nonnull (flags);
+  flags = strstr (flags, "\nVmFlags:");
+  g_assert_nonnull (flags);
+  return g_strstr_len (flags, strcspn (flags + 1, "\n") + 1, " lo") != NULL;
+}
+
+static void
+assert_map_is_locked (Fixture *f)
+{
+  /* what this process may do, by its limit or by a capability */
+  void *probe = mmap (NULL, SHM_SIZE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  gboolean may = mlock2 (probe, SHM_SIZE, MLOCK_ONFAULT) == 0;
+  g_autoptr (GError) error = NULL;
+  DdebugShm *shm;
+
+  munmap (probe, SHM_SIZE);
+  shm = ddebug_log_map_shm (f->log, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (is_locked (shm->base), ==, may);
+  ddebug_shm_unref (shm);
+}
+
+/* As far as the limit allows; beyond it the rings are mapped all the same. */
+static void
+test_map_is_locked (Fixture *f, gconstpointer data)
+{
+  struct rlimit limit, none;
+
+  (void) data;
+  g_assert_cmpint (getrlimit (RLIMIT_MEMLOCK, &limit), ==, 0);
+  assert_map_is_locked (f);
+  none = (struct rlimit){ .rlim_cur = 0, .rlim_max = limit.rlim_max };
+  g_assert_cmpint (setrlimit (RLIMIT_MEMLOCK, &none), ==, 0);
+  assert_map_is_locked (f);
+  g_assert_cmpint (setrlimit (RLIMIT_MEMLOCK, &limit), ==, 0);
+}
+
 static void
 test_map (Fixture *f, gconstpointer data)
 {
@@ -774,6 +822,9 @@ test_map (Fixture *f, gconstpointer data)
   store (f, word, sizeof word, 5000);
   store (f, word, sizeof word, SHM_SIZE - sizeof word);
   shm = ddebug_log_map_shm (f->log, &error);
+  g_assert_no_error (error);
+  g_assert_cmpstr ((char *) shm->base + 5000, ==, word);
+  g_assert_true (ddebug_log_wipe_shm (f->log, &error));
   g_assert_no_error (error);
   for (guint i = 0; i < SHM_SIZE; i++)
     g_assert_cmpint (shm->base[i], ==, 0);
@@ -980,6 +1031,7 @@ main (int argc, char **argv)
   TEST ("clear", test_clear);
   TEST ("format", test_format);
   TEST ("map", test_map);
+  TEST ("mapped-and-locked", test_map_is_locked);
   TEST ("broken-rules", test_broken_rules);
   TEST ("rings-everywhere", test_rings_everywhere);
   TEST ("random-words", test_random_words);

@@ -14,6 +14,8 @@ from .case import DdebugTest
 
 DIE = "/sys/kernel/debug/ddebug_die/run"
 LOAD = re.compile(rb"ddebug_die: c(\d+) n(\d+) of a load")
+DEVICE_SHUTDOWN = b"ddebug_die: a device is shut down"
+CORE_SHUTDOWN = b"ddebug_die: the core is shut down"
 
 
 class DeathTest(DdebugTest):
@@ -36,7 +38,8 @@ class DeathTest(DdebugTest):
         """A guest of two CPUs with its memory in a file; not started yet."""
         if os.path.exists(self.ram):
             os.unlink(self.ram)
-        return self.new_guest(smp=2, memory=memory, modules=("virtio_ddebug", "ddebug_die"), args=[
+        options.setdefault("modules", ("virtio_ddebug", "ddebug_die"))
+        return self.new_guest(smp=2, memory=memory, args=[
             "-object", f"memory-backend-file,id=ram,size={memory}M,mem-path={self.ram},share=on",
             "-machine", "memory-backend=ram",
             "-device", "pcie-root-port,id=port1,chassis=1", *args], **options)

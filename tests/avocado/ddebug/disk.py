@@ -64,12 +64,23 @@ class FailingDisk:
             file.write(word)
         os.rename(self.scratch("control.new"), self.scratch("control"))
 
-    def failing_disk(self):
+    def lose_power(self, seed):
+        """Of what was not synced, what the seed says is in self.durable; the disk is gone."""
+        self.fault(f"off {seed}")
+        try:
+            os.stat(self.scratch("disk/anything"))
+        except OSError:
+            pass
+
+    def failing_disk(self, cache=False):
+        """@cache: self.durable has what was synced."""
         if not os.access("/dev/fuse", os.R_OK | os.W_OK):
             self.cancel("no FUSE: /dev/fuse is not there")
         behind, top = self.folder("behind"), self.folder("disk")
+        self.durable = self.folder("durable") if cache else None
         self.fault("ok")
-        self.faultfs = subprocess.Popen([FAULTFS, behind, self.scratch("control"), top],
+        self.faultfs = subprocess.Popen([FAULTFS, behind, self.scratch("control"), top,
+                                         *([self.durable] if cache else [])],
                                         stdin=subprocess.DEVNULL, preexec_fn=child_dies_with_us)
         deadline = time.monotonic() + PATIENCE
         while not os.path.ismount(top):

@@ -187,12 +187,13 @@ class Guest:
     log        the device's file; None: no virtio-ddebug device
     props      further properties of the device: "size=1M,…"
     accel      default: that of the variant
+    fds        file descriptors that QEMU inherits, with their numbers
     load_plugin  whether QEMU is given the plugin (if it needs one); default: if there is a log
     life       seconds after which QEMU is killed, come what may
     """
 
     def __init__(self, directory, name="guest", log="default", props="", smp=2,
-                 memory=1024, accel=None, append="", args=(),
+                 memory=1024, accel=None, append="", args=(), fds=(),
                  life=300, load_plugin=None, modules=("virtio_ddebug",)):
         self.directory = os.path.join(directory, name)
         os.makedirs(self.directory, exist_ok=True)
@@ -205,6 +206,7 @@ class Guest:
         self.accel = accel
         self.append = append
         self.args = list(args)
+        self.fds = fds
         self.life = life
         self.load_plugin = log is not None if load_plugin is None else load_plugin
         self.modules = modules
@@ -264,7 +266,7 @@ class Guest:
         """Start QEMU; do not wait for the guest."""
         self._sockets = socket.socketpair()
         self._qmp_pair = socket.socketpair()
-        inherited = [self._sockets[1].fileno(), self._qmp_pair[1].fileno()]
+        inherited = [self._sockets[1].fileno(), self._qmp_pair[1].fileno(), *self.fds]
         with open(self.path("qemu.log"), "wb") as out:
             command = self.command_line()
             out.write((" ".join(command) + "\n").encode())
@@ -545,7 +547,7 @@ class Guest:
     def dropped(self):
         """The number of messages that the driver has dropped."""
         return sum(value for name, value in self.stats().items()
-                   if name.endswith(("_recursed", "_torn")) or name in ("own", "nostream"))
+                   if name.endswith(("_recursed", "_torn")) or name == "nostream")
 
     def start_load(self, request):
         """Start a load of ddebug_test; see ddebug_test.c."""

@@ -13,7 +13,8 @@ import contextlib
 
 from .case import DdebugTest
 from .guest import Log
-from .qtest import FEATURES, F_SHM, REQ_CLOCK, REQ_HDR, S_INVAL, S_OK, Driver, Evidence, Machine, Stream
+from .qtest import (FEATURES, F_SHM, REQ_CLOCK, REQ_HDR, S_INVAL, S_OK, STATUS_USED, Driver, Evidence,
+                    Machine, Stream)
 
 ALL_ONES = (1 << 64) - 1
 SEED = 20261125
@@ -73,7 +74,7 @@ class Hostile(DdebugTest):
         self.says(stream)
         self.assertEqual(driver.retire(0, 1), S_INVAL)
         self.assertEqual(driver.retire(0), S_OK)
-        self.assertEqual(driver.ring.returned(), [(stream.descriptor, 64)])
+        self.assertEqual(driver.ring.returned(), [(stream.descriptor, STATUS_USED)])
         self.assertEqual(stream.consumed(), stream.position)
         # after what was copied before
         self.assertEqual(driver.dictionary(), S_OK)

@@ -16,7 +16,7 @@ SHM_OFF = 65536
 VERSION = 1
 INCOMPAT_SHM = 1
 SEG_HDR = struct.Struct("<IIQII36sI")
-CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQ4sI")
+CHUNK_HDR = struct.Struct("<IHHQIIQQQIIIIIBBHQQQQQQII")
 STATE = struct.Struct("<IIQQQQQ12sI")
 ATTACH = struct.Struct("<II16sQQQ64s32s16s")
 EVENT = struct.Struct("<IIQQQ")
@@ -41,7 +41,7 @@ KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
 EVENTS = {1: "open", 2: "attach", 3: "reset", 4: "stop", 5: "cont", 6: "close",
           7: "size", 8: "clear", 9: "io-lost", 10: "notice", 11: "full-lost", 12: "rate-lost",
-          13: "machine-reset", 14: "shutdown", 15: "recovered"}
+          13: "machine-reset", 14: "shutdown", 15: "recovered", 16: "sync-lost"}
 
 
 class BadLog(Exception):
@@ -346,29 +346,30 @@ class LogFile:
             raw = self.data[at:at + SEG_HDR.size]
             if len(raw) < SEG_HDR.size:
                 continue
-            magic, kind, seq, epoch, _, _, crc = SEG_HDR.unpack(raw)
+            magic, kind, seq, epoch, tag, _, crc = SEG_HDR.unpack(raw)
             if magic == SEG_MAGIC and crc == crc32c(raw[:-4]):
                 if seq:
-                    found.setdefault((seq, kind), (at, epoch))
+                    found.setdefault((seq, kind), (at, epoch, tag))
             elif self.salvage and any(raw):
-                headless += self._headless(at, magic, seq, crc)
+                headless += self._headless(at, magic, seq, tag, crc)
         for key, place in headless:
             found.setdefault(key, place)
-        for (seq, kind), (at, epoch) in found.items():
+        for (seq, kind), (_, epoch, _) in found.items():
             self.newest_epoch = max(self.newest_epoch, epoch)
             if kind == SEG_DATA:
                 self.segments[seq] = epoch
-        return [(seq, kind, found[seq, kind][0]) for seq, kind in sorted(found)]
+        return [(seq, kind, found[seq, kind][2], found[seq, kind][0]) for seq, kind in sorted(found)]
 
-    def _headless(self, base, magic, seq, crc):
-        """A segment whose header is damaged, by its first chunk, or a later one of its number."""
+    def _headless(self, base, magic, seq, tag, crc):
+        """A segment whose header is damaged, by its first chunk, or a later one of its number and tag."""
         for at in self._places(base, SEG_HDR.size, min(self.seg_size, HEADLESS)):
             fields = self._any_header(base + at)
             if not fields or fields[4] != at or not fields[3]:
                 continue
-            if fields[3] == seq or at == SEG_HDR.size and magic == SEG_MAGIC and crc:
+            first = at == SEG_HDR.size
+            if fields[3] == seq and (first or fields[23] == tag) or first and magic == SEG_MAGIC and crc:
                 kind = SEG_DICT if fields[1] in (CHUNK_ATTACH, CHUNK_DICT) else SEG_DATA
-                return [((fields[3], kind), (base, fields[9]))]
+                return [((fields[3], kind), (base, fields[9], fields[23]))]
         return []
 
     def _places(self, base, at, end):
@@ -386,19 +387,19 @@ class LogFile:
         fields = CHUNK_HDR.unpack(raw)
         return fields if fields[0] == CHUNK_MAGIC and fields[-1] == crc32c(raw[:-4]) else None
 
-    def _header(self, seg_seq, base, at):
+    def _header(self, seg_seq, tag, base, at):
         if at + CHUNK_HDR.size > self.seg_size:
             return None
         fields = self._any_header(base + at)
-        if not fields or fields[3] != seg_seq or fields[4] != at or \
+        if not fields or fields[3] != seg_seq or fields[4] != at or tag and fields[23] != tag or \
            at + CHUNK_HDR.size + (fields[5] + 7) // 8 * 8 > self.seg_size:
             return None
         return fields
 
-    def _behind_damage(self, seg_seq, base, at):
+    def _behind_damage(self, seg_seq, tag, base, at):
         """Where to continue behind a place without a chunk; None if nothing is there."""
         following = next((place for place in self._places(base, at + 8, self.seg_size)
-                          if self._header(seg_seq, base, place)), None)
+                          if self._header(seg_seq, tag, base, place)), None)
         if following is None:
             return None
         raw = self.data[base + at:base + at + CHUNK_HDR.size]
@@ -410,12 +411,12 @@ class LogFile:
             return end
         return following
 
-    def _chunks(self, seg_seq, base):
+    def _chunks(self, seg_seq, tag, base):
         at = SEG_HDR.size
         while at + CHUNK_HDR.size <= self.seg_size:
-            fields = self._header(seg_seq, base, at)
+            fields = self._header(seg_seq, tag, base, at)
             if not fields:
-                at = self._behind_damage(seg_seq, base, at) if self.salvage else None
+                at = self._behind_damage(seg_seq, tag, base, at) if self.salvage else None
                 if at is None:
                     return
                 self.damaged += 1
@@ -431,16 +432,16 @@ class LogFile:
 
     def _read(self):
         segments = self._segments()
-        for seq, kind, base in segments:
+        for seq, kind, tag, base in segments:
             if kind == SEG_DICT:
-                for chunk in self._chunks(seq, base):
+                for chunk in self._chunks(seq, tag, base):
                     if chunk.type == CHUNK_ATTACH:
                         self._attach(chunk)
                     elif chunk.type == CHUNK_DICT:
                         self._dict(chunk)
-        for seq, kind, base in segments:
+        for seq, kind, tag, base in segments:
             if kind == SEG_DATA and seq >= self.first_seg:
-                for chunk in self._chunks(seq, base):
+                for chunk in self._chunks(seq, tag, base):
                     if chunk.type == CHUNK_DATA:
                         if not self.newest or self.newest.seq < chunk.seq:
                             self.newest = chunk

@@ -16,8 +16,8 @@ from .logfile import ATTACH, CALLSITE, REC_PAD, REC_TEXT, SUBBUF, VERSION, LogFi
 VENDOR, DEVICE = 0x1af4, 0x107c
 
 VQ_CONTROL, VQ_EVENT, VQ_RING = 0, 1, 2
-F_SHM, F_QUERY, F_CLOCK, F_COPY, F_LOG_SIZE, F_NOTICE, F_KMSG = range(7)
-F_INDIRECT_DESC, F_VERSION_1, F_RING_RESET = 28, 32, 40
+F_SHM, F_QUERY, F_CLOCK, F_COPY, F_LOG_SIZE, F_NOTICE, F_KMSG, F_LOG_ID = range(8)
+F_INDIRECT_DESC, F_EVENT_IDX, F_VERSION_1, F_RING_RESET = 28, 29, 32, 40
 FEATURES = 1 << F_VERSION_1 | 1 << F_INDIRECT_DESC | 1 << F_RING_RESET | 1 << F_NOTICE
 
 CONFIG = struct.Struct("<IHHIIQQ")
@@ -58,6 +58,9 @@ HEAP = 16 << 20
 BARS = 0xe0000000
 NOWHERE = 1 << 40
 ROM = 0xffff0000
+
+# of the status, when an element is returned: consumed and want_kick
+STATUS_USED = 12
 
 FILL = 0xa5
 PATIENCE = 60
@@ -274,6 +277,10 @@ class Queue:
     def kick(self):
         self.machine.put(self.doorbell, self.index, "w")
 
+    def avail_event(self):
+        """Where the device says which element it will take next, with VIRTIO_F_EVENT_IDX."""
+        return self.used + 4 + 8 * self.size
+
     def add(self, readable, writable, kick=True):
         """Add an element of pieces (address, length) by an indirect table: its descriptor."""
         head = self.offered % self.size
@@ -337,7 +344,7 @@ class Driver:
         if not self.status() & FEATURES_OK:
             raise GuestError(f"the device refuses the features {self.features:#x}")
         (self.version, self.ring_queues, _, self.max_streams, self.max_request, self.log_size,
-         _) = self.device_config()
+         self.log_id) = self.device_config()
         self.queues = [Queue(self, index, (sizes or {}).get(index))
                        for index in range(VQ_RING + self.ring_queues)]
         self.control, self.event, self.ring = self.queues[:VQ_RING + 1]

@@ -16,6 +16,8 @@
  *   hang-telling   the same, after a second of silence, and the last messages come with
  *                  interrupts off: the device is asleep, and cannot be notified of them
  *   oops           a task is killed, the kernel continues
+ *   tell-shutdown  from now on a message is made when this module's device is shut down,
+ *                  and another one after all devices, by the core
  *
  * Each CPU's thread makes "ddebug_die: c<cpu> n<number> of a load" messages, numbered from
  * 0.  After each one its number + 1 and the time are stored in the witness: a page of
@@ -35,6 +37,7 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/panic.h>
+#include <linux/platform_device.h>
 #include <linux/preempt.h>
 #include <linux/random.h>
 #include <linux/rcupdate.h>
@@ -42,6 +45,7 @@
 #include <linux/sched/clock.h>
 #include <linux/smp.h>
 #include <linux/string.h>
+#include <linux/syscore_ops.h>
 #include <linux/timekeeping.h>
 #include <linux/uaccess.h>
 #ifdef CONFIG_X86
@@ -316,6 +320,63 @@ static int die_triple_fault(void)
 
 #endif
 
+/*
+ * Not a death: an orderly shutdown
+ */
+
+static bool tells_shutdown;
+
+static int die_tell_shutdown(void)
+{
+	WRITE_ONCE(tells_shutdown, true);
+	return 0;
+}
+
+static void die_device_shutdown(struct platform_device *dev)
+{
+	if (READ_ONCE(tells_shutdown))
+		pr_debug("a device is shut down\n");
+}
+
+static struct platform_driver die_driver = {
+	.driver.name = KBUILD_MODNAME,
+	.shutdown = die_device_shutdown,
+};
+
+static struct platform_device *die_device;
+
+static void die_core_shutdown(void)
+{
+	if (READ_ONCE(tells_shutdown))
+		pr_debug("the core is shut down\n");
+}
+
+static struct syscore_ops die_core = {
+	.shutdown = die_core_shutdown,
+};
+
+static int die_shutdown_init(void)
+{
+	int err = platform_driver_register(&die_driver);
+
+	if (err)
+		return err;
+	die_device = platform_device_register_simple(KBUILD_MODNAME, PLATFORM_DEVID_NONE, NULL, 0);
+	if (IS_ERR(die_device)) {
+		platform_driver_unregister(&die_driver);
+		return PTR_ERR(die_device);
+	}
+	register_syscore_ops(&die_core);
+	return 0;
+}
+
+static void die_shutdown_exit(void)
+{
+	unregister_syscore_ops(&die_core);
+	platform_device_unregister(die_device);
+	platform_driver_unregister(&die_driver);
+}
+
 static const struct {
 	const char *name;
 	int (*carry_out)(void);
@@ -329,6 +390,7 @@ static const struct {
 	{ "hang", die_hang },
 	{ "hang-telling", die_hang_telling },
 	{ "oops", die_oops },
+	{ "tell-shutdown", die_tell_shutdown },
 };
 
 static ssize_t die_write(struct file *file, const char __user *ubuf, size_t len, loff_t *off)
@@ -356,10 +418,17 @@ static const struct file_operations die_fops = {
 
 static int __init die_init(void)
 {
+	int err;
+
 	BUILD_BUG_ON(sizeof(*witness) > PAGE_SIZE);
 	witness = (void *)get_zeroed_page(GFP_KERNEL);
 	if (!witness)
 		return -ENOMEM;
+	err = die_shutdown_init();
+	if (err) {
+		free_page((unsigned long)witness);
+		return err;
+	}
 	witness->one = get_random_u64();
 	witness->two = ~witness->one;
 	witness->three = witness->one ^ WITNESS;
@@ -374,6 +443,7 @@ static void __exit die_exit(void)
 {
 	debugfs_remove(dir);
 	die_stop();
+	die_shutdown_exit();
 	free_page((unsigned long)witness);
 }
 

@@ -12,12 +12,18 @@
  *   others   by print_hex_dump() itself, which belongs to no callsite, by two
  *            callsites that share one call, and by one that prints with pr_info()
  *   kprobe   a message and a dump of one line from the handler of a kprobe
+ *   gone     leaves a callsite without a format: where it was, there is nothing
+ *   limited  ten messages, of which a rate limit lets one pass, and after that one
+ *            more; they are "ddebug_odd: limited N"
+ *   probe    registers a kprobe at __dynamic_pr_debug(), or unregisters it; the
+ *            parameter hits counts its hits
  *   formats  conversions with all flags, widths, precisions and sizes, of values of
  *            all kinds; starts with "formats begin" and ends with "formats end"
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/debugfs.h>
+#include <linux/delay.h>
 #include <linux/dynamic_debug.h>
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -27,8 +33,10 @@
 #include <linux/module.h>
 #include <linux/mutex.h>
 #include <linux/printk.h>
+#include <linux/ratelimit.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/vmalloc.h>
 
 #define REQUEST_MAX	16
 
@@ -114,6 +122,70 @@ static void odd_others(void)
 		       1, bytes, 16, false);
 	odd_shared();
 	odd_own_way();
+}
+
+/*
+ * gone, limited, probe
+ */
+
+static unsigned long odd_hits;
+module_param_named(hits, odd_hits, ulong, 0444);
+
+static int odd_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	odd_hits++;
+	return 0;
+}
+
+static struct kprobe odd_kp;
+static bool odd_probing;
+
+static int odd_watch(void)
+{
+	int err = 0;
+
+	if (odd_probing) {
+		unregister_kprobe(&odd_kp);
+	} else {
+		odd_kp = (struct kprobe) {
+			.symbol_name = "__dynamic_pr_debug",
+			.pre_handler = odd_hit,
+		};
+		err = register_kprobe(&odd_kp);
+	}
+	if (!err)
+		odd_probing = !odd_probing;
+	return err;
+}
+
+static void *odd_mapped;	/* what follows it in the address space is not */
+
+/* As pr_debug() does, but for the format. */
+static int odd_gone(void)
+{
+	DEFINE_DYNAMIC_DEBUG_METADATA(descriptor, "gone");
+
+	if (!odd_mapped)
+		odd_mapped = vmalloc(PAGE_SIZE);
+	if (!odd_mapped)
+		return -ENOMEM;
+	descriptor.format = odd_mapped + PAGE_SIZE;
+	if (DYNAMIC_DEBUG_BRANCH(descriptor))
+		__dynamic_pr_debug(&descriptor, pr_fmt("gone\n"));
+	return 0;
+}
+
+static void odd_limited(void)
+{
+	static DEFINE_RATELIMIT_STATE(limit, HZ / 10, 1);
+	int i;
+
+	for (i = 0; i < 11; i++) {
+		if (i == 10)
+			msleep(200);
+		if (__ratelimit(&limit))
+			pr_debug("limited %d\n", i);
+	}
 }
 
 /*
@@ -395,6 +467,12 @@ static int odd_request(const char *request)
 		odd_dumps();
 	else if (!strcmp(request, "others"))
 		odd_others();
+	else if (!strcmp(request, "gone"))
+		return odd_gone();
+	else if (!strcmp(request, "probe"))
+		return odd_watch();
+	else if (!strcmp(request, "limited"))
+		odd_limited();
 	else if (!strcmp(request, "formats"))
 		odd_formats();
 	else if (!strcmp(request, "kprobe"))
@@ -445,6 +523,9 @@ static int __init odd_init(void)
 static void __exit odd_exit(void)
 {
 	debugfs_remove(dir);
+	if (odd_probing)
+		unregister_kprobe(&odd_kp);
+	vfree(odd_mapped);
 }
 
 module_init(odd_init);
