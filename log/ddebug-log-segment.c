@@ -294,6 +294,21 @@ static uint32_t new_tag(void)
     return tag;
 }
 
+static int write_header(DdebugLog *log, uint64_t slot, const DdebugLogSlot *s)
+{
+    struct ddebug_log_seg seg = {
+        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
+        .type = GUINT32_TO_LE(s->type),
+        .seq = GUINT64_TO_LE(s->seq),
+        .epoch = GUINT32_TO_LE(s->epoch),
+        .tag = GUINT32_TO_LE(s->tag),
+    };
+
+    ddebug_log_seal(&seg, sizeof(seg));
+    return ddlog_write_at(log->fd, &seg, sizeof(seg),
+                          ddlog_slot_off(log, slot));
+}
+
 /*
  * If a write fails, nobody knows what reached the disk: the number is used up
  * and the slot is unused all the same.
@@ -305,12 +320,13 @@ static uint32_t new_tag(void)
 int ddlog_begin_segment(DdebugLog *log, uint32_t type)
 {
     DdebugLogCursor *cur = ddlog_cursor_of(log, type);
-    struct ddebug_log_seg seg = {
-        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
-        .type = GUINT32_TO_LE(type),
-        .epoch = GUINT32_TO_LE(log->epoch),
+    const DdebugLogSlot begun = {
+        .seq = log->next_seq,
+        .type = type,
+        .epoch = log->epoch,
+        .tag = new_tag(),
+        .last_epoch = log->epoch,
     };
-    const uint32_t tag = new_tag();
     uint64_t slot;
     int r;
 
@@ -322,27 +338,17 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
         ddlog_note_full_segment(log);
     }
     cur->open = false;
-    ddlog_charge(log, sizeof(seg));
-    seg.seq = GUINT64_TO_LE(log->next_seq);
-    seg.tag = GUINT32_TO_LE(tag);
-    ddebug_log_seal(&seg, sizeof(seg));
+    ddlog_charge(log, sizeof(struct ddebug_log_seg));
     log->slots[slot].seq = 0;
+    log->next_seq++;
     r = ddlog_zero(log, ddlog_slot_off(log, slot), log->seg_size);
     if (!r) {
-        r = ddlog_write_at(log->fd, &seg, sizeof(seg),
-                           ddlog_slot_off(log, slot));
+        r = write_header(log, slot, &begun);
     }
     if (r) {
-        log->next_seq++;
         return r;
     }
-    log->slots[slot] = (DdebugLogSlot) {
-        .seq = log->next_seq++,
-        .type = type,
-        .epoch = log->epoch,
-        .tag = tag,
-        .last_epoch = log->epoch,
-    };
+    log->slots[slot] = begun;
     *cur = (DdebugLogCursor) {
         .open = true,
         .slot = slot,
@@ -351,29 +357,16 @@ int ddlog_begin_segment(DdebugLog *log, uint32_t type)
     return 0;
 }
 
-static int rewrite_header(DdebugLog *log, const DdebugLogCursor *cur,
-                          uint32_t type)
+static int rewrite_header(DdebugLog *log, const DdebugLogCursor *cur)
 {
-    struct ddebug_log_seg seg = {
-        .magic = GUINT32_TO_LE(DDEBUG_LOG_SEG_MAGIC),
-        .type = GUINT32_TO_LE(type),
-    };
-
-    if (!cur->open) {
-        return 0;
-    }
-    seg.seq = GUINT64_TO_LE(log->slots[cur->slot].seq);
-    seg.epoch = GUINT32_TO_LE(log->slots[cur->slot].epoch);
-    ddebug_log_seal(&seg, sizeof(seg));
-    return ddlog_write_at(log->fd, &seg, sizeof(seg),
-                          ddlog_slot_off(log, cur->slot));
+    return cur->open ? write_header(log, cur->slot, &log->slots[cur->slot]) : 0;
 }
 
 int ddlog_rewrite_headers(DdebugLog *log)
 {
-    int r = rewrite_header(log, &log->data, DDEBUG_LOG_SEG_DATA);
+    int r = rewrite_header(log, &log->data);
 
-    return r ? r : rewrite_header(log, &log->dict, DDEBUG_LOG_SEG_DICT);
+    return r ? r : rewrite_header(log, &log->dict);
 }
 
 void ddebug_log_set_mode(DdebugLog *log, DdebugLogMode mode)

@@ -6,10 +6,10 @@
  * written, and one that syncs the file.  The lock protects a few words and is
  * never held over a system call that may wait for the disk, so the writer does
  * not wait for a sync.  The record of what is on disk is written by both, with
- * another lock, which the writer takes when it closes the log only.  The syncing thread uses a duplicate of the writer's
- * descriptor: Linux reports a failed writeback once for each open file
- * description, which both share, and the writer may close or replace its own at
- * any time.
+ * another lock, which the writer takes when it closes the log only.  The syncing
+ * thread uses a duplicate of the writer's descriptor: Linux reports a failed
+ * writeback once for each open file description, which both share, and the
+ * writer may close or replace its own at any time.
  */
 #include "ddebug-log-internal.h"
 

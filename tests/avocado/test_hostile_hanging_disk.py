@@ -10,7 +10,7 @@ from ddebug.disk import FailingDisk
 from ddebug.hostile import MIB, Hostile, hdr
 from ddebug.qtest import (DRIVER_OK, FEATURES, F_EVENT_IDX, F_LOG_SIZE, F_RING_RESET, F_SHM, PCI_MASTER,
                           PCI_MEMORY, REQ_DICT, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, S_INVAL, S_OK,
-                          VQ_CONTROL, VQ_RING, Driver, Evidence, Queue, Stream, callsite)
+                          VQ_CONTROL, VQ_RING, Evidence, Queue, Stream, callsite)
 
 
 class HangingDisk(FailingDisk, Hostile):
