@@ -197,7 +197,7 @@ def tap(name, *command):
 def made(folder, target):
     """A function that runs a target of a Makefile of tests, which prints TAP."""
     return lambda: tap(f"make -C tests/{folder} {target}",
-                       "make", "--no-print-directory", "-C", f"tests/{folder}", target,
+                       "make", "--no-print-directory", f"-j{os.cpu_count()}", "-C", f"tests/{folder}", target,
                        f"O={BUILD}/{folder}", f"UNIT={BUILD}/unit")
 
 
