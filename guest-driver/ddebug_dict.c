@@ -434,6 +434,30 @@ const char *ddebug_dict_packed_format(u32 id, size_t *len)
 	return (const char *)format;
 }
 
+/**
+ * ddebug_dict_has_function() - does a function have a callsite that has, or has had, 'r'?
+ * @name: its name
+ *
+ * Takes time in proportion to the callsites: not for each message.
+ *
+ * Context: Any.
+ */
+bool ddebug_dict_has_function(const char *name)
+{
+	const u32 last = READ_ONCE(ddebug_last_id);
+	const size_t len = strlen(name);
+	u32 id;
+
+	for (id = 1; id <= last; id++) {
+		const struct ddebug_entry *e = xa_load(&ddebug_entries_by_id, id);
+
+		if (e && le16_to_cpu(e->wire.function_len) == len &&
+		    !memcmp(e->wire.strings + le16_to_cpu(e->wire.module_len), name, len))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Learning what callsites print by
  */

@@ -6,10 +6,10 @@
  * As it is printed
  * ----------------
  * A printing task or interrupt hits the tracepoint "console", in its own context, before
- * the line is visible anywhere else, and whether or not a console will show it.  So the line becomes a
- * record of that context's stream like any message, in order with them, and what a
- * kernel prints just before it hangs is recorded as well.  A message that has both 'p'
- * and 'r' is recorded once: ddebug_kmsg_mute().
+ * the line is visible anywhere else, and whether or not a console will show it.  So the
+ * line becomes a record of that context's stream like any message, in order with them,
+ * and what a kernel prints just before it hangs is recorded as well.  A message that has
+ * both 'p' and 'r' is recorded once: ddebug_kmsg_mute().
  *
  * What was printed before is copied from the kernel's log when recording starts:
  * since boot, or, if the host's log is the one that has had the lines before
@@ -21,7 +21,8 @@
  * Callsites may limit their rate (pr_debug_ratelimited() and such).  What that suppresses is
  * counted in one line of the kernel's log, "FUNCTION: 12 callbacks suppressed", by a function
  * that prints little else.  Without that line recorded messages would seem to be complete.
- * So while callsites have 'r' a kprobe at that function recognises it.
+ * So while callsites have 'r' a kprobe at that function recognises it, if FUNCTION has one of
+ * them; all others, and the kernel's own limits, are no matter of the recorded messages.
  *
  * The tail
  * --------
@@ -48,6 +49,7 @@
 #include <linux/string.h>
 #include <linux/tracepoint.h>
 #include "ddebug_cpu.h"
+#include "ddebug_dict.h"
 #include "ddebug_kick.h"
 #include "ddebug_kmsg.h"
 #include "ddebug_ring.h"
@@ -183,14 +185,17 @@ static bool suppressed_watched;	/* the probe is registered */
 static int ddebug_suppressed_hit(struct kprobe *kp, struct pt_regs *regs)
 {
 	char text[DDEBUG_SUPPRESSED_MAX];
+	const char *function;
 	size_t len;
 
 	/* otherwise recorded when it is printed */
 	if (READ_ONCE(kmsg_on) ||
 	    strcmp((const char *)regs_get_kernel_argument(regs, 0), suppressed_format))
 		return 0;
-	len = scnprintf(text, sizeof(text), suppressed_format + strlen(KERN_WARNING),
-			(const char *)regs_get_kernel_argument(regs, 1),
+	function = (const char *)regs_get_kernel_argument(regs, 1);
+	if (!ddebug_dict_has_function(function))
+		return 0;
+	len = scnprintf(text, sizeof(text), suppressed_format + strlen(KERN_WARNING), function,
 			(int)regs_get_kernel_argument(regs, 2));
 	ddebug_emit_kmsg(0, text, len - 1);
 	return 0;

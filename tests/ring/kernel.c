@@ -429,9 +429,12 @@ u64 sim_load(const u64 *p)
 }
 #endif
 
+/* What is still late stays so for as long as a reader takes to find nothing and go to sleep. */
 void sim_idle(void)
 {
 #ifdef SIM_WEAK
+	if (sim_nr_late)
+		usleep(2000);
 	sim_drain();
 #endif
 }

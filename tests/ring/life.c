@@ -621,7 +621,7 @@ static void texts(void)
 	begin_attached();
 	sites[5].format = "";
 #define SAY(kind, obj, text, ...)	\
-	do { expect(text, 5, false); emit(&d, kind, obj, __VA_ARGS__); } while (0)
+	do { sim_now++; expect(text, 5, false); emit(&d, kind, obj, __VA_ARGS__); } while (0)
 	SAY(DDEBUG_KIND_PR, NULL, "a 1", "a %d\n", 1);
 	SAY(DDEBUG_KIND_PR, NULL, "a\n", "a\n\n");
 	SAY(DDEBUG_KIND_PR, NULL, "", "%s", "");
@@ -855,9 +855,25 @@ static void programs(void)
 	CHECK_IS(sim_allocated, 0);
 }
 
-/* Times: far ones in records of their own, those that step back raised and counted. */
+/* A message whose stamp is not the clock's. */
+static void say_stamped(u64 stamp)
+{
+	const u64 now = sim_now;
+
+	say_nothing();
+	sim_now = stamp;
+	expect("nothing", 1, false);
+	sim_now = now;
+}
+
+/*
+ * Times: far ones in records of their own; a stamp is above the CPU's last one, while the clock
+ * stands still and when it steps back, which is counted.
+ */
 static void times(void)
 {
+	u64 last;
+
 	begin_attached();
 	say();
 	sim_now += U32_MAX - 10;
@@ -868,17 +884,16 @@ static void times(void)
 	say_as(1, 1000);
 	say();
 	CHECK_IS(ring(0, 0)->hdr->clamped, 0);
-	sim_now -= 10;
-	say_nothing();			/* at the same time as the last one */
-	expect("nothing", 1, false);
+	last = sim_now;
+	sim_now = last - 10;		/* say_nothing() adds 10 */
+	say_stamped(last + 1);
 	CHECK_IS(ring(0, 0)->hdr->clamped, 0);
-	sim_now -= 1000;
-	say_nothing();
-	said[0][nr_said[0]] = said[0][nr_said[0] - 1];
-	said[0][nr_said[0]].time = ring(0, 0)->last;
-	nr_said[0]++;
+	sim_now = last - 1010;
+	say_stamped(last + 2);
 	CHECK_IS(ring(0, 0)->hdr->clamped, 1);
-	sim_now = ring(0, 0)->last;
+	sim_now = last + 10;
+	say();
+	CHECK_IS(ring(0, 0)->hdr->clamped, 1);
 	check_all_read();
 	end();
 }
