@@ -74,7 +74,7 @@ export ASAN_OPTIONS='detect_leaks=0'
 # Many messages of a CPU fall into one step.
 coarse=(--clock-step=4000000 --no-signals)
 
-echo '1..18'
+echo '1..19'
 lives 'rings: made, left, swapped, retired, freed, and short of memory' points
 lives 'rings: the same with ASan and UBSan' asan
 holds 'rings: writers at full speed, interrupted at any instruction' plain --bursts=$((bursts * 2))
