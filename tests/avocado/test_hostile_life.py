@@ -4,10 +4,10 @@ other drivers unharmed (ddebug/hostile.py)."""
 
 import random
 
-from ddebug.hostile import ALL_ONES, SEED, Hostile, hdr
-from ddebug.qtest import (COMMON, FILL, F_RING_RESET, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
+from ddebug.hostile import ALL_ONES, MIB, SEED, Hostile, hdr
+from ddebug.qtest import (BARS, COMMON, FILL, F_RING_RESET, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
                           REQ_CLOCK, REQ_DICT, REQ_RETIRE, RESP, RETIRE, ROM, S_INVAL, S_IOERR, S_NOSPC, S_OK,
-                          Driver, Queue, Stream, callsite)
+                          Backing, Driver, Queue, Stream, callsite)
 
 
 class Life(Hostile):
@@ -48,6 +48,49 @@ class Life(Hostile):
                 driver.ring.kick()
                 self.assertEqual(machine.peek(stream.status, 64), bytes([FILL]) * 64)
                 self.good(machine)
+        self.ends_clean(machine)
+
+    def test_memory_that_is_unplugged(self):
+        """A DIMM, or another device's BAR, with streams in it: they go on until they are retired, and
+        only then the memory is gone."""
+        dimm, bar, size = 1 << 32, BARS + 0x1000000, 16 * MIB
+        files = {name: self.scratch(name) for name in ("dimm", "bar")}
+        machine = self.machine("size=4M,ioeventfd=off", args=[
+            "-machine", "pc", "-m", f"{RAM >> 20},slots=1,maxmem=1G",
+            *[word for name, path in files.items() for word in (
+                "-object", f"memory-backend-file,id={name}-memory,size={size},mem-path={path},share=on")],
+            "-device", f"pc-dimm,id=dimm,memdev=dimm-memory,addr={dimm:#x}",
+            "-device", "ivshmem-plain,id=bar,memdev=bar-memory,addr=0x1e"])
+        machine.place_bar(0x1e, 2, bar)
+        driver = self.attached(machine)
+        streams = {}
+        for number, (name, address) in enumerate((("dimm", dimm), ("bar", bar))):
+            streams[name] = stream = Stream(driver, number, at=address)
+            stream.status = address + MIB
+            machine.good.add((driver.epoch, number))
+            self.says(stream.post())
+            stream.wait_consumed()
+        machine.unplug_memory("dimm")
+        machine.unplug("bar", 0x1e)
+        for name, stream in streams.items():
+            with self.case(name):
+                self.assertFalse(machine.is_plugged(name))
+                machine.command("object-del", id=f"{name}-memory")
+                self.assertNotEqual(machine.get(stream.hdr, "q"), stream.position)
+                self.assertTrue(machine.maps(files[name]))
+                # the driver reaches it no more, but the file does
+                stream.machine = Backing(files[name], stream.page)
+                text = b"good message, said when the %s was gone" % name.encode()
+                machine.texts += [text]
+                stream.say(text)
+                driver.ring.kick()
+                machine.flush()
+                stream.wait_consumed()
+                self.assertEqual(driver.retire(stream.fields["stream"]), S_OK)
+                self.assertEqual(stream.consumed(), stream.position)
+                self.until("it is gone", lambda: not machine.maps(files[name]))
+        self.assertFalse(driver.needs_reset())
+        self.good(machine)
         self.ends_clean(machine)
 
     def test_queues_that_are_reset(self):
