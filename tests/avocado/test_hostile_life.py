@@ -2,6 +2,7 @@
 """Proves that resets, queues and registers, in any order and with any value, leave QEMU and
 other drivers unharmed (ddebug/hostile.py)."""
 
+import os
 import random
 
 from ddebug.hostile import ALL_ONES, MIB, SEED, Hostile, hdr
@@ -92,6 +93,47 @@ class Life(Hostile):
         self.assertFalse(driver.needs_reset())
         self.good(machine)
         self.ends_clean(machine)
+
+    def test_pages_that_are_gone(self):
+        """The file behind memory is truncated: the streams in it are given up, others go on, and so does
+        the VM.  (A page with an error, or that cannot be read from the disk, is the same to the device.)"""
+        ram, cut = self.scratch("ram"), RAM - MIB
+        machine = self.machine("size=4M,ioeventfd=off", args=[
+            "-object", f"memory-backend-file,id=m,size={RAM},mem-path={ram},share=on",
+            "-machine", "memory-backend=m"])
+        driver = self.attached(machine)
+        streams = [Stream(driver, number, at=at) for number, at in (
+            (0, None), (1, cut + MIB // 2), (2, None), (3, cut - 2 * 4096))]
+        streams[2].ring = cut + MIB // 4
+        for number, stream in enumerate(streams):
+            stream.post()
+            if number == 3:
+                stream.say(b"of which nothing but zeros will follow")
+            else:
+                machine.good.add((driver.epoch, number))
+                self.says(stream, 3)
+            stream.wait_consumed()
+        whole, *cut_off = streams
+        # the thread sleeps
+        self.until("kicks are wanted", lambda: all(stream.wants_kick() for stream in streams))
+        os.truncate(ram, cut)
+        # nothing of the second one is there, of the third one the header, of the fourth one some more
+        position = streams[3].position
+        for stream in cut_off[1:]:
+            stream.words(reserve=8192, head=8192)
+        self.says(whole)
+        driver.ring.kick()
+        whole.wait_consumed()
+        self.until("all are given up", lambda: machine.counter("memory-errors") == 3)
+        self.until("it is said", lambda: "a page of stream 1 cannot be accessed" in machine.qemu_output())
+        for stream in cut_off:
+            self.assertEqual(driver.retire(stream.fields["stream"]), S_IOERR)
+        self.assertGreaterEqual(streams[3].consumed(), position)
+        self.assertFalse(driver.needs_reset())
+        self.says(whole)
+        whole.wait_consumed()
+        self.good(machine)
+        self.ends(machine)
 
     def test_queues_that_are_reset(self):
         """Streams and requests of a queue are forgotten with it, and can be posted again."""
