@@ -13,8 +13,8 @@
  *   streams, jobs     with d->lock                 with d->lock
  *
  * The thread holds d->lock for one copy of at most a sub-buffer, or for a walk
- * over the streams' words, which takes some system calls per stream.  How long the BQL side holds it, and the BQL, is
- * bounded by what it copies:
+ * over the streams' words, with two system calls per stream (probe()).  How long
+ * the BQL side holds it, and the BQL, is bounded by what it copies:
  *
  *   reset of the device, DRIVER_OK or      what is left in the rings; but
  *   bus mastering withdrawn, unplug,       DDEBUG_STAGING_MAX at most, together

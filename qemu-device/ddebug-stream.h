@@ -81,7 +81,8 @@ bool ddebug_stream_is_there(const void *from, size_t len, bool write);
 bool ddebug_stream_probe(DdebugStream *st);
 
 /**
- * ddebug_stream_copy: probe the stream, and copy the next span below position @limit
+ * ddebug_stream_copy: probe the stream, and copy the next span below position
+ * @limit
  * @buf: DDEBUG_STREAM_SPAN_MAX bytes
  * @data: set to describe the span, except epoch and pass
  *
