@@ -13,8 +13,8 @@
  *   streams, jobs     with d->lock                 with d->lock
  *
  * The thread holds d->lock for one copy of at most a sub-buffer, or for a walk
- * over the streams' words.  How long the BQL side holds it, and the BQL, is
- * bounded by what it copies:
+ * over the streams' words, with two system calls per stream (probe()).  How long
+ * the BQL side holds it, and the BQL, is bounded by what it copies:
  *
  *   reset of the device, DRIVER_OK or      what is left in the rings; but
  *   bus mastering withdrawn, unplug,       DDEBUG_STAGING_MAX at most, together
@@ -250,17 +250,37 @@ static void mark_status_dirty(DdebugStream *st)
 
 static void complain(DdebugDrain *d, const DdebugStream *st)
 {
-    trace_virtio_ddebug_drain_broken(d, st->id, st->broken_rule,
-                                     st->broken_value);
+    g_autofree char *what = NULL;
+
+    if (st->gone) {
+        d->counters.memory_errors++;
+        trace_virtio_ddebug_drain_gone(d, st->id, st->consumed);
+        what = g_strdup_printf("a page of stream %u cannot be accessed: its "
+                               "file was truncated or cannot be read, or the "
+                               "memory has an error; what was not read yet is "
+                               "lost (read up to %" PRIu64 ")", st->id,
+                               st->consumed);
+    } else {
+        trace_virtio_ddebug_drain_broken(d, st->id, st->broken_rule,
+                                         st->broken_value);
+        what = g_strdup_printf("the guest broke the rules for stream %u: %s (%"
+                               PRIu64 ", read up to %" PRIu64 ")", st->id,
+                               st->broken_rule, st->broken_value, st->consumed);
+    }
     if (d->complaints < DDEBUG_COMPLAINTS_MAX && !d->complaint) {
         d->complaints++;
         d->complaint = g_strdup_printf(
-            "virtio-ddebug: the guest broke the rules for stream %u: %s (%"
-            PRIu64 ", read up to %" PRIu64 "); the stream is no longer read "
-            "until the driver posts it again%s", st->id, st->broken_rule,
-            st->broken_value, st->consumed,
-            d->complaints == DDEBUG_COMPLAINTS_MAX ?
-            "; further violations are not reported" : "");
+            "virtio-ddebug: %s; the stream is no longer read until the driver "
+            "posts it again%s", what, d->complaints == DDEBUG_COMPLAINTS_MAX ?
+            "; further streams are not reported" : "");
+    }
+}
+
+/* Before @st is touched after some time. */
+static void probe(DdebugDrain *d, DdebugStream *st)
+{
+    if (!st->gone && !ddebug_stream_probe(st)) {
+        complain(d, st);
     }
 }
 
@@ -472,11 +492,13 @@ static void push_lost(DdebugDrain *d, uint64_t bytes)
 
 static void stage(DdebugDrain *d, DdebugStream *st)
 {
-    const uint32_t notice = ddebug_stream_notice(st);
     DdebugLogData data;
     DdebugJob *job;
+    uint32_t notice;
     size_t len;
 
+    probe(d, st);
+    notice = ddebug_stream_notice(st);
     while (has_room(d, DDEBUG_STREAM_SPAN_MAX) &&
            (len = copy_span(d, st, UINT64_MAX, d->stage, &data))) {
         job = g_new0(DdebugJob, 1);
@@ -986,7 +1008,8 @@ static int write_data(DdebugDrain *d, const DdebugLogData *data,
     r = ddebug_log_append_data(d->log, data, buf, len);
     check_io(d, r, start_ms);
     check_data(d, r, full_lost);
-    if (mark.drained) {
+    if (mark.drained &&
+        ddebug_stream_is_there(mark.drained, sizeof(*mark.drained), true)) {
         qatomic_set((uint64_t *)mark.drained, cpu_to_le64(mark.end));
     }
     relock_and_count(d, r ? 0 : 1, r ? 0 : len);
@@ -1195,9 +1218,12 @@ static bool scan(DdebugDrain *d, int *wait_ms)
 
     for (; may_touch(d) && d->scan_next < d->streams->len; d->scan_next++) {
         DdebugStream *st = stream_at(d, d->scan_next);
-        const uint32_t notice = ddebug_stream_notice(st);
-        const uint64_t limit = ddebug_stream_head(st);
+        uint32_t notice;
+        uint64_t limit;
 
+        probe(d, st);
+        notice = ddebug_stream_notice(st);
+        limit = ddebug_stream_head(st);
         for (;;) {
             if (wait_ms && (*wait_ms = ddebug_log_rate_wait(d->log))) {
                 d->rate_limited = true;
@@ -1286,14 +1312,17 @@ static bool is_retiring(DdebugDrain *d, const DdebugStream *st,
 static void retire(DdebugDrain *d, DdebugStream *st)
 {
     const uint64_t request = st->request;
-    const uint32_t notice = ddebug_stream_notice(st);
-    const uint64_t limit = ddebug_stream_head(st);
     DdebugLogData data;
     DdebugDone *done;
+    uint32_t notice;
+    uint64_t limit;
     size_t len;
     guint i;
     int r;
 
+    probe(d, st);
+    notice = ddebug_stream_notice(st);
+    limit = ddebug_stream_head(st);
     for (;;) {
         len = copy_span(d, st, limit, d->bounce, &data);
         if (!len) {

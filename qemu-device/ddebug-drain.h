@@ -35,6 +35,7 @@ typedef struct DdebugCounters {
     uint64_t syncs;             /* of the log */
     uint64_t sync_errors;       /* of these, that failed */
     uint64_t bql_bytes;         /* bytes of rings copied with the BQL held */
+    uint64_t memory_errors;     /* streams given up: DdebugStream.gone */
     uint64_t streams;           /* currently posted */
     uint64_t log_size;          /* bytes of the file now */
     uint64_t log_id;            /* ddebug_log_id() of the file now */

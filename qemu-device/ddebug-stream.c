@@ -10,6 +10,17 @@
  * a sub-buffer.  So the worst a guest can do is to have wrong bytes copied from
  * its own ring.
  *
+ * Pages that are gone
+ * -------------------
+ * The memory is a mapping.  If the page behind an address was truncated from its
+ * file, cannot be read from the disk, or has been found to have an error, an
+ * access to it is SIGBUS, which QEMU's threads block, so that it would end QEMU.
+ * A handler would have to be shared with QEMU's own, and a copy by system call
+ * turns an error that nobody has found yet from the end of a process into one
+ * of the host.  So the kernel is asked first, which looks at the page's entry
+ * only.  A page that goes between that and the access, and a new error, are
+ * still the end.
+ *
  * Barriers
  * --------
  *   label     what                                 pairs with, in the guest
@@ -33,6 +44,7 @@
  * pair.
  */
 #include "qemu/osdep.h"
+#include <sys/mman.h>
 #include "qemu/atomic.h"
 #include "qemu/bswap.h"
 #include "ddebug-stream.h"
@@ -63,9 +75,38 @@ static uint64_t load_word(const __le64 *p)
     return le64_to_cpu(qatomic_read((const uint64_t *)p));
 }
 
+bool ddebug_stream_is_there(const void *from, size_t len, bool write)
+{
+    const uintptr_t page = sysconf(_SC_PAGESIZE);
+    const uintptr_t start = ROUND_DOWN((uintptr_t)from, page);
+
+    /* EINVAL: Linux before 5.14, or a mapping that the kernel does not know */
+    return madvise((void *)start, (uintptr_t)from + len - start,
+                   write ? MADV_POPULATE_WRITE : MADV_POPULATE_READ) == 0 ||
+           (errno != EFAULT && errno != EHWPOISON);
+}
+
+static bool gone(DdebugStream *st)
+{
+    st->gone = st->stopped = true;
+    return false;
+}
+
+bool ddebug_stream_probe(DdebugStream *st)
+{
+    if (st->gone) {
+        return false;
+    }
+    if (!ddebug_stream_is_there(st->hdr, sizeof(*st->hdr), false) ||
+        !ddebug_stream_is_there(st->status, sizeof(*st->status), true)) {
+        return gone(st);
+    }
+    return true;
+}
+
 uint64_t ddebug_stream_head(const DdebugStream *st)
 {
-    return load_word(&st->hdr->head);
+    return st->gone ? st->consumed : load_word(&st->hdr->head);
 }
 
 bool ddebug_stream_is_active(const DdebugStream *st)
@@ -75,6 +116,9 @@ bool ddebug_stream_is_active(const DdebugStream *st)
 
 uint32_t ddebug_stream_notice(const DdebugStream *st)
 {
+    if (st->gone) {
+        return st->notice;
+    }
     /* device:E pairs with producer:E: the messages before the notice */
     return le32_to_cpu(
         qatomic_load_acquire((const uint32_t *)&st->hdr->notice));
@@ -88,7 +132,7 @@ static void store_consumed(DdebugStream *st)
 
 void ddebug_stream_want_kick(DdebugStream *st, bool want)
 {
-    if (st->wants_kick == want) {
+    if (st->wants_kick == want || st->gone) {
         return;
     }
     st->wants_kick = want;
@@ -96,10 +140,14 @@ void ddebug_stream_want_kick(DdebugStream *st, bool want)
     st->status_written = true;
 }
 
-void ddebug_stream_write_last_status(DdebugStream *st)
+bool ddebug_stream_write_last_status(DdebugStream *st)
 {
+    if (!ddebug_stream_probe(st)) {
+        return false;
+    }
     store_consumed(st);
     qatomic_set((uint32_t *)&st->status->want_kick, 0);
+    return true;
 }
 
 bool ddebug_streams_ask_for_kicks(DdebugStream *const *streams, size_t count)
@@ -222,15 +270,18 @@ copy_racing(void *to, const void *from, size_t len)
 #endif
 }
 
-/* [@pos, @pos + @len) is inside a sub-buffer, so it does not wrap. */
-static void copy_ring(const DdebugStream *st, uint64_t pos, uint8_t *buf,
-                      size_t len)
+/*
+ * [@pos, @pos + @len) is inside a sub-buffer, so it does not wrap.  Return false
+ * if a page of it is gone.
+ */
+static bool copy_ring(DdebugStream *st, uint64_t pos, uint8_t *buf, size_t len)
 {
     size_t off = pos % st->ring_size;
     unsigned i;
 
     for (i = 0; len && i < st->nr_pieces; i++) {
         const struct iovec *piece = &st->ring[i];
+        const uint8_t *from;
         size_t n;
 
         if (off >= piece->iov_len) {
@@ -238,11 +289,16 @@ static void copy_ring(const DdebugStream *st, uint64_t pos, uint8_t *buf,
             continue;
         }
         n = MIN(piece->iov_len - off, len);
-        copy_racing(buf, (const uint8_t *)piece->iov_base + off, n);
+        from = (const uint8_t *)piece->iov_base + off;
+        if (!ddebug_stream_is_there(from, n, false)) {
+            return gone(st);
+        }
+        copy_racing(buf, from, n);
         buf += n;
         len -= n;
         off = 0;
     }
+    return true;
 }
 
 size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
@@ -253,7 +309,8 @@ size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
     size_t extra;
     int laps;
 
-    if (st->stopped || !load_positions(st, &head, &reserve)) {
+    if (st->stopped || !ddebug_stream_probe(st) ||
+        !load_positions(st, &head, &reserve)) {
         return 0;
     }
     limit = MIN(limit, head);
@@ -272,10 +329,10 @@ size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
             broken(st, "position is inside a sub-buffer's header", pos);
             return 0;
         }
-        if (extra) {
-            copy_ring(st, begin, buf, extra);
+        if ((extra && !copy_ring(st, begin, buf, extra)) ||
+            !copy_ring(st, pos, buf + extra, end - pos)) {
+            return 0;
         }
-        copy_ring(st, pos, buf + extra, end - pos);
         /* device:B pairs with producer:A: reserve before data */
         smp_rmb();
         reserve = load_word(&st->hdr->reserve);

@@ -41,7 +41,8 @@ typedef struct DdebugStream {
 
     bool wants_kick;            /* value of status->want_kick */
     bool status_written;        /* since the caller cleared this */
-    bool stopped;               /* broke the rules: no longer read */
+    bool stopped;               /* broke the rules, or gone: no longer read */
+    bool gone;                  /* a page of it is: no longer touched at all */
     const char *broken_rule;    /* which one, as "head moved backwards" */
     uint64_t broken_value;
 
@@ -60,7 +61,28 @@ typedef struct DdebugStream {
                                 (1u << VIRTIO_DDEBUG_SUBBUF_SHIFT_MAX))
 
 /**
- * ddebug_stream_copy: copy the next span below position @limit
+ * ddebug_stream_is_there: can these bytes be accessed without a signal?
+ * @write: also be written to
+ *
+ * Not if their file was truncated or cannot be read, or the memory has a known
+ * error: SIGBUS would end QEMU.  That may change right after the answer.
+ */
+bool ddebug_stream_is_there(const void *from, size_t len, bool write);
+
+/**
+ * ddebug_stream_probe: check that header and status are there
+ *
+ * To be called before a stream is touched after some time.  If they are not, it
+ * is @st->gone, for good: no function touches its memory any more, and it looks
+ * empty.
+ *
+ * Returns: !@st->gone
+ */
+bool ddebug_stream_probe(DdebugStream *st);
+
+/**
+ * ddebug_stream_copy: probe the stream, and copy the next span below position
+ * @limit
  * @buf: DDEBUG_STREAM_SPAN_MAX bytes
  * @data: set to describe the span, except epoch and pass
  *
@@ -68,7 +90,7 @@ typedef struct DdebugStream {
  * of it.
  *
  * Returns: the bytes in @buf; 0 if there is nothing to copy, the producer laps
- * every copy, or the stream breaks the rules (@st->stopped)
+ * every copy, the stream breaks the rules (@st->stopped), or it is @st->gone
  */
 size_t ddebug_stream_copy(DdebugStream *st, uint64_t limit, uint8_t *buf,
                           DdebugLogData *data);
@@ -99,9 +121,10 @@ void ddebug_stream_want_kick(DdebugStream *st, bool want);
 
 /*
  * Before the element of a stream that is no longer read goes back to the guest:
- * write consumed and want_kick, which is 0, even if they are unchanged.
+ * write consumed and want_kick, which is 0, even if they are unchanged.  Return
+ * false if the stream is gone.
  */
-void ddebug_stream_write_last_status(DdebugStream *st);
+bool ddebug_stream_write_last_status(DdebugStream *st);
 
 /**
  * ddebug_streams_ask_for_kicks: tell the guest to kick for any of @streams

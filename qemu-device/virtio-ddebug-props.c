@@ -466,6 +466,8 @@ static const VirtIODDebugProperty virtio_ddebug_properties[] = {
             "syncs that failed: the log says which chunks may be missing"),
     COUNTER("bql-bytes", bql_bytes,
             "bytes of rings copied with QEMU's big lock held"),
+    COUNTER("memory-errors", memory_errors,
+            "streams given up because a page of them could not be accessed"),
     COUNTER("streams", streams, "streams currently posted by the driver"),
 };
 

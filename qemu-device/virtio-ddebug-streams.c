@@ -58,6 +58,9 @@ static bool virtio_ddebug_check_layout(const VirtQueueElement *elem, char **why)
     } else if (!virtio_ddebug_is_ram(elem->out_sg, elem->out_num) ||
                !virtio_ddebug_is_ram(elem->in_sg, elem->in_num)) {
         virtio_ddebug_note(why, "not in RAM");
+    } else if (!ddebug_stream_is_there(elem->out_sg[0].iov_base, DESC_SIZE,
+                                       false)) {
+        virtio_ddebug_note(why, "the page of its descriptor cannot be read");
     }
     return !*why;
 }
@@ -91,11 +94,13 @@ static bool virtio_ddebug_check_desc(const VirtIODDebug *s,
     return !*why;
 }
 
-static bool virtio_ddebug_check_start(const DdebugStream *st, char **why)
+static bool virtio_ddebug_check_start(DdebugStream *st, char **why)
 {
-    const uint64_t head = ddebug_stream_head(st);
+    const uint64_t head = ddebug_stream_probe(st) ? ddebug_stream_head(st) : 0;
 
-    if (st->consumed > head) {
+    if (st->gone) {
+        virtio_ddebug_note(why, "a page of it cannot be accessed");
+    } else if (st->consumed > head) {
         virtio_ddebug_note(why, "start is %" PRIu64 ", beyond head, %" PRIu64,
                            st->consumed, head);
     }

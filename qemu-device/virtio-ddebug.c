@@ -168,8 +168,8 @@ static void virtio_ddebug_return_stream(VirtIODDebug *s, DdebugStream *st)
     VirtIODevice *vdev = VIRTIO_DEVICE(s);
     VirtQueue *vq = virtio_get_queue(vdev, st->queue);
 
-    ddebug_stream_write_last_status(st);
-    virtqueue_push(vq, st->element, STATUS_WRITTEN);
+    virtqueue_push(vq, st->element,
+                   ddebug_stream_write_last_status(st) ? STATUS_WRITTEN : 0);
     virtio_notify(vdev, vq);
     g_free(st->element);
     ddebug_stream_free(st);

@@ -4,10 +4,11 @@ be written, and that a driver's errors do not fill QEMU's log (ddebug/hostile.py
 
 from ddebug.hostile import Hostile, hdr
 from ddebug.logfile import ATTACH
-from ddebug.qtest import (ACKNOWLEDGE, DRIVER, DRIVER_OK, FEATURES, FEATURES_OK, FILL, F_NOTICE, F_VERSION_1,
-                          REQ_ATTACH, RESP, STATUS_USED, S_OK, Driver, Stream)
+from ddebug.qtest import (ACKNOWLEDGE, DEVICE, DRIVER, DRIVER_OK, FEATURES, FEATURES_OK, FILL, F_NOTICE,
+                          F_VERSION_1, PCI_MEMORY, REQ_ATTACH, RESP, STATUS_USED, S_OK, VENDOR, Driver,
+                          Stream)
 
-F_ACCESS_PLATFORM, F_IN_ORDER = 33, 35
+F_ACCESS_PLATFORM, F_IN_ORDER, F_NOTIFICATION_DATA = 33, 35, 38
 ERRORS = 16
 
 
@@ -18,7 +19,7 @@ class Conformance(Hostile):
         """Each feature of the device has a property; those that it cannot have are not offered."""
         machine = self.machine()
         offers = Driver(machine).offers
-        for bit in (F_ACCESS_PLATFORM, F_IN_ORDER):
+        for bit in (F_ACCESS_PLATFORM, F_IN_ORDER, F_NOTIFICATION_DATA):
             self.assertFalse(offers >> bit & 1, bit)
         self.assertTrue(offers >> F_NOTICE & 1)
         self.ends_clean(machine)
@@ -26,6 +27,26 @@ class Conformance(Hostile):
         self.assertFalse(Driver(machine).offers >> F_NOTICE & 1)
         self.good(machine)
         self.ends_clean(machine)
+
+    def test_the_id_that_a_guest_sees(self):
+        """It is the device's own, in each type of machine, and after a reset."""
+        own = []
+        for args in ((), ("-machine", "pc")):
+            machine = self.machine(args=args)
+            for after_reset in (False, True):
+                if after_reset:
+                    machine.command("system_reset")
+                    self.until("it was reset", lambda: not machine.config(4) & PCI_MEMORY)
+                    machine.find_device()
+                self.assertEqual(machine.config(0), DEVICE << 16 | VENDOR)
+                # of a device that is not transitional, as virtio says
+                self.assertGreaterEqual(machine.config(8) & 0xff, 1)
+                subsystem = machine.config(0x2c) >> 16
+                self.assertGreaterEqual(subsystem, 0x40)
+                own.append(subsystem)
+            self.good(machine)
+            self.ends_clean(machine)
+        self.assertEqual(len(set(own)), 1)
 
     def post_all(self, driver):
         """An ATTACH and a stream, with notifications: the answer, the stream."""

@@ -6,12 +6,10 @@ import mmap
 import struct
 import threading
 
-from ddebug.hostile import Hostile, hdr
+from ddebug.hostile import ELEMENT, PORTION, Hostile, hdr
 from ddebug.qtest import FEATURES, F_EVENT_IDX, NEXT, RAM, RESP, S_OK, WRITE, Driver, Queue, Stream
 
 UNKNOWN = 77
-# pieces of an element, and elements, that a call takes at most, in the device's own unit
-PORTION, ELEMENT = 1024, 16
 
 
 class Spinner(threading.Thread):
@@ -82,30 +80,38 @@ class Floods(Hostile):
             self.until("all are taken", lambda: machine.get(event, "w") == count)
             self.assertFalse(driver.needs_reset())
             self.good(machine)
-        with self.case("RETIREs"):
-            driver = self.attached(machine)
-            for at in range(4):
-                self.good_stream(driver, at)
-            machine.flush()
-            driver.ring.returned()
-            for at in range(4):
-                driver.send(hdr(3, 8) + struct.pack("<II", at, 0), kick=False)
-            machine.flush()
-            driver.control.kick()
-            # each may copy a ring
-            self.assertEqual(machine.get(driver.ring.used + 2, "w"), 1)
-            self.until("all are returned", lambda: machine.get(driver.ring.used + 2, "w") == 4)
-            self.good(machine)
         self.ends_clean(machine)
 
-    def flooded(self, ioeventfd):
+    def test_elements_are_unmapped_in_portions(self):
+        """Those that a reset gives up, and before the next one is taken."""
+        machine = self.machine("size=4M,ioeventfd=off")
+        driver = Driver(machine, FEATURES | 1 << F_EVENT_IDX, sizes={0: 64})
+        self.assertEqual(driver.attach()[0], S_OK)
+        for at in range(driver.max_streams):
+            stream = Stream(driver, at, size=8192)
+            pieces = [(stream.ring + 8 * at, 8) for at in range(1010)] + [(stream.ring + 8080, 112)]
+            stream.post(readable=[stream.readable()[0], *pieces])
+        self.until("all are taken",
+                   lambda: machine.get(driver.ring.avail_event(), "w") == driver.max_streams)
+        driver.send(hdr(UNKNOWN, 0), kick=False)
+        before = machine.get(driver.control.used + 2, "w")
+        driver.set("queue_select", driver.ring.index)
+        driver.set("queue_reset", 1)
+        driver.control.kick()
+        # QEMU reads these commands at once, so that its main loop goes on behind the last
+        self.assertEqual(machine.get(driver.control.used + 2, "w"), before)
+        self.until("the request is answered", lambda: machine.get(driver.control.used + 2, "w") == before + 1)
+        self.assertFalse(driver.needs_reset())
+        self.good(machine)
+        self.ends_clean(machine)
+
+    def flooded(self, ioeventfd, *args):
         ram = self.scratch(f"ram-{ioeventfd}")
         machine = self.machine(f"size=4M,ioeventfd={ioeventfd}", args=[
             "-object", f"memory-backend-file,id=m,size={RAM},mem-path={ram},share=on",
-            "-machine", "memory-backend=m"])
+            "-machine", "memory-backend=m", *args])
         machine.ram = ram
-        driver = Driver(machine, sizes={0: 1024})
-        self.assertEqual(driver.attach()[0], S_OK)
+        driver = self.attached(machine, sizes={0: 1024})
         spinner = Spinner(ram, self.endless(driver))
         driver.control.kick()
         machine.flush()
@@ -141,8 +147,6 @@ class Floods(Hostile):
                     self.assertEqual(machine.command("query-status")["running"], True)
                 # streams are served as well
                 stream = self.good_stream(driver)
-                driver.epoch = 1
-                machine.good.add((1, 0))
                 self.says(stream)
                 stream.wait_consumed()
                 self.goes_on(spinner)
@@ -177,3 +181,23 @@ class Floods(Hostile):
                 self.goes_on(spinner)
                 self.ends_clean(machine)
                 spinner.end()
+
+    def test_unplugged_in_the_middle(self):
+        """The log is complete and closed, and a device that is plugged in afterwards works."""
+        for ioeventfd in ("off", "on"):
+            with self.case(f"ioeventfd={ioeventfd}"):
+                machine, driver, spinner = self.flooded(ioeventfd, "-machine", "pc")
+                self.says(self.good_stream(driver))
+                machine.flush()
+                self.goes_on(spinner)
+                machine.unplug("ddebug0", machine.slot)
+                self.assertFalse(machine.is_plugged("ddebug0"))
+                self.stands_still(machine, spinner)
+                spinner.end()
+                found = self.evidence(machine)
+                self.assertEqual(found.events[-1][0], "close")
+                self.assertEqual(machine.command("human-monitor-command", **{
+                    "command-line": f"device_add {machine.device_option()}"}), "")
+                machine.find_device()
+                self.good(machine)
+                self.ends_clean(machine)

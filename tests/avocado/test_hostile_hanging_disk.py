@@ -4,10 +4,11 @@
 
 import os
 import struct
+import threading
 
 from ddebug.case import DEVICE
 from ddebug.disk import FailingDisk
-from ddebug.hostile import MIB, Hostile, hdr
+from ddebug.hostile import ELEMENT, MIB, PORTION, Hostile, hdr
 from ddebug.qtest import (DRIVER_OK, FEATURES, F_EVENT_IDX, F_LOG_SIZE, F_RING_RESET, F_SHM, PCI_MASTER,
                           PCI_MEMORY, REQ_DICT, REQ_LOG_SIZE, REQ_RETIRE, RESP, RETIRE, S_INVAL, S_OK,
                           VQ_CONTROL, VQ_RING, Evidence, Queue, Stream, callsite)
@@ -227,3 +228,30 @@ class HangingDisk(FailingDisk, Hostile):
         self.assertEqual(machine.wait(), 0, machine.qemu_output())
         found = Evidence(machine.log_file, machine.good)
         self.assertEqual([args for name, args in found.events if name == "io-lost"], [[3, given_up, 0]])
+
+    def test_answers_are_given_in_portions(self):
+        """Many came while the VM was stopped: QEMU's main loop goes round before all are given."""
+        machine = self.on_disk("size=4M,ioeventfd=off")
+        driver = self.attached(machine, FEATURES | 1 << F_EVENT_IDX, sizes={0: 1024})
+        self.hangs(self.good_stream(driver))
+        queue = driver.control
+        request = driver.place(hdr(REQ_DICT, len(callsite())) + callsite())
+        answer = machine.alloc(16)
+        before = queue.offered
+        for _ in range(1000):
+            queue.add([(request, 8 + len(callsite()))], [(answer, 16)], kick=False)
+        queue.kick()
+        self.until("all are taken", lambda: machine.get(queue.avail_event(), "w") == before + 1000)
+        machine.command("stop")
+        self.fault("ok")
+        self.resized(machine, 4 * MIB)
+        self.assertEqual(machine.get(queue.used + 2, "w"), before)
+        goes_on = threading.Thread(target=machine.command, args=("cont",))
+        goes_on.start()
+        used = machine.watch(queue.used + 2, before + 1000)
+        goes_on.join()
+        steps = [after - first for first, after in zip(used, used[1:])]
+        self.assertEqual(sum(steps), 1000)
+        self.assertLessEqual(max(steps), PORTION // ELEMENT)
+        self.good(machine)
+        self.ends_clean(machine)

@@ -2,12 +2,13 @@
 """Proves that resets, queues and registers, in any order and with any value, leave QEMU and
 other drivers unharmed (ddebug/hostile.py)."""
 
+import os
 import random
 
-from ddebug.hostile import ALL_ONES, SEED, Hostile, hdr
-from ddebug.qtest import (COMMON, FILL, F_RING_RESET, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
+from ddebug.hostile import ALL_ONES, MIB, SEED, Hostile, hdr
+from ddebug.qtest import (BARS, COMMON, FILL, F_RING_RESET, NOWHERE, PCI_MASTER, PCI_MEMORY, RAM,
                           REQ_CLOCK, REQ_DICT, REQ_RETIRE, RESP, RETIRE, ROM, S_INVAL, S_IOERR, S_NOSPC, S_OK,
-                          Driver, Queue, Stream, callsite)
+                          Backing, Driver, Queue, Stream, callsite)
 
 
 class Life(Hostile):
@@ -49,6 +50,90 @@ class Life(Hostile):
                 self.assertEqual(machine.peek(stream.status, 64), bytes([FILL]) * 64)
                 self.good(machine)
         self.ends_clean(machine)
+
+    def test_memory_that_is_unplugged(self):
+        """A DIMM, or another device's BAR, with streams in it: they go on until they are retired, and
+        only then the memory is gone."""
+        dimm, bar, size = 1 << 32, BARS + 0x1000000, 16 * MIB
+        files = {name: self.scratch(name) for name in ("dimm", "bar")}
+        machine = self.machine("size=4M,ioeventfd=off", args=[
+            "-machine", "pc", "-m", f"{RAM >> 20},slots=1,maxmem=1G",
+            *[word for name, path in files.items() for word in (
+                "-object", f"memory-backend-file,id={name}-memory,size={size},mem-path={path},share=on")],
+            "-device", f"pc-dimm,id=dimm,memdev=dimm-memory,addr={dimm:#x}",
+            "-device", "ivshmem-plain,id=bar,memdev=bar-memory,addr=0x1e"])
+        machine.place_bar(0x1e, 2, bar)
+        driver = self.attached(machine)
+        streams = {}
+        for number, (name, address) in enumerate((("dimm", dimm), ("bar", bar))):
+            streams[name] = stream = Stream(driver, number, at=address)
+            stream.status = address + MIB
+            machine.good.add((driver.epoch, number))
+            self.says(stream.post())
+            stream.wait_consumed()
+        machine.unplug_memory("dimm")
+        machine.unplug("bar", 0x1e)
+        for name, stream in streams.items():
+            with self.case(name):
+                self.assertFalse(machine.is_plugged(name))
+                machine.command("object-del", id=f"{name}-memory")
+                self.assertNotEqual(machine.get(stream.hdr, "q"), stream.position)
+                self.assertTrue(machine.maps(files[name]))
+                # the driver reaches it no more, but the file does
+                stream.machine = Backing(files[name], stream.page)
+                text = b"good message, said when the %s was gone" % name.encode()
+                machine.texts += [text]
+                stream.say(text)
+                driver.ring.kick()
+                machine.flush()
+                stream.wait_consumed()
+                self.assertEqual(driver.retire(stream.fields["stream"]), S_OK)
+                self.assertEqual(stream.consumed(), stream.position)
+                self.until("it is gone", lambda: not machine.maps(files[name]))
+        self.assertFalse(driver.needs_reset())
+        self.good(machine)
+        self.ends_clean(machine)
+
+    def test_pages_that_are_gone(self):
+        """The file behind memory is truncated: the streams in it are given up, others go on, and so does
+        the VM.  (A page with an error, or that cannot be read from the disk, is the same to the device.)"""
+        ram, cut = self.scratch("ram"), RAM - MIB
+        machine = self.machine("size=4M,ioeventfd=off", args=[
+            "-object", f"memory-backend-file,id=m,size={RAM},mem-path={ram},share=on",
+            "-machine", "memory-backend=m"])
+        driver = self.attached(machine)
+        streams = [Stream(driver, number, at=at) for number, at in (
+            (0, None), (1, cut + MIB // 2), (2, None), (3, cut - 2 * 4096))]
+        streams[2].ring = cut + MIB // 4
+        for number, stream in enumerate(streams):
+            stream.post()
+            if number == 3:
+                stream.say(b"of which nothing but zeros will follow")
+            else:
+                machine.good.add((driver.epoch, number))
+                self.says(stream, 3)
+            stream.wait_consumed()
+        whole, *cut_off = streams
+        # the thread sleeps
+        self.until("kicks are wanted", lambda: all(stream.wants_kick() for stream in streams))
+        os.truncate(ram, cut)
+        # nothing of the second one is there, of the third one the header, of the fourth one some more
+        position = streams[3].position
+        for stream in cut_off[1:]:
+            stream.words(reserve=8192, head=8192)
+        self.says(whole)
+        driver.ring.kick()
+        whole.wait_consumed()
+        self.until("all are given up", lambda: machine.counter("memory-errors") == 3)
+        self.until("it is said", lambda: "a page of stream 1 cannot be accessed" in machine.qemu_output())
+        for stream in cut_off:
+            self.assertEqual(driver.retire(stream.fields["stream"]), S_IOERR)
+        self.assertGreaterEqual(streams[3].consumed(), position)
+        self.assertFalse(driver.needs_reset())
+        self.says(whole)
+        whole.wait_consumed()
+        self.good(machine)
+        self.ends(machine)
 
     def test_queues_that_are_reset(self):
         """Streams and requests of a queue are forgotten with it, and can be posted again."""

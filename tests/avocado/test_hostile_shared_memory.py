@@ -2,9 +2,11 @@
 """Proves that rings in the log file (shm=on) give a hostile driver nothing beyond their
 area (ddebug/hostile.py)."""
 
+import os
 import random
 
 from ddebug.hostile import ALL_ONES, MIB, SEED, Hostile
+from ddebug.logfile import SHM_OFF
 from ddebug.qtest import FEATURES, F_SHM, SHM_STATUS_OFF, STREAM_F_SHM, S_IOERR, S_OK, Stream
 
 
@@ -93,6 +95,27 @@ class SharedMemory(Hostile):
         # the region is as a hostile driver leaves it
         self.hostile_rings(machine, rng)
         self.ends(machine)
+
+    def test_a_file_that_is_truncated(self):
+        """The stream is given up, what was truncated exists again, and streams that are posted then work."""
+        machine = self.machine(self.PROPS)
+        driver = self.attached(machine, self.SHM)
+        stream = self.good_stream(driver, shm=0)
+        self.says(stream)
+        stream.wait_consumed()
+        self.until("kicks are wanted", stream.wants_kick)
+        os.truncate(machine.log_file, SHM_OFF)
+        driver.ring.kick()
+        self.until("it is given up", lambda: machine.counter("memory-errors") == 1)
+        self.until("the file is whole", lambda: os.stat(machine.log_file).st_size > SHM_OFF + MIB)
+        self.assertEqual(driver.retire(0), S_IOERR)
+        driver = self.attached(machine, self.SHM)
+        stream = Stream(driver, shm=0).post()
+        stream.say(b"once more")
+        stream.wait_consumed()
+        self.assertEqual(driver.retire(0), S_OK)
+        machine.command("quit")
+        self.assertEqual(machine.wait(), 0, machine.qemu_output())
 
     def test_what_it_leaves_behind(self):
         """QEMU is killed: the tool, and the next QEMU, read what a hostile driver left in the region."""

@@ -34,6 +34,7 @@ PROPERTIES = {
     "sync-errors": ("uint64", "syncs that failed"),
     "rate-lost": ("uint64", "because of rate-limit"),
     "bql-bytes": ("uint64", "big lock"),
+    "memory-errors": ("uint64", "could not be accessed"),
 }
 NAMES = ("virtio-ddebug", "virtio-ddebug-pci")
 

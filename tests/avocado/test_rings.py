@@ -2,8 +2,10 @@
 """Proves that the rings can be resized while messages are written and read, to all sizes, without an
 unreported loss, also while CPUs and the device come and go; and that invalid sizes change nothing."""
 
-from ddebug.case import RING_SIZE, RING_TROUBLE, RingTest
+from ddebug.case import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
 from ddebug.guest import LOAD, one_thread
+
+F_RING_PACKED = 34
 
 
 class Rings(RingTest):
@@ -17,6 +19,20 @@ class Rings(RingTest):
         self.in_other_sizes(guest, ((32, 1024, 100), (65408, 32, 48), (256, 64, 32)) * 3)
         # those of the tasks have come from several rings
         self.assertEqual(guest.counter("streams"), 8)
+
+    def test_with_packed_virtqueues(self):
+        """Elements come back in another order than they were posted, queues wrap, the device is reset."""
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_test"), props="packed=on,size=64M")
+        self.assertEqual(guest.must(f"cat {DRIVER}/virtio*/features").strip()[F_RING_PACKED], "1")
+        sent = self.in_other_sizes(guest, ((32, 1024, 100), (256, 64, 32)) * 2)
+        self.assertEqual(guest.counter("streams"), 8)
+        self.start_endless(guest, 1000)
+        for kb in (64, 256, 32):
+            self.reset(guest)
+            self.resize(guest, kb)
+        sent += self.stop_endless(guest)
+        guest.load("threads=8 count=80 context=all rate=500")
+        self.account(guest, guest.log(), sent + 640)
 
     def test_hundred_sizes_flat_out_are_accounted_for(self):
         guest = self.boot(smp=4, modules=("virtio_ddebug", "ddebug_test"))

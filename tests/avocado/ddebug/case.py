@@ -178,7 +178,7 @@ class RingTest(BusyTest):
 
     def in_other_sizes(self, guest, rounds):
         """Resize the rings under load, to the sizes of each round; the few messages of a round fit
-        into the smallest ring, however late the host drains it, so none is lost."""
+        into the smallest ring, however late the host drains it, so none is lost: their number."""
         log = guest.log()
         guest.control("module ddebug_test +r")
         sent = 0
@@ -188,3 +188,4 @@ class RingTest(BusyTest):
                 self.resize(guest, kb)
             sent += guest.finish_load()["produced"]
             self.assertEqual(self.account(guest, log, sent).total_lost, 0)
+        return sent

@@ -20,6 +20,9 @@ ALL_ONES = (1 << 64) - 1
 SEED = 20261125
 MIB = 1 << 20
 
+# what a call of the device does at most, and what an element costs besides its pieces, in its own unit
+PORTION, ELEMENT = 1024, 16
+
 
 class Hostile(DdebugTest):
     """Drivers that break the rules, each followed by one that keeps them."""

@@ -6,7 +6,10 @@ Names and offsets are those of the specification, and of virtio's.
 """
 
 import base64
+import contextlib
 import itertools
+import mmap
+import select
 import struct
 import time
 
@@ -51,6 +54,10 @@ COMMON = {"device_feature_select": (0, "l"), "device_feature": (4, "l"), "driver
 CAP_VENDOR = 9
 CAP_COMMON, CAP_NOTIFY, CAP_DEVICE, CAP_SHM = 1, 2, 4, 8
 PCI_COMMAND, PCI_MEMORY, PCI_MASTER = 4, 2, 4
+
+# Ports of the machine type "pc" by which its firmware ejects what device_del has asked it for
+EJECT_PCI, EJECT_PCI_BUS = 0xae08, 0xae10
+MEMORY_SLOT, MEMORY_CONTROL, EJECT_MEMORY = 0xa00, 0xa14, 8
 
 RAM = 256 << 20
 # the driver's memory; BARs are above all of it, the processor's program is at the end of 4 GiB
@@ -183,6 +190,29 @@ class Machine(Guest):
         self.fill(address, size)
         return address
 
+    def watch(self, address, last):
+        """Read a 16-bit word until it is `last`, at least once in each round of QEMU's main loop, which
+        takes a kilobyte of commands: its values."""
+        self.flush()
+        line = f"readw {address:#x}\n".encode()
+        sent, values = 0, []
+        self._agent.setblocking(False)
+        try:
+            while last not in values or len(values) * len(line) < sent:
+                # the rest of a line; and more, so that QEMU, which waits for its answers to be read,
+                # never finds nothing to do
+                rest = line[sent % len(line) or len(line):] + (b"" if last in values else line * 4096)
+                with contextlib.suppress(BlockingIOError):
+                    sent += self._agent.send(rest)
+                if not select.select([self._agent], [], [], PATIENCE)[0]:
+                    raise GuestError(f"QEMU hangs: {self.qemu_output()}")
+                self._buffer += self._agent.recv(1 << 20)
+                *found, self._buffer = self._buffer.split(b"\n")
+                values += [int(one.split()[1], 16) for one in found]
+        finally:
+            self._agent.settimeout(PATIENCE)
+        return values
+
     # -- PCI ----------------------------------------------------------------
 
     def config(self, offset, value=None):
@@ -191,6 +221,13 @@ class Machine(Guest):
         if value is not None:
             self.post(f"outl 0xcfc {value:#x}")
         return int(self.ask("inl 0xcfc"), 16)
+
+    def place_bar(self, slot, bar, address):
+        """Place a memory BAR of another device."""
+        own, self.slot = self.slot, slot
+        self.config(0x10 + 4 * bar, address)
+        self.config(PCI_COMMAND, PCI_MEMORY)
+        self.slot = own
 
     def config_bytes(self, offset, size):
         first = offset & ~3
@@ -242,6 +279,51 @@ class Machine(Guest):
                     self.config(at + 4, 0)
             bar += 2 if wide else 1
         self.command_word(PCI_MEMORY | PCI_MASTER)
+
+    # -- what is unplugged from a "pc" --------------------------------------
+
+    def is_plugged(self, ident):
+        return ident in {one["name"] for one in self.command("qom-list", path="/machine/peripheral")}
+
+    def unplug(self, ident, slot):
+        """Remove a PCI device, as its guest agrees."""
+        self.command("device_del", id=ident)
+        self.post(f"outl {EJECT_PCI_BUS:#x} 0")
+        self.ask(f"outl {EJECT_PCI:#x} {1 << slot:#x}")
+
+    def unplug_memory(self, ident, slot=0):
+        """Remove a DIMM, as its guest agrees."""
+        self.command("device_del", id=ident)
+        self.post(f"outl {MEMORY_SLOT:#x} {slot}")
+        self.ask(f"outb {MEMORY_CONTROL:#x} {EJECT_MEMORY:#x}")
+
+    def maps(self, path):
+        """Has QEMU mapped this file?"""
+        with open(f"/proc/{self.process.pid}/maps", encoding="utf-8") as file:
+            return any(line.rstrip().endswith(path) for line in file)
+
+
+class Backing:
+    """The file behind memory of the guest at an address, even if the guest no longer has it there."""
+
+    def __init__(self, path, address):
+        self.address = address
+        with open(path, "r+b") as file:
+            self.memory = mmap.mmap(file.fileno(), 0)
+
+    def poke(self, address, data):
+        at = address - self.address
+        self.memory[at:at + len(data)] = data
+
+    def put(self, address, value, size="l"):
+        self.poke(address, value.to_bytes({"l": 4, "q": 8}[size], "little"))
+
+    def get(self, address, size="l"):
+        at = address - self.address
+        return int.from_bytes(self.memory[at:at + {"l": 4, "q": 8}[size]], "little")
+
+    def qemu_output(self):
+        return ""
 
 
 class Queue:

@@ -10,6 +10,7 @@
 #define trace_virtio_ddebug_drain_permit(...) ((void)0)
 #define trace_virtio_ddebug_drain_span(...) ((void)0)
 #define trace_virtio_ddebug_drain_broken(...) ((void)0)
+#define trace_virtio_ddebug_drain_gone(...) ((void)0)
 #define trace_virtio_ddebug_drain_notice(...) ((void)0)
 #define trace_virtio_ddebug_drain_pass(...) ((void)0)
 #define trace_virtio_ddebug_drain_settled(...) ((void)0)
