@@ -36,6 +36,7 @@ static struct {
     unsigned begun, ended;      /* calls of it */
     int64_t read_error_from;    /* offset from which pread() fails; -1: it does not */
     int64_t read_error_to;
+    bool takes_nothing;         /* pwrite() takes no byte, and fails not */
     GArray *wiped;              /* of int64_t: where headers were overwritten with zeros */
 } disk = { .read_error_from = -1 };
 
@@ -61,7 +62,8 @@ int __wrap_fdatasync(int fd)
     disk.ended++;
     g_cond_broadcast(&disk.changed);
     g_mutex_unlock(&disk.lock);
-    errno = error;
+    /* which a call that succeeds may change */
+    errno = error ? error : EDOM;
     return error ? -1 : 0;
 }
 
@@ -84,6 +86,9 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
         const int64_t at = off;
 
         g_array_append_val(disk.wiped, at);
+    }
+    if (disk.takes_nothing) {
+        return 0;
     }
     return __real_pwrite(fd, buf, len, off);
 }
@@ -328,6 +333,49 @@ static void test_sync_fails(void)
     g_assert_cmpuint(record.synced, ==, 0);
     g_assert_cmpuint(record.written, ==, newest_chunk(path));
     close(wake);
+}
+
+/*
+ * What another chunk has reported is still an error for who asks, once; and what an
+ * earlier writer has written is not lost by it.
+ */
+static void test_sync_error_is_kept(void)
+{
+    g_autofree char *path = tmp_path("kept");
+    const int wake = eventfd(0, EFD_CLOEXEC);
+    uint64_t n, had;
+    Synced s;
+
+    s.log = must_open(path, MIB);
+    attach(s.log);
+    ddebug_log_close(s.log);
+    had = newest_chunk(path);
+    set_disk(false, EIO);
+    synced_open(&s, path, 1);
+    ddebug_log_sync_notify(s.sync, wake);
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    g_assert_cmpint(read(wake, &n, sizeof(n)), ==, sizeof(n));
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    assert_sync_lost(path, had + 1, had + 1, EIO);
+    g_assert_cmpint(ddebug_log_sync_error(s.log), ==, EIO);
+    g_assert_cmpint(ddebug_log_sync_error(s.log), ==, 0);
+    set_disk(false, 0);
+    synced_close(&s);
+    close(wake);
+}
+
+/* A disk that takes no byte and says no error has failed. */
+static void test_write_of_nothing(void)
+{
+    g_autofree char *path = tmp_path("nothing");
+    DdebugLog *log = must_open(path, MIB);
+
+    disk.takes_nothing = true;
+    g_assert_cmpint(ddebug_log_write_state(log, 1), ==, -EIO);
+    disk.takes_nothing = false;
+    g_assert_cmpint(ddebug_log_write_state(log, 1), ==, 0);
+    ddebug_log_close(log);
 }
 
 /* If the failure took a segment's header with it, what follows is found all the same. */
@@ -911,6 +959,8 @@ int main(int argc, char **argv)
     TEST("sync/a full segment at once, and the writer does not wait", test_sync_of_full_segment);
     TEST("sync/a change after the interval, and nothing without one", test_sync_after_interval);
     TEST("sync/a failure is reported once and not synced itself", test_sync_fails);
+    TEST("sync/a failure is kept for who asks for it", test_sync_error_is_kept);
+    TEST("sync/a write that takes nothing has failed", test_write_of_nothing);
     TEST("sync/a failure that loses the header of a segment", test_sync_loses_header);
     TEST("sync/a failure while the log is full is reported later", test_sync_fails_in_a_full_log);
     TEST("sync/a file that replaces a removed one", test_sync_of_replaced_file);

@@ -739,6 +739,9 @@ static void test_clear(void)
         view_check_rest(v);
         g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
         g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLEAR);
+        for (int i = 0; i < 3; i++) {
+            g_assert_cmpuint(event_at(v, 0).arg[i], ==, 0);
+        }
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_EVENT), ==, 1);
         /* the running guest's dictionary stays */
         g_assert_cmpuint(ddebug_log_epoch(log), ==,
@@ -2183,6 +2186,26 @@ static void test_rate_exact(void)
     ddebug_log_close(log);
 }
 
+/* A file that was created for nothing is gone, whatever its descriptor. */
+static void test_created_as_descriptor_0(void)
+{
+    g_autofree char *path = tmp_path("descriptor-0");
+    const DdebugLogInfo info = { .shm_size = MIB };
+    const int stdin_fd = dup(0);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(stdin_fd, >, 0);
+    close(0);
+    g_assert_null(ddebug_log_open(path, MIB, &info, DDEBUG_LOG_OPEN_CREATE, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
+    /* it had that one */
+    g_assert_cmpint(open("/dev/null", O_RDONLY), ==, 0);
+    g_assert_cmpint(dup2(stdin_fd, 0), ==, 0);
+    close(stdin_fd);
+    g_assert_cmpint(access(path, F_OK), ==, -1);
+    g_assert_cmpint(errno, ==, ENOENT);
+}
+
 static void test_access(void)
 {
     g_autofree char *path = tmp_path("access");
@@ -2774,6 +2797,7 @@ int main(int argc, char **argv)
     TEST("rate/resize", test_rate_resize);
     TEST("rate/exact", test_rate_exact);
     TEST("access", test_access);
+    TEST("access/descriptor-0", test_created_as_descriptor_0);
     TEST("bad/other-owner", test_other_owner);
     TEST("bad/begun-anew", test_begun_anew);
     TEST("bad/begun-anew-larger", test_begun_anew_larger);
