@@ -303,7 +303,7 @@ static bool is_taken(GRand *rand, Taste taste, double part, guint i, guint n, co
     }
 }
 
-/* Part of a change, @unit bytes long units of which are taken as often as @times says. */
+/* Apply change number @i to the units that took it or a later one, as @last says. */
 static void apply_part(GByteArray *image, const Change *c, guint i, GHashTable *last)
 {
     for (uint64_t at = c->off; at < c->off + c->len; ) {
