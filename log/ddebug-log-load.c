@@ -221,6 +221,8 @@ bool ddlog_load_slots(DdebugLog *log, GError **error)
             g_array_append_val(order, slot);
         }
     }
+    /* a power loss may have taken the segment of a clear: what follows is not */
+    log->next_seq = MAX(log->next_seq, GUINT64_FROM_LE(log->super.first_seg));
     ddlog_sort_desc_by_seq(log, order);
     r = scan_newest(log, order);
     if (r) {

@@ -9,7 +9,7 @@
 
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
-/* A confined process may not see the boot id: then it stays zero. */
+/* A confined process may not see the boot id: then @boot stays as it is. */
 static void read_host_boot(uint8_t boot[16])
 {
     g_autofree char *text = NULL;
@@ -17,7 +17,6 @@ static void read_host_boot(uint8_t boot[16])
     const char *p;
     int i;
 
-    memset(boot, 0, sizeof(id));
     if (!g_file_get_contents(BOOT_ID, &text, NULL, NULL)) {
         return;
     }

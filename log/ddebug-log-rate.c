@@ -26,17 +26,15 @@ static void refill(DdebugLog *log)
 {
     const uint64_t now = ddlog_clock_ns(CLOCK_MONOTONIC);
     const uint64_t room = burst(log) - log->credit;
-    /* rate up to 2^40, and 2^64 ns are 2^34 s: 2^74 */
-    const unsigned __int128 more =
-        (unsigned __int128)(now - log->credit_ns) * log->rate / NS_PER_S;
+    /* up to 2^64 ns and a rate of 2^40 */
+    const unsigned __int128 due =
+        (unsigned __int128)(now - log->credit_ns) * log->rate;
+    const unsigned __int128 more = due / NS_PER_S;
 
-    if (!more) {
-        /* keep the fraction of the next byte's time that has passed */
-        return;
-    }
     log->credit += more < room ? (uint64_t)more : room;
     log->upkeep -= more < log->upkeep ? (uint64_t)more : log->upkeep;
-    log->credit_ns = now;
+    /* what has passed of the next byte's time counts again */
+    log->credit_ns = now - (uint64_t)(due % NS_PER_S / log->rate);
 }
 
 void ddebug_log_set_rate(DdebugLog *log, uint64_t rate)

@@ -34,7 +34,7 @@
 #include "../unit/canned.h"
 #include "../unit/raw-log.h"
 #include "ddebug-log-writer.h"
-#include "ddebug-view.h"
+#include "said.h"
 
 #define MIB (1ull << 20)
 #define SLOTS_MAX 64
@@ -100,7 +100,7 @@ static const char *sabotage = "";
 static const char *path;
 static pid_t victim;            /* the parent's own pid except in the child */
 
-static void G_GNUC_PRINTF(1, 2) G_GNUC_NORETURN fail(const char *format, ...)
+void fail(const char *format, ...)
 {
     va_list args;
 
@@ -470,19 +470,6 @@ int __wrap_fallocate(int fd, int mode, off_t off, off_t len)
     return r;
 }
 
-/* ---- messages ---- */
-
-/* Text of a message, derived from these three numbers. */
-static void text_of(GString *text, uint64_t life, uint32_t stream, uint64_t number)
-{
-    const uint32_t hash = mix(life * 1000003 + stream * 10007 + number);
-
-    g_string_printf(text, "life %" PRIu64 " stream %u number %" PRIu64 " ", life, stream, number);
-    for (uint32_t i = 0; i < hash % 3000; i++) {
-        g_string_append_c(text, 'a' + (hash + i * i) % 26);
-    }
-}
-
 /* ---- the child ---- */
 
 typedef struct Child {
@@ -555,7 +542,7 @@ static void say(Child *c)
     uint64_t taken = first;
 
     for (uint64_t i = 0; i < n; i++) {
-        text_of(c->text, shared->life, stream, p->number);
+        said_text(c->text, &(Said) { shared->life, stream, p->number });
         producer_say(p, ++c->pass, 1, c->text->str, c->text->len);
     }
     /* a span for each sub-buffer started; the last one has the rest */
@@ -725,130 +712,8 @@ static Fate fate_of(uint64_t seg_seq)
     return fate;
 }
 
-typedef struct Key {
-    uint64_t life;
-    uint32_t stream;
-    uint64_t number;
-} Key;
-
-static guint key_hash(gconstpointer k)
-{
-    const Key *key = k;
-
-    return mix(key->life * 31 + key->stream * 7 + key->number);
-}
-
-static gboolean key_equal(gconstpointer a, gconstpointer b)
-{
-    const Key *x = a, *y = b;
-
-    return x->life == y->life && x->stream == y->stream && x->number == y->number;
-}
-
-static bool parse(const char *text, size_t len, Key *key)
-{
-    g_autoptr(GString) want = g_string_new(NULL);
-    g_autofree char *copy = g_strndup(text, MIN(len, 100));
-
-    return sscanf(copy, "life %" SCNu64 " stream %u number %" SCNu64 " ", &key->life, &key->stream,
-                  &key->number) == 3 &&
-           (text_of(want, key->life, key->stream, key->number), want->len == len) &&
-           memcmp(want->str, text, len) == 0;
-}
-
-typedef struct Found {
-    GHashTable *keys;           /* Keys of the messages that the tool shows */
-    GHashTable *accounts;       /* by stream: Account */
-    uint64_t messages, lost;
-    uint64_t torn;              /* chunks, or parts of them */
-} Found;
-
-/* A stream as shown by the tool. */
-typedef struct Account {
-    uint64_t next;              /* everything below is shown or reported lost */
-} Account;
-
-static void take_item(Found *found, const DdebugItem *item)
-{
-    Account *a;
-    Key *key;
-
-    switch (item->type) {
-    case DDEBUG_ITEM_MESSAGE:
-        key = g_new(Key, 1);
-        if (!parse((const char *)item->message.text, item->message.len, key)) {
-            fail("false text: '%.60s'", (const char *)item->message.text);
-        }
-        if (item->message.number != key->number || item->stream->id != key->stream ||
-            item->epoch->instance_id != key->life) {
-            fail("a message at another place than it was written to");
-        }
-        if (!g_hash_table_add(found->keys, key)) {
-            fail("message %" PRIu64 " is there twice", item->message.number);
-        }
-        found->messages++;
-        break;
-    case DDEBUG_ITEM_LOST:
-        found->lost += item->count;
-        break;
-    case DDEBUG_ITEM_IO_LOST:
-        if (item->reason != DDEBUG_LOST_FULL) {
-            fail("chunks are said to be lost, for the reason %d", item->reason);
-        }
-        return;
-    case DDEBUG_ITEM_BAD_CHUNK:
-        found->torn++;
-        return;
-    default:
-        fail("a notice of something that never happened: %d", item->type);
-    }
-    a = g_hash_table_lookup(found->accounts, item->stream);
-    if (!a) {
-        a = g_new0(Account, 1);
-        g_hash_table_insert(found->accounts, item->stream, a);
-    }
-    if (item->type == DDEBUG_ITEM_LOST) {
-        a->next += item->count;
-    } else if (item->message.number != a->next) {
-        fail("message %" PRIu64 " comes after those up to %" PRIu64 ", and the gap is not told or is wrong",
-             item->message.number, a->next);
-    } else {
-        a->next++;
-    }
-}
-
-static void take_items(Found *found, DdebugView *view)
-{
-    g_autoptr(GError) error = NULL;
-    DdebugViewResult result;
-    DdebugItem item;
-
-    while ((result = ddebug_view_next(view, &item, &error)) == DDEBUG_VIEW_ITEM) {
-        take_item(found, &item);
-    }
-    if (result != DDEBUG_VIEW_END) {
-        fail("the tool cannot read the log: %s", error ? error->message : "it is another one");
-    }
-}
-
-static void read_by_tool(Found *found)
-{
-    g_autoptr(GError) error = NULL;
-    DdebugReader *reader = ddebug_reader_open(path, &error);
-    g_autoptr(DdebugView) view = NULL;
-
-    if (!reader) {
-        fail("the tool cannot open the log: %s", error->message);
-    }
-    view = ddebug_view_new(reader);
-    ddebug_view_start(view, FALSE);
-    take_items(found, view);
-    ddebug_view_finish(view);
-    take_items(found, view);
-}
-
 /* Was this message part of the interrupted call? */
-static bool is_in_flight(const Key *key)
+static bool is_in_flight(const Said *key)
 {
     return key->life == shared->life && key->stream < NR_STREAMS &&
            key->number >= shared->produced[key->stream] && key->number < shared->asked[key->stream];
@@ -857,7 +722,7 @@ static bool is_in_flight(const Key *key)
 /* All acknowledged messages that must be there are, and no others. */
 static void compare(Found *found)
 {
-    g_autoptr(GHashTable) allowed = g_hash_table_new_full(key_hash, key_equal, g_free, NULL);
+    g_autoptr(GHashTable) allowed = g_hash_table_new_full(said_hash, said_equal, g_free, NULL);
     GHashTableIter iter;
     gpointer key;
 
@@ -866,18 +731,18 @@ static void compare(Found *found)
         const Fate fate = fate_of(ack->seg_seq);
 
         for (uint64_t n = ack->first; n < ack->end && fate != GONE; n++) {
-            const Key want = { ack->life, ack->stream, n };
+            const Said want = { ack->life, ack->stream, n };
 
-            if (fate == THERE && !g_hash_table_contains(found->keys, &want)) {
+            if (fate == THERE && !g_hash_table_contains(found->said, &want)) {
                 fail("message %" PRIu64 " of stream %u of life %" PRIu64 ", acknowledged in segment %" PRIu64
                      ", is lost", n, ack->stream, ack->life, ack->seg_seq);
             }
             g_hash_table_add(allowed, g_memdup2(&want, sizeof(want)));
         }
     }
-    g_hash_table_iter_init(&iter, found->keys);
+    g_hash_table_iter_init(&iter, found->said);
     while (g_hash_table_iter_next(&iter, &key, NULL)) {
-        const Key *k = key;
+        const Said *k = key;
 
         if (!g_hash_table_contains(allowed, k) && !is_in_flight(k)) {
             fail("message %" PRIu64 " of stream %u of life %" PRIu64 " is there, and is overwritten, cleared, "
@@ -943,25 +808,20 @@ typedef struct Statistics {
 
 static void check(Statistics *stat)
 {
-    Found found = {
-        .keys = g_hash_table_new_full(key_hash, key_equal, g_free, NULL),
-        .accounts = g_hash_table_new_full(NULL, NULL, NULL, g_free),
-    };
+    g_autoptr(Found) found = found_new(false);
     g_autoptr(View) v = NULL;
 
-    read_by_tool(&found);
-    compare(&found);
+    found_read(found, path);
+    compare(found);
     /* dying during a write leaves at most one torn chunk */
-    if (found.torn > stat->killed[NOT] + stat->killed[TORN]) {
-        fail("%" PRIu64 " chunks are damaged, and only %" PRIu64 " writers died in a write", found.torn,
+    if (found->torn > stat->killed[NOT] + stat->killed[TORN]) {
+        fail("%" PRIu64 " chunks are damaged, and only %" PRIu64 " writers died in a write", found->torn,
              stat->killed[NOT] + stat->killed[TORN]);
     }
     v = view_load(path, false);
     take_over(v);
-    stat->checked += found.messages;
-    stat->lost += found.lost;
-    g_hash_table_unref(found.keys);
-    g_hash_table_unref(found.accounts);
+    stat->checked += found->messages;
+    stat->lost += found->lost;
 }
 
 /* Run one child and check the result; return true if it was killed. */

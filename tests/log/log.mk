@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 #
 # Included by the top Makefile: make check-log-crash kills the log writer more than
-# 10,000 times; check-faults runs guests whose log cannot be written.  make check
-# includes a short form of both.
+# 10,000 times, and takes the power from it as often; check-faults runs guests whose
+# log cannot be written.  make check includes a short form of both.
 
 .PHONY: check-log-crash check-faults faultfs
 check-log-crash:

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """mutants.py [AREA...]: break the sources at random and count what the tests notice
 
-Of each area (codec, merge, log, ring) MUTANTS (40) mutants are drawn with SEED (1): one
+Of each area (codec, merge, log, drain, ring) MUTANTS (40) mutants are drawn with SEED (1): one
 operator, constant, condition, statement or barrier is changed.  A mutant is
 
     killed      a test of its area fails, crashes, hangs, or takes all memory
@@ -79,9 +79,14 @@ AREAS = {
     "codec": unit([*(f"host-tool/lib/ddebug-{name}.c" for name in ("codec", "render", "dict")),
                    "include/ddebug_packed.h"], ["codec", "packed", "dict"]),
     "merge": unit(["host-tool/lib/ddebug-merge.c"], ["merge", "view"]),
-    "log": unit(["log/*.c"], ["log-writer", "rules", "shm"],
+    "log": unit(["log/*.c"], ["log-writer", "disk", "rules", "shm"],
+                "{O}/log/power --losses=0 --shrinks=1",
                 "{O}/log/crash --kills=0 --every-call=1",
-                make="-C tests/log O={O}/log UNIT={O}/log-unit CFLAGS='-std=gnu11 -O2 -g -w' {O}/log/crash"),
+                make="-C tests/log O={O}/log UNIT={O}/log-unit CFLAGS='-std=gnu11 -O2 -g -w' "
+                     "{O}/log/crash {O}/log/power"),
+    "drain": unit(["qemu-device/ddebug-drain.c", "qemu-device/ddebug-stream.c"], ["drain"])._replace(
+        flags="-iquote tests/unit/qemu-user -iquote qemu-device -Iinclude -Ilog "
+              "$(pkg-config --cflags glib-2.0 libisal)"),
     "ring": Area(
         files=[f"guest-driver/ddebug_{name}.c" for name in (
             "ring", "ring_mem", "ring_swap", "cpu", "kick", "transport", "attach", "emit", "pack")],

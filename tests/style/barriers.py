@@ -12,6 +12,10 @@ import os
 import re
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+
+import tap          # noqa: E402
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 TABLES = ("qemu-device/ddebug-stream.c", "guest-driver/ddebug_ring.c", "guest-driver/ddebug_dict.c")
 LITMUS = "tests/litmus/litmus.py"
@@ -119,15 +123,5 @@ def check(root=REPO, tables=TABLES):
             ("barriers beside the tables have a label", bare)]
 
 
-def main():
-    bad = False
-    for name, complaints in check():
-        bad = bad or bool(complaints)
-        print("not ok" if complaints else "ok", "-", name)
-        for complaint in complaints:
-            print("   ", complaint)
-    return 1 if bad else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.report(check()))

@@ -16,6 +16,10 @@ import re
 import subprocess
 import sys
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+
+import tap          # noqa: E402
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
@@ -355,13 +359,8 @@ def check(root=REPO, folders=None):
 
 
 def main():
-    bad = False
     checks, without = check()
-    for name, complaints in checks:
-        bad = bad or bool(complaints)
-        print("not ok" if complaints else "ok", "-", name)
-        for complaint in complaints:
-            print("   ", complaint)
+    bad = tap.report(checks)
     if without:
         print("no object file that is up to date:", *without)
     return 1 if bad or (without and "--built" in sys.argv[1:]) else 0

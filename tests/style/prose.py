@@ -13,6 +13,10 @@ import subprocess
 import sys
 import textwrap
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
+
+import tap          # noqa: E402
+
 REPO = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WIDTH = 100
 # A file that is named without its folder is ours if its name begins so.
@@ -133,15 +137,5 @@ def check(root=REPO):
     ]
 
 
-def main():
-    bad = False
-    for name, complaints in check():
-        bad = bad or bool(complaints)
-        print("not ok" if complaints else "ok", "-", name)
-        for complaint in complaints:
-            print("   ", complaint)
-    return 1 if bad else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(tap.report(check()))

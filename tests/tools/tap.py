@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Python's unittest with TAP output, which tests/tools/check.py counts."""
+"""TAP output, which tests/tools/check.py counts: of Python's unittest, and of checks."""
 
 import sys
 import traceback
@@ -36,3 +36,14 @@ def main(case):
     suite = loader.loadTestsFromNames(sys.argv[1:], case) if sys.argv[1:] else \
         loader.loadTestsFromTestCase(case)
     return 0 if suite.run(Tap()).wasSuccessful() else 1
+
+
+def report(checks):
+    """Print each (name, complaints), which is ok if there is no complaint: the exit status."""
+    bad = False
+    for name, complaints in checks:
+        bad = bad or bool(complaints)
+        print("not ok" if complaints else "ok", "-", name)
+        for complaint in complaints:
+            print("   ", complaint)
+    return 1 if bad else 0

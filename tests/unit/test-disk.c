@@ -36,6 +36,7 @@ static struct {
     unsigned begun, ended;      /* calls of it */
     int64_t read_error_from;    /* offset from which pread() fails; -1: it does not */
     int64_t read_error_to;
+    bool takes_nothing;         /* pwrite() takes no byte, and fails not */
     GArray *wiped;              /* of int64_t: where headers were overwritten with zeros */
 } disk = { .read_error_from = -1 };
 
@@ -61,7 +62,8 @@ int __wrap_fdatasync(int fd)
     disk.ended++;
     g_cond_broadcast(&disk.changed);
     g_mutex_unlock(&disk.lock);
-    errno = error;
+    /* which a call that succeeds may change */
+    errno = error ? error : EDOM;
     return error ? -1 : 0;
 }
 
@@ -84,6 +86,9 @@ ssize_t __wrap_pwrite(int fd, const void *buf, size_t len, off_t off)
         const int64_t at = off;
 
         g_array_append_val(disk.wiped, at);
+    }
+    if (disk.takes_nothing) {
+        return 0;
     }
     return __real_pwrite(fd, buf, len, off);
 }
@@ -330,6 +335,49 @@ static void test_sync_fails(void)
     close(wake);
 }
 
+/*
+ * What another chunk has reported is still an error for who asks, once; and what an
+ * earlier writer has written is not lost by it.
+ */
+static void test_sync_error_is_kept(void)
+{
+    g_autofree char *path = tmp_path("kept");
+    const int wake = eventfd(0, EFD_CLOEXEC);
+    uint64_t n, had;
+    Synced s;
+
+    s.log = must_open(path, MIB);
+    attach(s.log);
+    ddebug_log_close(s.log);
+    had = newest_chunk(path);
+    set_disk(false, EIO);
+    synced_open(&s, path, 1);
+    ddebug_log_sync_notify(s.sync, wake);
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    g_assert_cmpint(read(wake, &n, sizeof(n)), ==, sizeof(n));
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    event(s.log, DDEBUG_LOG_EVENT_CONT);
+    assert_sync_lost(path, had + 1, had + 1, EIO);
+    g_assert_cmpint(ddebug_log_sync_error(s.log), ==, EIO);
+    g_assert_cmpint(ddebug_log_sync_error(s.log), ==, 0);
+    set_disk(false, 0);
+    synced_close(&s);
+    close(wake);
+}
+
+/* A disk that takes no byte and says no error has failed. */
+static void test_write_of_nothing(void)
+{
+    g_autofree char *path = tmp_path("nothing");
+    DdebugLog *log = must_open(path, MIB);
+
+    disk.takes_nothing = true;
+    g_assert_cmpint(ddebug_log_write_state(log, 1), ==, -EIO);
+    disk.takes_nothing = false;
+    g_assert_cmpint(ddebug_log_write_state(log, 1), ==, 0);
+    ddebug_log_close(log);
+}
+
 /* If the failure took a segment's header with it, what follows is found all the same. */
 static void test_sync_loses_header(void)
 {
@@ -494,6 +542,51 @@ static void test_missing_at_the_end(void)
     assert_sync_lost(path, left + 1, written, 0);
     g_assert_cmpuint(newest_chunk(path), ==, written + 2);
     ddebug_log_close(log);
+}
+
+/*
+ * A power loss may take the segment that a clear has started, and some before it, and
+ * leave the superblock.  What is written afterwards is not cleared.
+ */
+static void test_clear_without_its_segment(void)
+{
+    static const struct ddebug_log_seg none;
+    g_autofree char *path = tmp_path("lost-clear");
+    DdebugLog *log = must_open(path, MIB);
+    uint64_t first;
+    int fd;
+
+    attach(log);
+    for (uint64_t n = 0; n < 6; n++) {
+        g_assert_cmpint(put(log, n), ==, 0);
+    }
+    g_assert_true(ddebug_log_clear(log, NULL));
+    ddebug_log_close(log);
+    fd = open(path, O_RDWR);
+    {
+        g_autoptr(View) v = view(path);
+
+        first = v->super.first_seg;
+        for (guint i = 0; i < v->segs->len; i++) {
+            const Seg *seg = &g_array_index(v->segs, Seg, i);
+
+            if (seg->type == DDEBUG_LOG_SEG_DATA && seg->seq + 2 >= first) {
+                g_assert_cmpint(__real_pwrite(fd, &none, sizeof(none), DDEBUG_LOG_SEGS_OFF +
+                                              seg->slot * v->super.seg_size), ==, sizeof(none));
+            }
+        }
+    }
+    close(fd);
+    log = must_open(path, 0);
+    attach(log);
+    g_assert_cmpint(put(log, 7), ==, 0);
+    ddebug_log_close(log);
+    {
+        g_autoptr(View) v = view(path);
+
+        g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DATA), ==, 1);
+        g_assert_cmpuint(g_array_index(v->segs, Seg, v->segs->len - 1).seq, >=, first);
+    }
 }
 
 /* ---- in which order ---- */
@@ -757,6 +850,52 @@ static void test_read_error_at_shrink(void)
     ddebug_log_close(log);
 }
 
+static uint64_t frozen_first(const char *path)
+{
+    g_autoptr(View) v = view_load(path, false);
+
+    return v->super.frozen_first;
+}
+
+/*
+ * A smaller log has less room for what is frozen; one that stays as large as it is has
+ * not, whatever kept it.
+ */
+static void test_failed_shrink_and_frozen(void)
+{
+    g_autofree char *path = tmp_path("shrink-fails");
+    DdebugLog *log = must_open(path, 4 * MIB);
+    g_autoptr(GError) error = NULL;
+    uint64_t first;
+
+    attach(log);
+    for (uint64_t n = 0; n < 14; n++) {
+        g_assert_cmpint(put(log, n), ==, 0);
+    }
+    g_assert_cmpint(ddebug_log_freeze(log), ==, 0);
+    first = frozen_first(path);
+    g_assert_cmpuint(first, >, 0);
+    for (uint64_t n = 14; n < 40; n++) {
+        g_assert_cmpint(put(log, n), ==, 0);
+    }
+    set_read_error(DDEBUG_LOG_SEGS_OFF, 4 * MIB);
+    g_assert_false(ddebug_log_resize(log, MIB, &error));
+    set_read_error(-1, -1);
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO);
+    g_clear_error(&error);
+    g_assert_true(ddebug_log_resize(log, 5 * MIB, NULL));
+    g_assert_cmpuint(frozen_first(path), ==, first);
+    attach(log);
+    for (int i = 0; i < 10; i++) {
+        g_assert_cmpint(ddebug_log_append_dict(log, text, LEN), ==, 0);
+    }
+    g_assert_false(ddebug_log_resize(log, MIB, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
+    g_assert_true(ddebug_log_resize(log, 6 * MIB, NULL));
+    g_assert_cmpuint(frozen_first(path), ==, first);
+    ddebug_log_close(log);
+}
+
 /* ---- owners ---- */
 
 /* Who opens the log of root, or of somebody else, without being root. */
@@ -777,13 +916,15 @@ static void test_owner(void)
         g_assert_cmpint(chown(path, other ? 12345 : 0, -1), ==, 0);
         pid = fork();
         if (pid == 0) {
+            /* a mode that it has already takes no permission */
+            const DdebugLogInfo info = { .file_mode = 0666 };
             g_autoptr(GError) error = NULL;
             DdebugLog *log;
 
             if (setgid(65534) || setuid(65534)) {
                 _exit(2);
             }
-            log = ddebug_log_open(path, 0, NULL, DDEBUG_LOG_OPEN_OWNED, &error);
+            log = ddebug_log_open(path, 0, &info, DDEBUG_LOG_OPEN_OWNED, &error);
             _exit(other ? !g_error_matches(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_OWNER) : !log);
         }
         g_assert_cmpint(waitpid(pid, &status, 0), ==, pid);
@@ -818,17 +959,21 @@ int main(int argc, char **argv)
     TEST("sync/a full segment at once, and the writer does not wait", test_sync_of_full_segment);
     TEST("sync/a change after the interval, and nothing without one", test_sync_after_interval);
     TEST("sync/a failure is reported once and not synced itself", test_sync_fails);
+    TEST("sync/a failure is kept for who asks for it", test_sync_error_is_kept);
+    TEST("sync/a write that takes nothing has failed", test_write_of_nothing);
     TEST("sync/a failure that loses the header of a segment", test_sync_loses_header);
     TEST("sync/a failure while the log is full is reported later", test_sync_fails_in_a_full_log);
     TEST("sync/a file that replaces a removed one", test_sync_of_replaced_file);
     TEST("sync/a log that is closed while the disk hangs", test_closed_while_disk_hangs);
     TEST("sync/what is missing at the end is reported by the next writer", test_missing_at_the_end);
+    TEST("sync/a clear whose segment is lost hides nothing that follows", test_clear_without_its_segment);
     TEST("order/shrinking gives up data before dictionary, the oldest first", test_shrink_order);
     TEST("shrink/frozen segments whose dictionary does not fit", test_shrink_without_frozen);
     TEST("drop/reserves by the number of slots", test_drop_reserves);
     TEST("drop/a large dictionary leaves data their slots", test_drop_large_dictionary);
     TEST("read-errors/a log that cannot be read is refused", test_read_errors_at_open);
     TEST("read-errors/a log that cannot be read is not made smaller", test_read_error_at_shrink);
+    TEST("shrink/one that fails leaves what is frozen", test_failed_shrink_and_frozen);
     TEST("owner/root's log, and somebody else's", test_owner);
     r = g_test_run();
     remove_tmp_dir();

@@ -429,6 +429,24 @@ static void take_all_back(Fixture *f, GPtrArray *gone, unsigned count)
     g_ptr_array_unref(gone);
 }
 
+/* A stream is scanned once a pass, and each pass that found something is another one. */
+static void assert_passes_grow(View *v)
+{
+    uint64_t last[NR_RINGS] = { 0 };
+    guint i;
+
+    for (i = 0; i < v->chunks->len; i++) {
+        const Chunk *c = &g_array_index(v->chunks, Chunk, i);
+
+        if (le16_to_cpu(c->h.type) == DDEBUG_LOG_CHUNK_DATA) {
+            uint64_t *of_stream = &last[le32_to_cpu(c->h.stream)];
+
+            g_assert_cmpuint(le64_to_cpu(c->h.pass), >, *of_stream);
+            *of_stream = le64_to_cpu(c->h.pass);
+        }
+    }
+}
+
 static void test_written(Fixture *f, gconstpointer data)
 {
     unsigned i;
@@ -442,6 +460,21 @@ static void test_written(Fixture *f, gconstpointer data)
     }
     g_autoptr(View) v = end(f);
     g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_DATA), ==, 100);
+    assert_passes_grow(v);
+}
+
+/* One stream of an id, whichever it is, and one that is to replace it. */
+static void test_added_once(Fixture *f, gconstpointer data)
+{
+    unsigned i;
+
+    for (i = 0; i < NR_RINGS; i++) {
+        Ring *same = ring_new(i, 16 * SUBBUF);
+
+        g_assert_false(ddebug_drain_add(f->d, same->st));
+        ring_free(same);
+    }
+    g_assert_cmpuint(counters(f).streams, ==, NR_RINGS);
 }
 
 /* Nothing of it depends on the disk: the thread is held. */
@@ -707,6 +740,7 @@ int main(int argc, char **argv)
     g_test_init(&argc, &argv, NULL);
     reports = g_string_new(NULL);
     ADD("what is committed is written", set_up, test_written);
+    ADD("a stream is added once", set_up, test_added_once);
     ADD("a stop copies nothing under the big lock", set_up,
         test_stop_copies_nothing);
     ADD("what precedes a stop stays before it, also across a reset", set_up,

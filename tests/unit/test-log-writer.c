@@ -739,6 +739,9 @@ static void test_clear(void)
         view_check_rest(v);
         g_assert_cmpuint(check_numbers(v, &first, &last), ==, 0);
         g_assert_cmpuint(event_at(v, 0).event, ==, DDEBUG_LOG_EVENT_CLEAR);
+        for (int i = 0; i < 3; i++) {
+            g_assert_cmpuint(event_at(v, 0).arg[i], ==, 0);
+        }
         g_assert_cmpuint(count(v, DDEBUG_LOG_CHUNK_EVENT), ==, 1);
         /* the running guest's dictionary stays */
         g_assert_cmpuint(ddebug_log_epoch(log), ==,
@@ -2144,6 +2147,65 @@ static void test_rate_resize(void)
     ddebug_log_close(log);
 }
 
+/* To the byte: what was charged, and what has come back since. */
+static void test_rate_exact(void)
+{
+    g_autofree char *path = tmp_path("rate-exact");
+    /* a segment: its zeros, its header, and the event with which it begins */
+    const int64_t cleared = (128 << 10) + 64 + 128 + 32;
+    const int64_t owed = DDEBUG_LOG_BURST_MIN / 2 - (DDEBUG_LOG_BURST_MIN - 3 * cleared);
+    DdebugLog *log = must_open(path, MIB);
+    int64_t before, begun, asked;
+    int first, last;
+
+    attach(log);
+    ddebug_log_set_rate(log, 1);
+    for (int i = 0; i < 3; i++) {
+        g_assert_true(ddebug_log_clear(log, NULL));
+    }
+    first = ddebug_log_rate_wait(log);
+    /* whole seconds may have passed */
+    g_assert_cmpint(first % 1000, ==, 1);
+    g_assert_cmpint(first, <=, owed * 1000 + 1);
+    g_assert_cmpint(first, >, owed * 1000 - 60000);
+
+    /* a byte a millisecond, asked for more often than that */
+    before = g_get_monotonic_time();
+    ddebug_log_set_rate(log, 1000);
+    for (int i = 0; i < 3; i++) {
+        g_assert_true(ddebug_log_clear(log, NULL));
+    }
+    first = ddebug_log_rate_wait(log);
+    begun = g_get_monotonic_time();
+    do {
+        asked = g_get_monotonic_time();
+        last = ddebug_log_rate_wait(log);
+    } while (asked < begun + 50000);
+    g_assert_cmpint(first - last, >=, 49);
+    g_assert_cmpint(first - last, <=, (g_get_monotonic_time() - before) / 1000 + 1);
+    ddebug_log_close(log);
+}
+
+/* A file that was created for nothing is gone, whatever its descriptor. */
+static void test_created_as_descriptor_0(void)
+{
+    g_autofree char *path = tmp_path("descriptor-0");
+    const DdebugLogInfo info = { .shm_size = MIB };
+    const int stdin_fd = dup(0);
+    g_autoptr(GError) error = NULL;
+
+    g_assert_cmpint(stdin_fd, >, 0);
+    close(0);
+    g_assert_null(ddebug_log_open(path, MIB, &info, DDEBUG_LOG_OPEN_CREATE, &error));
+    g_assert_error(error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SIZE);
+    /* it had that one */
+    g_assert_cmpint(open("/dev/null", O_RDONLY), ==, 0);
+    g_assert_cmpint(dup2(stdin_fd, 0), ==, 0);
+    close(stdin_fd);
+    g_assert_cmpint(access(path, F_OK), ==, -1);
+    g_assert_cmpint(errno, ==, ENOENT);
+}
+
 static void test_access(void)
 {
     g_autofree char *path = tmp_path("access");
@@ -2162,6 +2224,20 @@ static void test_access(void)
         ddebug_log_close(log);
         info.file_mode = 0660;
     }
+    /* each bit counts */
+    info.file_mode = 0600;
+    for (int bit = 0; bit < 12; bit++) {
+        if (geteuid() != 0 && 1 << bit & 0600) {
+            continue;
+        }
+        g_assert_cmpint(chmod(path, 0600 ^ 1 << bit), ==, 0);
+        ddebug_log_close(ddebug_log_open(path, 0, &info, 0, &error));
+        g_assert_no_error(error);
+        g_assert_cmpint(stat(path, &st), ==, 0);
+        g_assert_cmpuint(st.st_mode & 07777, ==, 0600);
+    }
+    g_assert_cmpint(chmod(path, 0660), ==, 0);
+    info.file_mode = 0660;
     /* who says nothing about it leaves it as it is */
     ddebug_log_close(must_open(path, 0));
     g_assert_cmpint(stat(path, &st), ==, 0);
@@ -2529,6 +2605,43 @@ static void test_segment_twice(void)
     }
 }
 
+static bool is_begun(const char *path, uint64_t slot)
+{
+    struct ddebug_log_seg seg;
+    const int fd = open(path, O_RDONLY);
+
+    g_assert_cmpint(pread(fd, &seg, sizeof(seg), 65536 + slot * 131072), ==, sizeof(seg));
+    close(fd);
+    return seg.magic == DDEBUG_LOG_SEG_MAGIC;
+}
+
+/* Copies are those of one type, whatever else has their number. */
+static void test_segment_twice_and_another_type(void)
+{
+    g_autofree char *path = tmp_path("twice-and-another");
+    DdebugLog *log = must_open(path, 2 * MIB);
+    struct ddebug_log_seg seg;
+    int fd;
+
+    put_range(log, 0, 10);
+    ddebug_log_close(log);
+    fd = open(path, O_RDWR);
+    g_assert_cmpint(pread(fd, &seg, sizeof(seg), 65536), ==, sizeof(seg));
+    g_assert_cmpuint(seg.type, ==, DDEBUG_LOG_SEG_DATA);
+    for (int slot = 8; slot < 12; slot += 2) {
+        g_assert_cmpint(pwrite(fd, &seg, sizeof(seg), 65536 + slot * 131072), ==, sizeof(seg));
+    }
+    seg.type = DDEBUG_LOG_SEG_DICT;
+    seg.crc = crc(&seg, sizeof(seg) - 4);
+    g_assert_cmpint(pwrite(fd, &seg, sizeof(seg), 65536 + 9 * 131072), ==, sizeof(seg));
+    close(fd);
+    ddebug_log_close(must_open(path, 0));
+    g_assert_true(is_begun(path, 0));
+    g_assert_false(is_begun(path, 8));
+    g_assert_true(is_begun(path, 9));
+    g_assert_false(is_begun(path, 10));
+}
+
 /* SIGKILL */
 
 typedef struct Progress {
@@ -2675,13 +2788,16 @@ int main(int argc, char **argv)
     TEST("bad/too-long", test_too_long);
     TEST("bad/cut-while-open", test_cut_while_open);
     TEST("bad/segment-twice", test_segment_twice);
+    TEST("bad/segment-twice-and-another-type", test_segment_twice_and_another_type);
     TEST("drop", test_drop);
     TEST("drop/introduction", test_drop_introduction);
     TEST("names", test_names);
     TEST("remains", test_remains);
     TEST("rate", test_rate);
     TEST("rate/resize", test_rate_resize);
+    TEST("rate/exact", test_rate_exact);
     TEST("access", test_access);
+    TEST("access/descriptor-0", test_created_as_descriptor_0);
     TEST("bad/other-owner", test_other_owner);
     TEST("bad/begun-anew", test_begun_anew);
     TEST("bad/begun-anew-larger", test_begun_anew_larger);

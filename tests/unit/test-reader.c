@@ -4,9 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <glib/gstdio.h>
+#include <stdarg.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -30,6 +33,51 @@ pread (int fd, void *bytes, size_t n, off_t at)
       return -1;
     }
   return syscall (SYS_pread64, fd, bytes, n, at);
+}
+
+/* With which the next calls fail; 0: they do not. */
+static int lock_error, seek_error, stat_error;
+
+/* A file system without locks. */
+int
+fcntl (int fd, int command, ...)
+{
+  va_list args;
+  void *arg;
+
+  va_start (args, command);
+  arg = va_arg (args, void *);
+  va_end (args);
+  if (lock_error && command == F_OFD_GETLK)
+    {
+      errno = lock_error;
+      return -1;
+    }
+  return syscall (SYS_fcntl, fd, command, arg);
+}
+
+/* One that does not know its holes. */
+off_t
+lseek (int fd, off_t at, int whence)
+{
+  if (seek_error && whence == SEEK_DATA)
+    {
+      errno = seek_error;
+      return -1;
+    }
+  return syscall (SYS_lseek, fd, at, whence);
+}
+
+/* One whose server has forgotten the file. */
+int
+fstat (int fd, struct stat *st)
+{
+  if (stat_error)
+    {
+      errno = stat_error;
+      return -1;
+    }
+  return syscall (SYS_fstat, fd, st);
 }
 
 static DdebugReader *
@@ -1461,6 +1509,253 @@ test_identity (Fixture *f, gconstpointer data)
   g_assert_cmpint (g_unlink (other), ==, 0);
 }
 
+/* ---- where nothing, or not all, can be known ---- */
+
+/* Where it cannot be asked who has a lock, nobody knows whether there is a writer. */
+static void
+test_no_locks (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_null (ddebug_reader_hidden_by (reader));
+  ddebug_reader_set_live (reader, FALSE);
+  lock_error = EINVAL;
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_UNKNOWN);
+  g_assert_cmpstr (ddebug_reader_hidden_by (reader), ==, "one without locks");
+  g_assert_false (ddebug_reader_was_taken (reader));
+  /* a writer stores the superblock, and that shows */
+  canned_super (c, 2);
+  put (f->path, DDEBUG_LOG_SUPER_OFF (0), c->bytes, sizeof c->super);
+  g_assert_true (ddebug_reader_was_taken (reader));
+  lock_error = 0;
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
+}
+
+/* Which file the writer had, as in the superblock. */
+static void
+name_file (Canned *c, const struct stat *st, guint32 fs, guint64 generation)
+{
+  c->super.opened = c->super.named_at = GUINT64_TO_LE (c->realtime + generation);
+  c->super.file_dev = GUINT64_TO_LE ((guint64) st->st_dev);
+  c->super.file_ino = GUINT64_TO_LE (st->st_ino);
+  c->super.file_fs = GUINT32_TO_LE (fs);
+  canned_super (c, generation);
+}
+
+static void
+put_super (Canned *c, const char *path, guint64 generation)
+{
+  put (path, DDEBUG_LOG_SUPER_OFF (generation % 2), c->bytes + DDEBUG_LOG_SUPER_OFF (generation % 2),
+       sizeof c->super);
+}
+
+/* The file that the writer had, another one, and one behind a file system that hides locks. */
+static void
+test_origin (Fixture *f, gconstpointer data)
+{
+  const guint32 fuse = 0x65735546;
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  struct statfs fs;
+  struct stat st;
+  int fd;
+
+  (void) data;
+  canned_write (c, f->path);
+  g_assert_cmpint (stat (f->path, &st), ==, 0);
+  g_assert_cmpint (statfs (f->path, &fs), ==, 0);
+  reader = open_good (f->path);
+  name_file (c, &st, fs.f_type, 2);
+  put_super (c, f->path, 2);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_GONE);
+  st.st_ino++;
+  name_file (c, &st, fs.f_type, 3);
+  put_super (c, f->path, 3);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_COPY);
+  g_assert_null (ddebug_reader_hidden_by (reader));
+  name_file (c, &st, fuse, 4);
+  put_super (c, f->path, 4);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_UNKNOWN);
+  g_assert_cmpstr (ddebug_reader_hidden_by (reader), ==, "fuse");
+  /* what the reader has found before counts when neither copy can be read */
+  name_file (c, &st, fs.f_type, 5);
+  put_super (c, f->path, 5);
+  ddebug_reader_free (reader);
+  reader = open_good (f->path);
+  name_file (c, &st, fuse, 6);
+  put_super (c, f->path, 6);
+  put (f->path, DDEBUG_LOG_SUPER_OFF (0) + 100, "x", 1);
+  put (f->path, DDEBUG_LOG_SUPER_OFF (1) + 100, "x", 1);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_COPY);
+  /* a lock is seen: of a writer that named a file, another one's can be meant */
+  put_super (c, f->path, 6);
+  fd = lock_as_writer (f->path);
+  ddebug_reader_free (reader);
+  reader = open_good (f->path);
+  g_assert_cmpstr (ddebug_reader_hidden_by (reader), ==, "fuse");
+  close (fd);
+}
+
+/* What was spooled from a pipe is a copy, at no path; and one more reader of it is like the first. */
+static void
+test_spooled (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  g_autoptr (DdebugReader) again = NULL;
+  g_autoptr (GError) error = NULL;
+  int fd;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 3);
+  canned_write (c, f->path);
+  fd = open (f->path, O_RDONLY | O_CLOEXEC);
+  g_assert_cmpint (fd, >=, 0);
+  reader = ddebug_reader_open_copy (fd, "-", &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_COPY);
+  g_assert_true (ddebug_reader_is_at (reader, "-"));
+  again = ddebug_reader_again (reader, &error);
+  g_assert_no_error (error);
+  g_assert_cmpint (ddebug_reader_writer (again), ==, DDEBUG_WRITER_COPY);
+  g_assert_true (ddebug_reader_is_at (again, "-"));
+  close (fd);
+  assert_reads (reader, "0 ");
+  assert_reads (again, "0 ");
+  g_assert_null (ddebug_reader_open_copy (-1, "-", &error));
+  g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO);
+  g_assert_cmpstr (error->message, ==, "-: cannot reopen: Bad file descriptor");
+}
+
+/* Without a descriptor that is left, a log is neither opened nor opened once more, and that is said. */
+static void
+test_no_descriptors (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  g_autoptr (GError) error = NULL;
+  struct rlimit had, none = { 0 };
+
+  (void) data;
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  g_assert_cmpint (getrlimit (RLIMIT_NOFILE, &had), ==, 0);
+  none.rlim_max = had.rlim_max;
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &none), ==, 0);
+  g_assert_null (ddebug_reader_again (reader, &error));
+  g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO);
+  g_clear_error (&error);
+  g_assert_null (ddebug_reader_open (f->path, &error));
+  g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_IO);
+  g_assert_nonnull (strstr (error->message, "cannot be opened: Too many open files"));
+  g_assert_cmpint (setrlimit (RLIMIT_NOFILE, &had), ==, 0);
+}
+
+/* Where holes are not told, each slot is looked at, and nothing is missed. */
+static void
+test_no_holes (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (32);
+
+  (void) data;
+  canned_segment (c, 9, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 3);
+  canned_segment (c, 31, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 3);
+  seek_error = EINVAL;
+  assert_file_reads (c, f->path, FALSE, "0 1 ");
+  seek_error = 0;
+}
+
+/* A slot whose header cannot be read is said; so are pages that cannot. */
+static void
+test_unreadable_pages (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugState state;
+  DdebugSync sync;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 3);
+  canned_segment (c, 1, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 1, 3);
+  canned_segment (c, 2, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 2, 3);
+  canned_state (c, 7);
+  canned_sync (c, 3, 3, 0);
+  bad_byte = DDEBUG_LOG_SEGS_OFF + c->seg_size;
+  assert_file_reads (c, f->path, FALSE, "0 x L 2 ");
+  bad_byte = -1;
+  reader = open_good (f->path);
+  g_assert_true (ddebug_reader_state (reader, &state));
+  g_assert_true (ddebug_reader_sync (reader, &sync));
+  bad_byte = DDEBUG_LOG_STATE_OFF;
+  g_assert_false (ddebug_reader_state (reader, &state));
+  bad_byte = DDEBUG_LOG_SYNC_OFF;
+  g_assert_false (ddebug_reader_sync (reader, &sync));
+  bad_byte = -1;
+}
+
+/* A file that the server has forgotten is read to no end, is at no path, and is nobody's but root's. */
+static void
+test_forgotten_file (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autoptr (DdebugReader) reader = NULL;
+  DdebugAccess access;
+  int fd;
+
+  (void) data;
+  canned_segment (c, 0, DDEBUG_LOG_SEG_DATA, 1);
+  add_data (c, 0, 3);
+  canned_write (c, f->path);
+  reader = open_good (f->path);
+  ddebug_reader_set_live (reader, FALSE);
+  fd = open (f->path, O_RDONLY | O_CLOEXEC);
+  stat_error = ESTALE;
+  assert_reads (reader, "");
+  g_assert_cmpuint (ddebug_reader_file_size (reader), ==, 0);
+  g_assert_false (ddebug_reader_is_at (reader, f->path));
+  g_assert_false (ddebug_reader_is_sole_file (reader, fd));
+  ddebug_reader_access (reader, &access);
+  g_assert_cmpuint (access.mode, ==, 0600);
+  g_assert_cmpint (ddebug_reader_writer (reader), ==, DDEBUG_WRITER_COPY);
+  stat_error = 0;
+  close (fd);
+  /* and is there again */
+  ddebug_reader_set_live (reader, FALSE);
+  assert_reads (reader, "0 ");
+}
+
+/* The path leads nowhere: through a file, to a socket, too long. */
+static void
+test_bad_paths (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Canned) c = canned_new (4);
+  g_autofree char *below = g_strconcat (f->path, "/log", NULL);
+  g_autofree char *name = g_strnfill (300, 'n');
+  g_autofree char *longest = g_build_filename (f->dir, name, NULL);
+  g_autofree char *socket_path = g_strconcat (f->path, ".socket", NULL);
+
+  (void) data;
+  canned_write (c, f->path);
+  assert_refused (below, DDEBUG_LOG_ERROR_NOT_FOUND);
+  assert_refused (longest, DDEBUG_LOG_ERROR_IO);
+  g_assert_cmpint (mknod (socket_path, S_IFSOCK | 0600, 0), ==, 0);
+  assert_refused (socket_path, DDEBUG_LOG_ERROR_NOT_A_FILE);
+  bad_byte = DDEBUG_LOG_SUPER_OFF (0);
+  g_assert_cmpint (truncate (f->path, 100), ==, 0);
+  assert_refused (f->path, DDEBUG_LOG_ERROR_IO);
+  bad_byte = -1;
+}
+
 #define ADD(name, func) g_test_add ("/reader/" name, Fixture, NULL, log_folder_set_up, func, log_folder_tear_down)
 
 int
@@ -1507,5 +1802,13 @@ main (int argc, char **argv)
   ADD ("writer and state", test_writer);
   ADD ("a writer that comes while the log is read is read on", test_writer_comes);
   ADD ("random damage", test_random_damage);
+  ADD ("where locks cannot be asked for, a writer is unknown", test_no_locks);
+  ADD ("whose file it is decides whether there can be a writer", test_origin);
+  ADD ("what was spooled is a copy", test_spooled);
+  ADD ("without descriptors nothing is opened", test_no_descriptors);
+  ADD ("where holes are not told nothing is missed", test_no_holes);
+  ADD ("pages that cannot be read are said", test_unreadable_pages);
+  ADD ("a file that its server has forgotten", test_forgotten_file);
+  ADD ("paths that lead to no log", test_bad_paths);
   return g_test_run ();
 }

@@ -46,10 +46,26 @@ count_write (void)
     writes_left--;
 }
 
+/* A word of the file that a mapping does not show at once: to whom; 0: it does. */
+static off_t unseen_read, unseen_write;
+
 /* In place of libc's. */
+ssize_t
+pread (int fd, void *bytes, size_t len, off_t at)
+{
+  if (at == unseen_read && at && len == 8)
+    {
+      memset (bytes, 0, len);
+      return len;
+    }
+  return syscall (SYS_pread64, fd, bytes, len, at);
+}
+
 ssize_t
 pwrite (int fd, const void *bytes, size_t len, off_t at)
 {
+  if (at == unseen_write && at && len == 8)
+    return len;
   count_write ();
   return syscall (SYS_pwrite64, fd, bytes, len, at);
 }
@@ -371,10 +387,47 @@ test_overwritten (Fixture *f, gconstpointer data)
   g_assert_cmpuint (seen.bad, ==, 0);
 }
 
+/* How many events RECOVERED there are; what the last one says, and what it must: the newest pass. */
+static guint
+count_recovered (Fixture *f, guint64 said[2], guint64 is[2])
+{
+  g_autoptr (DdebugReader) reader = ddebug_reader_open (f->folder.path, NULL);
+  guint64 pass = 0;
+  DdebugChunk chunk;
+  guint n = 0;
+
+  g_assert_nonnull (reader);
+  while (ddebug_reader_next (reader, &chunk, NULL) == DDEBUG_READ_CHUNK)
+    {
+      struct ddebug_log_event event;
+
+      if (chunk.type == DDEBUG_LOG_CHUNK_DATA)
+        {
+          if (chunk.pass != pass)
+            is[0] = is[1] = 0;
+          pass = chunk.pass;
+          is[0]++;
+          is[1] += chunk.len;
+        }
+      if (chunk.type != DDEBUG_LOG_CHUNK_EVENT)
+        continue;
+      memcpy (&event, chunk.payload, sizeof event);
+      if (GUINT32_FROM_LE (event.event) == DDEBUG_LOG_EVENT_RECOVERED)
+        {
+          said[0] = GUINT64_FROM_LE (event.arg[0]);
+          said[1] = GUINT64_FROM_LE (event.arg[1]);
+          g_assert_cmpuint (event.arg[2], ==, 0);
+          n++;
+        }
+    }
+  return n;
+}
+
 static void
 test_recover (Fixture *f, gconstpointer data)
 {
   g_autoptr (Producer) one = producer_new (1, 0, 1), two = producer_new (4, 1, 0);
+  guint64 said[2] = { 0 }, is[2] = { 0 };
   Seen before, after;
 
   (void) data;
@@ -388,9 +441,15 @@ test_recover (Fixture *f, gconstpointer data)
   g_assert_cmpuint (before.received, ==, 320);
   reopen (f);
   g_assert_cmpuint (ddebug_log_epoch (f->log), ==, f->epoch);
+  g_assert_cmpuint (count_recovered (f, said, is), ==, 0);
   g_assert_cmpuint (ddebug_log_recover (f->log), ==, 2);
+  g_assert_cmpuint (count_recovered (f, said, is), ==, 1);
+  g_assert_cmpuint (said[0], ==, 2);
+  g_assert_cmpuint (is[0], ==, 2);
+  g_assert_cmpuint (said[1], ==, is[1]);
   /* and nothing is left there */
   g_assert_cmpuint (ddebug_log_recover (f->log), ==, 0);
+  g_assert_cmpuint (count_recovered (f, said, is), ==, 1);
   after = read_log (f, TRUE);
   g_assert_cmpuint (after.received, ==, 320);
   g_assert_cmpuint (after.unchecked, ==, 0);
@@ -809,6 +868,32 @@ test_map_is_locked (Fixture *f, gconstpointer data)
   g_assert_cmpint (setrlimit (RLIMIT_MEMLOCK, &limit), ==, 0);
 }
 
+/* Stores to the mapping and writes to the file must see each other, or there are no shared rings. */
+static void
+test_map_is_coherent (Fixture *f, gconstpointer data)
+{
+  const off_t probe = DDEBUG_LOG_SHM_OFF + VIRTIO_DDEBUG_SHM_HDR_OFF + sizeof (struct virtio_ddebug_stream_hdr);
+  g_autoptr (GError) error = NULL;
+  DdebugShm *shm;
+
+  (void) data;
+  for (int i = 0; i < 2; i++)
+    {
+      *(i ? &unseen_write : &unseen_read) = probe;
+      g_assert_null (ddebug_log_map_shm (f->log, &error));
+      unseen_write = unseen_read = 0;
+      g_assert_error (error, DDEBUG_LOG_ERROR, DDEBUG_LOG_ERROR_SHM);
+      g_assert_nonnull (strstr (error->message, "does not make stores to a mapped file visible at once"));
+      g_clear_error (&error);
+    }
+  /* and what was tried leaves nothing */
+  shm = ddebug_log_map_shm (f->log, &error);
+  g_assert_no_error (error);
+  for (guint i = 0; i < SHM_SIZE; i++)
+    g_assert_cmpint (shm->base[i], ==, 0);
+  ddebug_shm_unref (shm);
+}
+
 static void
 test_map (Fixture *f, gconstpointer data)
 {
@@ -1031,6 +1116,7 @@ main (int argc, char **argv)
   TEST ("clear", test_clear);
   TEST ("format", test_format);
   TEST ("map", test_map);
+  TEST ("mapped-and-coherent", test_map_is_coherent);
   TEST ("mapped-and-locked", test_map_is_locked);
   TEST ("broken-rules", test_broken_rules);
   TEST ("rings-everywhere", test_rings_everywhere);
