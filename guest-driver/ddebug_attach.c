@@ -72,14 +72,14 @@ int ddebug_transport_attach(struct ddebug_transport *t)
 	}
 	if (!err)
 		ddebug_rings_share(t, &gone);
-	/* a CPU that comes up from here on waits for the mutex, and finds the transport */
-	ddebug_rings_unlock();
+	/* the streams of a CPU that comes up are posted by work that waits for the locks */
 	if (!err)
 		rcu_assign_pointer(ddebug_attached, t);
 	else if (!old)
 		ddebug_dict_unannounce();
 	ddebug_transport_unlock();
 	ddebug_rings_free_gone(&gone);
+	ddebug_rings_unlock();
 	if (err)
 		return err;
 
@@ -155,6 +155,37 @@ out:
 	ddebug_transport_unlock();
 }
 EXPORT_SYMBOL_GPL(ddebug_stream_returned);
+
+/**
+ * ddebug_stream_retired() - the device has returned a stream, after @ops->retire gave up
+ * @s: a stream whose retire failed with -ETIMEDOUT
+ *
+ * Context: Process, while the transport exists.  Sleeps.
+ */
+void ddebug_stream_retired(struct ddebug_stream *s)
+{
+	LIST_HEAD(gone);
+
+	ddebug_transport_lock();
+	ddebug_ring_returned_late(s, &gone);
+	ddebug_transport_unlock();
+	ddebug_rings_free_gone(&gone);
+}
+EXPORT_SYMBOL_GPL(ddebug_stream_retired);
+
+/**
+ * ddebug_transport_answers() - the host answers again, after it did not in time
+ *
+ * What it was not told, or given, meanwhile it is now, by work.
+ *
+ * Context: Process.
+ */
+void ddebug_transport_answers(void)
+{
+	ddebug_dict_announce_soon();
+	ddebug_cpu_post_soon();
+}
+EXPORT_SYMBOL_GPL(ddebug_transport_answers);
 
 /**
  * ddebug_own_begin() - start of the transport's own work in this task

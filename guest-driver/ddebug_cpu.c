@@ -6,11 +6,14 @@
 
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
+#include <linux/export.h>
+#include <linux/list.h>
 #include <linux/mutex.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/rcupdate.h>
 #include <linux/seq_file.h>
+#include <linux/workqueue.h>
 #include "ddebug_cpu.h"
 #include "ddebug_kick.h"
 #include "ddebug_ring.h"
@@ -60,10 +63,54 @@ int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu)
 	int err = 0;
 	u8 i;
 
-	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++)
-		if (c->ring[i])
-			err = ddebug_post_stream(t, &c->ring[i]->stream);
+	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX && !err; i++) {
+		/* pairs with ddebug_cpu_prepare() */
+		struct ddebug_ring *r = smp_load_acquire(&c->ring[i]);
+
+		if (r)
+			err = ddebug_post_stream(t, &r->stream);
+	}
 	return err;
+}
+
+/*
+ * What the transport does not have yet.  Not in ddebug_cpu_prepare(): a host that is
+ * waited for must not keep a CPU from coming up.
+ */
+static void ddebug_cpu_post_all(struct work_struct *work)
+{
+	struct ddebug_transport *t;
+	unsigned int cpu;
+	LIST_HEAD(gone);
+
+	ddebug_rings_lock();
+	t = ddebug_transport_lock();
+	for_each_possible_cpu(cpu) {
+		int err = ddebug_cpu_post(t, cpu);
+
+		if (err)
+			pr_warn("cannot pass the rings of CPU %u to the host: error %d\n", cpu, err);
+	}
+	if (t)
+		ddebug_rings_share(t, &gone);
+	ddebug_transport_unlock();
+	/* before the transport can go */
+	ddebug_rings_free_gone(&gone);
+	ddebug_rings_unlock();
+	/* a commit before ->posted sent no notification */
+	ddebug_work_all();
+}
+
+static DECLARE_WORK(ddebug_cpu_post_work, ddebug_cpu_post_all);
+
+/**
+ * ddebug_cpu_post_soon() - give the transport, if there is one, the streams it does not have
+ *
+ * Context: Any but NMI.
+ */
+void ddebug_cpu_post_soon(void)
+{
+	queue_work(system_unbound_wq, &ddebug_cpu_post_work);
 }
 
 /*
@@ -73,23 +120,14 @@ int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu)
 static int ddebug_cpu_prepare(unsigned int cpu)
 {
 	struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
-	struct ddebug_transport *home;
-	int err;
 	u8 i;
 
 	if (c->made)
 		return 0;
 	c->made = true;
-	/* it stays attached: detaching takes the CPU hotplug lock */
-	home = ddebug_transport_lock();
-	ddebug_transport_unlock();
 	for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-		struct ddebug_ring *r = NULL;
+		struct ddebug_ring *r = ddebug_ring_new(cpu, i, NULL);
 
-		if (home && home->shm)
-			r = ddebug_ring_new(cpu, i, home);
-		if (!r)
-			r = ddebug_ring_new(cpu, i, NULL);
 		if (!r) {
 			pr_warn("no memory for the rings of CPU %u: its messages will be lost; try a smaller rb_size_kb\n",
 				cpu);
@@ -98,15 +136,14 @@ static int ddebug_cpu_prepare(unsigned int cpu)
 		/* no writer yet: that CPU is not up, or the hook not started */
 		mutex_lock(&ddebug_active_mutex);
 		r->hdr->active = cpu_to_le32(!!ddebug_active);
-		ddebug_ring_show(r);
-		/* complete when found: pairs with ddebug_view_ring() and ddebug_cpu_stats() */
+		/*
+		 * complete when found: pairs with ddebug_cpu_post(), ddebug_view_ring() and
+		 * ddebug_cpu_stats()
+		 */
 		smp_store_release(&c->ring[i], r);
 		mutex_unlock(&ddebug_active_mutex);
 	}
-	err = ddebug_cpu_post(ddebug_transport_lock(), cpu);
-	ddebug_transport_unlock();
-	if (err)
-		pr_warn("cannot pass the rings of CPU %u to the host: error %d\n", cpu, err);
+	ddebug_cpu_post_soon();
 	return 0;
 }
 
@@ -157,6 +194,38 @@ void ddebug_cpu_set_active(unsigned int why, bool active)
 	if (active && !was)
 		ddebug_kick_active();
 }
+
+/**
+ * ddebug_cpu_progress() - find out how far the host has read
+ * @consumed: set to the sum of the positions up to which it has read the streams it has
+ *
+ * Context: Any.
+ * Return: Whether there is something that it has not read.
+ */
+bool ddebug_cpu_progress(u64 *consumed)
+{
+	bool unread = false;
+	unsigned int cpu;
+	u8 i;
+
+	*consumed = 0;
+	rcu_read_lock();
+	for_each_possible_cpu(cpu) {
+		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
+			struct ddebug_ring *r = READ_ONCE(per_cpu(ddebug_cpu, cpu).ring[i]);
+			u64 at;
+
+			if (!r || !READ_ONCE(r->stream.posted))
+				continue;
+			at = le64_to_cpu(READ_ONCE(r->stream.status->consumed));
+			unread |= at < le64_to_cpu(READ_ONCE(r->hdr->head));
+			*consumed += at;
+		}
+	}
+	rcu_read_unlock();
+	return unread;
+}
+EXPORT_SYMBOL_GPL(ddebug_cpu_progress);
 
 /**
  * ddebug_cpu_stats() - print the streams' lines of the stats file
@@ -217,6 +286,7 @@ int __init ddebug_cpu_init(void)
 					ddebug_cpu_online, NULL);
 	if (err < 0) {
 		cpuhp_remove_state_nocalls(ddebug_prepare_state);
+		cancel_work_sync(&ddebug_cpu_post_work);
 		for_each_possible_cpu(cpu)
 			ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));
 		return err;
@@ -236,6 +306,7 @@ void ddebug_cpu_exit(void)
 
 	cpuhp_remove_state_nocalls(ddebug_online_state);
 	cpuhp_remove_state_nocalls(ddebug_prepare_state);
+	cancel_work_sync(&ddebug_cpu_post_work);
 	ddebug_kick_exit();
 	for_each_possible_cpu(cpu)
 		ddebug_cpu_free(per_cpu_ptr(&ddebug_cpu, cpu));

@@ -17,7 +17,9 @@ struct seq_file;
 int ddebug_cpu_init(void);
 void ddebug_cpu_exit(void);
 int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu);
+void ddebug_cpu_post_soon(void);
 void ddebug_cpu_set_active(unsigned int why, bool active);
+bool ddebug_cpu_progress(u64 *consumed);
 void ddebug_cpu_stats(struct seq_file *m);
 
 #endif /* _DDEBUG_CPU_H */

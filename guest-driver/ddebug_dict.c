@@ -61,6 +61,7 @@
 #include <linux/seq_file.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/wait.h>
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #ifdef CONFIG_X86_64
@@ -113,6 +114,15 @@ static LIST_HEAD(ddebug_entry_list);
 static DEFINE_XARRAY(ddebug_entries_by_id);	/* read without the mutex */
 static u32 ddebug_last_id;
 static u32 ddebug_announced;		/* the host has the entries up to this id */
+
+/*
+ * Entries are announced by work, which waits for the host as long as the transport
+ * does; who sets 'r' waits for the work, but not long, and only once: not again before
+ * the host has answered.
+ */
+#define DDEBUG_ANNOUNCE_WAIT	HZ
+static DECLARE_WAIT_QUEUE_HEAD(ddebug_announce_wait);
+static bool ddebug_host_slow;
 
 static bool ddebug_packed = true;
 module_param_named(packed, ddebug_packed, bool, 0644);
@@ -464,6 +474,7 @@ bool ddebug_dict_has_function(const char *name)
 
 /* Some map has something in ->seen. */
 static void ddebug_dict_learn(struct work_struct *work);
+static void ddebug_dict_announce_new(struct ddebug_transport *t);
 static DECLARE_WORK(ddebug_dict_learn_work, ddebug_dict_learn);
 
 static void ddebug_learn_soon(struct irq_work *work)
@@ -509,8 +520,10 @@ static void ddebug_learn_map(struct ddebug_map *m)
 		ddebug_map_pack(m, fmt, e->program);
 }
 
+/* Learn, and announce what is new. */
 static void ddebug_dict_learn(struct work_struct *work)
 {
+	struct ddebug_transport *t;
 	struct ddebug_map *m;
 	unsigned int i;
 
@@ -519,7 +532,10 @@ static void ddebug_dict_learn(struct work_struct *work)
 		ddebug_learn_map(m);
 	mutex_unlock(&ddebug_dict_mutex);
 	/* if the host fails, messages are recorded as text */
-	ddebug_dict_announce();
+	t = ddebug_transport_lock();
+	if (t)
+		ddebug_dict_announce_new(t);
+	ddebug_transport_unlock();
 }
 
 /*
@@ -638,27 +654,18 @@ void ddebug_dict_unannounce(void)
 	mutex_unlock(&ddebug_dict_mutex);
 }
 
-/**
- * ddebug_dict_announce_new() - announce to a transport what it does not have yet
- * @t: the transport
- *
- * An entry that the host has no room for is not offered again: its messages carry
- * their text anyway.
- *
- * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: 0 or -ENOMEM; a host that does not answer is logged, but not an error.
+/*
+ * Announce to @t what it does not have yet.  An entry that the host has no room for is
+ * not offered again: its messages carry their text anyway.  With ddebug_transport_lock().
  */
-int ddebug_dict_announce_new(struct ddebug_transport *t)
+static void ddebug_dict_announce_new(struct ddebug_transport *t)
 {
+	void *buf = kvmalloc(t->max_announce, GFP_KERNEL);
 	u32 last = ddebug_announced;
-	size_t len;
-	void *buf;
-	int err;
+	int err = -ENOMEM;
+	size_t len = 0;
 
-	buf = kvmalloc(t->max_announce, GFP_KERNEL);
-	if (!buf)
-		return -ENOMEM;
-	while ((len = ddebug_dict_fill(buf, t->max_announce, ddebug_announced, &last))) {
+	while (buf && (len = ddebug_dict_fill(buf, t->max_announce, ddebug_announced, &last))) {
 		err = t->ops->announce(t, buf, len);
 		if (err == -ENOSPC)
 			pr_warn_ratelimited("the host has no room for more callsites: their messages will lack module, file and line\n");
@@ -666,45 +673,64 @@ int ddebug_dict_announce_new(struct ddebug_transport *t)
 			break;
 		else
 			ddebug_dict_mark_announced(ddebug_announced, last);
-		ddebug_announced = last;
+		WRITE_ONCE(ddebug_announced, last);
 	}
-	if (len)
-		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry with the next ones\n",
+	WRITE_ONCE(ddebug_host_slow, !buf || len);
+	wake_up_all(&ddebug_announce_wait);
+	/* a device that was reset by somebody else is told all when it is attached again */
+	if ((!buf || len) && err != -ENODEV)
+		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry when it answers\n",
 				    err);
 	kvfree(buf);
-	return 0;
 }
 
 /**
  * ddebug_dict_announce_all() - announce everything to a new transport
  * @t: the transport
  *
+ * A host that does not answer is logged; its messages are text until it does.
+ *
  * Context: Process, with ddebug_transport_lock().  Sleeps.
- * Return: As ddebug_dict_announce_new().
  */
-int ddebug_dict_announce_all(struct ddebug_transport *t)
+void ddebug_dict_announce_all(struct ddebug_transport *t)
 {
-	ddebug_announced = 0;
-	return ddebug_dict_announce_new(t);
+	WRITE_ONCE(ddebug_announced, 0);
+	ddebug_dict_announce_new(t);
+}
+
+/**
+ * ddebug_dict_announce_soon() - have work announce what the host does not have yet
+ *
+ * Context: Any but NMI.
+ */
+void ddebug_dict_announce_soon(void)
+{
+	queue_work(system_unbound_wq, &ddebug_dict_learn_work);
+}
+
+/* Is there nothing to wait for? */
+static bool ddebug_dict_is_announced(void)
+{
+	return READ_ONCE(ddebug_announced) >= READ_ONCE(ddebug_last_id) ||
+	       READ_ONCE(ddebug_host_slow) || !rcu_access_pointer(ddebug_attached);
 }
 
 /**
  * ddebug_dict_announce() - announce all callsites added so far to the host
  *
- * Waits until the host has them, for some seconds at most.
+ * Waits until the host has them, for a second at most; the messages of those that it
+ * does not have are text.
  *
- * Context: Process; ddebug_lock may be held.  Sleeps.
- * Return: 0, even without a transport and if the host did not answer; or -ENOMEM.
+ * Context: Process.  Sleeps.
  */
-int ddebug_dict_announce(void)
+void ddebug_dict_announce(void)
 {
-	struct ddebug_transport *t = ddebug_transport_lock();
-	int err = 0;
-
-	if (t)
-		err = ddebug_dict_announce_new(t);
-	ddebug_transport_unlock();
-	return err;
+	if (READ_ONCE(ddebug_announced) >= READ_ONCE(ddebug_last_id))
+		return;
+	ddebug_dict_announce_soon();
+	if (!wait_event_timeout(ddebug_announce_wait, ddebug_dict_is_announced(),
+				DDEBUG_ANNOUNCE_WAIT))
+		WRITE_ONCE(ddebug_host_slow, true);
 }
 
 /* When a module goes, its descriptors and formats go. */
@@ -753,10 +779,8 @@ static struct notifier_block ddebug_module_nb = {
  */
 void ddebug_dict_stats(struct seq_file *m)
 {
-	u32 announced;
+	u32 announced = rcu_access_pointer(ddebug_attached) ? READ_ONCE(ddebug_announced) : 0;
 
-	announced = ddebug_transport_lock() ? ddebug_announced : 0;
-	ddebug_transport_unlock();
 	seq_printf(m, "callsites_known: %u\ncallsites_announced: %u\n",
 		   READ_ONCE(ddebug_last_id), announced);
 }

@@ -37,8 +37,7 @@ static int ddebug_stats_show(struct seq_file *m, void *v)
 		lazy += READ_ONCE(c->works_lazy);
 		kicks += READ_ONCE(c->kicks);
 	}
-	attached = ddebug_transport_lock();
-	ddebug_transport_unlock();
+	attached = rcu_access_pointer(ddebug_attached);
 
 	ddebug_cpu_stats(m);
 	seq_printf(m, "own: %lu\nnostream: %lu\n", own, nostream);

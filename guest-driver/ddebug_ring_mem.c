@@ -200,7 +200,7 @@ void ddebug_ring_hide(struct ddebug_ring *r)
  * ddebug_ring_bytes() - bytes of a new ring
  * @context: VIRTIO_DDEBUG_CTX_* of its stream
  *
- * Context: Any; for task context, stable with ddebug_swap_lock() only.
+ * Context: Any; for task context, stable with the CPU hotplug lock only.
  */
 u32 ddebug_ring_bytes(u8 context)
 {
@@ -295,7 +295,7 @@ bool ddebug_ring_is_size_kb(unsigned int kb)
  * ddebug_ring_set_size_kb() - set the size of future rings for task context
  * @kb: KiB of each, in range; rounded up to a whole number of sub-buffers
  *
- * Context: Process, with ddebug_swap_lock().
+ * Context: Process, with ddebug_rings_lock() and the CPU hotplug lock.
  * Return: The previous setting.
  */
 unsigned int ddebug_ring_set_size_kb(unsigned int kb)

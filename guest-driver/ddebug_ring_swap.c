@@ -34,8 +34,40 @@
 #include "ddebug_ring_mem.h"
 #include "ddebug_ring_swap.h"
 
-/* Serialises changes of rings.  Taken outside of the CPU hotplug lock. */
-static DEFINE_MUTEX(ddebug_resize_mutex);
+/*
+ * Locks
+ * -----
+ * From the outermost: ddebug_rings_mutex, the transport's lock, ddebug_swap_mutex, the
+ * CPU hotplug lock.  The first two are held while the host is waited for, so whoever
+ * holds one of the others must not take them: a CPU comes and goes, and flags are set,
+ * whatever the host does.
+ */
+
+/* Serialises attaching, detaching and changes of rings. */
+static DEFINE_MUTEX(ddebug_rings_mutex);
+
+/* Held while a ring takes another one's place. */
+static DEFINE_MUTEX(ddebug_swap_mutex);
+
+/**
+ * ddebug_swap_lock() - keep the ring of each stream in its place
+ *
+ * Context: Process, outside of the CPU hotplug lock.  Sleeps, but for no host.
+ */
+void ddebug_swap_lock(void)
+{
+	mutex_lock(&ddebug_swap_mutex);
+}
+
+/**
+ * ddebug_swap_unlock() - end of ddebug_swap_lock()
+ *
+ * Context: Process.
+ */
+void ddebug_swap_unlock(void)
+{
+	mutex_unlock(&ddebug_swap_mutex);
+}
 
 /**
  * struct ddebug_swap - argument of ddebug_ring_swap()
@@ -95,38 +127,41 @@ static void ddebug_ring_swap(void *data)
 	swap->old = old;
 }
 
-/*
- * Put @new in place; return the old ring, which has no writer any more.  With the CPU
- * hotplug lock.
- */
+/* Put @new in place; return the old ring, which has no writer any more. */
 static struct ddebug_ring *ddebug_ring_replace(unsigned int cpu, u8 context,
 					       struct ddebug_ring *new)
 {
 	struct ddebug_swap swap = { .cpu = cpu, .context = context, .new = new };
 
+	ddebug_swap_lock();
+	cpus_read_lock();
 	for (;;) {
 		if (cpu_online(cpu))
 			smp_call_function_single(cpu, ddebug_ring_swap, &swap, 1);
 		else
 			ddebug_ring_swap(&swap);
 		if (swap.old)
-			return swap.old;
+			break;
 		/* a message takes microseconds, a task that oopses in one takes longer */
 		usleep_range(50, 500);
 	}
+	cpus_read_unlock();
+	ddebug_swap_unlock();
+	return swap.old;
 }
 
 /*
  * Rings that were replaced and that a device has not returned.  A stream must not get a
- * third ring besides them, so while there are any, no size is changed.  Protected by the
+ * third ring besides them, so while there are any, none is replaced.  Protected by the
  * transport's lock, which is held from the swap to the device's answer: a holder finds
- * a ring in place, retained, or gone.
+ * a ring in place, retained, or gone.  Becomes more only with ddebug_rings_lock().
  */
 static unsigned int ddebug_rings_retained;
 
 /*
- * Give a stream the ring @new.  The old one goes to @gone (return 0), or is retained by
- * the device (return -errno).  With the lock of @t.
+ * Give a stream the ring @new.  The old one goes to @gone, or is retained by the device
+ * until it returns it or is reset: return 0 if that is about to happen, or -errno.  With
+ * ddebug_rings_lock() and the lock of @t.
  */
 static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *new,
 				struct list_head *gone)
@@ -134,21 +169,18 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	struct ddebug_ring *old;
 	int err, post_err;
 
-	if (ddebug_rings_retained) {
-		ddebug_ring_free(new);
-		return -EBUSY;
-	}
 	old = ddebug_ring_replace(new->cpu, new->context, new);
 	post_err = ddebug_post_stream(t, &new->stream);
 	err = ddebug_retire_stream(t, &old->stream);
-	if (err == -ENODEV) {
-		/* the device is being reset: ddebug_ring_returned() */
-		err = 0;
-	} else if (err) {
-		/* the device may still read it, until it is reset */
+	if (err) {
+		/* the device may still read it */
 		old->retained = true;
 		ddebug_rings_retained++;
-		pr_warn("the device keeps the old ring of CPU %u until it is reset: error %d\n", new->cpu, err);
+		if (err == -ENODEV)
+			err = 0;	/* it is being reset: ddebug_ring_returned() */
+		else
+			pr_warn("the device keeps the old ring of CPU %u for now: error %d\n",
+				new->cpu, err);
 	} else {
 		ddebug_ring_hide(old);
 		list_add(&old->gone, gone);
@@ -158,7 +190,9 @@ static int ddebug_ring_exchange(struct ddebug_transport *t, struct ddebug_ring *
 	if (post_err)
 		pr_warn("cannot pass the new ring of CPU %u to the host: error %d\n", new->cpu, post_err);
 	/* a commit between posting and ->posted sent no notification */
+	cpus_read_lock();
 	ddebug_work_on(new->cpu);
+	cpus_read_unlock();
 	return err;
 }
 
@@ -190,41 +224,24 @@ static void ddebug_ring_free_all(struct list_head *rings)
 }
 
 /**
- * ddebug_swap_lock() - keep others from changing the ring of any stream
+ * ddebug_rings_lock() - keep others from attaching, detaching and changing rings
  *
- * Context: Process, outside of the CPU hotplug lock and ddebug_transport_lock().  Sleeps.
- */
-void ddebug_swap_lock(void)
-{
-	mutex_lock(&ddebug_resize_mutex);
-}
-
-/**
- * ddebug_swap_unlock() - end of ddebug_swap_lock()
- */
-void ddebug_swap_unlock(void)
-{
-	mutex_unlock(&ddebug_resize_mutex);
-}
-
-/**
- * ddebug_rings_lock() - ddebug_swap_lock(), and no CPU comes or goes
- *
- * Context: Process, without ddebug_transport_lock(), which may be taken inside.  Sleeps.
+ * Context: Process, without ddebug_transport_lock(), which may be taken inside, and outside
+ * of the CPU hotplug lock.  Sleeps, also while another holder waits for the host.
  */
 void ddebug_rings_lock(void)
 {
-	ddebug_swap_lock();
-	cpus_read_lock();
+	mutex_lock(&ddebug_rings_mutex);
 }
 
 /**
  * ddebug_rings_unlock() - end of ddebug_rings_lock()
+ *
+ * Context: Process.
  */
 void ddebug_rings_unlock(void)
 {
-	cpus_read_unlock();
-	ddebug_swap_unlock();
+	mutex_unlock(&ddebug_rings_mutex);
 }
 
 static int ddebug_ring_to_shm(struct ddebug_transport *t, struct ddebug_ring *r,
@@ -259,11 +276,12 @@ void ddebug_rings_share(struct ddebug_transport *t, struct list_head *gone)
 	unsigned int cpu;
 	u8 i;
 
-	if (!t->shm)
+	if (!t->shm || ddebug_rings_retained)
 		return;
+	/* CPUs may come up meanwhile */
 	for_each_possible_cpu(cpu)
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++)
-			if (ddebug_ring_to_shm(t, per_cpu(ddebug_cpu, cpu).ring[i], gone))
+			if (ddebug_ring_to_shm(t, READ_ONCE(per_cpu(ddebug_cpu, cpu).ring[i]), gone))
 				return;
 }
 
@@ -294,7 +312,7 @@ void ddebug_rings_unshare(struct ddebug_transport *t, struct list_head *gone)
 
 	for_each_possible_cpu(cpu) {
 		for (i = 0; i < VIRTIO_DDEBUG_NR_CTX; i++) {
-			struct ddebug_ring *r = per_cpu(ddebug_cpu, cpu).ring[i];
+			struct ddebug_ring *r = READ_ONCE(per_cpu(ddebug_cpu, cpu).ring[i]);
 
 			if (r && r->home == t)
 				ddebug_ring_from_shm(r, gone);
@@ -325,7 +343,7 @@ void ddebug_rings_free_gone(struct list_head *gone)
  * Works while messages are written and a device reads them, and loses none that was
  * not lost already.  Without a device, the contents of the old rings are lost.
  *
- * Context: Process.  Sleeps.
+ * Context: Process.  Sleeps; for a CPU's ring as long as @retire of the transport does.
  * Return: 0; -EINVAL if @kb is out of range, -ENOMEM, or -EBUSY if a device retains a
  * ring from an earlier change, and then nothing has changed; or the error that kept a
  * device from returning a ring, and then some CPUs have their new rings.
@@ -341,28 +359,47 @@ int ddebug_ring_resize(unsigned int kb)
 	if (!ddebug_ring_is_size_kb(kb))
 		return -EINVAL;
 	ddebug_rings_lock();
+	ddebug_transport_lock();
+	err = ddebug_rings_retained ? -EBUSY : 0;
+	ddebug_transport_unlock();
+	if (err)
+		goto out;
+	/* a CPU that comes up makes its rings of the one size or the other */
+	cpus_read_lock();
 	was = ddebug_ring_set_size_kb(kb);
 	err = ddebug_ring_make_all(&made);
-	if (err) {
+	if (err)
 		ddebug_ring_set_size_kb(was);
-		ddebug_ring_free_all(&made);
-	} else {
-		list_for_each_entry_safe(r, next, &made, gone) {
-			if (err) {
-				ddebug_ring_free(r);
-				continue;
-			}
-			err = ddebug_ring_exchange(ddebug_transport_lock(), r, &gone);
-			ddebug_transport_unlock();
-		}
-		if (err == -EBUSY)
-			ddebug_ring_set_size_kb(was);
-	}
 	cpus_read_unlock();
+	list_for_each_entry_safe(r, next, &made, gone) {
+		if (err) {
+			ddebug_ring_free(r);
+			continue;
+		}
+		err = ddebug_ring_exchange(ddebug_transport_lock(), r, &gone);
+		ddebug_transport_unlock();
+	}
 	/* before the shared memory that they may lie in can go away */
 	ddebug_rings_free_gone(&gone);
-	ddebug_swap_unlock();
+out:
+	ddebug_rings_unlock();
 	return err;
+}
+
+/**
+ * ddebug_ring_returned_late() - a device that has kept a retired ring returns it
+ * @s: its stream
+ * @gone: receives the ring, for ddebug_rings_free_gone()
+ *
+ * Context: Process, with ddebug_transport_lock().
+ */
+void ddebug_ring_returned_late(struct ddebug_stream *s, struct list_head *gone)
+{
+	struct ddebug_ring *r = container_of(s, struct ddebug_ring, stream);
+
+	ddebug_rings_retained -= r->retained;
+	ddebug_ring_hide(r);
+	list_add(&r->gone, gone);
 }
 
 /**

@@ -12,8 +12,7 @@
 
 /*
  * Serialises attach, detach, and the operations of the transport that run in process
- * context.  Nests inside ddebug_lock and inside the CPU hotplug lock, so neither may
- * be taken with it held.
+ * context.  Held while the host is waited for: ddebug_ring_swap.c has the order of locks.
  */
 static DEFINE_MUTEX(ddebug_transport_mutex);
 struct ddebug_transport __rcu *ddebug_attached;

@@ -70,7 +70,9 @@ struct ddebug_stream {
  *	-errno.
  * @retire: have the device read a stream to its end and return it, within a
  *	bounded time; then its memory is ours.  Process context; sleeps.  Returns
- *	0 or -errno; on an error the device keeps it until it is reset.
+ *	0 or -errno.  After -ETIMEDOUT the device still has it, and the transport
+ *	calls ddebug_stream_retired() when it no longer does; on other errors it has
+ *	it until it is reset.
  * @announce: send callsites (struct ddebug_callsite, one or more, @len bytes,
  *	at most @max_announce) and wait until the device has them, for a bounded
  *	time.  Process context; sleeps.  Returns 0 or -errno; -ENOSPC if the host
@@ -89,7 +91,7 @@ struct ddebug_stream {
  *	Any number of tasks; only for a transport with @shm.
  * @shm_free: free such memory
  *
- * @post, @retire, @announce, @log_size and @set_log_size are never called by two
+ * ddebug_rb never calls @post, @retire, @announce, @log_size and @set_log_size in two
  * tasks at once.
  */
 struct ddebug_transport_ops {

@@ -8,6 +8,13 @@
  * memory that the producers write, without a bounce buffer in between, and the
  * device must be reset before the memory is reused (remove, freeze, kexec), and not
  * before: see "Shutdown".
+ *
+ * Waiting for the host
+ * --------------------
+ * The host has a disk to write to, which may hang.  A request is waited for up to
+ * VIRTIO_DDEBUG_TIMEOUT; until it is answered, others fail at once.  Who waits, what that
+ * holds up, and how it ends is listed in docs/architecture.md, "Waiting for the host".
+ * The watch (virtio_ddebug_watch()) mends what is left when the host answers at last.
  */
 #include <linux/bitmap.h>
 #include <linux/completion.h>
@@ -32,8 +39,10 @@
 #include <linux/virtio.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <linux/workqueue.h>
 #include "ddebug_attach.h"
 #include "ddebug_compat.h"
+#include "ddebug_cpu.h"
 #include "ddebug_record.h"
 #include "ddebug_transport.h"
 #include "ddebug_version.h"
@@ -46,8 +55,17 @@
  * who has set a flag is waiting.
  */
 #define VIRTIO_DDEBUG_TIMEOUT	(10 * HZ)
-/* How often a waiting task checks whether the device is broken. */
+/* How often a waiting task checks whether the device is broken, lost or stopped. */
 #define VIRTIO_DDEBUG_POLL	(HZ / 10)
+
+/* How often the device is checked: one wake-up of an idle guest. */
+#define VIRTIO_DDEBUG_WATCH	(2 * HZ)
+
+/*
+ * A device that asks to be reset, or breaks the rules, may do so again: it is not reset
+ * more often than this.  Nor is it attached to more often if that fails.
+ */
+#define VIRTIO_DDEBUG_RESET_PERIOD	(60 * HZ)
 
 /* Larger requests bring no benefit. */
 #define VIRTIO_DDEBUG_REQ_LEN_MAX	SZ_64K
@@ -77,6 +95,16 @@ struct virtio_ddebug_req {
  *	have given up waiting, so they are not touched until it returns them, or is
  *	reset.
  * @done: completed by each interrupt of @control
+ * @retiring: the stream that the request in @req_out retires; or NULL
+ * @owed: a stream that is to be retired when the request before is answered; or NULL
+ * @late: a stream that the device has returned after we had given up waiting; or NULL
+ * @stray: one that it returned without having been asked to; or NULL
+ * @watch: virtio_ddebug_watch()
+ * @consumed: what ddebug_cpu_progress() said last time
+ * @attaching: the device has not answered ATTACH in time, and has no stream yet
+ * @lost: the device was found reset by somebody else, or to need it; or to break the rules
+ * @stopping: nobody is to wait for it any more
+ * @last_reset: jiffies: when it was last reset for what it does
  * @transport: what ddebug_rb sees of us
  * @shm: shared memory region 0, mapped; NULL: the device has none
  * @shm_pages: its size, in units of VIRTIO_DDEBUG_SHM_ALIGN
@@ -84,6 +112,7 @@ struct virtio_ddebug_req {
  * @shm_lock: protects @shm_used
  * @reboot: keeps the device in use while the kernel shuts down
  * @dumping: virtio_ddebug_dump() will be called
+ * @ending: the kernel shuts down
  * @kexec: another kernel gets the memory
  * @running: the device has the streams
  */
@@ -100,6 +129,17 @@ struct virtio_ddebug {
 	struct virtio_ddebug_resp *resp;
 	bool req_out;
 	struct completion done;
+	struct ddebug_stream *retiring;
+	struct ddebug_stream *owed;
+	struct ddebug_stream *late;
+	struct ddebug_stream *stray;
+
+	struct delayed_work watch;
+	u64 consumed;
+	bool attaching;
+	bool lost;
+	bool stopping;
+	unsigned long last_reset;
 
 	struct ddebug_transport transport;
 	void *shm;
@@ -108,6 +148,7 @@ struct virtio_ddebug {
 	struct mutex shm_lock;
 	struct notifier_block reboot;
 	bool dumping;
+	bool ending;
 	bool kexec;
 	bool running;
 };
@@ -123,6 +164,22 @@ static void virtio_ddebug_control_done(struct virtqueue *vq)
 	complete(&vd->done);
 }
 
+static void virtio_ddebug_lose(struct virtio_ddebug *vd)
+{
+	WRITE_ONCE(vd->lost, true);
+	mod_delayed_work(system_freezable_wq, &vd->watch, 0);
+}
+
+/* Does the device no longer have what it was given, or is it of no use? */
+static bool virtio_ddebug_is_lost(struct virtio_ddebug *vd)
+{
+	u8 status = vd->vdev->config->get_status(vd->vdev);
+
+	/* all ones: it was unplugged, and the driver will be unbound */
+	return status != 0xff &&
+	       (!(status & VIRTIO_CONFIG_S_DRIVER_OK) || status & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
 /* Wait up to @timeout jiffies until the device returns the request. */
 static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 {
@@ -130,14 +187,39 @@ static int virtio_ddebug_wait(struct virtio_ddebug *vd, unsigned long timeout)
 	unsigned int len;
 
 	while (!virtqueue_get_buf(vd->control, &len)) {
-		if (virtqueue_is_broken(vd->control))
+		if (virtqueue_is_broken(vd->control)) {
+			virtio_ddebug_lose(vd);
 			return -EIO;
+		}
+		if (READ_ONCE(vd->stopping))
+			return -ENODEV;
 		if (time_after_eq(jiffies, deadline))
 			return -ETIMEDOUT;
-		wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_POLL);
+		if (!wait_for_completion_timeout(&vd->done, VIRTIO_DDEBUG_POLL) &&
+		    virtio_ddebug_is_lost(vd)) {
+			virtio_ddebug_lose(vd);
+			return -ENODEV;
+		}
 	}
 	vd->req_out = false;
 	return len < sizeof(*vd->resp) ? -EPROTO : 0;
+}
+
+/* The device has answered a RETIRE: it must have returned the stream, and no other one. */
+static int virtio_ddebug_retired(struct virtio_ddebug *vd)
+{
+	struct ddebug_stream *s = vd->retiring, *returned;
+	unsigned int len;
+
+	vd->retiring = NULL;
+	returned = virtqueue_get_buf(vd->rings[s->queue], &len);
+	if (returned == s)
+		return 0;
+	dev_warn(&vd->vdev->dev, "the device returned %s: resetting it\n",
+		 returned ? "a ring that is in use" : "no ring");
+	vd->stray = returned;
+	virtio_ddebug_lose(vd);
+	return -EPROTO;
 }
 
 /*
@@ -150,13 +232,25 @@ static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 	int err;
 
 	lockdep_assert_held(&vd->lock);
+	/* until the watch has attached to it again, it answers nothing */
+	if (READ_ONCE(vd->lost) || READ_ONCE(vd->stopping))
+		return -ENODEV;
 	if (!vd->req_out)
 		return 0;
 	ddebug_own_begin();
 	err = virtio_ddebug_wait(vd, 0);
+	/* its answer to the old request no longer matters, unless it was a RETIRE */
+	if (err == -EPROTO)
+		err = 0;
+	if (!err && vd->retiring) {
+		struct ddebug_stream *s = vd->retiring;
+
+		err = virtio_ddebug_retired(vd);
+		if (!err)
+			vd->late = s;
+	}
 	ddebug_own_end();
-	/* its answer to the old request no longer matters */
-	return err == -EPROTO ? 0 : err;
+	return err;
 }
 
 static int virtio_ddebug_status_to_errno(u32 status)
@@ -255,8 +349,6 @@ static int virtio_ddebug_attach_req(struct virtio_ddebug *vd)
 					&vd->transport.log_id);
 	}
 	mutex_unlock(&vd->lock);
-	if (err)
-		dev_err(&vd->vdev->dev, "the device rejected this driver: error %d\n", err);
 	return err;
 }
 
@@ -328,20 +420,28 @@ static int virtio_ddebug_retire(struct ddebug_transport *t, struct ddebug_stream
 {
 	struct virtio_ddebug *vd = virtio_ddebug_of(t);
 	struct virtio_ddebug_retire *r = (struct virtio_ddebug_retire *)vd->req->payload;
-	unsigned int len;
 	int err;
 
 	mutex_lock(&vd->lock);
 	err = virtio_ddebug_req_begin(vd);
+	/* not more than one: its ring is retained, and then no other is replaced */
+	if (err == -ETIMEDOUT)
+		vd->owed = s;
 	if (!err) {
 		r->stream = s->shared->desc.stream;
 		r->generation = s->shared->desc.generation;
+		vd->retiring = s;
 		err = virtio_ddebug_req_send(vd, VIRTIO_DDEBUG_REQ_RETIRE, sizeof(*r));
-	}
-	if (!err || err == -EIO || err == -ENOSPC) {
-		ddebug_own_begin();
-		err = virtqueue_get_buf(vd->rings[s->queue], &len) == s ? 0 : err ? err : -EPROTO;
-		ddebug_own_end();
+		if (!vd->req_out) {
+			ddebug_own_begin();
+			/* returned before it answers, also if the log could not take all of it */
+			if (!err || err == -EIO || err == -ENOSPC)
+				err = virtio_ddebug_retired(vd);
+			else
+				virtio_ddebug_lose(vd);
+			vd->retiring = NULL;
+			ddebug_own_end();
+		}
 	}
 	mutex_unlock(&vd->lock);
 	return err;
@@ -502,13 +602,23 @@ static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
 	for (i = 0; i < vd->num_rings; i++)
 		while ((s = virtqueue_detach_unused_buf(vd->rings[i])))
 			ddebug_stream_returned(s);
+	if (vd->late)
+		ddebug_stream_returned(vd->late);
+	if (vd->stray)
+		ddebug_stream_returned(vd->stray);
 	virtqueue_detach_unused_buf(vd->control);
 	vd->req_out = false;
+	vd->retiring = NULL;
+	vd->owed = NULL;
+	vd->late = NULL;
+	vd->stray = NULL;
 }
 
 /* From "the device has the streams" to "it has not"; the queues stay. */
 static void virtio_ddebug_quiesce(struct virtio_ddebug *vd)
 {
+	/* whoever waits for an answer has what detaching takes */
+	WRITE_ONCE(vd->stopping, true);
 	ddebug_transport_detach(&vd->transport);
 	virtio_reset_device(vd->vdev);
 	virtio_ddebug_take_back(vd);
@@ -533,10 +643,20 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 		dev_err(&vd->vdev->dev, "cannot set up virtqueues: error %d\n", err);
 		return err;
 	}
+	vd->lost = false;
+	vd->stopping = false;
+	vd->attaching = false;
 	virtio_device_ready(vd->vdev);
 	vd->running = true;
 
 	err = virtio_ddebug_attach_req(vd);
+	if (err == -ETIMEDOUT) {
+		dev_warn(&vd->vdev->dev, "the host does not answer: attaching when it does\n");
+		vd->attaching = true;
+		return 0;
+	}
+	if (err)
+		dev_err(&vd->vdev->dev, "the device rejected this driver: error %d\n", err);
 	if (!err) {
 		err = ddebug_transport_attach(&vd->transport);
 		if (err)
@@ -546,6 +666,132 @@ static int virtio_ddebug_start(struct virtio_ddebug *vd)
 	if (err)
 		virtio_ddebug_stop(vd);
 	return err;
+}
+
+/*
+ * Watching the device
+ * -------------------
+ * A device may be reset by somebody else: by the file "reset" of its PCI function, for
+ * example, of which a driver learns nothing.  It then has no stream any more, and no
+ * request is answered.  Its status tells, which costs an exit to read.  So it is read
+ * only while a request is not answered, or if there are messages and the device has
+ * not read any for a period of the watch.
+ *
+ * What a request that was given up has left behind is mended when it is answered: a
+ * ring is freed, callsites are announced, the device is attached.
+ */
+
+/* Called with the device locked.  The core's part is that of a suspend and a resume. */
+static void virtio_ddebug_attach_again(struct virtio_ddebug *vd)
+{
+	int err = -EOPNOTSUPP;
+
+#ifdef CONFIG_PM_SLEEP
+	/* the core has marked one as failed, and would again */
+	if (!vd->running)
+		virtio_reset_device(vd->vdev);
+	err = virtio_device_freeze(vd->vdev);
+	if (!err)
+		err = virtio_device_restore(vd->vdev);
+#endif
+	if (err)
+		dev_err(&vd->vdev->dev, "cannot attach to the device again: error %d; will retry in a minute\n",
+			err);
+}
+
+/* May it be reset for what it does, which may be the same afterwards?  Then it will be. */
+static bool virtio_ddebug_may_reset(struct virtio_ddebug *vd)
+{
+	if (vd->last_reset && time_before(jiffies, vd->last_reset + VIRTIO_DDEBUG_RESET_PERIOD))
+		return false;
+	vd->last_reset = jiffies;
+	return true;
+}
+
+static void virtio_ddebug_recover(struct virtio_ddebug *vd)
+{
+	u8 status = vd->vdev->config->get_status(vd->vdev);
+
+	/* the driver will be unbound */
+	if (status == 0xff)
+		return;
+	/* reset by somebody else, it does nothing of its own accord that has to be limited */
+	if (!(status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		dev_warn(&vd->vdev->dev, "the device was reset: attaching to it again\n");
+	} else {
+		if (!virtio_ddebug_may_reset(vd))
+			return;
+		dev_warn(&vd->vdev->dev, "the device needs a reset: attaching to it again\n");
+	}
+	virtio_ddebug_attach_again(vd);
+}
+
+/* A request that was given up has been answered. */
+static void virtio_ddebug_mend(struct virtio_ddebug *vd, struct ddebug_stream *late,
+			       struct ddebug_stream *owed)
+{
+	if (late)
+		ddebug_stream_retired(late);
+	if (owed && !virtio_ddebug_retire(&vd->transport, owed))
+		ddebug_stream_retired(owed);
+	if (vd->attaching)
+		virtio_ddebug_attach_again(vd);
+	else
+		ddebug_transport_answers();
+}
+
+/* Called with the device locked: it stays bound, and is not suspended (freezable work). */
+static void virtio_ddebug_check_up(struct virtio_ddebug *vd)
+{
+	bool stands_still, overdue = false, answered = false;
+	struct ddebug_stream *late = NULL, *owed = NULL;
+	u64 consumed;
+
+	if (READ_ONCE(vd->ending))
+		return;
+	if (!vd->running) {
+		if (virtio_ddebug_may_reset(vd))
+			virtio_ddebug_attach_again(vd);
+		return;
+	}
+	/* otherwise a request is under way, which does the same */
+	if (mutex_trylock(&vd->lock)) {
+		answered = vd->req_out && !virtio_ddebug_req_begin(vd);
+		overdue = vd->req_out;
+		late = vd->late;
+		vd->late = NULL;
+		if (!overdue) {
+			owed = vd->owed;
+			vd->owed = NULL;
+		}
+		mutex_unlock(&vd->lock);
+	}
+	if (answered || late || owed)
+		virtio_ddebug_mend(vd, late, owed);
+	stands_still = ddebug_cpu_progress(&consumed) && consumed == vd->consumed;
+	vd->consumed = consumed;
+	if (READ_ONCE(vd->lost) || ((overdue || stands_still) && virtio_ddebug_is_lost(vd)))
+		virtio_ddebug_recover(vd);
+}
+
+static void virtio_ddebug_watch(struct work_struct *work)
+{
+	struct virtio_ddebug *vd = container_of(to_delayed_work(work), struct virtio_ddebug, watch);
+	struct device *dev = &vd->vdev->dev;
+
+	/*
+	 * Not while its PCI function is reset, or unplugged, with the parent locked.  remove()
+	 * is called with both locked, and waits for us.
+	 */
+	if (device_trylock(dev->parent)) {
+		if (device_trylock(dev)) {
+			virtio_ddebug_check_up(vd);
+			device_unlock(dev);
+		}
+		device_unlock(dev->parent);
+	}
+	queue_delayed_work(system_freezable_wq, &vd->watch,
+			   round_jiffies_relative(VIRTIO_DDEBUG_WATCH));
 }
 
 /* Can we and this device work together?  If not, log why. */
@@ -627,6 +873,9 @@ static int virtio_ddebug_reboot(struct notifier_block *nb, unsigned long event, 
 {
 	struct virtio_ddebug *vd = container_of(nb, struct virtio_ddebug, reboot);
 
+	/* it stays as it is, whatever is found out about it */
+	WRITE_ONCE(vd->ending, true);
+	cancel_delayed_work_sync(&vd->watch);
 	if (!vd->running)
 		return NOTIFY_DONE;
 	vd->kexec = event == SYS_RESTART && cmd && !strcmp(cmd, VIRTIO_DDEBUG_KEXEC_CMD);
@@ -679,6 +928,7 @@ static struct virtio_ddebug *virtio_ddebug_alloc(struct virtio_device *vdev)
 	vd->vdev = vdev;
 	mutex_init(&vd->lock);
 	init_completion(&vd->done);
+	INIT_DELAYED_WORK(&vd->watch, virtio_ddebug_watch);
 	vd->reboot.notifier_call = virtio_ddebug_reboot;
 	/* after the others, whose messages are of interest */
 	vd->reboot.priority = INT_MIN;
@@ -721,12 +971,14 @@ static int virtio_ddebug_probe(struct virtio_device *vdev)
 	err = register_reboot_notifier(&vd->reboot);
 	if (err)
 		goto err_stop;
+	queue_delayed_work(system_freezable_wq, &vd->watch, VIRTIO_DDEBUG_WATCH);
 	return 0;
 
 err_stop:
 	virtio_ddebug_stop_dumping(vd);
 	virtio_ddebug_stop(vd);
 err_free:
+	cancel_delayed_work_sync(&vd->watch);
 	virtio_ddebug_free(vd);
 err_count:
 	atomic_set(&virtio_ddebug_devices, 0);
@@ -740,6 +992,8 @@ static void virtio_ddebug_remove(struct virtio_device *vdev)
 	unregister_reboot_notifier(&vd->reboot);
 	virtio_ddebug_stop_dumping(vd);
 	virtio_ddebug_stop(vd);
+	/* nobody waits for the device, and asks for it, any more */
+	cancel_delayed_work_sync(&vd->watch);
 	virtio_ddebug_free(vd);
 	atomic_set(&virtio_ddebug_devices, 0);
 }

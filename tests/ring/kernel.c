@@ -590,8 +590,11 @@ void ddebug_kmsg_for_host(bool wanted, u64 log_id)
 	(void)log_id;
 }
 
-int ddebug_dict_announce_all(struct ddebug_transport *t)
+void ddebug_dict_announce_all(struct ddebug_transport *t)
 {
 	(void)t;
-	return 0;
+}
+
+void ddebug_dict_announce_soon(void)
+{
 }

@@ -330,6 +330,15 @@ extern int sim_cpuhp_error;
 #define smp_call_function_single(cpu, f, info, wait)	sim_call(cpu, f, info)
 void on_each_cpu(void (*f)(void *info), void *info, int wait);
 
+/* Work is done at once, by who asks for it. */
+struct work_struct {
+	void (*f)(struct work_struct *work);
+};
+
+#define DECLARE_WORK(name, function)	struct work_struct name = { .f = (function) }
+#define queue_work(queue, work)		((work)->f(work))
+#define cancel_work_sync(work)		((void)(work))
+
 #define IRQ_WORK_LAZY		1
 #define IRQ_WORK_HARD_IRQ	2
 

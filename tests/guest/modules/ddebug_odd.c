@@ -17,6 +17,8 @@
  *            more; they are "ddebug_odd: limited N"
  *   probe    registers a kprobe at __dynamic_pr_debug(), or unregisters it; the
  *            parameter hits counts its hits
+ *   wrong    makes the device return a ring that it was not asked for, instead of the one
+ *            that it is asked for next
  *   formats  conversions with all flags, widths, precisions and sizes, of values of
  *            all kinds; starts with "formats begin" and ends with "formats end"
  */
@@ -36,6 +38,9 @@
 #include <linux/ratelimit.h>
 #include <linux/string.h>
 #include <linux/uaccess.h>
+#include <linux/virtio.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <linux/vmalloc.h>
 
 #define REQUEST_MAX	16
@@ -461,6 +466,46 @@ static void odd_formats(void)
 	pr_debug("formats end\n");
 }
 
+/*
+ * wrong
+ */
+
+static bool odd_wrong_armed, odd_wrong_probed;
+
+/* In the element that the device has returned last, the id of its neighbour. */
+static int odd_wrong_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct virtqueue *vq = (struct virtqueue *)regs_get_kernel_argument(regs, 0);
+	const struct vring *vring;
+	vring_used_elem_t *last;
+	u16 used;
+
+	if (!odd_wrong_armed || strcmp(vq->name, "ring"))
+		return 0;
+	vring = virtqueue_get_vring(vq);
+	used = virtio16_to_cpu(vq->vdev, vring->used->idx);
+	if (!used)
+		return 0;
+	odd_wrong_armed = false;
+	last = &vring->used->ring[(used - 1) % vring->num];
+	last->id = cpu_to_virtio32(vq->vdev, virtio32_to_cpu(vq->vdev, last->id) ^ 1);
+	return 0;
+}
+
+static struct kprobe odd_wrong_kp = {
+	.symbol_name = "virtqueue_get_buf",
+	.pre_handler = odd_wrong_hit,
+};
+
+static int odd_wrong(void)
+{
+	int err = odd_wrong_probed ? 0 : register_kprobe(&odd_wrong_kp);
+
+	odd_wrong_probed = !err;
+	odd_wrong_armed = !err;
+	return err;
+}
+
 static int odd_request(const char *request)
 {
 	if (!strcmp(request, "dumps"))
@@ -471,6 +516,8 @@ static int odd_request(const char *request)
 		return odd_gone();
 	else if (!strcmp(request, "probe"))
 		return odd_watch();
+	else if (!strcmp(request, "wrong"))
+		return odd_wrong();
 	else if (!strcmp(request, "limited"))
 		odd_limited();
 	else if (!strcmp(request, "formats"))
@@ -525,6 +572,8 @@ static void __exit odd_exit(void)
 	debugfs_remove(dir);
 	if (odd_probing)
 		unregister_kprobe(&odd_kp);
+	if (odd_wrong_probed)
+		unregister_kprobe(&odd_wrong_kp);
 	vfree(odd_mapped);
 }
 
