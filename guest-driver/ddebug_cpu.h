@@ -19,5 +19,7 @@ void ddebug_cpu_exit(void);
 int ddebug_cpu_post(struct ddebug_transport *t, unsigned int cpu);
 void ddebug_cpu_set_active(unsigned int why, bool active);
 void ddebug_cpu_stats(struct seq_file *m);
+unsigned long ddebug_cpu_nostream(void);
+void ddebug_cpu_report(unsigned long missed);
 
 #endif /* _DDEBUG_CPU_H */

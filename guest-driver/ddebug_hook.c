@@ -960,16 +960,24 @@ static bool ddebug_print_wanted(void)
 	return print_hooks[0].wanted;
 }
 
-/* Only once: the message says where they are and what counts them. */
-static void ddebug_say_missed(void)
+/* How many calls of the print functions were not passed to us. */
+static unsigned long ddebug_missed(void)
 {
 	unsigned long n = 0;
 	int i;
 
-	lockdep_assert_held(&control_lock);
 	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
 		/* counted by the calls that are missed, unordered */
 		n += data_race(print_hooks[i].kp.nmissed);
+	return n;
+}
+
+/* Only once: the message says where they are and what counts them. */
+static void ddebug_say_missed(void)
+{
+	unsigned long n = ddebug_missed();
+
+	lockdep_assert_held(&control_lock);
 	if (!n || missed_said)
 		return;
 	missed_said = true;
@@ -984,6 +992,7 @@ static void ddebug_maintain(struct work_struct *work)
 	bool idle;
 	int i;
 
+	ddebug_cpu_report(ddebug_missed());
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
@@ -1617,6 +1626,7 @@ void ddebug_hook_stop(void)
 		unregister_module_notifier(&module_nb);
 	watching = false;
 	cancel_delayed_work_sync(&maintain_work);
+	ddebug_cpu_report(ddebug_missed());
 
 	/* ... so stock's functions may change flags alongside ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
@@ -1673,6 +1683,7 @@ static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
  */
 void ddebug_hook_stats(struct seq_file *m)
 {
+	ddebug_cpu_report(ddebug_missed());
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
