@@ -173,6 +173,31 @@ class Callsites(DdebugTest):
         guest.must("rmmod ddebug_odd")
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
+    def test_the_pieces_of_a_line_are_where_its_beginning_is(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        ours = [b"ddebug_odd: pieces 1:", b" one", b" two", b"ddebug_odd: whole", b"ddebug_odd: begun",
+                b"ddebug_odd: pieces end"]
+        others = [b"by itself", b"ddebug_odd: between: its own"]
+        for flags in ("r", "pr"):
+            log = guest.log()
+            guest.control(f"module ddebug_odd ={flags}")
+            before, last = len(log.settled().messages), guest.kmsg()[-1].seq
+            self.assertEqual(guest.write(ODD, "pieces")[0], 0)
+            logged = log.settled().messages[before:]
+            self.assertEqual([m.text for m in logged], ours)
+            self.assertEqual({m.callsite.function for m in logged}, {"odd_pieces"})
+            self.assertEqual(len({m.callsite.line for m in logged[:3]}), 1)
+            printed = [r.text for r in guest.kmsg() if r.seq > last]
+            if flags == "r":
+                self.assertEqual(printed, others)
+            else:
+                self.assertIn(b"ddebug_odd: pieces 1: one two", printed)
+        # nothing is watched without r
+        guest.control("module ddebug_odd =_")
+        self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
+        self.assertNotIn(" _printk+", guest.must("cat /sys/kernel/debug/kprobes/list"))
+
     def test_how_much_a_rate_limit_suppresses_is_recorded(self):
         guest = self.boot()
         guest.must("modprobe ddebug_odd")
