@@ -16,7 +16,7 @@ JOBS ?= $(shell nproc)
 MODULE_OPTIONS_kasan := UBSAN_SANITIZE=y
 
 MODULES := ddebug_rb virtio_ddebug
-TEST_MODULES := ddebug_test ddebug_odd ddebug_die
+TEST_MODULES := ddebug_test ddebug_odd ddebug_die ddebug_busy
 VENV_PYTHON = $(CACHE)/venv/bin/python3
 # Configures QEMU 10.0.
 QEMU_PYTHON = $(CACHE)/venv-qemu/bin/python3

@@ -264,6 +264,78 @@ void ddebug_cpu_stats(struct seq_file *m)
 }
 
 /**
+ * ddebug_cpu_nostream() - count the messages that had no stream
+ *
+ * Return: how many there were so far, of all CPUs.
+ */
+unsigned long ddebug_cpu_nostream(void)
+{
+	unsigned long n = 0;
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		n += READ_ONCE(per_cpu(ddebug_cpu, cpu).nostream);
+	return n;
+}
+
+/**
+ * struct ddebug_loss - argument of ddebug_cpu_report_here()
+ * @nostream: messages that had no stream
+ * @missed: calls that did not reach us
+ * @grown: they have grown since they were last recorded
+ * @done: they are recorded
+ */
+struct ddebug_loss {
+	unsigned long nostream;
+	unsigned long missed;
+	bool grown;
+	bool done;
+};
+
+static void ddebug_cpu_report_here(void *data)
+{
+	struct ddebug_loss *loss = data;
+
+	loss->done = ddebug_ring_loss(loss->nostream, loss->missed, loss->grown);
+}
+
+/**
+ * ddebug_cpu_report() - record what could not be recorded
+ * @missed: calls of print functions that did not reach us, so far; only grows
+ *
+ * In a stream of the first CPU that has one.  Does nothing before the first loss.
+ *
+ * Context: Process.  Sleeps; takes the CPU hotplug lock.
+ */
+void ddebug_cpu_report(unsigned long missed)
+{
+	static unsigned long nostream_told, missed_told;
+	static DEFINE_MUTEX(lock);
+	struct ddebug_loss loss;
+	unsigned int cpu;
+
+	mutex_lock(&lock);
+	loss = (struct ddebug_loss){ .nostream = ddebug_cpu_nostream(), .missed = missed };
+	/* @missed was read before the lock was taken */
+	loss.missed = max(missed, missed_told);
+	loss.grown = loss.nostream != nostream_told || loss.missed != missed_told;
+	cpus_read_lock();
+	for_each_online_cpu(cpu) {
+		if (!loss.nostream && !loss.missed)
+			break;
+		smp_call_function_single(cpu, ddebug_cpu_report_here, &loss, 1);
+		if (loss.done)
+			break;
+	}
+	cpus_read_unlock();
+	if (loss.done) {
+		nostream_told = loss.nostream;
+		missed_told = loss.missed;
+	}
+	mutex_unlock(&lock);
+}
+
+/**
  * ddebug_cpu_init() - make the streams of the online CPUs
  *
  * Return: 0 or -errno.  A CPU without memory for its streams is not an error.

@@ -21,5 +21,7 @@ void ddebug_cpu_post_soon(void);
 void ddebug_cpu_set_active(unsigned int why, bool active);
 bool ddebug_cpu_progress(u64 *consumed);
 void ddebug_cpu_stats(struct seq_file *m);
+unsigned long ddebug_cpu_nostream(void);
+void ddebug_cpu_report(unsigned long missed);
 
 #endif /* _DDEBUG_CPU_H */

@@ -16,6 +16,7 @@
  *                           ibdev: text                    no parent
  *                           (NULL ib_device): text
  *   print_hex_dump          text
+ *   _printk(KERN_CONT)      text
  *
  * PREFIX comes from the flags m, f, s, l, t.  Then printk() cuts the line, strips one
  * newline at its end, and levels (KERN_*) at its start.
@@ -122,6 +123,7 @@ static void ddebug_add_head(struct ddebug_text *t, const struct _ddebug *d,
 	switch (kind) {
 	case DDEBUG_KIND_PR:
 	case DDEBUG_KIND_HEX_DUMP:
+	case DDEBUG_KIND_CONT:
 		break;
 	case DDEBUG_KIND_DEV:
 		if (obj)
@@ -479,8 +481,8 @@ void ddebug_emit(const struct _ddebug *d, enum ddebug_kind kind, const void *obj
 	u32 id;
 
 	preempt_disable_notrace();
-	/* the format of a hex dump's lines is ours, not the callsite's */
-	program = ddebug_dict_find(d, kind == DDEBUG_KIND_HEX_DUMP ? NULL : fmt, &id);
+	/* the format of a hex dump's lines, or of a piece, is not the callsite's */
+	program = ddebug_dict_find(d, kind >= DDEBUG_KIND_HEX_DUMP ? NULL : fmt, &id);
 	if (!ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)))
 		goto out;
 	while (program) {

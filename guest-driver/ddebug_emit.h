@@ -16,6 +16,7 @@
  * @DDEBUG_KIND_NETDEV: __dynamic_netdev_dbg(); a struct net_device or NULL
  * @DDEBUG_KIND_IBDEV: __dynamic_ibdev_dbg(); a struct ib_device or NULL
  * @DDEBUG_KIND_HEX_DUMP: a line of print_hex_dump(); there is no object
+ * @DDEBUG_KIND_CONT: pr_cont(): a piece of the line before; there is no object
  */
 enum ddebug_kind {
 	DDEBUG_KIND_PR,
@@ -23,6 +24,7 @@ enum ddebug_kind {
 	DDEBUG_KIND_NETDEV,
 	DDEBUG_KIND_IBDEV,
 	DDEBUG_KIND_HEX_DUMP,
+	DDEBUG_KIND_CONT,
 };
 
 __printf(4, 0)

@@ -13,7 +13,8 @@
  *
  *   print side    __dynamic_pr_debug(), __dynamic_dev_dbg(),
  *                 __dynamic_netdev_dbg(), __dynamic_ibdev_dbg(),
- *                 print_hex_dump() where ddebug_callsite.c knows the caller
+ *                 print_hex_dump() where ddebug_callsite.c knows the caller,
+ *                 _printk(KERN_CONT) where a callsite's line is continued
  *   control side  ddebug_proc_write(), ddebug_proc_show(),
  *                 ddebug_dyndbg_module_param_cb(), param_set_dyndbg_classes()
  *
@@ -217,6 +218,93 @@ static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
 	return data_race((unsigned int)d->flags);
 }
 
+/*
+ * Lines in pieces
+ *
+ * pr_cont() continues what its task has printed last.  It does not know by which callsite, so
+ * a message with 'r' that does not end its line leaves a note.  A piece belongs to it if it
+ * comes in the same task, on the same CPU, from nearby code, and nothing has been printed by
+ * _printk() in between.  Otherwise it is printed: it may be of a line of the kernel's log.
+ *
+ * The callsite is there as long as the note: ddebug_forget_lines().
+ */
+struct ddebug_line_begun {
+	const struct task_struct *task;	/* who has begun it; NULL: none */
+	const struct _ddebug *site;
+	unsigned long from;		/* return address of its call */
+};
+
+static DEFINE_PER_CPU(struct ddebug_line_begun, ddebug_begun);
+
+/* A function of the usual size. */
+#define NEARBY	SZ_4K
+
+static __always_inline bool ddebug_ends_line(const char *fmt)
+{
+	size_t len = strlen(fmt);
+
+	return len && fmt[len - 1] == '\n';
+}
+
+/* Not in interrupts, which come in between. */
+static __always_inline void ddebug_note_line(const struct _ddebug *d, const char *fmt,
+					     unsigned long from)
+{
+	bool ends = ddebug_ends_line(fmt);
+	struct ddebug_line_begun *b;
+
+	if (!in_task() || (ends && likely(!raw_cpu_read(ddebug_begun.task))))
+		return;
+	preempt_disable_notrace();
+	b = this_cpu_ptr(&ddebug_begun);
+	*b = (struct ddebug_line_begun){ .task = ends ? NULL : current, .site = d, .from = from };
+	preempt_enable_notrace();
+}
+
+/* Before the descriptors of a module go: its code does not run any more. */
+static void ddebug_forget_lines(void)
+{
+	unsigned int cpu;
+
+	for_each_possible_cpu(cpu)
+		WRITE_ONCE(per_cpu(ddebug_begun, cpu).task, NULL);
+	/* a piece is recorded with preemption off */
+	synchronize_rcu();
+}
+
+static notrace __printf(1, 2)
+int ddebug_cont(const char *fmt, ...)
+{
+	unsigned int flags = FLAG_P;
+	struct ddebug_line_begun *b;
+	va_list args;
+	int rc = 0;
+
+	preempt_disable_notrace();
+	b = this_cpu_ptr(&ddebug_begun);
+	if (READ_ONCE(b->task) == current) {
+		flags = ddebug_flags(b->site);
+		if (flags & FLAG_R) {
+			va_start(args, fmt);
+			ddebug_emit(b->site, DDEBUG_KIND_CONT, NULL, fmt, args);
+			va_end(args);
+		}
+		if (ddebug_ends_line(fmt))
+			WRITE_ONCE(b->task, NULL);
+	}
+	preempt_enable_notrace();
+	/* if it has lost 'r' meanwhile, its line is in the log, and the rest at least here */
+	if ((flags & FLAGS_ON) != FLAG_R) {
+		bool muted = ddebug_enter_print(flags);
+
+		va_start(args, fmt);
+		rc = vprintk(fmt, args);
+		va_end(args);
+		ddebug_leave_print(muted);
+	}
+	return rc;
+}
+
 static notrace __printf(2, 3)
 void ddebug_pr_debug(struct _ddebug *d, const char *fmt, ...)
 {
@@ -238,6 +326,8 @@ void ddebug_pr_debug(struct _ddebug *d, const char *fmt, ...)
 		va_end(args);
 		ddebug_leave_print(muted);
 	}
+	if (flags & FLAG_R)
+		ddebug_note_line(d, fmt, (unsigned long)__builtin_return_address(0));
 }
 
 static notrace __printf(3, 4)
@@ -489,6 +579,27 @@ static int ddebug_show_hit(struct kprobe *kp, struct pt_regs *regs)
 	return ddebug_take(kp, regs);
 }
 
+/*
+ * Whatever is printed ends a line that was begun before it.  The handler runs in the context
+ * of the call where the probe is the function tracer's; at a breakpoint in_task() is false, and
+ * nothing is taken.
+ */
+static int ddebug_cont_hit(struct kprobe *kp, struct pt_regs *regs)
+{
+	struct ddebug_line_begun *b = this_cpu_ptr(&ddebug_begun);
+	unsigned long from;
+
+	if (likely(READ_ONCE(b->task) != current) || !in_task())
+		return 0;
+	from = *(unsigned long *)kernel_stack_pointer(regs);
+	if (printk_get_level((void *)regs_get_kernel_argument(regs, 0)) != KERN_CONT[1] ||
+	    from - b->from + NEARBY > 2 * NEARBY) {
+		WRITE_ONCE(b->task, NULL);
+		return 0;
+	}
+	return ddebug_take(kp, regs);
+}
+
 static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
 			 unsigned long flags)
 {
@@ -497,6 +608,7 @@ static void ddebug_after(struct kprobe *kp, struct pt_regs *regs,
 NOKPROBE_SYMBOL(ddebug_pass_on);
 NOKPROBE_SYMBOL(ddebug_take);
 NOKPROBE_SYMBOL(ddebug_print_hit);
+NOKPROBE_SYMBOL(ddebug_cont_hit);
 NOKPROBE_SYMBOL(ddebug_control_hit);
 NOKPROBE_SYMBOL(ddebug_show_hit);
 NOKPROBE_SYMBOL(ddebug_after);
@@ -530,6 +642,9 @@ static struct ddebug_hook print_hooks[] = {
 	HOOK("print_hex_dump", ddebug_hex_dump_hit, ddebug_hex_dump, 0),
 #endif
 };
+
+/* On its own: what it misses, or if it is missing, is printed as ever. */
+static struct ddebug_hook cont_hook = HOOK("_printk", ddebug_cont_hit, ddebug_cont, 0);
 
 enum { CONTROL_WRITE, CONTROL_SHOW, CONTROL_MODULE, CONTROL_CLASS };
 
@@ -905,6 +1020,26 @@ static void ddebug_disarm(struct ddebug_hook *h)
 	h->wanted = false;
 }
 
+/* While callsites have 'r'. */
+static void ddebug_watch_cont(bool on)
+{
+	int err;
+
+	lockdep_assert_held(&control_lock);
+	if (on == cont_hook.registered)
+		return;
+	if (!on) {
+		unregister_kprobe(&cont_hook.kp);
+		cont_hook.registered = false;
+		return;
+	}
+	err = register_kprobe(&cont_hook.kp);
+	cont_hook.registered = !err;
+	if (err)
+		pr_warn_once("lines that are printed in pieces are recorded without their ends: no kprobe at %s, error %d\n",
+			     cont_hook.kp.symbol_name, err);
+}
+
 static int ddebug_arm_print(void)
 {
 	int i, rc;
@@ -916,6 +1051,7 @@ static int ddebug_arm_print(void)
 			return rc;
 	}
 	ddebug_kmsg_watch_suppressed(true);
+	ddebug_watch_cont(true);
 	return 0;
 }
 
@@ -960,16 +1096,24 @@ static bool ddebug_print_wanted(void)
 	return print_hooks[0].wanted;
 }
 
-/* Only once: the message says where they are and what counts them. */
-static void ddebug_say_missed(void)
+/* How many calls of the print functions were not passed to us. */
+static unsigned long ddebug_missed(void)
 {
 	unsigned long n = 0;
 	int i;
 
-	lockdep_assert_held(&control_lock);
 	for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
 		/* counted by the calls that are missed, unordered */
 		n += data_race(print_hooks[i].kp.nmissed);
+	return n;
+}
+
+/* Only once: the message says where they are and what counts them. */
+static void ddebug_say_missed(void)
+{
+	unsigned long n = ddebug_missed();
+
+	lockdep_assert_held(&control_lock);
 	if (!n || missed_said)
 		return;
 	missed_said = true;
@@ -984,6 +1128,7 @@ static void ddebug_maintain(struct work_struct *work)
 	bool idle;
 	int i;
 
+	ddebug_cpu_report(ddebug_missed());
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();
@@ -1004,6 +1149,7 @@ static void ddebug_maintain(struct work_struct *work)
 		for (i = 0; i < ARRAY_SIZE(print_hooks); i++)
 			ddebug_disarm(&print_hooks[i]);
 		ddebug_kmsg_watch_suppressed(false);
+		ddebug_watch_cont(false);
 	}
 	mutex_unlock(&control_lock);
 }
@@ -1071,10 +1217,12 @@ static int ddebug_hook_module_event(struct notifier_block *nb, unsigned long eve
 		return NOTIFY_DONE;
 
 	mutex_lock(&control_lock);
-	if (event == MODULE_STATE_COMING)
+	if (event == MODULE_STATE_COMING) {
 		ddebug_hook_learn(mod);
-	else
+	} else {
 		ddebug_callsite_forget(mod);
+		ddebug_forget_lines();
+	}
 	for (d = ddebug_first(); d; d = ddebug_next()) {
 		if (within_module((unsigned long)d, mod)) {
 			if (event == MODULE_STATE_COMING) {
@@ -1617,6 +1765,7 @@ void ddebug_hook_stop(void)
 		unregister_module_notifier(&module_nb);
 	watching = false;
 	cancel_delayed_work_sync(&maintain_work);
+	ddebug_cpu_report(ddebug_missed());
 
 	/* ... so stock's functions may change flags alongside ours. */
 	ddebug_unregister(control_hooks, ARRAY_SIZE(control_hooks));
@@ -1631,6 +1780,9 @@ void ddebug_hook_stop(void)
 	/* ... and then left what is behind it. */
 	ddebug_unregister(print_hooks, ARRAY_SIZE(print_hooks));
 	ddebug_kmsg_watch_suppressed(false);
+	mutex_lock(&control_lock);
+	ddebug_watch_cont(false);
+	mutex_unlock(&control_lock);
 	ddebug_quiesce();
 
 	kfree(walk.m.buf);
@@ -1673,6 +1825,7 @@ static void ddebug_missed_stats(struct seq_file *m, const struct ddebug_hook *h,
  */
 void ddebug_hook_stats(struct seq_file *m)
 {
+	ddebug_cpu_report(ddebug_missed());
 	mutex_lock(&control_lock);
 	ddebug_check_probes();
 	ddebug_say_missed();

@@ -24,7 +24,7 @@ static struct dentry *ddebug_dir;
 
 static int ddebug_stats_show(struct seq_file *m, void *v)
 {
-	unsigned long own = 0, nostream = 0, now = 0, lazy = 0, kicks = 0;
+	unsigned long own = 0, now = 0, lazy = 0, kicks = 0;
 	unsigned int cpu;
 	bool attached;
 
@@ -32,7 +32,6 @@ static int ddebug_stats_show(struct seq_file *m, void *v)
 		const struct ddebug_cpu *c = per_cpu_ptr(&ddebug_cpu, cpu);
 
 		own += READ_ONCE(c->own);
-		nostream += READ_ONCE(c->nostream);
 		now += READ_ONCE(c->works_now);
 		lazy += READ_ONCE(c->works_lazy);
 		kicks += READ_ONCE(c->kicks);
@@ -40,7 +39,7 @@ static int ddebug_stats_show(struct seq_file *m, void *v)
 	attached = rcu_access_pointer(ddebug_attached);
 
 	ddebug_cpu_stats(m);
-	seq_printf(m, "own: %lu\nnostream: %lu\n", own, nostream);
+	seq_printf(m, "own: %lu\nnostream: %lu\n", own, ddebug_cpu_nostream());
 	seq_printf(m, "attached: %d\nkicks: %lu\n", attached, kicks);
 	seq_printf(m, "irq_works_now: %lu\nirq_works_lazy: %lu\n", now, lazy);
 	ddebug_dict_stats(m);

@@ -47,6 +47,7 @@ struct ddebug_owner {
  * @reserve: position after everything ever touched
  * @seq: messages committed
  * @base: ns; of the sub-buffer that contains @head, if it has been started
+ * @loss: position behind the last LOSS record; 0: there is none
  * @owner: the writer inside
  * @retired: replaced by another ring; no message may be started in it
  * @retained: the device was asked to return it and has not
@@ -72,6 +73,7 @@ struct ddebug_ring {
 	u64 reserve;
 	u64 seq;
 	u64 base;
+	u64 loss;
 	struct ddebug_owner owner;
 	bool retired;
 	bool retained;

@@ -551,6 +551,44 @@ bool ddebug_ring_drop(unsigned long n)
 }
 
 /**
+ * ddebug_ring_loss() - tell readers what no stream has recorded
+ * @nostream: messages that had no stream, of all CPUs, so far
+ * @missed: calls of print functions that did not reach us, so far
+ * @grown: one of them has grown since it was last written; if not, it is written again only
+ *	if this stream has none in the sub-buffer at work or the one before it
+ *
+ * Context: Any, with preemption off.
+ * Return: false if this context has no stream, or it is being written: call again.
+ */
+bool ddebug_ring_loss(u64 nostream, u64 missed, bool grown)
+{
+	struct ddebug_cpu *c = this_cpu_ptr(&ddebug_cpu);
+	struct ddebug_ring *r = c->ring[interrupt_context_level()];
+	struct ddebug_rec_loss *rec;
+	struct ddebug_slot slot;
+
+	if (!r || READ_ONCE(r->owner.task))
+		return false;
+	if (!grown && r->loss && r->head - r->loss < 2 * r->subbuf)
+		return true;
+	if (!ddebug_slot_begin(&slot, (unsigned long)__builtin_frame_address(0)))
+		return false;
+	r = slot.ring;
+	if (ddebug_slot_size(&slot) < sizeof(*rec))
+		ddebug_slot_next(&slot);
+	rec = (struct ddebug_rec_loss *)slot.rec;
+	ddebug_write_rec_hdr(&rec->hdr, DDEBUG_REC_LOSS, sizeof(*rec), 0, 0);
+	rec->nostream = cpu_to_le64(nostream);
+	rec->missed = cpu_to_le64(missed);
+	r->loss = slot.rec_pos + sizeof(*rec);
+	ddebug_slot_advance(&slot, r->loss);
+	ddebug_publish_head(r, r->loss);
+	ddebug_unclaim(r);
+	ddebug_kick(slot.cpu, r->context, slot.time, slot.half);
+	return true;
+}
+
+/**
  * ddebug_ring_is_left() - check that no writer is in a retired ring
  * @old: the ring; it is no longer claimed.  What a dead writer left is padded
  *

@@ -90,5 +90,6 @@ void ddebug_ring_notice(struct ddebug_ring *r, u8 kind);
 bool ddebug_ring_host_lagging(void);
 bool ddebug_ring_is_left(struct ddebug_ring *old);
 bool ddebug_ring_drop(unsigned long n);
+bool ddebug_ring_loss(u64 nostream, u64 missed, bool grown);
 
 #endif /* _DDEBUG_RING_H */

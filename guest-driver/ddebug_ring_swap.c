@@ -95,6 +95,7 @@ static void ddebug_ring_continue(struct ddebug_ring *new, const struct ddebug_ri
 	new->reserve = pos;
 	new->sub = pos % new->size;
 	new->seq = old->seq;
+	new->loss = old->loss;
 	*new->hdr = *old->hdr;
 	new->hdr->head = cpu_to_le64(pos);
 	new->hdr->reserve = cpu_to_le64(pos);

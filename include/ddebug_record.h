@@ -52,7 +52,7 @@ _Static_assert(sizeof(struct ddebug_subbuf_hdr) == 32, "ABI");
  */
 struct ddebug_rec_hdr {
 	__le16 type_len;	/* DDEBUG_REC_* << 12 | bytes, header included, padding not */
-	__le16 seq;		/* low bits of the message's number; 0 for PAD and TIME */
+	__le16 seq;		/* low bits of the message's number; 0 for PAD, TIME, LOSS */
 	__le32 delta;		/* ns since base; PAD: bytes to the next record */
 };
 
@@ -77,6 +77,8 @@ _Static_assert(sizeof(struct ddebug_rec_hdr) == 8, "ABI");
 #define DDEBUG_REC_PACKED	4
 /* struct ddebug_rec_kmsg: a line of the kernel's log. */
 #define DDEBUG_REC_KMSG		5
+/* struct ddebug_rec_loss: how many messages no stream has recorded. */
+#define DDEBUG_REC_LOSS		6
 /* Other types are skipped by their length, and counted. */
 
 /* A message further from base than 32 bits of ns (4.29 s) is preceded by one of these. */
@@ -160,6 +162,22 @@ _Static_assert(sizeof(struct ddebug_rec_kmsg) == sizeof(struct ddebug_rec_text),
 #define DDEBUG_KMSG_F_PAST	0x00000001	/* copied from the log afterwards */
 #define DDEBUG_KMSG_F_OOPS	0x00000002	/* PAST, because the kernel oopsed */
 #define DDEBUG_KMSG_F_PANIC	0x00000004	/* PAST, because the kernel panicked */
+
+/*
+ * What the driver instance has not recorded so far, of all CPUs and contexts: no stream's
+ * header can count it.  Each such record of an instance, in whichever stream, has the whole
+ * sums; they only grow.
+ */
+struct ddebug_rec_loss {
+	struct ddebug_rec_hdr hdr;	/* seq and delta are 0 */
+	__le64 nostream;		/* messages dropped: their context had no stream */
+	__le64 missed;			/* calls of print functions that did not reach the driver */
+};
+
+_Static_assert(offsetof(struct ddebug_rec_loss, hdr) == 0, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_loss, nostream) == 8, "ABI");
+_Static_assert(offsetof(struct ddebug_rec_loss, missed) == 16, "ABI");
+_Static_assert(sizeof(struct ddebug_rec_loss) == 24, "ABI");
 
 /* printk cuts a line at 1023 bytes or earlier; so no text is longer. */
 #define DDEBUG_TEXT_MAX		1023

@@ -176,6 +176,14 @@ add_totals (const Info *info)
   add_number (info->text, "received:", totals->received);
   add_number (info->text, "lost:", totals->lost);
   add_number (info->text, "dropped:", totals->dropped);
+  if (totals->nostream || totals->missed)
+    {
+      add_name (info->text, "unrecorded: ");
+      g_string_append_printf (info->text,
+                              "%" G_GUINT64_FORMAT ": %" G_GUINT64_FORMAT " on a cpu without a ring, %"
+                              G_GUINT64_FORMAT " in the guest's own kernel log only\n",
+                              totals->nostream + totals->missed, totals->nostream, totals->missed);
+    }
   add_number (info->text, "late:", totals->late);
   if (totals->unchecked)
     {

@@ -157,7 +157,8 @@ add_item (Show *show, DdebugSource *source)
         .end = show->text->len,
         .source = source,
         .stream = source->item.stream,
-        .place = { stream->next, stream->recursed, stream->torn },
+        .place = { stream->next, stream->recursed, stream->torn, stream->instance->nostream,
+                   stream->instance->missed },
       };
 
       g_array_append_val (show->lines, line);

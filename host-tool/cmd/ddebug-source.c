@@ -142,6 +142,8 @@ take_place (DdebugMergerStream *stream, gpointer data)
   stream->consumed = MAX (stream->consumed, place.next);
   stream->recursed = MAX (stream->recursed, place.recursed);
   stream->torn = MAX (stream->torn, place.torn);
+  stream->instance->nostream = MAX (stream->instance->nostream, place.nostream);
+  stream->instance->missed = MAX (stream->instance->missed, place.missed);
 }
 
 /* Load all positions from the cursor: others may have consumed since. */

@@ -77,6 +77,8 @@ minimum_size (guint type)
       return sizeof (struct ddebug_rec_text);
     case DDEBUG_REC_PACKED:
       return sizeof (struct ddebug_rec_packed);
+    case DDEBUG_REC_LOSS:
+      return sizeof (struct ddebug_rec_loss);
     default:
       return sizeof (struct ddebug_rec_hdr);
     }
@@ -151,6 +153,16 @@ read_time (DdebugSpan *span)
   span->time = GUINT64_FROM_LE (rec.time);
 }
 
+static void
+read_loss (DdebugSpan *span)
+{
+  struct ddebug_rec_loss rec;
+
+  memcpy (&rec, span->at, sizeof rec);
+  span->nostream = MAX (span->nostream, GUINT64_FROM_LE (rec.nostream));
+  span->missed = MAX (span->missed, GUINT64_FROM_LE (rec.missed));
+}
+
 /* Bytes that the record at span->at takes, or 0 with damage set. */
 static gsize
 record_size (DdebugSpan *span, const struct ddebug_rec_hdr *hdr, guint type, guint len)
@@ -191,6 +203,8 @@ ddebug_span_next (DdebugSpan *span, DdebugMessage *message)
         read_text (span, &hdr, type, len, message);
       else if (type == DDEBUG_REC_TIME)
         read_time (span);
+      else if (type == DDEBUG_REC_LOSS)
+        read_loss (span);
       else if (type != DDEBUG_REC_PAD)
         span->unknown++;
       span->has_time = type == DDEBUG_REC_TIME;

@@ -36,6 +36,8 @@ typedef struct
   guint64 end_pos;          /* position in the stream after the span */
   guint64 time;
   gboolean has_time;        /* the next record's time is relative to time */
+  guint64 nostream;         /* the highest of its LOSS records so far; 0: none */
+  guint64 missed;
   guint unknown;            /* skipped records of unknown type */
   const char *damage;       /* why the rest was discarded; NULL: it was not */
 } DdebugSpan;

@@ -151,6 +151,10 @@ parse_key (DdebugCursor *cursor, Group *group, const char *key, guint64 value, G
     get_place (group, id)->recursed = value;
   else if (strcmp (words[0], "torn") == 0)
     get_place (group, id)->torn = value;
+  else if (strcmp (words[0], "nostream") == 0)
+    get_place (group, id)->nostream = value;
+  else if (strcmp (words[0], "missed") == 0)
+    get_place (group, id)->missed = value;
   else
     return set_damaged (cursor, key, error);
   return TRUE;
@@ -436,6 +440,10 @@ print_group (GString *text, const char *name, Group *group)
         g_string_append_printf (text, "recursed %u=%" G_GUINT64_FORMAT "\n", stream, place->recursed);
       if (place->torn)
         g_string_append_printf (text, "torn %u=%" G_GUINT64_FORMAT "\n", stream, place->torn);
+      if (place->nostream)
+        g_string_append_printf (text, "nostream %u=%" G_GUINT64_FORMAT "\n", stream, place->nostream);
+      if (place->missed)
+        g_string_append_printf (text, "missed %u=%" G_GUINT64_FORMAT "\n", stream, place->missed);
     }
 }
 
@@ -543,10 +551,19 @@ ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, Ddebu
 {
   Group *group = g_hash_table_lookup (cursor->groups, stream->instance->name);
   DdebugPlace *found = group ? g_hash_table_lookup (group->places, GUINT_TO_POINTER (stream->id)) : NULL;
+  GHashTableIter iter;
+  DdebugPlace *other;
 
-  if (found)
-    *place = *found;
-  return found != NULL;
+  if (!group)
+    return FALSE;
+  *place = found ? *found : (DdebugPlace){ 0 };
+  g_hash_table_iter_init (&iter, group->places);
+  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &other))
+    {
+      place->nostream = MAX (place->nostream, other->nostream);
+      place->missed = MAX (place->missed, other->missed);
+    }
+  return TRUE;
 }
 
 void

@@ -18,6 +18,8 @@ typedef struct
   guint64 next;             /* number of the next message */
   guint64 recursed;         /* drops reported so far */
   guint64 torn;
+  guint64 nostream;         /* of the whole instance */
+  guint64 missed;
 } DdebugPlace;
 
 typedef struct DdebugCursor DdebugCursor;
@@ -69,7 +71,7 @@ gboolean ddebug_cursor_unlock (DdebugCursor *cursor, guint32 oldest_epoch, GErro
 /* Record the last epoch of @instance, if it has positions. */
 void ddebug_cursor_touch (DdebugCursor *cursor, const DdebugInstance *instance);
 
-/* FALSE if nothing of the stream was consumed yet. */
+/* FALSE if nothing of the stream's instance was consumed yet; zeros: nothing of the stream. */
 gboolean ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, DdebugPlace *place);
 void ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const DdebugPlace *place);
 

@@ -65,6 +65,8 @@ struct DdebugInstance
   char *name;               /* of its group in the cursor */
   guint32 epoch;            /* its last epoch so far */
   GHashTable *streams;      /* id -> DdebugMergerStream, maintained by the merger */
+  guint64 nostream;         /* of LOSS records, as far as it was reported by the merger */
+  guint64 missed;
 };
 
 typedef struct DdebugDict DdebugDict;

@@ -192,8 +192,10 @@ passes_time (const DdebugFilter *filter, const DdebugItem *item)
 {
   guint64 last = item->realtime && !item->unchecked ? item->realtime : G_MAXUINT64;
   gboolean is_moment = item->type == DDEBUG_ITEM_MESSAGE || item->type == DDEBUG_ITEM_EVENT;
+  guint64 first = is_moment ? item->realtime : item->stream->realtime;
 
-  return ddebug_filter_overlaps (filter, is_moment ? item->realtime : item->stream->realtime, last);
+  /* nor does the stream that reports what no stream has recorded say since when */
+  return ddebug_filter_overlaps (filter, item->type == DDEBUG_ITEM_UNRECORDED ? 0 : first, last);
 }
 
 /* ---- CPUs ---- */
@@ -237,7 +239,8 @@ ddebug_filter_set_cpus (DdebugFilter *filter, const char *text, GError **error)
 static gboolean
 passes_cpu (const DdebugFilter *filter, const DdebugItem *item)
 {
-  if (!filter->cpus || !item->stream)
+  /* what no stream has recorded may have been on any CPU */
+  if (!filter->cpus || !item->stream || item->type == DDEBUG_ITEM_UNRECORDED)
     return TRUE;
   for (guint i = 0; i < filter->cpus->len; i++)
     {

@@ -404,6 +404,18 @@ append_dropped (const DdebugItem *item, GString *out)
                             item->torn);
 }
 
+static void
+append_unrecorded (const DdebugItem *item, GString *out)
+{
+  append_count (out, item->count, "message");
+  g_string_append (out, " not recorded: in the guest,");
+  if (item->nostream)
+    g_string_append_printf (out, " %" G_GUINT64_FORMAT " on a cpu without a ring", item->nostream);
+  if (item->missed)
+    g_string_append_printf (out, "%s %" G_GUINT64_FORMAT " in its own kernel log only", item->nostream ? "," : "",
+                            item->missed);
+}
+
 /* Append the notice for a late message, a line of its own. */
 static void
 append_late (const DdebugItem *item, GString *out)
@@ -552,6 +564,9 @@ append_notice (const DdebugItem *item, GString *out)
       break;
     case DDEBUG_ITEM_DROPPED:
       append_dropped (item, out);
+      break;
+    case DDEBUG_ITEM_UNRECORDED:
+      append_unrecorded (item, out);
       break;
     case DDEBUG_ITEM_UNKNOWN:
       append_count (out, item->count, "record");

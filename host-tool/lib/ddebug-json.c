@@ -329,6 +329,11 @@ add_details (JsonBuilder *builder, const DdebugItem *item)
       ddebug_json_add_number (builder, "recursed", item->recursed);
       ddebug_json_add_number (builder, "torn", item->torn);
       break;
+    case DDEBUG_ITEM_UNRECORDED:
+      ddebug_json_add_number (builder, "count", item->count);
+      ddebug_json_add_number (builder, "nostream", item->nostream);
+      ddebug_json_add_number (builder, "missed", item->missed);
+      break;
     case DDEBUG_ITEM_UNKNOWN:
       ddebug_json_add_number (builder, "count", item->count);
       break;
@@ -362,6 +367,7 @@ type_word (const DdebugItem *item)
     [DDEBUG_ITEM_MESSAGE] = "message",
     [DDEBUG_ITEM_LOST] = "lost",
     [DDEBUG_ITEM_DROPPED] = "dropped",
+    [DDEBUG_ITEM_UNRECORDED] = "unrecorded",
     [DDEBUG_ITEM_UNKNOWN] = "unknown",
     [DDEBUG_ITEM_BAD_SPAN] = "bad-records",
     [DDEBUG_ITEM_BAD_CHUNK] = "damage",
@@ -405,7 +411,9 @@ ddebug_json_item (DdebugJson *json, const DdebugSuper *super, const DdebugItem *
   if (item->unchecked)
     ddebug_json_add_true (builder, "unchecked");
   add_epoch (builder, item->epoch);
-  add_stream (builder, item->stream);
+  /* it may have been on any CPU */
+  if (item->type != DDEBUG_ITEM_UNRECORDED)
+    add_stream (builder, item->stream);
   add_details (builder, item);
   end_object (json, builder, out);
 }

@@ -50,6 +50,7 @@ typedef enum
   HEAD_BAD_SPAN,
   HEAD_UNKNOWN,
   HEAD_DROPPED_AFTER,
+  HEAD_UNRECORDED,
 } Head;
 
 typedef struct
@@ -191,6 +192,14 @@ has_drops (const Stream *stream, const Span *span)
   return span->chunk.recursed > stream->stream.recursed || span->chunk.torn > stream->stream.torn;
 }
 
+static gboolean
+has_unrecorded (const Stream *stream, const Span *span)
+{
+  const DdebugInstance *instance = stream->stream.instance;
+
+  return span->span.nostream > instance->nostream || span->span.missed > instance->missed;
+}
+
 /* Whether the stream has @head; set its time. */
 static gboolean
 try_head (Stream *stream, Head head)
@@ -213,6 +222,8 @@ try_head (Stream *stream, Head head)
       return span->span.unknown != 0;
     case HEAD_DROPPED_AFTER:
       return has_drops (stream, span);
+    case HEAD_UNRECORDED:
+      return has_unrecorded (stream, span);
     default:
       return FALSE;
     }
@@ -234,7 +245,7 @@ advance (DdebugMerger *merger, Stream *stream)
       stream->head = HEAD_NONE;
       if (!stream->span)
         return FALSE;
-      for (; head <= HEAD_DROPPED_AFTER; head++)
+      for (; head <= HEAD_UNRECORDED; head++)
         if (try_head (stream, head))
           {
             stream->head = head;
@@ -360,6 +371,24 @@ take_drops (Stream *stream, DdebugItem *item)
 }
 
 static gboolean
+take_unrecorded (Stream *stream, DdebugItem *item)
+{
+  const DdebugSpan *span = &stream->span->span;
+  DdebugInstance *instance = stream->stream.instance;
+
+  /* Another stream of the instance, or another consumer, may have reported them in the meantime. */
+  if (!has_unrecorded (stream, stream->span))
+    return FALSE;
+  make_item (item, DDEBUG_ITEM_UNRECORDED, stream, stream->span->epoch);
+  item->nostream = span->nostream > instance->nostream ? span->nostream - instance->nostream : 0;
+  item->missed = span->missed > instance->missed ? span->missed - instance->missed : 0;
+  item->count = item->nostream + item->missed;
+  instance->nostream = MAX (instance->nostream, span->nostream);
+  instance->missed = MAX (instance->missed, span->missed);
+  return TRUE;
+}
+
+static gboolean
 take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
 {
   if (stream->head == HEAD_MESSAGE)
@@ -375,6 +404,8 @@ take_head (DdebugMerger *merger, Stream *stream, DdebugItem *item)
       make_item (item, DDEBUG_ITEM_UNKNOWN, stream, stream->span->epoch);
       item->count = stream->span->span.unknown;
       return TRUE;
+    case HEAD_UNRECORDED:
+      return take_unrecorded (stream, item);
     default:
       return take_drops (stream, item);
     }

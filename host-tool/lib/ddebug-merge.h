@@ -38,6 +38,7 @@ typedef enum
   DDEBUG_ITEM_MESSAGE,
   DDEBUG_ITEM_LOST,         /* count messages of stream are missing here; see reason */
   DDEBUG_ITEM_DROPPED,      /* recursed + torn messages of stream were dropped in the guest */
+  DDEBUG_ITEM_UNRECORDED,   /* nostream + missed messages of the instance are in no stream */
   DDEBUG_ITEM_UNKNOWN,      /* count records of stream are of unknown type */
   DDEBUG_ITEM_BAD_SPAN,     /* the rest of a span of stream was discarded; text: why */
   DDEBUG_ITEM_BAD_CHUNK,    /* a chunk or count bytes of the file are damaged; text: where */
@@ -74,6 +75,8 @@ typedef struct
   guint64 bytes;
   guint64 recursed;
   guint64 torn;
+  guint64 nostream;
+  guint64 missed;
   DdebugLostReason reason;
   int error;                /* errno of the sync that failed; 0: the chunks are missing from the file */
   const char *text;
@@ -96,7 +99,7 @@ typedef struct DdebugMerger DdebugMerger;
 
 /*
  * Called for each new stream before its first message; may set its position (next, consumed,
- * recursed, torn).
+ * recursed, torn) and its instance's nostream and missed.
  */
 typedef void (*DdebugMergerStreamFunc) (DdebugMergerStream *stream, gpointer data);
 

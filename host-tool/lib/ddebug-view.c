@@ -393,6 +393,10 @@ count_item (DdebugView *view, const DdebugItem *item)
     case DDEBUG_ITEM_DROPPED:
       view->totals.dropped += item->count;
       break;
+    case DDEBUG_ITEM_UNRECORDED:
+      view->totals.nostream += item->nostream;
+      view->totals.missed += item->missed;
+      break;
     case DDEBUG_ITEM_UNKNOWN:
       view->totals.unknown_records += item->count;
       break;

@@ -30,6 +30,8 @@ typedef struct
   guint64 received;
   guint64 lost;
   guint64 dropped;
+  guint64 nostream;         /* not recorded: in the guest, without a ring */
+  guint64 missed;           /* not recorded: passed by the driver, in the guest's kernel log only */
   guint64 late;             /* of those received: returned after a younger one */
   guint64 unchecked;        /* of those received: from shared rings, since QEMU died */
 } DdebugTotals;

@@ -173,6 +173,31 @@ class Callsites(DdebugTest):
         guest.must("rmmod ddebug_odd")
         self.assertNotRegex(guest.dmesg(), TROUBLE)
 
+    def test_the_pieces_of_a_line_are_where_its_beginning_is(self):
+        guest = self.boot()
+        guest.must("modprobe ddebug_odd")
+        ours = [b"ddebug_odd: pieces 1:", b" one", b" two", b"ddebug_odd: whole", b"ddebug_odd: begun",
+                b"ddebug_odd: pieces end"]
+        others = [b"by itself", b"ddebug_odd: between: its own"]
+        for flags in ("r", "pr"):
+            log = guest.log()
+            guest.control(f"module ddebug_odd ={flags}")
+            before, last = len(log.settled().messages), guest.kmsg()[-1].seq
+            self.assertEqual(guest.write(ODD, "pieces")[0], 0)
+            logged = log.settled().messages[before:]
+            self.assertEqual([m.text for m in logged], ours)
+            self.assertEqual({m.callsite.function for m in logged}, {"odd_pieces"})
+            self.assertEqual(len({m.callsite.line for m in logged[:3]}), 1)
+            printed = [r.text for r in guest.kmsg() if r.seq > last]
+            if flags == "r":
+                self.assertEqual(printed, others)
+            else:
+                self.assertIn(b"ddebug_odd: pieces 1: one two", printed)
+        # nothing is watched without r
+        guest.control("module ddebug_odd =_")
+        self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
+        self.assertNotIn(" _printk+", guest.must("cat /sys/kernel/debug/kprobes/list"))
+
     def test_how_much_a_rate_limit_suppresses_is_recorded(self):
         guest = self.boot()
         guest.must("modprobe ddebug_odd")
@@ -236,6 +261,35 @@ class Callsites(DdebugTest):
         self.odd(guest, "kprobe", "r")
         self.assertEqual(guest.stats()["missed___dynamic_pr_debug"], 2)
         self.assertEqual(guest.dmesg().count("from within a kprobe handler could not"), 1)
+        self.told(guest, 4, b"in its own kernel log only")
+
+    def told(self, guest, count, why):
+        """The log has the count, says it in place and not again to who has consumed it."""
+        log = guest.log()
+        self.until("the log has the count", lambda: log.info().get("unrecorded") == count)
+        guest.kill()
+        notices = re.findall(rb"-- (\d+) messages? not recorded: in the guest, \1 %s --" % why,
+                             log.tool("--pipe").stdout)
+        self.assertEqual(sum(map(int, notices)), count)
+        self.assertNotIn(b"not recorded", log.tool("--pipe").stdout)
+
+    def test_messages_of_a_cpu_without_rings_are_counted_where_the_host_sees_it(self):
+        guest = self.boot(modules=("ddebug_odd",), memory=512)
+        # what is left has room for the rings of one CPU
+        guest.must("kb=$(awk '/MemAvailable/ { print $2 }' /proc/meminfo); mkdir /tmp/f; "
+                   "mount -t tmpfs -o size=100% none /tmp/f; "
+                   "dd if=/dev/zero of=/tmp/f/fill bs=1M count=$((kb / 1024 - 96)); "
+                   "modprobe ddebug_rb rb_size_kb=65408; umount /tmp/f; modprobe virtio_ddebug")
+        self.assertIn("no memory for the rings of CPU 1", guest.dmesg())
+        guest.control("module ddebug_odd +r")
+        log = guest.log()
+        guest.must(f"echo dumps | taskset 2 tee {ODD}")
+        # also when nobody asks for the statistics
+        self.until("the log has the count", lambda: log.info().get("unrecorded", 0) > 100)
+        guest.must(f"echo dumps | taskset 2 tee {ODD}")
+        lost = guest.stats()["nostream"]
+        self.assertGreater(lost, 200)
+        self.told(guest, lost, b"on a cpu without a ring")
 
     # -- the driver's belief against the binaries ------------------------------
 

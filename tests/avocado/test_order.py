@@ -23,6 +23,8 @@ LATE = re.compile(rb"-- late on cpu (\d+), task: "
 LOST = re.compile(rb"-- (\d+) messages? lost on cpu \d+, \w+: "
                   rb"overwritten in the guest before the host read them --")
 
+NUMBERED = re.compile(rb"ddebug_test: t(\d+) n(\d+) ")
+
 
 class Order(DdebugTest):
     timeout = 300
@@ -59,6 +61,25 @@ class Order(DdebugTest):
         log.settled()
         self.assertEqual(self.check(log.tool("--trace").stdout, guest.committed()), [])
         self.assertEqual(log.info()["late"], 0)
+
+    def test_the_order_within_a_cpu_does_not_depend_on_its_clock(self):
+        """Without a time stamp counter the clock is that of the ticks: many messages find it where the
+        one before them did, whichever context that was in."""
+        guest = self.boot(smp=1, modules=("virtio_ddebug", "ddebug_test"), props="size=64M",
+                          args=["-cpu", "max,-tsc"])
+        log = guest.log()
+        guest.control("module ddebug_test +r")
+        guest.load("threads=4 count=1000 context=all shape=int3 rate=8000")
+        messages = sorted(log.settled().messages, key=lambda m: m.time)
+        self.assertGreater(sum(b.time == a.time + 1 for a, b in zip(messages, messages[1:])), 1000,
+                           "not a test: the clock moves between messages")
+        output = log.tool("--trace").stdout
+        self.assertEqual(self.check(output, guest.committed()), [])
+        found = {}
+        for thread, number in NUMBERED.findall(output):
+            self.assertEqual(int(number), found.get(thread, 0), output)
+            found[thread] = int(number) + 1
+        self.assertEqual(list(found.values()), [1000] * 4)
 
     def test_a_message_of_a_cpu_that_was_held_back_is_marked_and_counted(self):
         # paths of test results are too long for a socket

@@ -6,6 +6,8 @@ from ddebug.case import DRIVER, RING_SIZE, RING_TROUBLE, RingTest
 from ddebug.guest import LOAD, one_thread
 
 F_RING_PACKED = 34
+BUSY = "/sys/kernel/debug/ddebug_busy/run"
+INSIDE = "/sys/module/ddebug_busy/parameters/inside"
 
 
 class Rings(RingTest):
@@ -49,6 +51,28 @@ class Rings(RingTest):
         self.account(guest, log, sent + 640)
         self.assertEqual(guest.counter("streams"), 16)
         guest.must("rmmod virtio_ddebug; rmmod ddebug_rb")
+        self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
+
+    def test_who_waits_for_a_cpu_waits_as_long_as_needed(self):
+        """A ring is not freed while an idle task, which RCU does not wait for, may be in it; and a
+        real-time task that never gives up its CPU is not waited for."""
+        guest = self.boot(modules=("virtio_ddebug", "ddebug_busy"), append="isolcpus=1")
+        log = guest.log()
+        guest.control("module ddebug_busy +r")
+        # it is in there before the rings are replaced, and has left when they are freed
+        inside = guest.must(f"echo idle > {BUSY}; cat {INSIDE}; echo 512 > {RING_SIZE}; cat {INSIDE}")
+        self.assertEqual(inside, "Y\nN\n")
+        texts = [m.text for m in log.settled().messages]
+        self.assertGreater(len(texts), 1000)
+        self.assertEqual(texts, [b"ddebug_busy: idle %d" % i for i in range(len(texts))])
+        self.assertEqual(int(guest.must("cat /sys/module/ddebug_busy/parameters/said")), len(texts))
+
+        guest.must(f"echo spin > {BUSY}; echo 256 > {RING_SIZE}")
+        guest.control("module ddebug_busy -r")
+        self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
+        guest.must("rmmod virtio_ddebug ddebug_rb")
+        self.assertEqual(guest.must(f"cat {INSIDE}"), "Y\n")
+        guest.must(f"echo leave > {BUSY}")
         self.assertNotRegex(guest.dmesg(), RING_TROUBLE)
 
     def test_bad_sizes_change_nothing(self):

@@ -241,6 +241,7 @@ extern char *sim_percpu[SIM_CPUS];
 #define nr_cpu_ids		sim_nr_cpus
 #define cpu_possible(cpu)	((cpu) < sim_nr_cpus)
 #define for_each_possible_cpu(cpu)	for ((cpu) = 0; (cpu) < sim_nr_cpus; (cpu)++)
+#define for_each_online_cpu(cpu)		for_each_possible_cpu(cpu) if (!cpu_online(cpu)) {} else
 #define cpu_online(cpu)		(sim_online[cpu])
 #define cpus_read_lock()
 #define cpus_read_unlock()

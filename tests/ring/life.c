@@ -1037,6 +1037,66 @@ static void without_streams(void)
 	end();
 }
 
+#define LOSS	VIRTIO_DDEBUG_CTX_HARDIRQ
+
+/* The last LOSS record of CPU @cpu ends at the head of the stream of the interrupt that wrote it. */
+static void check_loss(unsigned int cpu, u64 nostream, u64 missed)
+{
+	const struct ddebug_ring *r = ring(cpu, LOSS);
+	const struct ddebug_rec_loss *rec;
+
+	CHECK_IS(r->loss, r->head);
+	CHECK(r->reserve >= r->head);
+	rec = (const void *)(r->data + (r->loss - sizeof(*rec)) % r->size);
+	CHECK_IS(rec->hdr.type_len, DDEBUG_REC_LOSS << DDEBUG_REC_TYPE_SHIFT | sizeof(*rec));
+	CHECK_IS(rec->nostream, nostream);
+	CHECK_IS(rec->missed, missed);
+}
+
+/* What no stream has recorded is told when it has grown, and again for who may have missed it. */
+static void losses_are_told(void)
+{
+	u64 head;
+
+	load();
+	ddebug_cpu_report(0);
+	say_nothing();
+	CHECK_IS(ddebug_cpu_init(), 0);
+	CHECK_IS(ddebug_transport_attach(&host), 0);
+	CHECK_IS(ddebug_cpu_nostream(), 1);
+	ddebug_cpu_report(0);
+	check_loss(0, 1, 0);
+	say_on(0, LOSS);
+	head = ring(0, LOSS)->head;
+	ddebug_cpu_report(0);
+	CHECK_IS(ring(0, LOSS)->head, head);
+	/* in what is left of each sub-buffer, or in the next one */
+	for (head = 0; head < ring(0, LOSS)->subbuf / 16; head++) {
+		say_on(0, LOSS);
+		ddebug_cpu_report(head + 1);
+		check_loss(0, 1, head + 1);
+	}
+	/* not where a message is being written: on another CPU */
+	ring(0, LOSS)->owner.task = current;
+	ddebug_cpu_report(++head);
+	ring(0, LOSS)->owner.task = NULL;
+	check_loss(1, 1, head);
+	/* never less, and again once the last one is two sub-buffers back */
+	for (;;) {
+		u64 was;
+
+		say_on(0, LOSS);
+		drain();
+		was = ring(0, LOSS)->head;
+		ddebug_cpu_report(1);
+		if (ring(0, LOSS)->head != was)
+			break;
+		CHECK(was - ring(0, LOSS)->loss < 2 * ring(0, LOSS)->subbuf);
+	}
+	check_loss(0, 1, head);
+	end();
+}
+
 static unsigned int nr_own;
 
 static void say_own(void)
@@ -1928,6 +1988,7 @@ static const struct {
 	{ "writers that live and writers that have died", writers_that_die },
 	{ "records of dead writers", torn_records },
 	{ "messages without a stream are counted", without_streams },
+	{ "what no stream has recorded is told", losses_are_told },
 	{ "notifications", notifications },
 	{ "listeners", listeners },
 	{ "notices", notices },

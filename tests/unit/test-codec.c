@@ -335,10 +335,11 @@ test_all_headers (void)
         struct ddebug_rec_hdr hdr = header (type, len, 64);
         gboolean message = type == DDEBUG_REC_TEXT || type == DDEBUG_REC_KMSG || type == DDEBUG_REC_PACKED;
         /* without an id in the place of the shorter layout, a packed record has the longer one */
-        guint least = type == DDEBUG_REC_PACKED ? 20 : message || type == DDEBUG_REC_TIME ? 16 : 8;
+        guint least = type == DDEBUG_REC_PACKED ? 20 : message || type == DDEBUG_REC_TIME ? 16
+                      : type == DDEBUG_REC_LOSS ? 24 : 8;
         guint padded = type == DDEBUG_REC_PAD ? 64 : (len + 7) & ~7u;
         gboolean good = type != DDEBUG_REC_NONE && len >= least;
-        gboolean other = type > DDEBUG_REC_TEXT && !message;
+        gboolean other = type > DDEBUG_REC_LOSS;
         guint unknown, n;
         const char *damage;
 

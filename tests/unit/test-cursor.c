@@ -88,7 +88,7 @@ unlock (DdebugCursor *cursor, guint32 oldest_epoch)
 static void
 set_place (Fixture *f, DdebugCursor *cursor, guint64 next)
 {
-  DdebugPlace place = { .next = next, .recursed = 2, .torn = 1 };
+  DdebugPlace place = { .next = next, .recursed = 2, .torn = 1, .nostream = 7, .missed = 3 };
 
   ddebug_cursor_set (cursor, &f->stream, &place);
 }
@@ -102,6 +102,8 @@ assert_place (Fixture *f, DdebugCursor *cursor, guint64 next)
   g_assert_cmpuint (place.next, ==, next);
   g_assert_cmpuint (place.recursed, ==, 2);
   g_assert_cmpuint (place.torn, ==, 1);
+  g_assert_cmpuint (place.nostream, ==, 7);
+  g_assert_cmpuint (place.missed, ==, 3);
 }
 
 static void
@@ -492,7 +494,7 @@ static void
 test_io_errors (Fixture *f, gconstpointer data)
 {
   DdebugCursor *cursor = lock_new (f);
-  const DdebugPlace place = { 1, 0, 0 };
+  const DdebugPlace place = { .next = 1 };
   g_autofree char *full = g_strconcat (f->path, ": No space left on device", NULL);
   g_autofree char *broken = g_strconcat (f->path, ": Input/output error", NULL);
   g_autoptr (GError) error = NULL;

@@ -374,6 +374,12 @@ test_all_notices (void)
                "-- 1 message dropped on cpu 7, nmi: in the guest, 1 torn by a crash --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 4, .recursed = 4 },
                "-- 4 messages dropped on cpu 7, nmi: in the guest, 4 produced while logging --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNRECORDED, .stream = &stream, .count = 1, .nostream = 1 },
+               "-- 1 message not recorded: in the guest, 1 on a cpu without a ring --\n");
+  assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNRECORDED, .stream = &stream, .count = 5, .nostream = 2,
+                                      .missed = 3 },
+               "-- 5 messages not recorded: in the guest, 2 on a cpu without a ring, "
+               "3 in its own kernel log only --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_UNKNOWN, .stream = &stream, .count = 1 },
                "-- 1 record not understood on cpu 7, nmi: the guest's driver is newer than this tool --\n");
   assert_item (&format, (DdebugItem){ .type = DDEBUG_ITEM_BAD_SPAN, .stream = &stream, .text = "why" },

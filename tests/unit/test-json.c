@@ -323,6 +323,8 @@ test_gaps (void)
                  notices[i]);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_DROPPED, .stream = &stream, .count = 5, .recursed = 3, .torn = 2 },
                "dropped", NULL);
+  assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNRECORDED, .stream = &stream, .count = 5, .nostream = 2, .missed = 3 },
+               "unrecorded", NULL);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_UNKNOWN, .stream = &stream, .count = 5 }, "unknown", NULL);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_BAD_SPAN, .stream = &stream, .text = "why" }, "bad-records", NULL);
   assert_item ((DdebugItem){ .type = DDEBUG_ITEM_BAD_CHUNK, .count = 5, .text = "where" }, "damage", NULL);

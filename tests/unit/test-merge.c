@@ -166,6 +166,63 @@ test_bad_span (Fixture *f, gconstpointer data)
   g_assert_false (ddebug_merger_is_holding (f->merger));
 }
 
+static void
+say_loss (Producer *p, guint64 nostream, guint64 missed)
+{
+  const struct ddebug_rec_loss loss = {
+    .hdr.type_len = GUINT16_TO_LE (DDEBUG_REC_LOSS << DDEBUG_REC_TYPE_SHIFT | sizeof loss),
+    .nostream = GUINT64_TO_LE (nostream),
+    .missed = GUINT64_TO_LE (missed),
+  };
+
+  producer_record (p, &loss, sizeof loss);
+}
+
+static void
+assert_unrecorded (Fixture *f, guint32 stream, guint64 nostream, guint64 missed)
+{
+  DdebugItem item;
+
+  assert_next (f, DDEBUG_ITEM_UNRECORDED, stream, &item);
+  g_assert_cmpuint (item.nostream, ==, nostream);
+  g_assert_cmpuint (item.missed, ==, missed);
+  g_assert_cmpuint (item.count, ==, nostream + missed);
+}
+
+/* What no stream has recorded is the instance's: reported once, by the first stream that says so. */
+static void
+test_unrecorded (Fixture *f, gconstpointer data)
+{
+  g_autoptr (Producer) a = producer_new (0, 0, 0);
+  g_autoptr (Producer) b = producer_new (4, 1, 0);
+  DdebugItem item;
+
+  (void) data;
+  f->instance->missed = 1;
+  producer_printf (a, 10, "a10");
+  say_loss (a, 2, 0);
+  say_loss (a, 3, 1);
+  push (f, a, 1);
+  producer_printf (b, 20, "b20");
+  say_loss (b, 3, 1);
+  push (f, b, 1);
+  say_loss (b, 2, 5);
+  push (f, b, 2);
+  producer_printf (a, 30, "a30");
+  say_loss (a, 4, 6);
+  push (f, a, 2);
+  ddebug_merger_release (f->merger, G_MAXUINT64);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 0, &item);
+  assert_unrecorded (f, 0, 3, 0);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 4, &item);
+  assert_unrecorded (f, 4, 0, 4);
+  assert_next (f, DDEBUG_ITEM_MESSAGE, 0, &item);
+  assert_unrecorded (f, 0, 1, 1);
+  g_assert_false (ddebug_merger_next (f->merger, &item));
+  g_assert_cmpuint (f->instance->nostream, ==, 4);
+  g_assert_cmpuint (f->instance->missed, ==, 6);
+}
+
 /* Older messages may be found one pass later, not two. */
 static void
 test_passes (Fixture *f, gconstpointer data)
@@ -806,6 +863,7 @@ main (int argc, char **argv)
   g_test_init (&argc, &argv, NULL);
   ADD ("what is found a pass later is put in order", test_passes);
   ADD ("records that make no sense are reported in their place", test_bad_span);
+  ADD ("what no stream has recorded is reported once", test_unrecorded);
   ADD ("within the window, later passes are put in order", test_window);
   ADD ("settled passes wait no longer", test_settled);
   ADD ("older than what was given out is late, by a nanosecond", test_late_border);

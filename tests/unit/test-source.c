@@ -59,7 +59,7 @@ make_round (DdebugSource *source, GHashTable *seen)
         g_assert_true (g_hash_table_add (seen, GUINT_TO_POINTER (source->item.message.number + 1)));
       if (!stream)
         continue;
-      place = (DdebugPlace){ stream->next, stream->recursed, stream->torn };
+      place = (DdebugPlace){ stream->next, stream->recursed, stream->torn, 0, 0 };
       ddebug_cursor_set (source->cursor, stream, &place);
     }
   ddebug_source_end (source);

@@ -35,7 +35,7 @@ HEADLESS = 128 << 10
 STATE_OFF, STATE_MAGIC = 16384, 0x54534c44
 CHUNK_DATA, CHUNK_ATTACH, CHUNK_DICT, CHUNK_EVENT = 1, 2, 3, 4
 
-REC_PAD, REC_TIME, REC_TEXT, REC_PACKED, REC_KMSG = 1, 2, 3, 4, 5
+REC_PAD, REC_TIME, REC_TEXT, REC_PACKED, REC_KMSG, REC_LOSS = 1, 2, 3, 4, 5, 6
 KMSG_PAST, KMSG_OOPS, KMSG_PANIC = 1, 2, 4
 
 CONTEXTS = ("task", "softirq", "hardirq", "NMI")
@@ -279,6 +279,7 @@ class LogFile:
         self.events = []
         self.epochs = {}
         self.skipped = 0
+        self.unrecorded = {}    # {instance: (nostream, missed)}
         self.damaged = 0
         self.expected = {}
         self.ends = {}
@@ -554,6 +555,8 @@ class LogFile:
                     chunk, instance, number, since + delta,
                     *read(chunk.epoch, kind, payload[at:at + length])))
                 since = base
+            elif kind == REC_LOSS:
+                self.unrecorded[instance] = struct.unpack_from("<QQ", payload, at + 8)
             elif kind != REC_PAD:
                 self.skipped += 1
             at += (length + 7) // 8 * 8

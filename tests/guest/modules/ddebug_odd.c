@@ -15,6 +15,7 @@
  *   gone     leaves a callsite without a format: where it was, there is nothing
  *   limited  ten messages, of which a rate limit lets one pass, and after that one
  *            more; they are "ddebug_odd: limited N"
+ *   pieces   lines that pr_cont() puts together, of a callsite and of others
  *   probe    registers a kprobe at __dynamic_pr_debug(), or unregisters it; the
  *            parameter hits counts its hits
  *   wrong    makes the device return a ring that it was not asked for, instead of the one
@@ -191,6 +192,19 @@ static void odd_limited(void)
 		if (__ratelimit(&limit))
 			pr_debug("limited %d\n", i);
 	}
+}
+
+static noinline void odd_pieces(void)
+{
+	pr_debug("pieces %d:", 1);
+	pr_cont(" one");
+	pr_cont(" %s\n", "two");
+	pr_debug("whole\n");
+	pr_cont("by itself\n");
+	pr_debug("begun");
+	pr_info("between:");
+	pr_cont(" its own\n");
+	pr_debug("pieces end\n");
 }
 
 /*
@@ -518,6 +532,8 @@ static int odd_request(const char *request)
 		return odd_watch();
 	else if (!strcmp(request, "wrong"))
 		return odd_wrong();
+	else if (!strcmp(request, "pieces"))
+		odd_pieces();
 	else if (!strcmp(request, "limited"))
 		odd_limited();
 	else if (!strcmp(request, "formats"))
