@@ -298,11 +298,16 @@ static void ddebug_map_pack(struct ddebug_map *m, const char *fmt,
 	smp_store_release(&m->program, program);
 }
 
-/*
- * Is @fmt constant until its module goes?  What is read-only in the kernel's image and in
- * modules is: constants are there.  Anywhere else, a format is somebody's buffer.
+/**
+ * ddebug_dict_is_constant() - is a format constant until its module goes?
+ * @fmt: its address; nothing is read from there
+ *
+ * What is read-only in the kernel's image and in modules is: constants are there.  Anywhere
+ * else, a format is somebody's buffer.
+ *
+ * Context: Any.
  */
-static bool ddebug_is_constant(const char *fmt)
+bool ddebug_dict_is_constant(const char *fmt)
 {
 #ifdef CONFIG_X86_64
 	unsigned long address = (unsigned long)fmt;
@@ -341,7 +346,7 @@ static struct ddebug_map *ddebug_map_new(const struct _ddebug *d)
 /* Until a message comes with another one, its format is that of the descriptor. */
 static void ddebug_map_pack_own(struct ddebug_map *m, const struct _ddebug *d)
 {
-	bool constant = ddebug_is_constant(d->format);
+	bool constant = ddebug_dict_is_constant(d->format);
 
 	ddebug_map_pack(m, constant ? d->format : NULL, constant ? m->entry->program : NULL);
 }
@@ -506,7 +511,7 @@ static void ddebug_learn_map(struct ddebug_map *m)
 	struct ddebug_strings st;
 	struct ddebug_entry *e;
 
-	if (!fmt || fmt == m->fmt || !ddebug_is_constant(fmt))
+	if (!fmt || fmt == m->fmt || !ddebug_dict_is_constant(fmt))
 		return;
 	if (!ddebug_can_pack(fmt, strlen(fmt))) {
 		/* no message asks again, and there is nothing to announce */

@@ -22,6 +22,7 @@ void ddebug_dict_announce_all(struct ddebug_transport *t);
 void ddebug_dict_unannounce(void);
 const struct ddebug_program *ddebug_dict_find(const struct _ddebug *d, const char *fmt, u32 *id);
 const char *ddebug_dict_packed_format(u32 id, size_t *len);
+bool ddebug_dict_is_constant(const char *fmt);
 bool ddebug_dict_has_function(const char *name);
 void ddebug_dict_stats(struct seq_file *m);
 

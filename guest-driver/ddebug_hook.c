@@ -222,15 +222,17 @@ static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
  * Lines in pieces
  *
  * pr_cont() continues what its task has printed last.  It does not know by which callsite, so
- * a message with 'r' that does not end its line leaves a note.  A piece belongs to it if it
- * comes in the same task, on the same CPU, from nearby code, and nothing has been printed by
- * _printk() in between.  Otherwise it is printed: it may be of a line of the kernel's log.
+ * each message with 'r' leaves a note, and whether it has ended its line is looked at when a
+ * piece comes.  A piece belongs to it if it comes in the same task, on the same CPU, from nearby
+ * code, and nothing has been printed by _printk() in between.  Otherwise it is printed: it may
+ * be of a line of the kernel's log.
  *
- * The callsite is there as long as the note: ddebug_forget_lines().
+ * Callsite and format are there as long as the note: ddebug_forget_lines().
  */
 struct ddebug_line_begun {
 	const struct task_struct *task;	/* who has begun it; NULL: none */
 	const struct _ddebug *site;
+	const char *fmt;
 	unsigned long from;		/* return address of its call */
 };
 
@@ -239,25 +241,27 @@ static DEFINE_PER_CPU(struct ddebug_line_begun, ddebug_begun);
 /* A function of the usual size. */
 #define NEARBY	SZ_4K
 
-static __always_inline bool ddebug_ends_line(const char *fmt)
+/* A note's format that is somebody's buffer may be gone: it counts as the end of a line. */
+static bool ddebug_is_continued(const struct ddebug_line_begun *b)
 {
-	size_t len = strlen(fmt);
+	size_t len;
 
-	return len && fmt[len - 1] == '\n';
+	if (!ddebug_dict_is_constant(b->fmt))
+		return false;
+	len = strlen(b->fmt);
+	return !len || b->fmt[len - 1] != '\n';
 }
 
 /* Not in interrupts, which come in between. */
 static __always_inline void ddebug_note_line(const struct _ddebug *d, const char *fmt,
 					     unsigned long from)
 {
-	bool ends = ddebug_ends_line(fmt);
-	struct ddebug_line_begun *b;
-
-	if (!in_task() || (ends && likely(!raw_cpu_read(ddebug_begun.task))))
+	if (!in_task())
 		return;
 	preempt_disable_notrace();
-	b = this_cpu_ptr(&ddebug_begun);
-	*b = (struct ddebug_line_begun){ .task = ends ? NULL : current, .site = d, .from = from };
+	*this_cpu_ptr(&ddebug_begun) = (struct ddebug_line_begun){
+		.task = current, .site = d, .fmt = fmt, .from = from,
+	};
 	preempt_enable_notrace();
 }
 
@@ -289,8 +293,7 @@ int ddebug_cont(const char *fmt, ...)
 			ddebug_emit(b->site, DDEBUG_KIND_CONT, NULL, fmt, args);
 			va_end(args);
 		}
-		if (ddebug_ends_line(fmt))
-			WRITE_ONCE(b->task, NULL);
+		b->fmt = fmt;
 	}
 	preempt_enable_notrace();
 	/* if it has lost 'r' meanwhile, its line is in the log, and the rest at least here */
@@ -593,7 +596,7 @@ static int ddebug_cont_hit(struct kprobe *kp, struct pt_regs *regs)
 		return 0;
 	from = *(unsigned long *)kernel_stack_pointer(regs);
 	if (printk_get_level((void *)regs_get_kernel_argument(regs, 0)) != KERN_CONT[1] ||
-	    from - b->from + NEARBY > 2 * NEARBY) {
+	    from - b->from + NEARBY > 2 * NEARBY || !ddebug_is_continued(b)) {
 		WRITE_ONCE(b->task, NULL);
 		return 0;
 	}
