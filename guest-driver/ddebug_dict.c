@@ -459,17 +459,14 @@ const char *ddebug_dict_packed_format(u32 id, size_t *len)
  */
 bool ddebug_dict_has_function(const char *name)
 {
-	const u32 last = READ_ONCE(ddebug_last_id);
 	const size_t len = strlen(name);
-	u32 id;
+	const struct ddebug_entry *e;
+	unsigned long id;
 
-	for (id = 1; id <= last; id++) {
-		const struct ddebug_entry *e = xa_load(&ddebug_entries_by_id, id);
-
-		if (e && le16_to_cpu(e->wire.function_len) == len &&
+	xa_for_each(&ddebug_entries_by_id, id, e)
+		if (le16_to_cpu(e->wire.function_len) == len &&
 		    !memcmp(e->wire.strings + le16_to_cpu(e->wire.module_len), name, len))
 			return true;
-	}
 	return false;
 }
 
@@ -684,8 +681,8 @@ static void ddebug_dict_announce_new(struct ddebug_transport *t)
 	wake_up_all(&ddebug_announce_wait);
 	/* a device that was reset by somebody else is told all when it is attached again */
 	if ((!buf || len) && err != -ENODEV)
-		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry when it answers\n",
-				    err);
+		pr_warn_ratelimited("cannot announce new callsites to the host: error %d; will retry %s\n",
+				    err, err == -ETIMEDOUT ? "when it answers" : "with the next ones");
 	kvfree(buf);
 }
 

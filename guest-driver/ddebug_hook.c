@@ -224,8 +224,8 @@ static __always_inline unsigned int ddebug_flags(const struct _ddebug *d)
  * pr_cont() continues what its task has printed last.  It does not know by which callsite, so
  * each message with 'r' leaves a note, and whether it has ended its line is looked at when a
  * piece comes.  A piece belongs to it if it comes in the same task, on the same CPU, from nearby
- * code, and nothing has been printed by _printk() in between.  Otherwise it is printed: it may
- * be of a line of the kernel's log.
+ * code, within a second, and nothing has been recorded there or printed by _printk() in between.
+ * Otherwise it is printed: it may be of a line of the kernel's log.
  *
  * Callsite and format are there as long as the note: ddebug_forget_lines().
  */
@@ -234,6 +234,7 @@ struct ddebug_line_begun {
 	const struct _ddebug *site;
 	const char *fmt;
 	unsigned long from;		/* return address of its call */
+	unsigned long when;		/* in jiffies */
 };
 
 static DEFINE_PER_CPU(struct ddebug_line_begun, ddebug_begun);
@@ -246,7 +247,7 @@ static bool ddebug_is_continued(const struct ddebug_line_begun *b)
 {
 	size_t len;
 
-	if (!ddebug_dict_is_constant(b->fmt))
+	if (time_after(jiffies, b->when + HZ) || !ddebug_dict_is_constant(b->fmt))
 		return false;
 	len = strlen(b->fmt);
 	return !len || b->fmt[len - 1] != '\n';
@@ -260,9 +261,16 @@ static __always_inline void ddebug_note_line(const struct _ddebug *d, const char
 		return;
 	preempt_disable_notrace();
 	*this_cpu_ptr(&ddebug_begun) = (struct ddebug_line_begun){
-		.task = current, .site = d, .fmt = fmt, .from = from,
+		.task = current, .site = d, .fmt = fmt, .from = from, .when = jiffies,
 	};
 	preempt_enable_notrace();
+}
+
+/* A message that no piece continues. */
+static __always_inline void ddebug_note_end(void)
+{
+	if (in_task())
+		this_cpu_write(ddebug_begun.task, NULL);
 }
 
 /* Before the descriptors of a module go: its code does not run any more. */
@@ -345,6 +353,7 @@ void ddebug_dev_dbg(struct _ddebug *d, const struct device *dev,
 		va_start(args, fmt);
 		ddebug_emit(d, DDEBUG_KIND_DEV, dev, fmt, args);
 		va_end(args);
+		ddebug_note_end();
 	}
 	if (flags & FLAG_P) {
 		bool muted = ddebug_enter_print(flags);
@@ -370,6 +379,7 @@ void ddebug_netdev_dbg(struct _ddebug *d, const struct net_device *dev,
 		va_start(args, fmt);
 		ddebug_emit(d, DDEBUG_KIND_NETDEV, dev, fmt, args);
 		va_end(args);
+		ddebug_note_end();
 	}
 	if (flags & FLAG_P) {
 		bool muted = ddebug_enter_print(flags);
@@ -396,6 +406,7 @@ void ddebug_ibdev_dbg(struct _ddebug *d, const struct ib_device *dev,
 		va_start(args, fmt);
 		ddebug_emit(d, DDEBUG_KIND_IBDEV, dev, fmt, args);
 		va_end(args);
+		ddebug_note_end();
 	}
 	if (flags & FLAG_P) {
 		bool muted = ddebug_enter_print(flags);
@@ -1036,6 +1047,9 @@ static void ddebug_watch_cont(bool on)
 		cont_hook.registered = false;
 		return;
 	}
+	/* what the last registration has left there */
+	cont_hook.kp.addr = NULL;
+	cont_hook.kp.flags = 0;
 	err = register_kprobe(&cont_hook.kp);
 	cont_hook.registered = !err;
 	if (err)
@@ -1224,7 +1238,9 @@ static int ddebug_hook_module_event(struct notifier_block *nb, unsigned long eve
 		ddebug_hook_learn(mod);
 	} else {
 		ddebug_callsite_forget(mod);
-		ddebug_forget_lines();
+		/* without any 'r' so far there is no note */
+		if (set_count)
+			ddebug_forget_lines();
 	}
 	for (d = ddebug_first(); d; d = ddebug_next()) {
 		if (within_module((unsigned long)d, mod)) {
@@ -1761,6 +1777,9 @@ void ddebug_hook_stop(void)
 	stopping = true;
 	if (control_hooks[CONTROL_SHOW].wanted)
 		ddebug_clear();
+	/* While modules that go are noticed, and before calls are waited for. */
+	ddebug_watch_cont(false);
+	ddebug_forget_lines();
 	/* Modules that go are not noticed any more. */
 	ddebug_callsite_forget(NULL);
 	mutex_unlock(&control_lock);
@@ -1783,9 +1802,6 @@ void ddebug_hook_stop(void)
 	/* ... and then left what is behind it. */
 	ddebug_unregister(print_hooks, ARRAY_SIZE(print_hooks));
 	ddebug_kmsg_watch_suppressed(false);
-	mutex_lock(&control_lock);
-	ddebug_watch_cont(false);
-	mutex_unlock(&control_lock);
 	ddebug_quiesce();
 
 	kfree(walk.m.buf);

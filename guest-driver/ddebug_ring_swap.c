@@ -417,8 +417,9 @@ bool ddebug_ring_returned(struct ddebug_stream *s)
 	if (!r->retired)
 		return false;
 	ddebug_rings_retained -= r->retained;
-	/* wait for readers of a CPU's previous ring */
+	/* who found it as its CPU's ring, before it was retired */
 	synchronize_rcu();
+	ddebug_wait_idle();
 	ddebug_ring_free(r);
 	return true;
 }

@@ -99,6 +99,7 @@ struct virtio_ddebug_req {
  * @owed: a stream that is to be retired when the request before is answered; or NULL
  * @late: a stream that the device has returned after we had given up waiting; or NULL
  * @stray: one that it returned without having been asked to; or NULL
+ * @answered: a request that was given up has been answered, and the watch has not seen that
  * @watch: virtio_ddebug_watch()
  * @consumed: what ddebug_cpu_progress() said last time
  * @attaching: the device has not answered ATTACH in time, and has no stream yet
@@ -133,6 +134,7 @@ struct virtio_ddebug {
 	struct ddebug_stream *owed;
 	struct ddebug_stream *late;
 	struct ddebug_stream *stray;
+	bool answered;
 
 	struct delayed_work watch;
 	u64 consumed;
@@ -249,6 +251,8 @@ static int virtio_ddebug_req_begin(struct virtio_ddebug *vd)
 		if (!err)
 			vd->late = s;
 	}
+	if (!err)
+		vd->answered = true;
 	ddebug_own_end();
 	return err;
 }
@@ -612,6 +616,7 @@ static void virtio_ddebug_take_back(struct virtio_ddebug *vd)
 	vd->owed = NULL;
 	vd->late = NULL;
 	vd->stray = NULL;
+	vd->answered = false;
 }
 
 /* From "the device has the streams" to "it has not"; the queues stay. */
@@ -754,10 +759,14 @@ static void virtio_ddebug_check_up(struct virtio_ddebug *vd)
 			virtio_ddebug_attach_again(vd);
 		return;
 	}
-	/* otherwise a request is under way, which does the same */
+	/* otherwise a request is under way, which takes the answer and leaves the rest to us */
 	if (mutex_trylock(&vd->lock)) {
-		answered = vd->req_out && !virtio_ddebug_req_begin(vd);
+		if (vd->req_out)
+			virtio_ddebug_req_begin(vd);
 		overdue = vd->req_out;
+		answered = vd->answered && !overdue;
+		if (answered)
+			vd->answered = false;
 		late = vd->late;
 		vd->late = NULL;
 		if (!overdue) {

@@ -31,7 +31,8 @@
 
 /*
  * Feature bits.  A device offers SHM, LOG_SIZE and KMSG if configured to, NOTICE and
- * LOG_ID always; the others are reserved so that nothing has to move for them.
+ * LOG_ID unless configured not to; the others are reserved so that nothing has to move
+ * for them.
  */
 #define VIRTIO_DDEBUG_F_SHM		0	/* rings may live in shared memory region 0 */
 #define VIRTIO_DDEBUG_F_QUERY		1	/* the event queue carries dyndbg queries */

@@ -153,15 +153,18 @@ static int report_unsynced(DdebugLog *log)
     if (!ddlog_get_unsynced(log, &u)) {
         return 0;
     }
-    if (u.error) {
+    if (u.error && u.failures != log->sync_failures) {
         r = ddlog_rewrite_headers(log);
+        if (!r) {
+            log->sync_failures = u.failures;
+            log->sync_error = u.error;
+        }
     }
     if (!r && u.first) {
         r = ddlog_write_event(log, DDEBUG_LOG_EVENT_SYNC_LOST, u.first, u.last,
                               u.error);
     }
     if (!r) {
-        log->sync_error = u.error;
         ddlog_unsynced_reported(log, &u);
     }
     return r;

@@ -83,7 +83,9 @@ typedef struct DdebugLogCursor {
 typedef struct DdebugLogUnsynced {
     uint64_t first, last;       /* their chunk_seq; first 0: none */
     int error;                  /* errno; 0: they are missing from the file */
+    uint64_t failures;          /* syncs that failed until now */
 } DdebugLogUnsynced;
+
 /* What ddebug_log_begin() leaves to ddebug_log_finish(). */
 typedef struct DdebugLogOpening {
     bool pending;
@@ -103,7 +105,9 @@ struct DdebugLog {
     int folder_fd;                  /* of a new file, for its sync; or -1 */
     DdebugLogSync *sync;            /* NULL: nobody syncs the log */
     DdebugLogUnsynced missing;      /* since before it was opened */
-    int sync_error;                 /* errno of a reported failure; 0: none */
+    int sync_error;                 /* errno of a failure; 0: none, or told */
+    uint64_t sync_failures;         /* after which headers were written again */
+    uint64_t synced_before;         /* as an earlier writer has recorded */
     bool lent;                      /* fd is the opener's, shared with others */
     bool locked;
     DdebugLogOpening opening;

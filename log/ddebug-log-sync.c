@@ -120,7 +120,10 @@ void ddlog_note_opened(DdebugLog *log)
         return;
     }
     g_mutex_lock(&s->lock);
-    s->written = s->synced = s->decided = log->next_chunk - 1;
+    s->written = log->next_chunk - 1;
+    s->synced = log->synced_before;
+    /* what is missing is reported apart */
+    s->decided = MAX(s->synced, log->missing.last);
     /* the superblock was written */
     note_change(s);
     g_mutex_unlock(&s->lock);
@@ -269,7 +272,11 @@ static int sync_file(int fd)
 /* So that a new file has a name after a power loss. */
 static int sync_folder(int fd)
 {
-    return fd >= 0 && fsync(fd) < 0 ? -errno : 0;
+    if (fd < 0 || fsync(fd) == 0) {
+        return 0;
+    }
+    /* not every file system syncs folders by themselves */
+    return errno == EINVAL || errno == ENOTSUP ? 0 : -errno;
 }
 
 /*
@@ -280,18 +287,23 @@ static void sync_once(DdebugLogSync *s)
 {
     const uint64_t realtime = ddlog_clock_ns(CLOCK_REALTIME);
     const uint64_t written = s->written;
-    const int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+    const bool ours = s->closed;
+    const int fd = ours ? s->fd : fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
     int folder_fd = s->folder_fd;
-    int r = fd < 0 ? -errno : 0;
+    int r;
 
+    if (fd < 0) {
+        /* no descriptor is free: nothing was tried, and nothing is lost */
+        s->since_us = g_get_monotonic_time();
+        s->urgent = false;
+        return;
+    }
     s->begun = s->changes;
     s->urgent = false;
     s->folder_fd = -1;
     g_mutex_unlock(&s->lock);
-    if (!r) {
-        write_record_unless_closed(s, fd, written);
-        r = sync_file(fd);
-    }
+    write_record_unless_closed(s, fd, written);
+    r = sync_file(fd);
     if (!r) {
         r = sync_folder(folder_fd);
     }
@@ -303,8 +315,8 @@ static void sync_once(DdebugLogSync *s)
     }
     g_mutex_unlock(&s->lock);
     close_fd(&folder_fd);
-    if (fd >= 0) {
-        write_record_unless_closed(s, fd, written);
+    write_record_unless_closed(s, fd, written);
+    if (!ours) {
         /* network file systems write back what is left when a file is closed */
         close(fd);
     }
@@ -394,6 +406,7 @@ bool ddlog_get_unsynced(DdebugLog *log, DdebugLogUnsynced *u)
     }
     g_mutex_lock(&s->lock);
     *u = s->unsynced;
+    u->failures = s->counters.errors;
     g_mutex_unlock(&s->lock);
     return true;
 }
@@ -409,7 +422,7 @@ void ddlog_unsynced_reported(DdebugLog *log, const DdebugLogUnsynced *u)
     g_mutex_lock(&s->lock);
     if (s->unsynced.last > u->last) {
         /* another one has failed meanwhile */
-        s->unsynced.first = u->last + 1;
+        s->unsynced.first = MAX(s->unsynced.first, u->last + 1);
     } else {
         s->unsynced = (DdebugLogUnsynced) { 0 };
         g_atomic_int_set(&s->failed, 0);
@@ -442,7 +455,11 @@ void ddlog_load_sync(DdebugLog *log)
 
     if (ddlog_read_at(log->fd, &disk, sizeof(disk), DDEBUG_LOG_SYNC_OFF) ||
         !ddebug_log_parse_sync(&disk, &sync) ||
-        sync.written < log->next_chunk || sync.written > INT64_MAX) {
+        sync.written > INT64_MAX) {
+        return;
+    }
+    log->synced_before = MIN(sync.synced, log->next_chunk - 1);
+    if (sync.written < log->next_chunk) {
         return;
     }
     log->missing = (DdebugLogUnsynced) {

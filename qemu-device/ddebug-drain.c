@@ -353,7 +353,13 @@ static void want_no_kicks(DdebugDrain *d)
     guint i;
 
     for (i = 0; i < d->streams->len; i++) {
-        ddebug_stream_want_kick(stream_at(d, i), false);
+        DdebugStream *st = stream_at(d, i);
+
+        /* one that the scan did not come to may not have been touched for long */
+        if (st->wants_kick) {
+            probe(d, st);
+        }
+        ddebug_stream_want_kick(st, false);
     }
     mark_all_dirty(d);
 }
@@ -374,9 +380,14 @@ static bool any_active(DdebugDrain *d)
 static bool ask_for_kicks(DdebugDrain *d)
 {
     bool nothing_new;
+    guint i;
 
     if (!may_touch(d)) {
         return true;
+    }
+    /* the thread may have waited for the disk since the scan */
+    for (i = 0; i < d->streams->len; i++) {
+        probe(d, stream_at(d, i));
     }
     nothing_new = ddebug_streams_ask_for_kicks(
         (DdebugStream *const *)d->streams->pdata, d->streams->len);

@@ -17,9 +17,9 @@
  * access to it is SIGBUS, which QEMU's threads block, so that it would end QEMU.
  * A handler would have to be shared with QEMU's own, and a copy by system call
  * turns an error that nobody has found yet from the end of a process into one
- * of the host.  So the kernel is asked first, which looks at the page's entry
- * only.  A page that goes between that and the access, and a new error, are
- * still the end.
+ * of the host.  So the kernel is asked first, which brings the page in as an
+ * access would, but answers with an error.  A page that goes between that and
+ * the access, and a new error, are still the end.
  *
  * Barriers
  * --------

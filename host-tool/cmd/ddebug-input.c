@@ -60,7 +60,9 @@ find_stdin (void)
   struct stat mine, there;
 
   if (path && fstat (STDIN_FILENO, &mine) == 0 && S_ISREG (mine.st_mode) && stat (path, &there) == 0
-      && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino)
+      && mine.st_dev == there.st_dev && mine.st_ino == there.st_ino
+      /* whoever has opened it may have been allowed more */
+      && faccessat (AT_FDCWD, path, R_OK, AT_EACCESS) == 0)
     return path;
   free (path);
   return NULL;

@@ -35,6 +35,7 @@ typedef struct
 {
   guint32 epoch;            /* last epoch read of this instance */
   GHashTable *places;       /* stream id -> DdebugPlace */
+  guint64 nostream, missed; /* the largest of these */
 } Group;
 
 struct DdebugCursor
@@ -108,6 +109,13 @@ get_group (DdebugCursor *cursor, const char *name)
   return group;
 }
 
+static void
+note_unrecorded (Group *group, guint64 nostream, guint64 missed)
+{
+  group->nostream = MAX (group->nostream, nostream);
+  group->missed = MAX (group->missed, missed);
+}
+
 static DdebugPlace *
 get_place (Group *group, guint32 stream)
 {
@@ -157,6 +165,7 @@ parse_key (DdebugCursor *cursor, Group *group, const char *key, guint64 value, G
     get_place (group, id)->missed = value;
   else
     return set_damaged (cursor, key, error);
+  note_unrecorded (group, get_place (group, id)->nostream, get_place (group, id)->missed);
   return TRUE;
 }
 
@@ -551,18 +560,12 @@ ddebug_cursor_get (DdebugCursor *cursor, const DdebugMergerStream *stream, Ddebu
 {
   Group *group = g_hash_table_lookup (cursor->groups, stream->instance->name);
   DdebugPlace *found = group ? g_hash_table_lookup (group->places, GUINT_TO_POINTER (stream->id)) : NULL;
-  GHashTableIter iter;
-  DdebugPlace *other;
 
   if (!group)
     return FALSE;
   *place = found ? *found : (DdebugPlace){ 0 };
-  g_hash_table_iter_init (&iter, group->places);
-  while (g_hash_table_iter_next (&iter, NULL, (gpointer *) &other))
-    {
-      place->nostream = MAX (place->nostream, other->nostream);
-      place->missed = MAX (place->missed, other->missed);
-    }
+  place->nostream = group->nostream;
+  place->missed = group->missed;
   return TRUE;
 }
 
@@ -573,5 +576,6 @@ ddebug_cursor_set (DdebugCursor *cursor, const DdebugMergerStream *stream, const
 
   group->epoch = MAX (group->epoch, stream->instance->epoch);
   *get_place (group, stream->id) = *place;
+  note_unrecorded (group, place->nostream, place->missed);
   cursor->dirty = TRUE;
 }

@@ -347,7 +347,7 @@ add_details (JsonBuilder *builder, const DdebugItem *item)
       ddebug_json_add_number (builder, "first", item->args[0]);
       ddebug_json_add_number (builder, "last", item->args[1]);
       if (item->error)
-        ddebug_json_add_string (builder, "error", g_strerror (item->error));
+        ddebug_json_add_number (builder, "error", item->error);
       break;
     case DDEBUG_ITEM_BAD_CHUNK:
       ddebug_json_add_number (builder, "bytes", item->count);

@@ -31,6 +31,7 @@ struct DdebugView
   gboolean is_waiting;
   gboolean released;        /* read no more */
   guint64 written;          /* number of the last chunk that the writer says it wrote; 0: unknown */
+  guint64 missing_told;     /* written, when chunks were last reported as missing */
   gboolean finished;        /* all of the log was read, if written is not 0 then without a writer */
   gboolean closed;
   guint opens;
@@ -150,10 +151,10 @@ find_missing (DdebugView *view, DdebugItem *item)
 {
   const guint64 last = ddebug_reader_chunk_seq (view->reader);
 
-  if (!view->finished || view->written <= last)
+  if (!view->finished || view->written <= MAX (last, view->missing_told))
     return FALSE;
   make_unsynced (view, item, last + 1, view->written, 0);
-  view->written = 0;
+  view->missing_told = view->written;
   return TRUE;
 }
 

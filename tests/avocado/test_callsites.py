@@ -179,7 +179,8 @@ class Callsites(DdebugTest):
         ours = [b"ddebug_odd: pieces 1:", b" one", b" two", b"ddebug_odd: whole", b"ddebug_odd: begun",
                 b"ddebug_odd: pieces end"]
         others = [b"by itself", b"ddebug_odd: between: its own"]
-        for flags in ("r", "pr"):
+        # the third time the probe is a new one
+        for flags in ("r", "pr", "r"):
             log = guest.log()
             guest.control(f"module ddebug_odd ={flags}")
             before, last = len(log.settled().messages), guest.kmsg()[-1].seq
@@ -193,10 +194,10 @@ class Callsites(DdebugTest):
                 self.assertEqual(printed, others)
             else:
                 self.assertIn(b"ddebug_odd: pieces 1: one two", printed)
-        # nothing is watched without r
-        guest.control("module ddebug_odd =_")
-        self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
-        self.assertNotIn(" _printk+", guest.must("cat /sys/kernel/debug/kprobes/list"))
+                # nothing is watched without r
+                guest.control("module ddebug_odd =_")
+                self.until("the probes are gone", lambda: not guest.stats()["print_probes_armed"])
+                self.assertNotIn(" _printk+", guest.must("cat /sys/kernel/debug/kprobes/list"))
 
     def test_how_much_a_rate_limit_suppresses_is_recorded(self):
         guest = self.boot()
