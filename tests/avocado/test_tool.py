@@ -231,12 +231,15 @@ class Tool(DdebugTest):
         with open(text, "wb") as file:
             file.write(b"not a log\n" * 10000)
         os.symlink(guest.log_file, link)
-        for path in (folder, text, link, self.scratch("none"), "/dev/null"):
-            for option in ("--trace", "--pipe", "--follow", "--info", "--size=2M", "--clear"):
+        every = ("--trace", "--pipe", "--follow", "--info", "--size=2M", "--clear")
+        for path, options in ((folder, every), (text, every), (self.scratch("none"), every),
+                              ("/dev/null", every), (link, ("--pipe", "--size=2M", "--clear"))):
+            for option in options:
                 done = Log(path).tool(option, check=False)
                 self.assertNotEqual(done.returncode, 0, f"{option} {path}")
                 self.assertIn(path.encode(), done.stderr)
                 self.assertEqual(done.stdout, b"")
+        self.assertEqual(Log(link).tool("--trace").stdout, log.tool("--trace").stdout)
         with open(text, "rb") as file:
             self.assertEqual(file.read(), b"not a log\n" * 10000)
         for size in ("0", "1K", "2T", "-5", "big", "4MM"):
