@@ -18,6 +18,7 @@ typedef struct
   guint64 time;             /* of a TIME record that is the record before */
   gboolean timed;
   guint unknown;
+  guint64 nostream, missed; /* the highest of LOSS records */
   gboolean damaged;
 } Model;
 
@@ -43,7 +44,9 @@ model_begin (Model *model, const guint8 *payload, gsize size, guint shift, guint
 static gboolean
 model_is_damage (const Model *model, guint type, guint len, guint64 step)
 {
-  return type == 0 || len < 8 || ((type == 2 || type == 3 || type == 5) && len < 16) || (type == 4 && len < 12) || step == 0 || step % 8
+  static const guint8 least[] = { 8, 8, 16, 16, 12, 16, 24 };
+
+  return type == 0 || len < (type < G_N_ELEMENTS (least) ? least[type] : 8) || step == 0 || step % 8
          || step > model->end - model->at;
 }
 
@@ -94,7 +97,12 @@ model_next (Model *model, DdebugMessage *m)
       model->timed = type == 2;
       if (type == 2)
         model->time = fuzz_le (p + 8, 8);
-      if (type > 5)
+      if (type == 6)
+        {
+          model->nostream = MAX (model->nostream, fuzz_le (p + 8, 8));
+          model->missed = MAX (model->missed, fuzz_le (p + 16, 8));
+        }
+      if (type > 6)
         model->unknown++;
       if (type < 3 || type > 5)
         continue;
@@ -167,6 +175,7 @@ LLVMFuzzerTestOneInput (const uint8_t *data, size_t size)
   FUZZ_CHECK (!model_next (&model, &expected));
   FUZZ_CHECK ((span.damage != NULL) == model.damaged);
   FUZZ_CHECK (span.unknown == model.unknown);
+  FUZZ_CHECK (span.nostream == model.nostream && span.missed == model.missed);
   FUZZ_CHECK (!ddebug_span_next (&span, &got));
   return 0;
 }
