@@ -315,9 +315,10 @@ void ddebug_cpu_report(unsigned long missed)
 	unsigned int cpu;
 
 	mutex_lock(&lock);
-	loss = (struct ddebug_loss){ .nostream = ddebug_cpu_nostream(), .missed = missed };
 	/* @missed was read before the lock was taken */
-	loss.missed = max(missed, missed_told);
+	loss = (struct ddebug_loss){
+		.nostream = ddebug_cpu_nostream(), .missed = max(missed, missed_told),
+	};
 	loss.grown = loss.nostream != nostream_told || loss.missed != missed_told;
 	cpus_read_lock();
 	for_each_online_cpu(cpu) {

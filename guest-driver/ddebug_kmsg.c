@@ -22,7 +22,8 @@
  * counted in one line of the kernel's log, "FUNCTION: 12 callbacks suppressed", by a function
  * that prints little else.  Without that line recorded messages would seem to be complete.
  * So while callsites have 'r' a kprobe at that function recognises it, if FUNCTION has one of
- * them; all others, and the kernel's own limits, are no matter of the recorded messages.
+ * them, or is net_ratelimit(), which the network's share; all others are no matter of the
+ * recorded messages.
  *
  * The tail
  * --------
